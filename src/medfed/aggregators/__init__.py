@@ -1,0 +1,1 @@
+"""Aggregators (how updates become one) and compressions (how they travel smaller)."""

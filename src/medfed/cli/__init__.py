@@ -1,0 +1,107 @@
+"""The command line. Commands are loaded when they are called, so that help is instant."""
+
+import json
+import sys
+import tempfile
+import traceback
+from importlib import import_module
+
+import click
+
+from medfed import __version__
+from medfed.config import Settings
+from medfed.core.errors import MedfedError, StudyError
+
+COMMANDS = {
+    "run": ("medfed.cli.run:run", "Run a study over several hospitals."),
+    "compare": (
+        "medfed.cli.compare:compare",
+        "Is it worth it? Federated against alone and pooled.",
+    ),
+    "demo": ("medfed.cli.demo:demo", "See it work: three synthetic hospitals, one model."),
+    "study": ("medfed.cli.study:study", "Write, check and show study files."),
+    "parts": ("medfed.cli.parts:parts", "List what studies can be made of, with all options."),
+    "site": ("medfed.cli.site:site", "A hospital's own folder: key, approvals, receipts."),
+    "data": ("medfed.cli.data:data", "Fetch public data sets, make synthetic ones."),
+    "model": ("medfed.cli.model:model", "Export a trained model."),
+}
+INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order people need them."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command; None if there is none of this name."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands from the table above, importing none."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="medfed")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Hospitals train medical AI together; every patient record stays where it is."""
+    ctx.obj = Settings.read()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; every failure ends in a sentence and an exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        cli.main(arguments, prog_name="medfed", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("\nStopped.", err=True)
+        sys.exit(INTERRUPTED)
+    except MedfedError as error:
+        _complain(error, as_json="--json" in arguments)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.exit(1)
+    except Exception:  # noqa: BLE001  # the last resort: a person never sees a traceback
+        _apologise()
+        sys.exit(1)
+
+
+def _complain(error: MedfedError, *, as_json: bool) -> None:
+    if isinstance(error, StudyError) and error.problems:
+        lines = [error.message, *(f"  {problem}" for problem in error.problems)]
+        click.echo(click.style("Error: ", fg="red") + "\n".join(lines), err=True)
+    else:
+        click.echo(click.style("Error: ", fg="red") + error.message, err=True)
+    if error.remedy:
+        click.echo(click.style("What to do: ", fg="green") + error.remedy, err=True)
+    if as_json:
+        about = {"message": str(error), "kind": type(error).__name__, "exit_code": error.exit_code}
+        click.echo(json.dumps({"schema": 1, "error": about}))
+
+
+def _apologise() -> None:
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="medfed-error-", suffix=".txt", delete=False, encoding="utf-8"
+    ) as file:
+        traceback.print_exc(file=file)
+    click.echo(
+        f"medfed met an error it did not foresee; its details are in {file.name}.\n"
+        "They may quote data: read them before you show them to anyone. "
+        "What was finished before is kept.",
+        err=True,
+    )

@@ -1,0 +1,162 @@
+"""What a person sees while a run goes on: rounds, sites, traffic, time left."""
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from medfed.core.events import (
+    Event,
+    Notice,
+    ReplyCounted,
+    RoundFinished,
+    RoundStarted,
+    RunStarted,
+    Scored,
+    SiteMissing,
+)
+from medfed.core.study import Study
+
+QUIET_SECONDS = 5.0
+"""Without a terminal, at most one line a round and one in this time."""
+
+
+class RunProgress:
+    """Listens to a run's events and shows them on standard error."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self.console = Console(stderr=True, highlight=False)
+        self._bar = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=28),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[now]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self._task: TaskID | None = None
+        self._bytes = 0
+        self._said = 0.0
+        self._scores: dict[str, float] = {}
+        self._missing: set[tuple[str, str]] = set()
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def say(self, text: str) -> None:
+        """Print a line above the bar."""
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def __call__(self, event: Event) -> None:
+        """Take in an event."""
+        match event:
+            case RunStarted():
+                self._started(event)
+            case RoundStarted():
+                self._show(
+                    f"round {event.round}: {event.purpose}, {len(event.sites)} sites at work"
+                )
+            case ReplyCounted():
+                self._bytes += event.bytes
+                self._show(f"round {event.round}: {event.site} done ({event.seconds:.1f} s)")
+            case SiteMissing():
+                self._missed(event)
+            case Scored():
+                self._scores = event.metrics
+            case RoundFinished():
+                self._finished(event)
+            case Notice():
+                self.say(event.message)
+
+    def _started(self, event: RunStarted) -> None:
+        verb = f"Going on after round {event.resumed_at} of" if event.resumed_at else "Running"
+        self.say(f'{verb} "{event.title}": {len(event.sites)} sites, {event.rounds} rounds')
+        self._task = self._bar.add_task(
+            "Rounds", total=event.rounds, completed=event.resumed_at, now=""
+        )
+
+    def _show(self, now: str) -> None:
+        if self._task is not None:
+            self._bar.update(self._task, now=f"{now}, {human_bytes(self._bytes)} in")
+
+    def _missed(self, event: SiteMissing) -> None:
+        known = (event.site, event.reason)
+        if known not in self._missing:
+            self._missing.add(known)
+            self.say(f"round {event.round}: {event.site} is missing: {event.message}")
+
+    def _finished(self, event: RoundFinished) -> None:
+        if self._task is not None:
+            self._bar.update(self._task, completed=event.round)
+        if self.console.is_terminal or time.monotonic() - self._said < QUIET_SECONDS:
+            return
+        self._said = time.monotonic()
+        scores = ", ".join(f"{name} {value:.3f}" for name, value in self._scores.items())
+        of = f"round {event.round}/{self.study.rounds}"
+        self.say(
+            f"{of}: {len(event.participants)} sites, {event.seconds:.2f} s; before it: {scores}"
+        )
+
+    def show_result(self, result: Mapping[str, Any]) -> None:
+        """Print the result as a table on standard output."""
+        console = Console(highlight=False)
+        overall = result["metrics"]["overall"]
+        table = Table(title=self.study.title, title_justify="left")
+        table.add_column("test patients of")
+        table.add_column("n", justify="right")
+        for name in overall:
+            table.add_column(f"{name} [95 % interval]", justify="right")
+        rows = {"all sites": overall, **result["metrics"]["sites"]}
+        counts = {**result["patients"], "all sites": result["patients"].get("overall", 0)}
+        for site, metrics in rows.items():
+            cells = [_cell(metrics.get(name)) for name in overall]
+            table.add_row(site, str(counts.get(site, "")), *cells)
+        console.print(table)
+        console.print(
+            f"{result['rounds']} rounds in {result['seconds']:.1f} s; "
+            f"{human_bytes(result['bytes_up'])} from the sites, "
+            f"{human_bytes(result['bytes_down'])} to them"
+        )
+        console.print(f"Report: {result['run_dir']}/report.html", soft_wrap=True)
+
+
+def _cell(interval: Mapping[str, float | None] | None) -> str:
+    if interval is None:
+        return "–"
+    if interval["low"] is None:
+        return f"{interval['value']:.3f}"
+    return f"{interval['value']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"
+
+
+def human_bytes(size: float) -> str:
+    """Bytes in the unit that people read."""
+    for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= step:
+            return f"{size / step:.1f} {unit}"
+    return f"{size:.0f} bytes"

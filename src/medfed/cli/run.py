@@ -1,0 +1,86 @@
+"""``medfed run``: a study, its rounds, its result."""
+
+import json
+from pathlib import Path
+
+import click
+
+from medfed.cli.logs import set_up_logs
+from medfed.cli.progress import RunProgress
+from medfed.config import Settings
+from medfed.core.study import Study
+from medfed.core.study_file import read_study
+
+ENGINES = ("local",)
+
+
+@click.command()
+@click.argument("study_file", metavar="STUDY", type=click.Path(path_type=Path))
+@click.option("--engine", type=click.Choice(ENGINES), default="local", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="The run's folder.")
+@click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as the last line, in JSON.")
+@click.option("--seed", type=click.IntRange(min=0), help="Another seed than the study's.")
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Folder of the data; else MEDFED_DATA."
+)
+@click.option(
+    "--workers", type=click.IntRange(min=0), default=0, help="Processes for the sites; same bits."
+)
+@click.option(
+    "--sites",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of existing site folders (see `medfed site init`).",
+)
+@click.option("--threads", type=click.IntRange(min=1), help="Threads for the numerics.")
+@click.pass_obj
+def run(  # noqa: PLR0913, PLR0917  # one argument per option
+    settings: Settings,
+    study_file: Path,
+    engine: str,
+    out: Path | None,
+    resume: bool,
+    as_json: bool,
+    seed: int | None,
+    data: Path | None,
+    workers: int,
+    sites: Path | None,
+    threads: int | None,
+) -> None:
+    """Run STUDY over its hospitals and write the result.
+
+    The folder of the run holds checkpoints, metrics, the model, receipts and a report. A run that
+    was stopped, or killed, goes on with --resume to the very same model.
+    """
+    set_up_logs(settings)
+    study = read_study(study_file)
+    if seed is not None:
+        study = study.evolve(seed=seed)
+    folder = out or settings.runs / default_name(study_file, study)
+    from medfed.services.runs import RunOptions, start  # imports the numerics
+
+    del engine
+    options = RunOptions(
+        out=folder,
+        data=data or settings.data,
+        resume=resume,
+        workers=workers,
+        sites=sites,
+        threads=threads,
+    )
+    with RunProgress(study) as progress:
+        try:
+            result = start(study, options, study_file.read_text("utf-8"), progress)
+        except KeyboardInterrupt:
+            again = f"medfed run {study_file} --out {folder} --resume"
+            progress.say(f"Stopped; nothing is lost. Go on with: {again}")
+            raise
+    if as_json:
+        click.echo(json.dumps(result, ensure_ascii=False))
+    else:
+        progress.show_result(result)
+
+
+def default_name(study_file: Path, study: Study) -> str:
+    """A folder name that tells studies and seeds apart."""
+    return f"{study_file.stem}-{study.digest[:8]}"

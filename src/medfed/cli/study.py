@@ -1,0 +1,62 @@
+"""``medfed study``: write, check and show study files."""
+
+import json
+from pathlib import Path
+
+import click
+
+from medfed.cli.templates import TEMPLATES
+from medfed.core.errors import StudyError
+from medfed.core.files import write_atomic
+from medfed.core.study_file import read_study
+
+
+@click.group()
+def study() -> None:
+    """Write, check and show study files."""
+
+
+@study.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--task",
+    type=click.Choice(sorted(TEMPLATES)),
+    default="tabular-classification",
+    show_default=True,
+)
+def new(file: Path, task: str) -> None:
+    """Write a commented study to FILE, ready to be changed."""
+    if file.exists():
+        raise StudyError(f"{file} exists already", remedy="Choose another name")
+    if not file.parent.is_dir():
+        raise StudyError(f"there is no folder {file.parent}", remedy="Make it first")
+    write_atomic(file, TEMPLATES[task].encode())
+    click.echo(f"Wrote {file}. Change it, then: medfed study check {file}")
+
+
+@study.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def check(file: Path) -> None:
+    """Check FILE: every problem is named by line, field and remedy."""
+    found = read_study(file)
+    click.echo(f"{file} is in order. Digest {found.digest}")
+
+
+@study.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="The canonical study, in JSON.")
+def show(file: Path, as_json: bool) -> None:
+    """Show FILE as every site signs it: with all defaults filled in."""
+    found = read_study(file)
+    if as_json:
+        click.echo(json.dumps({**found.to_json(), "digest": found.digest}, ensure_ascii=False))
+        return
+    click.echo(f"{found.title}\n{found.question}\ndigest  {found.digest}\n")
+    for name, value in found.to_json().items():
+        if isinstance(value, dict):
+            click.echo(f"{name}: {value.get('name', '')}".rstrip())
+            for option, given in value.items():
+                if option != "name":
+                    click.echo(f"    {option} = {json.dumps(given, ensure_ascii=False)}")
+        elif name not in ("title", "question", "schema") and value not in (None, []):
+            click.echo(f"{name} = {json.dumps(value, ensure_ascii=False)}")

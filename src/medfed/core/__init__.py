@@ -1,0 +1,1 @@
+"""The words everything else is written in; NumPy and the standard library only."""

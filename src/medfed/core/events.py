@@ -1,0 +1,88 @@
+"""What happens in a run, as plain data: for progress, logs, tables and live pages."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data, with the kind of event first."""
+        return {"event": type(self).__name__, **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted(Event):
+    """A run began or went on."""
+
+    run: str
+    study: str
+    title: str
+    sites: tuple[str, ...]
+    rounds: int
+    resumed_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RoundStarted(Event):
+    """Orders went out; ``purpose`` is query, train or evaluate."""
+
+    round: int
+    purpose: str
+    sites: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyCounted(Event):
+    """A site's reply passed every check."""
+
+    round: int
+    site: str
+    seconds: float
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SiteMissing(Event):
+    """A site did not contribute: refused, failed, late, or sent what cannot be used."""
+
+    round: int
+    site: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoundFinished(Event):
+    """An aggregate was made and checkpointed."""
+
+    round: int
+    participants: tuple[str, ...]
+    seconds: float
+    bytes_up: int
+    bytes_down: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scored(Event):
+    """An aggregate was scored; ``metrics`` are point values over all sites."""
+
+    round: int
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice(Event):
+    """Something a person should know, in words."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished(Event):
+    """The run ended."""
+
+    rounds: int
+    reason: str

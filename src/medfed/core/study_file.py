@@ -1,0 +1,235 @@
+"""Reading a study from TOML: every problem named by line, field and remedy."""
+
+import dataclasses
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from medfed.core.errors import PartError, Problem, StudyError
+from medfed.core.options import check, describe, did_you_mean, option
+from medfed.core.registry import Part, load, make, names
+from medfed.core.study import REQUIRED_PARTS, Criteria, Sampling, Stop, Study
+from medfed.core.toml_lines import line_of, locate
+
+PARTS = (*REQUIRED_PARTS, "compression")
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "split": {"name": "hash"},
+    "aggregator": {"name": "mean"},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Top:
+    """The fields outside any table."""
+
+    title: str = option(help="A name for people")
+    question: str = option("", help="The clinical question, in words")
+    sites: tuple[str, ...] = option(help='Names of the sites, such as ["north", "south"]')
+    rounds: int = option(help="How many rounds of training, 1 or more", low=1, high=1_000_000)
+    min_sites: int | None = option(None, help="Replies a round needs; all sites if silent", low=1)
+    deadline: float = option(3600.0, help="Seconds a site has for its reply", above=0)
+    report: str = option("sites", help="Whose figures are shown", choices=("sites", "overall"))
+    keep: str = option("last", help="Which aggregate is the result", choices=("last", "best"))
+    seed: int = option(0, help="Where all public randomness starts", low=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sampling:
+    fraction: float = option(1.0, help="Share of the sites in a round", above=0, high=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Stop:
+    metric: str = option(help="Stop by this metric of the task")
+    patience: int = option(5, help="Rounds without improvement", low=1)
+    min_delta: float = option(0.0, help="What counts as improvement", low=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Cohort:
+    where: tuple[str, ...] = option((), help='Conditions such as "age >= 40"')
+    min_patients: int = option(1, help="A site with fewer training patients refuses", low=1)
+
+
+TABLES: Mapping[str, type] = {"sampling": _Sampling, "stop": _Stop, "cohort": _Cohort}
+
+
+def read_study(path: Path) -> Study:
+    """Read and check a study file.
+
+    Raises:
+        StudyError: With every problem found: its line, field and remedy.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        remedy = "Give the path of a study file; `medfed study new` writes one"
+        raise StudyError(f"there is no file {path}", remedy=remedy) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path} cannot be read as text: {error}") from None
+    return parse_study(text, str(path))
+
+
+def parse_study(text: str, where: str = "study") -> Study:
+    """Check the text of a study; see `read_study`."""
+    try:
+        given = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise StudyError(f"{where} is not valid TOML: {error}") from None
+    reader = _Reader(given)
+    study = reader.study()
+    problems = reader.problems if study is None else contradictions(study)
+    if problems or study is None:
+        lines = locate(text)
+        placed = [dataclasses.replace(p, line=line_of(p.field, lines)) for p in problems]
+        count = "one problem" if len(placed) == 1 else f"{len(placed)} problems"
+        raise StudyError(f"{where} cannot be used: {count}", placed)
+    return study
+
+
+class _Reader:
+    """Collects a study's pieces and all complaints on the way."""
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        self.given = given
+        self.problems: list[Problem] = []
+
+    def study(self) -> Study | None:
+        top_names = {o.name for o in describe(_Top)}
+        self._unknown_fields({*top_names, *PARTS, *TABLES, "privacy"})
+        top = self._checked(_Top, {k: v for k, v in self.given.items() if k in top_names}, "")
+        parts: dict[str, Any] = {kind: self._part(kind) for kind in PARTS}
+        tables = {name: self._table(name) for name in TABLES}
+        privacy = self._privacy()
+        if self.problems:
+            return None
+        if top["min_sites"] is None:
+            top["min_sites"] = len(top["sites"])
+        stop = tables["stop"]
+        return Study(
+            **top,
+            **parts,
+            privacy=privacy,
+            cohort=Criteria(**tables["cohort"] or {}),
+            sampling=Sampling(**tables["sampling"] or {}),
+            stop=Stop(**stop) if stop else None,
+        )
+
+    def _unknown_fields(self, known: set[str]) -> None:
+        for name in self.given:
+            if name not in known:
+                self.problems.append(Problem(name, "no such field", did_you_mean(name, known)))
+
+    def _checked(self, cls: type, given: Mapping[str, Any], where: str) -> dict[str, Any]:
+        values, problems = check(cls, given, where)
+        for problem in problems:
+            field = problem.field.removeprefix(".")
+            self.problems.append(dataclasses.replace(problem, field=field))
+        return values
+
+    def _table(self, name: str) -> dict[str, Any] | None:
+        given = self.given.get(name)
+        if given is None:
+            return None
+        if not isinstance(given, Mapping):
+            self.problems.append(Problem(name, "is not a table", f"Write [{name}] on its own line"))
+            return None
+        return self._checked(TABLES[name], given, name)
+
+    def _part(self, kind: str) -> Part | None:
+        given = self.given.get(kind, DEFAULTS.get(kind))
+        if given is None:
+            if kind in REQUIRED_PARTS:
+                known = ", ".join(names(kind))
+                remedy = f"Add [{kind}] with a name; known: {known}"
+                self.problems.append(Problem(kind, "is missing", remedy))
+            return None
+        return self._named(kind, kind, given)
+
+    def _privacy(self) -> tuple[Part, ...]:
+        given = self.given.get("privacy", [])
+        if not isinstance(given, list):
+            self.problems.append(Problem("privacy", "is not a list", "Write [[privacy]]"))
+            return ()
+        parts = [self._named("mechanism", f"privacy[{i}]", part) for i, part in enumerate(given)]
+        return tuple(part for part in parts if part)
+
+    def _named(self, kind: str, where: str, given: Any) -> Part | None:
+        if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
+            remedy = f'Write name = "…"; known: {", ".join(names(kind))}'
+            self.problems.append(Problem(where, "has no name", remedy))
+            return None
+        try:
+            cls = load(kind, given["name"])
+        except PartError as error:
+            found = error.problems or [Problem(kind, error.message, error.remedy)]
+            self.problems += [dataclasses.replace(p, field=f"{where}.name") for p in found]
+            return None
+        options = {k: v for k, v in given.items() if k != "name"}
+        return Part(given["name"], self._checked(cls, options, where))
+
+
+def contradictions(study: Study) -> list[Problem]:
+    """Pieces that are each fine and cannot stand together."""
+    found: list[Problem] = []
+    _check_sites(study, found)
+    task = _made("task", study.task, found)
+    split = _made("split", study.split, found)
+    strategy = _made("strategy", study.strategy, found)
+    for kind in ("source", "aggregator"):
+        _made(kind, getattr(study, kind), found)
+    if study.compression:
+        _made("compression", study.compression, found)
+    if task is None or split is None or strategy is None:
+        return found
+    _check_choice(study, task, float(getattr(split, "valid", 0.0)), found)
+    if strategy.personal and study.keep == "best":
+        remedy = 'Write keep = "last": a site keeps only the latest two of its own models'
+        found.append(Problem("keep", "a personalised strategy cannot go back", remedy))
+    if strategy.asynchronous and study.sampling.fraction < 1:
+        remedy = "Remove [sampling]: an asynchronous run takes in every site as it comes"
+        found.append(Problem("sampling", "contradicts an asynchronous strategy", remedy))
+    return found
+
+
+def _made(kind: str, part: Part, found: list[Problem]) -> Any:
+    """Build the part, whose own checks may complain about options together."""
+    try:
+        return make(kind, part)
+    except PartError as error:
+        found += error.problems or [Problem(kind, error.message, error.remedy or "Change it")]
+        return None
+
+
+def _check_sites(study: Study, found: list[Problem]) -> None:
+    if not study.sites:
+        found.append(Problem("sites", "is empty", "Name at least one site"))
+    twice = sorted({site for site in study.sites if study.sites.count(site) > 1})
+    if twice:
+        found.append(Problem("sites", f"names {', '.join(twice)} twice", "Name each site once"))
+    odd = [site for site in study.sites if not _plain_name(site)]
+    if odd:
+        remedy = "Use up to 64 letters, digits, - and _, beginning with a letter or digit"
+        found.append(Problem("sites", f"{odd[0]!r} is not a site name", remedy))
+    drawn = max(1, round(study.sampling.fraction * len(study.sites)))
+    if study.sites and study.min_sites > drawn:
+        remedy = f"Give {drawn} or less, or draw more sites"
+        message = f"asks for {study.min_sites} replies, a round has {drawn} sites"
+        found.append(Problem("min_sites", message, remedy))
+
+
+def _plain_name(site: str) -> bool:
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", site) is not None
+
+
+def _check_choice(study: Study, task: Any, valid: float, found: list[Problem]) -> None:
+    chooser = "stop" if study.stop else "keep"
+    if (study.stop or study.keep == "best") and valid <= 0:
+        remedy = "Set valid in [split], such as valid = 0.2: test patients must not steer the run"
+        found.append(Problem(chooser, "needs validation patients, and the split has none", remedy))
+    if study.stop and study.stop.metric not in task.higher_is_better:
+        remedy = did_you_mean(study.stop.metric, task.higher_is_better)
+        message = f"the task does not report {study.stop.metric!r}"
+        found.append(Problem("stop.metric", message, remedy))

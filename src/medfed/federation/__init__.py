@@ -1,0 +1,1 @@
+"""The round loop, the site's half of it, and the channels between them."""

@@ -1,0 +1,267 @@
+"""The round loop: state in, state out; every aggregate is scored in the next exchange."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from medfed.core.aggregator import Aggregator, Gathered
+from medfed.core.events import Notice, RoundFinished, Scored
+from medfed.core.query import Query
+from medfed.core.registry import Part, make, part_of
+from medfed.core.seeding import generator
+from medfed.core.strategy import Strategy, Turn
+from medfed.core.study import Study
+from medfed.core.task import Execution, Metrics, Task
+from medfed.core.update import Facts, State, Stats, Update, group, grouped
+from medfed.federation.exchange import Exchange, Post
+
+Row = Mapping[str, Any]
+MEAN = Part("mean")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How one model did, everywhere and at each site.
+
+    Attributes:
+        overall: Metrics over the patients of all sites.
+        sites: Metrics of each site; empty when the study reports overall figures only.
+        patients: Patients scored, by site or under ``overall``.
+        importance: What each input is worth; empty where the task cannot say.
+        round: The aggregate that was scored.
+    """
+
+    round: int
+    overall: Metrics
+    sites: Mapping[str, Metrics] = field(default_factory=dict)
+    patients: Mapping[str, int] = field(default_factory=dict)
+    importance: Metrics = field(default_factory=dict)
+
+
+class Coordinator:
+    """Runs a study's rounds over a channel.
+
+    Args:
+        study: The study.
+        post: Who asks, through what, and where replies lie.
+        execution: What must stay the same for the same bits.
+    """
+
+    def __init__(self, study: Study, post: Post, execution: Execution) -> None:
+        self.study = study
+        self.post = post
+        self.execution = execution
+        self.task: Task = study.make_task()
+        self.strategy: Strategy = make("strategy", study.strategy)
+        self.aggregator: Aggregator = make("aggregator", study.aggregator)
+        split = make("split", study.split)
+        # Facts are sums: a robust rule, which needs whole updates, has nothing to say about them.
+        self.summing = self.aggregator if self.aggregator.linear else make("aggregator", MEAN)
+        self.scored_on = "valid" if getattr(split, "valid", 0.0) > 0 else "test"
+
+    def begin(self) -> State:
+        """Fit the federated facts and build the untrained model."""
+        facts: dict[str, Any] = {}
+        for query in self.task.prepare():
+            facts[query.fact] = self._fit(query, facts)
+        model = self.task.initial(self.study.seed, facts)
+        return self.strategy.begin(model).evolve(round=0, facts=facts, row={"seconds": 0.0})
+
+    def round(self, state: State) -> tuple[State, Row]:
+        """One exchange: score the current aggregate, train, combine, step.
+
+        Returns:
+            The next state, and the finished row of the aggregate that came in.
+        """
+        start = time.perf_counter()
+        turn = self._turn(state.round + 1)
+        exchange = self._exchange(state, "train", self._draw(turn.round), self._body(state.facts))
+        gathered = self._gather(exchange, state)
+        row, score = self._score_row(state, exchange, gathered)
+        new = self._advance(state, turn, exchange, gathered, score)
+        exchange.clear()
+        return self._timed(new, start), row
+
+    def _advance(
+        self,
+        state: State,
+        turn: Turn,
+        exchange: Exchange,
+        gathered: Gathered,
+        score: float | None,
+    ) -> State:
+        """The next state: the strategy's step, and what the round loop keeps beside it."""
+        stepped = self.strategy.step(state, gathered.total, turn)
+        scores = {**state.scores, str(state.round): score} if score is not None else state.scores
+        return stepped.evolve(
+            round=turn.round,
+            memory={**stepped.memory, **grouped("aggregator", gathered.memory)},
+            counted={**state.counted, **dict.fromkeys(gathered.participants, turn.round)},
+            scores=scores,
+            row=_training_row(exchange, gathered, self.study.report),
+        )
+
+    def _timed(self, state: State, start: float) -> State:
+        """The state with the round's time in its row; says that the round is finished."""
+        seconds = time.perf_counter() - start
+        row = {**state.row, "seconds": seconds}
+        who = tuple(row["participants"])
+        done = RoundFinished(state.round, who, seconds, row["bytes_up"], row["bytes_down"])
+        self.post.on_event(done)
+        return state.evolve(row=row)
+
+    def close(self, state: State) -> Row:
+        """Score the last aggregate by an exchange of its own; its finished row."""
+        body = self._body(state.facts)
+        exchange = self._exchange(state, "evaluate", self.study.sites, body)
+        gathered = self._gather(exchange, state, phase="score")
+        row, _ = self._score_row(state, exchange, gathered)
+        exchange.clear()
+        return row
+
+    def judge(self, state: State, *, finish: bool) -> Verdict:
+        """Score a model on the test patients, with intervals and importance.
+
+        Args:
+            state: The state whose model is to be judged.
+            finish: Let a personalised strategy finish (fine-tune) first.
+        """
+        body = {**self._body(state.facts), "score": ["test"], "explain": True, "finish": finish}
+        exchange = self._exchange(state, "evaluate", self.study.sites, body)
+        gathered = self._gather(exchange, state, phase="judge")
+        per_site = _score_stats(gathered, self.study.report)
+        verdict = Verdict(
+            round=state.round,
+            overall=self._metrics(gathered.total.stats, "test", intervals=True),
+            sites={s: self._metrics(v, "test", intervals=True) for s, v in per_site.items()},
+            patients=_patients(gathered.total.stats, per_site),
+            importance=self.task.importance(group("explain", gathered.total.stats)),
+        )
+        exchange.clear()
+        return verdict
+
+    def stop_reason(self, state: State) -> str:
+        """Why to stop before the last round; empty to go on."""
+        stop = self.study.stop
+        scores = [(int(r), s) for r, s in state.scores.items()]
+        if stop is None or not scores:
+            return ""
+        sign = 1.0 if self.task.higher_is_better[stop.metric] else -1.0
+        best_round, best = scores[0]
+        for at, score in scores[1:]:
+            if sign * (score - best) > stop.min_delta:
+                best_round, best = at, score
+        waited = scores[-1][0] - best_round
+        if waited < stop.patience:
+            return ""
+        since = f"has not improved on {best:.4g} (round {best_round}) for {waited} rounds"
+        return f"{stop.metric} {since}"
+
+    def is_best(self, scores: Mapping[str, float]) -> bool:
+        """Whether the latest score is the best so far."""
+        *earlier, latest = scores.values()
+        if not earlier:
+            return True
+        higher = self.task.higher_is_better[self.study.metric]
+        return latest > max(earlier) if higher else latest < min(earlier)
+
+    def _fit(self, query: Query, facts: Facts) -> Mapping[str, Any]:
+        step: Any = query
+        for number in range(1000):
+            body = {"query": part_of("query", step).to_json(), "facts": dict(facts)}
+            exchange = Exchange(self.post, 0, "query", self.study.sites, Update(), body)
+            gathered = self.summing.gather(exchange.ask, {})
+            exchange.clear()
+            step = step.next(gathered.total)
+            if isinstance(step, Mapping):
+                self.post.on_event(Notice(f"federated {query.fact}: fitted in {number + 1} steps"))
+                return step
+        raise RuntimeError(f"query {query.fact} does not end")
+
+    def _exchange(
+        self, state: State, purpose: str, sites: tuple[str, ...], body: Mapping[str, Any]
+    ) -> Exchange:
+        sent = self.strategy.sent(state)
+        fits = purpose == "train" and self.aggregator.sees_sites
+        round_, counted = state.round + 1, state.counted
+        return Exchange(self.post, round_, purpose, sites, Update(sent), body, counted, fits)
+
+    def _gather(self, exchange: Exchange, state: State, phase: str = "") -> Gathered:
+        if phase:  # several evaluations of one round must not be taken for each other
+            exchange.body = {**exchange.body, "phase": phase}
+        return self.aggregator.gather(exchange.ask, group("aggregator", state.memory))
+
+    def _body(self, facts: Facts) -> dict[str, Any]:
+        execution = {
+            "threads": self.execution.threads,
+            "precision": self.execution.precision,
+            "device": self.execution.device,
+        }
+        return {"facts": dict(facts), "execution": execution, "score": [self.scored_on]}
+
+    def _turn(self, round_: int) -> Turn:
+        return Turn(round_, self.study.rounds, len(self.study.sites))
+
+    def _draw(self, round_: int) -> tuple[str, ...]:
+        sites = self.study.sites
+        count = max(1, round(self.study.sampling.fraction * len(sites)))
+        if count == len(sites):
+            return sites
+        rng = generator(self.study.seed, round_, "sampling")
+        drawn = set(rng.choice(len(sites), size=count, replace=False).tolist())
+        return tuple(site for i, site in enumerate(sites) if i in drawn)
+
+    def _score_row(
+        self, state: State, exchange: Exchange, gathered: Gathered
+    ) -> tuple[Row, float | None]:
+        metrics = _values(self._metrics(gathered.total.stats, self.scored_on))
+        per_site = _score_stats(gathered, self.study.report)
+        sites = {s: _values(self._metrics(v, self.scored_on)) for s, v in per_site.items()}
+        self.post.on_event(Scored(state.round, metrics))
+        row = {
+            **state.row,
+            "round": state.round,
+            "set": self.scored_on,
+            "metrics": metrics,
+            "sites": sites,
+        }
+        return row, metrics.get(self.study.metric)
+
+    def _metrics(self, stats: Stats, on: str, *, intervals: bool = False) -> Metrics:
+        return self.task.summarise(group(f"score/{on}", stats), intervals=intervals)
+
+
+def _training_row(exchange: Exchange, gathered: Gathered, report: str) -> dict[str, Any]:
+    """What is known of a round before its aggregate is scored."""
+    stats = gathered.total.stats
+    row: dict[str, Any] = {
+        "participants": list(gathered.participants),
+        "missing": dict(exchange.missing),
+        "site_seconds": dict(exchange.seconds),
+        "bytes_up": exchange.bytes_up,
+        "bytes_down": exchange.bytes_down,
+        "loss": _loss(stats),
+    }
+    if report == "sites" and gathered.by_site:
+        row["site_loss"] = {site: _loss(own) for site, own in gathered.by_site.items()}
+    return row
+
+
+def _loss(stats: Stats) -> float | None:
+    examples = float(stats.get("train/examples", 0.0))
+    return float(stats["train/loss_sum"]) / examples if examples else None
+
+
+def _score_stats(gathered: Gathered, report: str) -> dict[str, Stats]:
+    return dict(gathered.by_site) if report == "sites" else {}
+
+
+def _patients(total: Stats, per_site: Mapping[str, Stats]) -> dict[str, int]:
+    name = "score/test/patients"
+    many = {"overall": total, **per_site}
+    return {site: int(stats[name]) for site, stats in many.items() if name in stats}
+
+
+def _values(metrics: Metrics) -> dict[str, float]:
+    return {name: interval.value for name, interval in metrics.items()}

@@ -1,0 +1,220 @@
+"""One conversation with the participants: orders out, replies in, checked and spooled."""
+
+import logging
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from medfed.core.errors import QuorumError, WireError
+from medfed.core.events import Event, ReplyCounted, RoundStarted, SiteMissing
+from medfed.core.files import Buffer, canonical_json, write_atomic
+from medfed.core.update import Update, misfit
+from medfed.federation.channel import Channel, Delivery
+from medfed.federation.spool import SpooledUpdate, check_update, encode_update
+from medfed.federation.wire import Order, Sealed, open_reply, seal, sha256
+
+log = logging.getLogger(__name__)
+
+MAX_OVER_MODEL = 4
+"""How many times the model's bytes an update may have: several groups, each float64 at most."""
+MAX_STATS = 64 * 1024 * 1024
+"""Bytes of statistics an update may have beside its tensors."""
+
+Orders = Mapping[str, tuple[Order, Buffer]]
+"""For each site its order and the payload that goes with it."""
+
+
+@dataclass(frozen=True)
+class Post:
+    """What every exchange of a run shares: who asks, through what, and where replies lie."""
+
+    run: str
+    study: str
+    channel: Channel
+    key: Ed25519PrivateKey
+    site_keys: Mapping[str, Ed25519PublicKey]
+    spool: Path
+    deadline: float
+    min_sites: int
+    on_event: Callable[[Event], None]
+
+
+@dataclass
+class Exchange:
+    """One order to the participants and what came of it.
+
+    Attributes:
+        round: The round it belongs to.
+        purpose: ``query``, ``train`` or ``evaluate``.
+        sites: The participants, in the order in which updates are summed.
+        sent: What travels down to all of them.
+        body: The order's content, as plain data.
+        counted: For each site the last counted round: which memory it should build on.
+        fits: Whether updates must have the form of what was sent (not so when masked or encrypted).
+    """
+
+    post: Post
+    round: int
+    purpose: str
+    sites: Sequence[str]
+    sent: Update
+    body: Mapping[str, Any]
+    counted: Mapping[str, int] = field(default_factory=dict)
+    fits: bool = False
+    missing: dict[str, dict[str, str]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    bytes_up: int = 0
+    bytes_down: int = 0
+
+    def ask(self, phase: str, each: Mapping[str, Update]) -> list[SpooledUpdate]:
+        """Hold one phase: the replies that passed every check, in site order.
+
+        Raises:
+            QuorumError: Fewer than the study asks for.
+        """
+        still = [site for site in self.sites if site not in self.missing]
+        self.post.on_event(RoundStarted(self.round, self.purpose, tuple(still)))
+        orders = self.orders(phase, still, each)
+        arrived = self.spooled(orders)
+        self.send(orders, skip=arrived)
+        self._collect(orders, arrived)
+        if len(arrived) < self.post.min_sites:
+            raise QuorumError(self._quorum_message(len(arrived)), remedy=self._quorum_remedy())
+        return [arrived[site] for site in still if site in arrived]
+
+    def clear(self) -> None:
+        """Remove the spooled replies: the aggregate made from them is safe on the disk."""
+        for file in self.post.spool.glob("*.safetensors"):
+            file.unlink(missing_ok=True)
+
+    def orders(
+        self, phase: str, sites: Sequence[str], each: Mapping[str, Update]
+    ) -> dict[str, tuple[Order, Buffer]]:
+        """The orders of one phase, with the payload of each."""
+        shared = encode_update(self.sent)
+        shared_hash = sha256(shared)
+        body = canonical_json(self.body).decode()
+        orders: dict[str, tuple[Order, Buffer]] = {}
+        for site in sites:
+            own = encode_update(each[site]) if site in each else None
+            payload = shared if own is None else own
+            digest = shared_hash if own is None else sha256(own)
+            order = Order(
+                run=self.post.run,
+                study=self.post.study,
+                site=site,
+                round=self.round,
+                purpose=self.purpose,
+                phase=phase,
+                memory=self.counted.get(site, 0),
+                body=body,
+                payload_sha256=digest,
+                payload_bytes=len(payload),
+            )
+            orders[site] = (order, payload)
+        return orders
+
+    def spooled(self, orders: Orders) -> dict[str, SpooledUpdate]:
+        """What had arrived before the coordinator was killed."""
+        files = {site: self._file(order) for site, (order, _) in orders.items()}
+        return {site: SpooledUpdate(file, site) for site, file in files.items() if file.exists()}
+
+    def send(self, orders: Orders, skip: Container[str] = ()) -> None:
+        """Seal and send orders, but for some sites."""
+        sealed: dict[str, tuple[str, Sealed]] = {}
+        for site, (order, payload) in orders.items():
+            if site not in skip:
+                message = seal(order, self.post.key, payload)
+                sealed[site] = (order.id, message)
+                self.bytes_down += message.size
+        self.post.channel.send(sealed)
+
+    def _collect(self, orders: Orders, arrived: dict[str, SpooledUpdate]) -> None:
+        outstanding = {order.id: site for site, (order, _) in orders.items() if site not in arrived}
+        if not outstanding:
+            return
+        for delivery in self.post.channel.replies(self.post.deadline):
+            site = outstanding.get(delivery.order)
+            if site != delivery.site:
+                message = "a reply came to an order that is no longer waited for"
+                self.post.on_event(SiteMissing(self.round, delivery.site, "late", message))
+                continue
+            del outstanding[delivery.order]
+            update = self.receive(delivery, orders[site][0])
+            if update is not None:
+                arrived[site] = update
+        for order, site in outstanding.items():
+            self.post.channel.cancel(order)
+            self._miss(site, "late", f"no reply within {self.post.deadline:g} s")
+
+    def receive(self, delivery: Delivery, order: Order) -> SpooledUpdate | None:
+        """Check a delivery and spool it; None (and a note) when it cannot be used."""
+        site = delivery.site
+        if delivery.reply is None:
+            self._miss(site, "worker-lost", "the process that worked for it ended")
+            return None
+        if delivery.seconds > self.post.deadline:
+            self._miss(site, "late", f"its reply took {delivery.seconds:.1f} s")
+            return None
+        try:
+            reply = open_reply(delivery.reply, self.post.site_keys[site], site)
+            if reply.order != order.id:
+                raise WireError("the reply answers another order")
+            if reply.refusal:
+                self._miss(site, reply.refusal, reply.message)
+                return None
+            if reply.base_sha256 != order.payload_sha256:
+                raise WireError("the reply was computed from another model")
+            update = self._spool(order, delivery.reply.payload)
+        except WireError as error:
+            self._miss(site, "rejected", error.message)
+            return None
+        self.seconds[site] = self.seconds.get(site, 0.0) + delivery.seconds
+        self.bytes_up += delivery.reply.size
+        event = ReplyCounted(self.round, site, delivery.seconds, delivery.reply.size)
+        self.post.on_event(event)
+        return update
+
+    def _spool(self, order: Order, payload: Buffer) -> SpooledUpdate:
+        """Check a payload under a temporary name; it takes its own only when it passed."""
+        waiting = self.post.spool / f"incoming-{order.site}"
+        write_atomic(waiting, payload, durable=False)
+        try:
+            self._check(SpooledUpdate(waiting, order.site))
+        except WireError:
+            waiting.unlink(missing_ok=True)
+            raise
+        file = self._file(order)
+        waiting.replace(file)
+        return SpooledUpdate(file, order.site)
+
+    def _check(self, update: SpooledUpdate) -> None:
+        sent = {name: (tuple(a.shape), str(a.dtype)) for name, a in self.sent.tensors.items()}
+        bound = MAX_OVER_MODEL * sum(a.nbytes for a in self.sent.tensors.values()) + MAX_STATS
+        check_update(update, max_bytes=bound)
+        if self.fits:
+            got = {name: (p.shape, str(p.dtype)) for name, p in update.packed.items()}
+            complaint = misfit(sent, got)
+            if complaint:
+                raise WireError(f"the update does not fit the model: {complaint}")
+
+    def _file(self, order: Order) -> Path:
+        return self.post.spool / f"{order.id}.safetensors"
+
+    def _miss(self, site: str, reason: str, message: str) -> None:
+        log.warning("round %d: %s did not contribute (%s): %s", self.round, site, reason, message)
+        self.missing[site] = {"reason": reason, "message": message}
+        self.post.on_event(SiteMissing(self.round, site, reason, message))
+
+    def _quorum_message(self, count: int) -> str:
+        reasons = "; ".join(f"{s}: {m['reason']}, {m['message']}" for s, m in self.missing.items())
+        return (
+            f"round {self.round} has {count} usable replies and the study asks for "
+            f"{self.post.min_sites} ({reasons})"
+        )
+
+    def _quorum_remedy(self) -> str:
+        return "Nothing is lost: mend the sites and go on with --resume, or lower min_sites"

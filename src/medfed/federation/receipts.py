@@ -1,0 +1,94 @@
+"""The site's own record of what one reply contained, in a sentence and in figures."""
+
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from medfed.core.files import canonical_json
+from medfed.core.update import Update
+from medfed.federation.keys import verify
+from medfed.federation.wire import Order
+
+
+def make_receipt(
+    order: Order, title: str, update: Update, patients: int, size: int, sha256: str
+) -> dict[str, Any]:
+    """Describe a reply before it leaves.
+
+    Args:
+        order: What was asked.
+        title: The study's title.
+        update: What is about to leave.
+        patients: Patients of this site whose records it was computed from.
+        size: Bytes of the payload.
+        sha256: The payload's hash.
+
+    Returns:
+        A receipt without its signature.
+    """
+    tensors = {**update.tensors, **update.stats}
+    norm = math.sqrt(sum(_square(value) for value in update.tensors.values()))
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "site": order.site,
+        "study": order.study,
+        "title": title,
+        "run": order.run,
+        "round": order.round,
+        "purpose": order.purpose,
+        "phase": order.phase,
+        "patients": patients,
+        "bytes": size,
+        "norm": norm,
+        "sha256": sha256,
+        "tensors": [[k, list(np.shape(v)), str(np.asarray(v).dtype)] for k, v in tensors.items()],
+        "sentence": _sentence(order, title, update, patients, size, norm),
+    }
+
+
+def sign_receipt(receipt: dict[str, Any], key: Ed25519PrivateKey) -> dict[str, Any]:
+    """The receipt with the site's signature over its canonical JSON."""
+    return {**receipt, "signature": key.sign(canonical_json(receipt)).hex()}
+
+
+def verify_receipt(receipt: dict[str, Any], key: Ed25519PublicKey) -> None:
+    """Check a signed receipt.
+
+    Raises:
+        WireError: It was changed or is not this site's.
+    """
+    body = {name: value for name, value in receipt.items() if name != "signature"}
+    signature = bytes.fromhex(receipt.get("signature", ""))
+    verify(key, signature, canonical_json(body), f"site {receipt.get('site')}")
+
+
+def _square(value: Any) -> float:
+    flat = np.asarray(value).reshape(-1)
+    if not np.issubdtype(flat.dtype, np.floating):
+        return 0.0
+    wide = flat if flat.dtype != np.float16 else flat.astype(np.float32)
+    return float(np.dot(wide, wide))
+
+
+def _sentence(
+    order: Order, title: str, update: Update, patients: int, size: int, norm: float
+) -> str:
+    what = {
+        "query": "sums and counts for a federated statistic",
+        "train": f"a model update of {len(update.tensors)} tensors (norm {norm:.4g})",
+        "evaluate": "sums and histograms that score a model",
+    }[order.purpose]
+    return (
+        f'Round {order.round} of "{title}": sent {what} and {len(update.stats)} summary figures '
+        f"computed from {patients} patients, {_bytes(size)}; no patient record left."
+    )
+
+
+def _bytes(size: int) -> str:
+    for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= step:
+            return f"{size / step:.1f} {unit}"
+    return f"{size} bytes"

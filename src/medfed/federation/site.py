@@ -1,0 +1,264 @@
+"""The site's half of a round: check, work, seal, receipt. It has the last word."""
+
+import errno
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from medfed.core.aggregator import Aggregator, Compression
+from medfed.core.data import SiteData
+from medfed.core.errors import DataError, MedfedError, Refused, StudyError, WireError
+from medfed.core.files import canonical_json
+from medfed.core.query import Query
+from medfed.core.registry import make, part_from_json
+from medfed.core.strategy import Strategy, Turn
+from medfed.core.study import Study
+from medfed.core.task import Execution, LocalJob, Task
+from medfed.core.update import Tensors, Update, group, grouped
+from medfed.federation.receipts import make_receipt, sign_receipt
+from medfed.federation.site_folder import SiteFolder, SiteSettings
+from medfed.federation.spool import decode_update, encode_update
+from medfed.federation.wire import Order, Reply, Sealed, open_order, seal, sha256
+
+
+@dataclass
+class _Desk:
+    """What a site keeps warm for one study: its parts, its data and its jobs."""
+
+    study: Study
+    task: Task
+    strategy: Strategy
+    data: SiteData
+    jobs: dict[bytes, LocalJob]
+
+
+class Site:
+    """One hospital. `handle` takes an order and gives a reply, whatever happens.
+
+    Args:
+        folder: The site's folder.
+        settings: What its ``site.toml`` says.
+        key: Its private key.
+        coordinator: The only key whose orders it obeys; None refuses all.
+        log: The site's own log, which never leaves it.
+    """
+
+    def __init__(
+        self,
+        folder: SiteFolder,
+        settings: SiteSettings,
+        key: Ed25519PrivateKey,
+        coordinator: Ed25519PublicKey | None,
+        log: logging.Logger,
+    ) -> None:
+        self.folder = folder
+        self.settings = settings
+        self.key = key
+        self.coordinator = coordinator
+        self.log = log
+        self._desks: dict[str, _Desk] = {}
+
+    @property
+    def name(self) -> str:
+        """The site's name."""
+        return self.settings.name
+
+    def handle(self, sealed: Sealed) -> Sealed:
+        """Answer an order: with an update, or with a refusal under a public name.
+
+        The same order again gets the stored reply; it is never worked on twice.
+        """
+        order: Order | None = None
+        try:
+            order = self._open(sealed)
+            stored = self.folder.stored_reply(order)
+            if stored is not None:
+                return stored
+            return self._answer(order, sealed)
+        except Refused as no:
+            return self._refuse(order, no)
+        except Exception as error:  # a traceback may carry patient data: it stays in the site's log
+            self.log.exception("an order could not be answered")
+            return self._refuse(order, _public(error))
+
+    def _open(self, sealed: Sealed) -> Order:
+        if self.coordinator is None:
+            message = "this site has not pinned a coordinator's key"
+            raise Refused("bad-signature", message, remedy="Run `medfed site trust` there")
+        try:
+            order = open_order(sealed, self.coordinator)
+        except WireError as error:
+            raise Refused("bad-signature", error.message) from None
+        if order.site != self.name:
+            raise Refused("not-for-this-site")
+        return order
+
+    def _answer(self, order: Order, sealed: Sealed) -> Sealed:
+        study = self.folder.approved(order.study)
+        if order.round < self.folder.latest_round(order) - 1:
+            raise Refused("stale-order")
+        self.folder.forget_replies(order)
+        desk = self._desk(study)
+        work = _Work(order, desk, decode_update(sealed.payload), self.folder.memory(order))
+        update = work.answer()
+        reply = self._seal(order, desk, update)
+        if order.purpose != "query":
+            self.folder.propose_memory(order, work.memory)
+        if work.personal_model:
+            self.folder.keep_model(order, work.personal_model)
+        self.folder.store_reply(order, reply)
+        return reply
+
+    def _desk(self, study: Study) -> _Desk:
+        digest = study.digest
+        if digest not in self._desks:
+            self._desks = {digest: self._open_desk(study)}
+        return self._desks[digest]
+
+    def _open_desk(self, study: Study) -> _Desk:
+        task: Task = make("task", study.task)
+        opener = make("source", study.source)
+        source = opener.open(self.settings.data, self.name, study.sites)
+        data = SiteData.split(self.name, source, make("split", study.split), study.seed)
+        needed = max(self.settings.min_patients, study.cohort.min_patients)
+        if data.count("train") < needed:
+            message = f"this site has fewer than {needed} training patients"
+            raise Refused("too-few-patients", message)
+        return _Desk(study, task, make("strategy", study.strategy), data, {})
+
+    def _seal(self, order: Order, desk: _Desk, update: Update) -> Sealed:
+        payload = encode_update(update)
+        digest = sha256(payload)
+        reply = Reply(
+            run=order.run,
+            site=self.name,
+            order=order.id,
+            base_sha256=order.payload_sha256,
+            refusal="",
+            message="",
+            payload_sha256=digest,
+            payload_bytes=len(payload),
+        )
+        patients = desk.data.count("train") + _scored_patients(order, desk.data)
+        receipt = make_receipt(order, desk.study.title, update, patients, len(payload), digest)
+        self.folder.add_receipt(order, sign_receipt(receipt, self.key))
+        return seal(reply, self.key, payload)
+
+    def _refuse(self, order: Order | None, no: Refused) -> Sealed:
+        self.log.warning("refused (%s): %s", no.name, no)
+        reply = Reply(
+            run=order.run if order else "",
+            site=self.name,
+            order=order.id if order else "",
+            base_sha256="",
+            refusal=no.name,
+            message=str(no),
+            payload_sha256=sha256(b""),
+            payload_bytes=0,
+        )
+        return seal(reply, self.key)
+
+
+class _Work:
+    """One order's work: the aggregator asks for it at most once, whatever its phases."""
+
+    def __init__(
+        self, order: Order, desk: _Desk, received: Update, memory: Mapping[str, Any]
+    ) -> None:
+        self.order = order
+        self.desk = desk
+        self.received = received
+        self.memory: dict[str, Any] = dict(memory)
+        self.content = order.content()
+        self.personal_model: Tensors = {}
+
+    def answer(self) -> Update:
+        """Hold the site's half of the aggregator's conversation."""
+        aggregator: Aggregator = make("aggregator", self.desk.study.aggregator)
+        work = {"query": self._query, "train": self._train, "evaluate": self._evaluate}
+        todo: Callable[[], Update] = work[self.order.purpose]
+        mine = group("aggregator", self.memory)
+        update, kept = aggregator.answer(self.order.phase, self.received, todo, mine)
+        self._remember("aggregator", kept)
+        return update
+
+    def _query(self) -> Update:
+        query: Query = make("query", part_from_json(self.content["query"]))
+        return query.local(self.desk.data, self.content["facts"])
+
+    def _train(self) -> Update:
+        job, strategy, turn = self._job(), self.desk.strategy, self._turn()
+        mine = group("strategy", self.memory)
+        model = strategy.local_model(self.received.tensors, mine)
+        scores = self._scores(job, model)
+        update, kept = strategy.train(self.received.tensors, mine, job, turn)
+        self._remember("strategy", kept)
+        packed = self._packed(update)
+        return Update(packed.tensors, packed.weights, {**packed.stats, **scores})
+
+    def _packed(self, update: Update) -> Update:
+        part = self.desk.study.compression
+        if part is None:
+            return update
+        compression: Compression = make("compression", part)
+        packed, kept = compression.pack(update, group("compression", self.memory))
+        self._remember("compression", kept)
+        return packed
+
+    def _evaluate(self) -> Update:
+        job, strategy = self._job(), self.desk.strategy
+        mine: Tensors = group("strategy", self.memory)
+        if self.content.get("finish"):
+            mine = strategy.finish(self.received.tensors, mine, job, self._turn())
+            self._remember("strategy", mine)
+        model = strategy.local_model(self.received.tensors, mine)
+        if strategy.personal:
+            self.personal_model = model
+        stats = self._scores(job, model)
+        if self.content.get("explain"):
+            stats |= grouped("explain", job.explain(model))
+        return Update(stats=stats)
+
+    def _scores(self, job: LocalJob, model: Tensors) -> dict[str, Any]:
+        stats: dict[str, Any] = {}
+        for on in self.content["score"]:
+            stats |= grouped(f"score/{on}", job.evaluate(model, on))
+        return stats
+
+    def _job(self) -> LocalJob:
+        desk, facts = self.desk, self.content["facts"]
+        execution = Execution(**self.content["execution"])
+        key = canonical_json([facts, self.content["execution"]])
+        if key not in desk.jobs:
+            job = desk.task.job(desk.data, facts, desk.study.seed, execution)
+            desk.jobs = {key: job}
+        return desk.jobs[key]
+
+    def _turn(self) -> Turn:
+        return Turn(self.order.round, self.desk.study.rounds, len(self.desk.study.sites))
+
+    def _remember(self, whose: str, memory: Tensors) -> None:
+        kept = {k: v for k, v in self.memory.items() if not k.startswith(f"{whose}/")}
+        self.memory = {**kept, **grouped(whose, memory)}
+
+
+def _scored_patients(order: Order, data: SiteData) -> int:
+    if order.purpose == "query":
+        return 0
+    return sum(data.count(on) for on in order.content()["score"])
+
+
+def _public(error: Exception) -> Refused:
+    """The public name of a failure; its own words stay at the site unless we wrote them."""
+    if isinstance(error, DataError):
+        return Refused("no-data", error.message, remedy=error.remedy)
+    if isinstance(error, StudyError):
+        return Refused("missing-part")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Refused("out-of-space")
+    if isinstance(error, MedfedError):
+        return Refused("training-failed", error.message)
+    return Refused("training-failed")

@@ -1,0 +1,212 @@
+"""What a site keeps on its own disk: key, trust, approvals, replies, memory and receipts.
+
+::
+
+    site.toml                        name, data folder, rules
+    key.pem  key.pub                 the site's identity
+    coordinator.pub                  the one key whose orders it obeys
+    approved/DIGEST.json             studies it has approved, whole
+    runs/RUN/reply/ORDER/            header, signature, payload: sent again when asked again
+    runs/RUN/memory-ROUND.safetensors    proposed with a reply, used once a later order confirms it
+    receipts/RUN.jsonl               what left, reply by reply
+"""
+
+import json
+import re
+import shutil
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from medfed.core.errors import DataError, Refused, SiteError
+from medfed.core.files import append_line, canonical_json, read_lines, write_atomic
+from medfed.core.study import Study
+from medfed.core.update import Tensors
+from medfed.federation.wire import Order, Sealed
+
+TRUST = "coordinator.pub"
+
+
+@dataclass(frozen=True, slots=True)
+class SiteSettings:
+    """What ``site.toml`` says."""
+
+    name: str
+    data: Path | None = None
+    min_patients: int = 1
+
+
+class SiteFolder:
+    """Access to a site's folder; every write is whole or absent."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def settings(self) -> SiteSettings:
+        """Read ``site.toml``.
+
+        Raises:
+            SiteError: It is missing or wrong.
+        """
+        file = self.path / "site.toml"
+        try:
+            given = tomllib.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            remedy = f"Make it with `medfed site init {self.path}`"
+            raise SiteError(f"{self.path} is not a site's folder", remedy=remedy) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SiteError(f"{file} is not valid TOML: {error}") from None
+        unknown = given.keys() - {"name", "data", "min_patients"}
+        if unknown or not isinstance(given.get("name"), str):
+            what = f"does not know {min(unknown)}" if unknown else "has no name"
+            raise SiteError(f"{file} {what}", remedy="Use name, data and min_patients")
+        data = given.get("data")
+        folder = (self.path / data).resolve() if data else None
+        return SiteSettings(given["name"], folder, int(given.get("min_patients", 1)))
+
+    def approve(self, study: Study) -> None:
+        """Keep a study among the approved, under its digest."""
+        folder = self.path / "approved"
+        folder.mkdir(exist_ok=True)
+        write_atomic(folder / f"{study.digest}.json", canonical_json(study.to_json()))
+
+    def revoke(self, digest: str) -> bool:
+        """Withdraw an approval; says whether there was one."""
+        file = self.path / "approved" / f"{_safe(digest)}.json"
+        existed = file.exists()
+        file.unlink(missing_ok=True)
+        return existed
+
+    def approved(self, digest: str) -> Study:
+        """The study approved under a digest, checked against it.
+
+        Raises:
+            Refused: ``not-approved``.
+        """
+        file = self.path / "approved" / f"{_safe(digest)}.json"
+        if not file.exists():
+            raise Refused("not-approved", remedy="Ask the site to run `medfed site approve`")
+        study = Study.from_json(json.loads(file.read_bytes()))
+        if study.digest != digest:
+            raise Refused("not-approved", "the approved study was changed on this site's disk")
+        return study
+
+    def approvals(self) -> list[Study]:
+        """All approved studies."""
+        files = sorted((self.path / "approved").glob("*.json"))
+        return [Study.from_json(json.loads(file.read_bytes())) for file in files]
+
+    def stored_reply(self, order: Order) -> Sealed | None:
+        """The reply already given to this very order."""
+        folder = self._reply(order)
+        if not (folder / "payload").exists():
+            return None
+        parts = ((folder / name).read_bytes() for name in ("header", "signature", "payload"))
+        return Sealed(*parts)
+
+    def store_reply(self, order: Order, reply: Sealed) -> None:
+        """Keep a reply; its payload is written last and makes it count."""
+        folder = self._reply(order)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(folder / "header", reply.header, durable=False)
+        write_atomic(folder / "signature", reply.signature, durable=False)
+        write_atomic(folder / "payload", reply.payload)
+
+    def forget_replies(self, order: Order) -> None:
+        """Drop stored replies that not even a coordinator one checkpoint back asks for again."""
+        for folder in self._run(order).glob("reply/*"):
+            if int(folder.name.partition("-")[0]) < order.round - 1:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def latest_round(self, order: Order) -> int:
+        """The latest round this site has answered in the order's run; -1 for none."""
+        rounds = (int(f.name.partition("-")[0]) for f in self._run(order).glob("reply/*"))
+        return max(rounds, default=-1)
+
+    def memory(self, order: Order) -> dict[str, np.ndarray[Any, Any]]:
+        """The memory proposed in the round that the order confirms.
+
+        Raises:
+            Refused: ``stale-memory``: no longer kept, or damaged.
+        """
+        if order.memory == 0:
+            return {}
+        try:
+            return load((self._run(order) / _memory_name(order.memory)).read_bytes())
+        except (OSError, SafetensorError):
+            raise Refused("stale-memory") from None
+
+    def propose_memory(self, order: Order, memory: Tensors) -> None:
+        """Keep a new version beside the confirmed one and the one before; older ones go.
+
+        The one before serves a coordinator that lost its latest checkpoint.
+        """
+        folder = self._run(order)
+        folder.mkdir(parents=True, exist_ok=True)
+        blob = save({name: np.ascontiguousarray(value) for name, value in memory.items()})
+        write_atomic(folder / _memory_name(order.round), blob)
+        versions = {int(f.stem.partition("-")[2]): f for f in folder.glob("memory-*.safetensors")}
+        confirmed = sorted(version for version in versions if version <= order.memory)[-2:]
+        for version in versions.keys() - {*confirmed, order.round}:
+            versions[version].unlink(missing_ok=True)
+
+    def keep_model(self, order: Order, model: Tensors) -> None:
+        """Keep the personal model of a finished run; it never leaves."""
+        folder = self._run(order)
+        folder.mkdir(parents=True, exist_ok=True)
+        blob = save({name: np.ascontiguousarray(value) for name, value in model.items()})
+        write_atomic(folder / "model.safetensors", blob)
+
+    def add_receipt(self, order: Order, receipt: dict[str, Any]) -> None:
+        """Append a signed receipt."""
+        folder = self.path / "receipts"
+        folder.mkdir(exist_ok=True)
+        append_line(folder / f"{_safe(order.run)}.jsonl", receipt)
+
+    def receipts(self, run: str | None = None) -> Iterator[dict[str, Any]]:
+        """Receipts of one run or of all, in the order they were written."""
+        pattern = f"{_safe(run)}.jsonl" if run else "*.jsonl"
+        for file in sorted((self.path / "receipts").glob(pattern)):
+            yield from read_lines(file)
+
+    def _run(self, order: Order) -> Path:
+        return self.path / "runs" / _safe(order.run)
+
+    def _reply(self, order: Order) -> Path:
+        return self._run(order) / "reply" / f"{order.round:06d}-{order.id[:32]}"
+
+
+def init_site(path: Path, name: str, data: Path | None, min_patients: int = 1) -> None:
+    """Write a new site's settings; keys are made beside them by the caller.
+
+    Raises:
+        SiteError: The folder is a site's already.
+        DataError: The data folder does not exist.
+    """
+    if (path / "site.toml").exists():
+        raise SiteError(f"{path} is a site's folder already", remedy="Choose another folder")
+    if data is not None and not data.is_dir():
+        raise DataError(f"there is no data folder {data}", remedy="Give a folder that exists")
+    path.mkdir(parents=True, exist_ok=True)
+    lines = [f'name = "{name}"', f"min_patients = {min_patients}"]
+    if data is not None:
+        lines.append(f"data = {json.dumps(str(data.resolve()))}")
+    write_atomic(path / "site.toml", ("\n".join(lines) + "\n").encode())
+    (path / "approved").mkdir(exist_ok=True)
+
+
+def _memory_name(round_: int) -> str:
+    return f"memory-{round_:06d}.safetensors"
+
+
+def _safe(name: str) -> str:
+    """A name that came over the wire, fit to be a file's."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,128}", name):
+        raise Refused("malformed-order")
+    return name

@@ -1,0 +1,1 @@
+"""The only training loops: a framework behind `medfed.core.task.LocalJob`."""

@@ -1,0 +1,79 @@
+"""How a task serves a site's patients to a training loop, batch by batch."""
+
+from collections.abc import Iterator
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import torch
+
+B_co = TypeVar("B_co", covariant=True)
+
+TableBatch = tuple[torch.Tensor, torch.Tensor]
+"""Features and labels of some patients, one row each."""
+
+
+class Examples(Protocol[B_co]):
+    """One set of a site's patients, ready to be served in batches.
+
+    A table serves rows; a segmentation task serves patches, which it draws from its volumes with
+    ``rng``. Whatever a batch is, the task's loss and evaluation understand it. Nothing may be kept
+    between passes that changes what a later pass serves.
+    """
+
+    def __len__(self) -> int:
+        """Patients in the set."""
+
+    def batches(self, rng: np.random.Generator | None, batch_size: int) -> Iterator[B_co]:
+        """One pass over the set.
+
+        Args:
+            rng: Shuffles and augments; without one the pass is plain, in order and always the same.
+            batch_size: Examples a batch.
+        """
+
+
+class TensorExamples:
+    """Patients whose features fit into memory as one tensor; a pass gathers them once.
+
+    Args:
+        features: One row per patient.
+        labels: One value per patient.
+        at_least: A last batch of fewer rows joins the one before (batch normalisation needs two).
+    """
+
+    def __init__(self, features: torch.Tensor, labels: torch.Tensor, *, at_least: int = 1) -> None:
+        self.features = features
+        self.labels = labels
+        self.at_least = at_least
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def batches(self, rng: np.random.Generator | None, batch_size: int) -> Iterator[TableBatch]:
+        """One pass over the rows; see `Examples.batches`."""
+        features, labels = self.features, self.labels
+        if rng is not None:
+            order = torch.from_numpy(rng.permutation(len(features))).to(features.device)
+            features, labels = features.index_select(0, order), labels.index_select(0, order)
+        sizes = _sizes(len(features), batch_size, self.at_least)
+        yield from zip(features.split(sizes), labels.split(sizes), strict=True)
+
+
+def _sizes(rows: int, batch_size: int, at_least: int) -> list[int]:
+    full, rest = divmod(rows, batch_size)
+    sizes = [batch_size] * full + [rest] * bool(rest)
+    if len(sizes) > 1 and sizes[-1] < at_least:
+        last = sizes.pop()
+        sizes[-1] += last
+    return sizes
+
+
+def to_device(batch: Any, device: torch.device) -> Any:
+    """A batch with its tensors on a device; tuples and mappings are followed."""
+    if isinstance(batch, torch.Tensor):
+        return batch.to(device, non_blocking=True)
+    if isinstance(batch, tuple | list):
+        return type(batch)(to_device(item, device) for item in batch)
+    if isinstance(batch, dict):
+        return {name: to_device(item, device) for name, item in batch.items()}
+    return batch

@@ -1,0 +1,353 @@
+"""PyTorch behind `medfed.core.task.LocalJob`: the only PyTorch training loop there is."""
+
+import contextlib
+import fnmatch
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from medfed.core.data import SetName
+from medfed.core.errors import Refused
+from medfed.core.seeding import derive, generator
+from medfed.core.task import Execution, LocalPlan, Trained
+from medfed.core.update import Array, Stats, Tensors
+from medfed.frameworks.examples import Examples, to_device
+from medfed.frameworks.optimizers import Optimizer
+
+B = TypeVar("B")
+
+
+@dataclass(frozen=True)
+class Learning(Generic[B]):
+    """What a task teaches a loop: how wrong a model is, and what its figures are.
+
+    Attributes:
+        loss: One value per example of a batch, in training.
+        evaluate: Additive statistics of a model on a set; called in evaluation mode.
+        explain: Additive statistics of what each input is worth on the test set, with a seed.
+        full_batch: Examples at a time for the gradient over all patients: bounds its memory.
+    """
+
+    loss: Callable[[nn.Module, B], torch.Tensor]
+    evaluate: Callable[[nn.Module, Examples[B]], Stats]
+    explain: Callable[[nn.Module, Examples[B], int], Stats] | None = None
+    full_batch: int = 4096
+
+
+class TorchJob(Generic[B]):
+    """One site's warm workplace for a PyTorch model.
+
+    A call's result depends on its arguments only: each starts from the tensors it is given, with a
+    fresh optimiser and its own random stream. Master weights are float32 whatever the precision.
+
+    Args:
+        site: The site's name; it starts the site's random streams.
+        module: The model; owned by the job from now on.
+        sets: The site's patients by set, served in batches on any device.
+        learning: Loss, evaluation and explanation.
+        seed: The study's seed.
+        execution: Threads, precision and device.
+    """
+
+    def __init__(
+        self,
+        site: str,
+        module: nn.Module,
+        sets: Mapping[SetName, Examples[B]],
+        learning: Learning[B],
+        seed: int,
+        execution: Execution,
+    ) -> None:
+        self.site = site
+        self.sets = sets
+        self.learning = learning
+        self.seed = seed
+        self.execution = execution
+        self.device = torch.device(execution.device)
+        self.module = module.to(self.device).float()
+        self.patients = len(sets["train"])
+        self._state: dict[str, torch.Tensor] = {
+            name: value.detach() for name, value in self.module.state_dict().items()
+        }
+        self._parameters = dict(self.module.named_parameters())
+        # On the CPU an array and its tensor share memory: loading and reading are plain copies.
+        self._arrays = {k: v.numpy() for k, v in self._state.items() if v.device.type == "cpu"}
+
+    def trainable(self) -> frozenset[str]:
+        """Names of the tensors that training changes by gradient."""
+        return frozenset(self._parameters)
+
+    def train(self, start: Tensors, plan: LocalPlan) -> Trained:
+        """Train from ``start`` as ``plan`` says.
+
+        Raises:
+            Refused: ``not-finite`` when the loss or the model diverges, ``malformed-order`` when
+                tensors of the start or the plan do not fit the model.
+        """
+        labels = (self.site, *plan.labels)
+        with self._at_work(derive(self.seed, *labels, "torch")):
+            self._load(start)
+            parameters = self._prepare(plan)
+            steps, loss_sum, examples = self._loop(parameters, plan, generator(self.seed, *labels))
+            return Trained(self._read(), steps, loss_sum, examples)
+
+    def gradient(self, at: Tensors, l2: float = 0.0) -> tuple[Tensors, float]:
+        """The gradient of the mean loss over all training patients, and the mean loss.
+
+        The model is in evaluation mode, so that nothing is random. ``l2`` adds l2·w to the
+        gradient; the loss is given without the penalty.
+        """
+        with self._at_work(derive(self.seed, self.site, "gradient")):
+            self._load(at)
+            self.module.eval()
+            for parameter in self._parameters.values():
+                parameter.requires_grad_(True)
+                parameter.grad = None
+            loss_sum, examples = self._full_pass()
+            _check_finite(loss_sum)
+            gradients = {k: self._mean_gradient(p, examples, l2) for k, p in self._named()}
+            return gradients, loss_sum / max(examples, 1.0)
+
+    def evaluate(self, model: Tensors, on: SetName) -> Stats:
+        """Additive statistics of a model on one set; empty when the set is."""
+        examples = self.sets.get(on)
+        if not examples:
+            return {}
+        with self._at_work(derive(self.seed, self.site, "evaluate")), torch.inference_mode():
+            self._load(model)
+            with self._precision():
+                return self.learning.evaluate(self.module.eval(), examples)
+
+    def explain(self, model: Tensors) -> Stats:
+        """Additive statistics of what each input is worth on the test patients."""
+        examples = self.sets.get("test")
+        if self.learning.explain is None or not examples:
+            return {}
+        seed = derive(self.seed, self.site, "explain")
+        with self._at_work(seed), torch.inference_mode():
+            self._load(model)
+            with self._precision():
+                return self.learning.explain(self.module.eval(), examples, seed)
+
+    def _named(self) -> Iterator[tuple[str, nn.Parameter]]:
+        yield from self._parameters.items()
+
+    def _loop(
+        self, parameters: Mapping[str, nn.Parameter], plan: LocalPlan, rng: np.random.Generator
+    ) -> tuple[int, float, float]:
+        pull = _Pull(self, parameters, plan)
+        optimizer = Optimizer(list(parameters.values()), plan)
+        steps, loss_sum, examples = 0, 0.0, 0.0
+        for batch in self._served(plan, rng):
+            for parameter in parameters.values():
+                parameter.grad = None
+            values = self._loss(batch)
+            values.mean().backward()
+            with torch.no_grad():
+                pull.add()
+                optimizer.step()
+            steps += 1
+            examples += values.numel()
+            loss_sum += float(values.detach().sum())
+            _check_finite(loss_sum)
+        return steps, loss_sum, examples
+
+    def _served(self, plan: LocalPlan, rng: np.random.Generator) -> Iterator[B]:
+        """The batches of all passes that the plan asks for."""
+        train, left = self.sets["train"], plan.steps
+        passes = 0
+        while len(train) and (passes < plan.epochs if left is None else left > 0):
+            passes += 1
+            for batch in train.batches(rng, plan.batch_size):
+                if left is not None:
+                    if left == 0:
+                        return
+                    left -= 1
+                yield batch
+
+    def _loss(self, batch: B) -> torch.Tensor:
+        with self._precision():
+            values = self.learning.loss(self.module, to_device(batch, self.device))
+        return values.float()
+
+    def _full_pass(self) -> tuple[float, float]:
+        loss_sum, examples = 0.0, 0.0
+        for batch in self.sets["train"].batches(None, self.learning.full_batch):
+            values = self._loss(batch)
+            total = values.sum()
+            total.backward()
+            loss_sum += float(total.detach())
+            examples += values.numel()
+        return loss_sum, examples
+
+    @staticmethod
+    def _mean_gradient(parameter: nn.Parameter, examples: float, l2: float) -> Array:
+        total = parameter.grad
+        mean = torch.zeros_like(parameter) if total is None else total / max(examples, 1.0)
+        if l2:
+            mean = mean.add(parameter.detach(), alpha=l2)
+        array: Array = mean.detach().cpu().numpy()
+        return array
+
+    def _prepare(self, plan: LocalPlan) -> dict[str, nn.Parameter]:
+        """Set modes and freeze what the plan leaves alone; the parameters that may change."""
+        chosen = _chosen(self._state, plan.trainable)
+        self.module.train()
+        for parameter in self._parameters.values():
+            parameter.grad = None
+        if plan.trainable:
+            for prefix, module in self.module.named_modules():
+                own = [f"{prefix}.{k}".lstrip(".") for k, _ in module.named_buffers(recurse=False)]
+                if own and not any(name in chosen for name in own):
+                    module.eval()  # running statistics that must not change
+        for name, parameter in self._parameters.items():
+            parameter.requires_grad_(name in chosen)
+        free = {k: p for k, p in self._parameters.items() if k in chosen}
+        if not free:
+            known = ", ".join(self._parameters)
+            message = f"no parameter of the model is called {' or '.join(plan.trainable)}"
+            raise Refused("malformed-order", message, remedy=f"The model has: {known}")
+        return free
+
+    def placed(self, tensors: Tensors, name: str, what: str) -> torch.Tensor:
+        """One tensor of an order, checked and on the device.
+
+        Raises:
+            Refused: It is missing or does not fit the model.
+        """
+        given = _fitting(tensors, name, tuple(self._state[name].shape), what)
+        # A copy: arrays that came over the wire are read-only, which torch does not know.
+        return torch.tensor(given, dtype=self._state[name].dtype, device=self.device)
+
+    def _load(self, tensors: Tensors) -> None:
+        for name, value in self._state.items():
+            given = _fitting(tensors, name, tuple(value.shape), "the model sent")
+            if not value.is_floating_point():
+                given = np.rint(given)  # a counter that was averaged over sites
+            if name in self._arrays:
+                np.copyto(self._arrays[name], given, casting="unsafe")
+            else:
+                value.copy_(torch.tensor(given))
+
+    def _read(self) -> Tensors:
+        if self._arrays:
+            found = {name: array.copy() for name, array in self._arrays.items()}
+        else:
+            found = {name: value.cpu().numpy() for name, value in self._state.items()}
+        for array in found.values():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise Refused("not-finite", remedy="Try a smaller learning rate")
+        return found
+
+    @contextlib.contextmanager
+    def _at_work(self, seed: int) -> Iterator[None]:
+        """This job's threads and random stream; torch's own stream is as before afterwards."""
+        if torch.get_num_threads() != self.execution.threads:
+            torch.set_num_threads(self.execution.threads)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(torch.enable_grad())
+            stack.enter_context(seeded(seed, self.device))
+            if self.device.type == "cuda":
+                flags = torch.backends.cudnn.flags(
+                    enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+                )
+                stack.enter_context(flags)
+            yield
+
+    def _precision(self) -> contextlib.AbstractContextManager[Any]:
+        if self.execution.precision == "fp32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+
+class _Pull:
+    """What a plan adds to every gradient: FedProx's µ(w − anchor), SCAFFOLD's correction."""
+
+    def __init__(
+        self, job: TorchJob[Any], parameters: Mapping[str, nn.Parameter], plan: LocalPlan
+    ) -> None:
+        self.mu = plan.proximal
+        self.anchors: list[tuple[nn.Parameter, torch.Tensor]] = []
+        self.corrections: list[tuple[nn.Parameter, torch.Tensor]] = []
+        for name, parameter in parameters.items():
+            if self.mu:
+                anchor = job.placed(plan.anchor, name, "the proximal anchor")
+                self.anchors.append((parameter, anchor))
+            if plan.correction:
+                correction = job.placed(plan.correction, name, "the correction")
+                self.corrections.append((parameter, correction))
+
+    def add(self) -> None:
+        for parameter, anchor in self.anchors:
+            if parameter.grad is not None:
+                parameter.grad.add_(parameter - anchor, alpha=self.mu)
+        for parameter, correction in self.corrections:
+            if parameter.grad is not None:
+                parameter.grad.add_(correction)
+
+
+def initial(build: Callable[[], nn.Module], seed: int) -> Tensors:
+    """The tensors of an untrained model; the same for the same seed.
+
+    Args:
+        build: Makes the module; its layers draw from torch's own random stream.
+        seed: The study's seed.
+    """
+    module = seeded_build(build, seed).float()
+    return {name: value.detach().numpy() for name, value in module.state_dict().items()}
+
+
+def seeded_build(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """A new module that depends on the seed only and leaves torch's random stream alone."""
+    with seeded(derive(seed, "initial"), torch.device("cpu")):
+        return build()
+
+
+@contextlib.contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Torch's own random streams start from a seed, and are as before afterwards.
+
+    (`torch.manual_seed` and `torch.random.fork_rng` would touch every device and import torch's
+    compiler, which takes seconds.)
+    """
+    streams = [torch.default_generator]
+    if device.type == "cuda":
+        torch.cuda.init()
+        index = torch.empty(0, device=device).device.index  # `cuda` is one of several
+        streams.append(torch.cuda.default_generators[index])
+    before = [stream.get_state() for stream in streams]
+    try:
+        for stream in streams:
+            stream.manual_seed(seed)
+        yield
+    finally:
+        for stream, state in zip(streams, before, strict=True):
+            stream.set_state(state)
+
+
+def _chosen(names: Mapping[str, Any], patterns: tuple[str, ...]) -> frozenset[str]:
+    if not patterns:
+        return frozenset(names)
+    return frozenset(n for n in names if any(fnmatch.fnmatchcase(n, p) for p in patterns))
+
+
+def _fitting(tensors: Tensors, name: str, shape: tuple[int, ...], what: str) -> Array:
+    given = tensors.get(name)
+    if given is None:
+        raise Refused("malformed-order", f"{what} has no tensor called {name}")
+    if given.dtype.kind not in "fiub":
+        raise Refused("malformed-order", f"{what} has a tensor {name} of type {given.dtype}")
+    if given.shape != shape:
+        sizes = f"{list(given.shape)} where this model has {list(shape)}"
+        raise Refused("malformed-order", f"{what} has a tensor {name} of shape {sizes}")
+    return given
+
+
+def _check_finite(loss: float) -> None:
+    if not math.isfinite(loss):
+        raise Refused("not-finite", remedy="Try a smaller learning rate")

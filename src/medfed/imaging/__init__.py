@@ -1,0 +1,1 @@
+"""Volumes in the patient: geometry, resampling, lung mask, pictures."""

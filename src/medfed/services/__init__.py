@@ -1,0 +1,1 @@
+"""What the command line and the consoles do: runs, sites, comparisons, reports."""

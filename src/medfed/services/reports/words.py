@@ -1,0 +1,148 @@
+"""Figures as people read them: no more digits than they deserve, and units in words."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Figure = Mapping[str, float | None]
+"""A value with the bounds of its 95 % interval, as results hold it."""
+
+NOTHING = "–"
+
+_NAMES = {"auc": "AUC", "brier": "Brier score", "dice": "Dice", "iou": "IoU", "fps": "false positives"}
+_ACRONYMS = {"auc": "AUC", "cpm": "CPM", "froc": "FROC", "mae": "MAE", "rmse": "RMSE", "hd95": "HD95"}
+_MEANINGS = {
+    "auc": "the chance that a positive patient gets a higher score than a negative one; 0.5 is "
+    "guessing, 1 is perfect",
+    "accuracy": "the share of patients classified rightly",
+    "balanced_accuracy": "the mean of sensitivity and specificity",
+    "sensitivity": "the share of positive patients that are found",
+    "specificity": "the share of negative patients that are left alone",
+    "brier": "the mean squared error of the predicted probabilities; lower is better",
+    "dice": "the overlap of the predicted and the true outline; 1 is perfect",
+    "iou": "the shared part of the predicted and the true outline; 1 is perfect",
+    "c_index": "the share of pairs of patients put in the right order; 0.5 is guessing",
+    "loss": "what training makes small; lower is better",
+}
+
+
+def metric_name(name: str) -> str:
+    """A metric's name for people."""
+    if name in _NAMES:
+        return _NAMES[name]
+    words = name.replace("_", " ").replace("-", " ").split()
+    return " ".join(_ACRONYMS.get(word, word) for word in words)
+
+
+def metric_meaning(name: str) -> str:
+    """What a metric says, in a clause; empty where we have no words for it."""
+    return _MEANINGS.get(name.replace("-", "_"), "")
+
+
+def first_capital(text: str) -> str:
+    """The text with its first letter as a sentence needs it."""
+    return text[:1].upper() + text[1:]
+
+
+def decimals(figure: Figure) -> int:
+    """How many decimals a value deserves: two where its interval is wide, up to four."""
+    low, high = figure.get("low"), figure.get("high")
+    if not finite(low) or not finite(high):
+        return 3
+    width = abs(float(high or 0) - float(low or 0))
+    if width == 0:
+        return 2
+    return min(4, max(2, math.ceil(-math.log10(width)) + 1))
+
+
+def number(value: float | None, places: int = 3) -> str:
+    """A value with fixed decimals; a dash where there is none."""
+    if value is None or not finite(value):
+        return NOTHING
+    if abs(value) >= 1000:
+        return f"{value:,.0f}".replace(",", "\u202f")
+    text = f"{value:.{places}f}"
+    return text.replace("-", "−") if float(text) else text.lstrip("-")
+
+
+def value_text(figure: Figure | None) -> str:
+    """The value alone, with the digits that its interval allows."""
+    return number(figure.get("value"), decimals(figure)) if figure else NOTHING
+
+
+def bounds_text(figure: Figure | None, joint: str = "–") -> str:
+    """The bounds, as in ``0.94–1.00``; empty where none were computed."""
+    if not figure or not finite(figure.get("low")) or not finite(figure.get("high")):
+        return ""
+    places = decimals(figure)
+    low, high = number(figure["low"], places), number(figure["high"], places)
+    return f"{low}{' to ' if '−' in low else joint}{high}"
+
+
+def figure_text(figure: Figure | None) -> str:
+    """Value and interval in one line, for the model card and labels."""
+    bounds = bounds_text(figure)
+    return f"{value_text(figure)} [{bounds}]" if bounds else value_text(figure)
+
+
+def finite(value: Any) -> bool:
+    """Whether it is a number that can be shown."""
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def bytes_text(size: float | None) -> str:
+    """Bytes in the unit that people read."""
+    if size is None or not finite(size):
+        return NOTHING
+    for unit, step in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= step:
+            return f"{size / step:.3g} {unit}" if size < 999.5 * step else f"{size / step:.0f} {unit}"
+    return f"{size:.0f} bytes"
+
+
+def duration_text(seconds: float | None) -> str:
+    """A duration in the units that people use."""
+    if seconds is None or not finite(seconds):
+        return NOTHING
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def count(many: int, what: str, plural: str = "") -> str:
+    """A count with its noun: ``1 site``, ``3 sites``."""
+    return f"{many} {what if many == 1 else plural or what + 's'}"
+
+
+def listing(items: Sequence[str], most: int = 6) -> str:
+    """Names in a sentence, a long list cut short."""
+    shown = list(items[:most])
+    if len(items) > most:
+        shown.append(f"{len(items) - most} more")
+    if len(shown) < 2:
+        return "".join(shown)
+    return f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def rounds_text(rounds: Sequence[int]) -> str:
+    """Round numbers, neighbours joined: ``1–3, 7``."""
+    spans: list[list[int]] = []
+    for round_ in sorted(rounds):
+        if spans and round_ == spans[-1][1] + 1:
+            spans[-1][1] = round_
+        else:
+            spans.append([round_, round_])
+    parts = [str(a) if a == b else f"{a}–{b}" for a, b in spans]
+    return ", ".join(parts[:12]) + (", …" if len(parts) > 12 else "")
+
+
+def shorten(text: str, most: int = 26) -> str:
+    """A label that fits beside a chart."""
+    text = " ".join(text.split())
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"

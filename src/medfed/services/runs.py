@@ -1,0 +1,313 @@
+"""Starting, resuming and finishing a run on this machine."""
+
+import errno
+import os
+import platform
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from medfed.core.errors import RunError
+from medfed.core.events import Event, Notice, RunFinished, RunStarted
+from medfed.core.registry import make
+from medfed.core.study import Study
+from medfed.core.task import Execution
+from medfed.core.update import State
+from medfed.federation.channel import Channel
+from medfed.federation.coordinator import Coordinator, Verdict
+from medfed.federation.exchange import Post
+from medfed.federation.keys import load_key, make_key
+from medfed.federation.local import LocalChannel, WorkerChannel
+from medfed.services.sites import create_site, open_site, trust
+from medfed.storage.run_folder import RunFolder
+
+SCHEMA = 1
+Listener = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How to run a study here.
+
+    Attributes:
+        out: The run's folder.
+        data: The folder of the sites' data; None where the study brings its own.
+        resume: Go on with the run in ``out``.
+        workers: Processes for the sites; 0 for one after another in this process.
+        sites: Folder of existing site folders, each with its own key, data and approvals; None
+            makes fresh ones inside the run.
+        threads: Threads for the numerics; None leaves it to the task.
+    """
+
+    out: Path
+    data: Path | None = None
+    resume: bool = False
+    workers: int = 0
+    sites: Path | None = None
+    threads: int | None = None
+
+
+def start(
+    study: Study, options: RunOptions, text: str | None = None, on_event: Listener = lambda _: None
+) -> dict[str, Any]:
+    """Run a study, or go on with it, to its result.
+
+    Args:
+        study: The study.
+        options: Where and how.
+        text: The study as the person wrote it, to keep beside the result.
+        on_event: Told everything that happens.
+
+    Returns:
+        The result, as ``result.json`` holds it.
+
+    Raises:
+        MedfedError: With what is wrong and what to do; what was done so far is kept.
+    """
+    folder = RunFolder(options.out)
+    _check_folder(folder, study, options)
+    if folder.exists and (result := folder.result()):
+        on_event(Notice(f"this run is finished; its result is in {folder.path}"))
+        return result
+    if not options.sites:
+        check_data(study, options.data)
+    with _disk_trouble(folder), _locked(folder):
+        if not folder.exists:
+            folder.create(study, text, _record(study, options))
+        return _go_on(study, folder, options, on_event)
+
+
+def check_data(study: Study, data: Path | None) -> None:
+    """Open every site's source once, to complain before anything is made.
+
+    Raises:
+        DataError: With the source's own words.
+    """
+    opener = make("source", study.source)
+    for site in study.sites:
+        opener.open(data, site, study.sites)
+
+
+def _go_on(
+    study: Study, folder: RunFolder, options: RunOptions, on_event: Listener
+) -> dict[str, Any]:
+    record = folder.record()
+    state, notes = folder.load()
+    for note in notes:
+        on_event(Notice(note))
+    resumed = state.round if state else 0
+    on_event(
+        RunStarted(record["run"], study.digest, study.title, study.sites, study.rounds, resumed)
+    )
+    channel, post = _open_sites(study, folder, options, record, on_event)
+    try:
+        coordinator = Coordinator(study, post, Execution(**record["execution"]))
+        if state is None:
+            state = coordinator.begin()
+            folder.save(state)
+        folder.forget_rows(state.round)
+        state, reason = _rounds(coordinator, folder, state)
+        result = _finish(coordinator, folder, state, record)
+    finally:
+        channel.close()
+    on_event(RunFinished(state.round, reason))
+    return result
+
+
+def _rounds(coordinator: Coordinator, folder: RunFolder, state: State) -> tuple[State, str]:
+    reason = ""
+    while state.round < coordinator.study.rounds:
+        reason = coordinator.stop_reason(state)
+        if reason:
+            break
+        new, row = coordinator.round(state)
+        if len(new.scores) > len(state.scores) and coordinator.is_best(new.scores):
+            folder.save_best(state)
+        folder.add_row(row)
+        folder.save(new)
+        state = new
+    return state, reason or "all rounds are done"
+
+
+def _finish(
+    coordinator: Coordinator, folder: RunFolder, state: State, record: Mapping[str, Any]
+) -> dict[str, Any]:
+    start = time.perf_counter()
+    row = coordinator.close(state)
+    score = row["metrics"].get(coordinator.study.metric)
+    if score is not None:
+        state = state.evolve(scores={**state.scores, str(state.round): score})
+        if coordinator.is_best(state.scores):
+            folder.save_best(state)
+    folder.add_row(row)
+    chosen = folder.best(state) if coordinator.study.keep == "best" else state
+    verdict = coordinator.judge(chosen, finish=True)
+    about = {
+        "schema": SCHEMA,
+        "study": coordinator.study.digest,
+        "title": coordinator.study.title,
+        "task": coordinator.study.task.to_json(),
+        "round": chosen.round,
+        "facts": dict(state.facts),
+    }
+    digest = folder.finish(chosen, about)
+    seconds = time.perf_counter() - start
+    result = _result(coordinator, folder, state, verdict, digest, seconds, record)
+    folder.save_result(result)
+    return result
+
+
+def _result(
+    coordinator: Coordinator,
+    folder: RunFolder,
+    state: State,
+    verdict: Verdict,
+    digest: str,
+    seconds: float,
+    record: Mapping[str, Any],
+) -> dict[str, Any]:
+    rows = folder.rows()
+    importance = {name: i.to_json() for name, i in verdict.importance.items()}
+    return {
+        "schema": SCHEMA,
+        "study": coordinator.study.digest,
+        "engine": record["engine"],
+        "rounds": state.round,
+        "model_sha256": digest,
+        "metrics": {
+            "overall": {name: i.to_json() for name, i in verdict.overall.items()},
+            "sites": {
+                site: {name: i.to_json() for name, i in metrics.items()}
+                for site, metrics in verdict.sites.items()
+            },
+        },
+        "patients": dict(verdict.patients),
+        "kept_round": verdict.round,
+        "importance": importance,
+        "seconds": seconds + sum(row["seconds"] for row in rows),
+        "bytes_up": sum(row.get("bytes_up", 0) for row in rows),
+        "bytes_down": sum(row.get("bytes_down", 0) for row in rows),
+        "run_dir": str(folder.path.resolve()),
+    }
+
+
+def _open_sites(
+    study: Study,
+    folder: RunFolder,
+    options: RunOptions,
+    record: Mapping[str, Any],
+    on_event: Listener,
+) -> tuple[Channel, Post]:
+    """The sites' folders, the channel to them, and who asks."""
+    if options.sites:
+        home = options.sites / "coordinator"
+        folders = {site: options.sites / site for site in study.sites}
+    else:
+        home = folder.path / "coordinator"
+        folders = {site: folder.path / "sites" / site for site in study.sites}
+    home.mkdir(parents=True, exist_ok=True)
+    key = load_key(home) if (home / "key.pem").exists() else make_key(home)
+    if not options.sites:
+        for site, path in folders.items():
+            if not (path / "key.pub").exists():
+                path.mkdir(parents=True, exist_ok=True)
+                (path / "site.toml").unlink(missing_ok=True)  # a crash may have left it alone
+                create_site(path, site, options.data)
+            trust(path, key.public_key())
+            open_site(path).folder.approve(study)
+    site_keys = {site: open_site(path).key.public_key() for site, path in folders.items()}
+    channel: Channel
+    if options.workers:
+        channel = WorkerChannel(folders, open_site, options.workers)
+    else:
+        channel = LocalChannel(folders, open_site)
+    post = Post(
+        run=record["run"],
+        study=study.digest,
+        channel=channel,
+        key=key,
+        site_keys=site_keys,
+        spool=folder.spool,
+        deadline=study.deadline,
+        min_sites=study.min_sites,
+        on_event=on_event,
+    )
+    return channel, post
+
+
+def _check_folder(folder: RunFolder, study: Study, options: RunOptions) -> None:
+    if not folder.path.exists():
+        if options.resume:
+            message = f"there is no run in {folder.path} to resume"
+            raise RunError(message, remedy="Leave out --resume to begin one")
+    elif not folder.exists:
+        if not folder.only_begun():
+            raise RunError(f"{folder.path} is not empty", remedy="Choose another folder with --out")
+    elif not options.resume:
+        raise RunError(
+            f"{folder.path} holds a run already",
+            remedy="Go on with it by --resume, or choose another folder with --out",
+        )
+    elif folder.study().digest != study.digest:
+        raise RunError(
+            f"the study has changed since the run in {folder.path} began",
+            remedy=f"Run {folder.path / 'study.toml'} to go on, or choose another --out",
+        )
+
+
+def _record(study: Study, options: RunOptions) -> dict[str, Any]:
+    execution = study.make_task().execution()
+    if options.threads:
+        execution = Execution(options.threads, execution.precision, execution.device)
+    return {
+        "schema": SCHEMA,
+        "run": secrets.token_hex(8),
+        "study": study.digest,
+        "title": study.title,
+        "engine": "local",
+        "workers": options.workers,
+        "data": str(options.data.resolve()) if options.data else None,
+        "execution": asdict(execution),
+        "environment": environment(),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def environment() -> dict[str, Any]:
+    """What the run stood on."""
+    packages = ("medfed", "numpy", "torch", "monai", "scikit-learn")
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        **{name: version(name) for name in packages},
+    }
+
+
+@contextmanager
+def _locked(folder: RunFolder) -> Iterator[None]:
+    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.lock()
+    try:
+        yield
+    finally:
+        folder.unlock()
+
+
+@contextmanager
+def _disk_trouble(folder: RunFolder) -> Iterator[None]:
+    """Say in words that the disk refused; what was whole before still is."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO):
+            raise
+        raise RunError(
+            f"the disk under {folder.path} refused a write: {os.strerror(error.errno)}",
+            remedy="Make room, then go on with --resume; the last checkpoint is whole",
+        ) from error

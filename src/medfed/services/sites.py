@@ -1,0 +1,48 @@
+"""Opening a site from its folder: the one place where a site's parts are put together."""
+
+import logging
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from medfed.core.files import write_atomic
+from medfed.federation.keys import load_key, load_public, make_key, public_pem
+from medfed.federation.site import Site
+from medfed.federation.site_folder import TRUST, SiteFolder, init_site
+
+
+def open_site(path: Path) -> Site:
+    """Open a site.
+
+    Raises:
+        SiteError: The folder, its settings or its key are not in order.
+    """
+    folder = SiteFolder(path)
+    trust = path / TRUST
+    coordinator = load_public(trust) if trust.exists() else None
+    settings = folder.settings()
+    return Site(folder, settings, load_key(path), coordinator, _own_log(path, settings.name))
+
+
+def create_site(path: Path, name: str, data: Path | None, min_patients: int = 1) -> Site:
+    """Make a site's folder with a fresh key, and open it."""
+    init_site(path, name, data, min_patients)
+    make_key(path)
+    return open_site(path)
+
+
+def trust(path: Path, coordinator: Ed25519PublicKey) -> None:
+    """Pin the coordinator whose orders a site obeys."""
+    write_atomic(path / TRUST, public_pem(coordinator))
+
+
+def _own_log(path: Path, name: str) -> logging.Logger:
+    """A log that stays in the site's folder: tracebacks may carry patient data."""
+    log = logging.getLogger(f"medfed.site.{path.resolve()}")
+    log.propagate = False
+    if not log.handlers:
+        handler = logging.FileHandler(path / "site.log", delay=True, encoding="utf-8")
+        form = f"%(asctime)s {name} %(levelname)s %(message)s"
+        handler.setFormatter(logging.Formatter(form))
+        log.addHandler(handler)
+    return log

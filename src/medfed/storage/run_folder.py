@@ -1,0 +1,191 @@
+"""A run's folder: everything needed to go on, to look at the result, and to repeat it.
+
+::
+
+    study.toml  study.json           the study, as written and as signed
+    run.json                         run id, engine, environment, execution
+    checkpoints/round-NNNNNN.safetensors     the last two states
+    metrics.jsonl                    a row a round
+    spool/                           replies not yet summed
+    sites/NAME/                      the sites' folders, when they live here
+    best.safetensors  model.safetensors  facts.json
+    result.json  report.html  model_card.md
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from medfed.core.errors import CheckpointError, DataError, RunError
+from medfed.core.files import append_line, read_lines, write_atomic, write_json
+from medfed.core.study import Study
+from medfed.core.update import State, group, grouped
+from medfed.storage.models import read_model, tensors_digest, write_model
+
+KEPT = 2
+"""Checkpoints kept: the latest, and one to fall back on."""
+
+
+class RunFolder:
+    """Access to a run's folder; every write is whole or absent."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = -1
+
+    @property
+    def exists(self) -> bool:
+        """Whether a run has begun here."""
+        return (self.path / "run.json").exists()
+
+    def only_begun(self) -> bool:
+        """Whether there is nothing here but what a run killed in its first moment leaves."""
+        ours = {".lock", "study.toml", "study.json", "spool", "checkpoints"}
+        return all(f.name in ours or f.name.endswith(".part") for f in self.path.iterdir())
+
+    @property
+    def spool(self) -> Path:
+        """Where replies lie until they are summed."""
+        return self.path / "spool"
+
+    def create(self, study: Study, text: str | None, record: Mapping[str, Any]) -> None:
+        """Begin a run here.
+
+        Args:
+            study: The study.
+            text: Its TOML as the person wrote it, if there is one.
+            record: Run id, engine, environment, execution.
+        """
+        for folder in (self.path, self.spool, self.path / "checkpoints"):
+            folder.mkdir(parents=True, exist_ok=True)
+        if text is not None:
+            write_atomic(self.path / "study.toml", text.encode())
+        write_json(self.path / "study.json", study.to_json())
+        write_json(self.path / "run.json", record)
+
+    def lock(self) -> None:
+        """Keep other processes out until this one ends.
+
+        Raises:
+            RunError: Another process runs here.
+        """
+        handle = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(handle)
+            raise RunError(
+                f"another process is working in {self.path}",
+                remedy="Wait for it, or stop it; then go on with --resume",
+            ) from None
+        self._lock = handle
+
+    def unlock(self) -> None:
+        """Let other processes in."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def record(self) -> dict[str, Any]:
+        """What ``run.json`` says."""
+        value: dict[str, Any] = json.loads((self.path / "run.json").read_bytes())
+        return value
+
+    def study(self) -> Study:
+        """The study of this run."""
+        return Study.from_json(json.loads((self.path / "study.json").read_bytes()))
+
+    def save(self, state: State) -> None:
+        """Write a checkpoint; the two latest are kept."""
+        tensors = {**grouped("model", state.model), **grouped("memory", state.memory)}
+        fields = {
+            "round": state.round,
+            "counted": dict(state.counted),
+            "facts": dict(state.facts),
+            "scores": dict(state.scores),
+            "row": dict(state.row),
+            "waiting": [list(pair) for pair in state.waiting],
+        }
+        about = {**fields, "digest": tensors_digest(tensors)}
+        write_model(self._checkpoint(state.round), tensors, about)
+        for file in self._checkpoints()[:-KEPT]:
+            file.unlink(missing_ok=True)
+
+    def load(self) -> tuple[State | None, list[str]]:
+        """The latest readable checkpoint, and a sentence for each that was not.
+
+        Raises:
+            CheckpointError: There are checkpoints and none can be read.
+        """
+        notes: list[str] = []
+        files = self._checkpoints()
+        for file in reversed(files):
+            try:
+                return _read_state(file), notes
+            except DataError as error:
+                notes.append(f"{error.message}; going back to the checkpoint before it")
+        if files:
+            raise CheckpointError(
+                f"no checkpoint in {self.path / 'checkpoints'} can be read",
+                remedy="Restore the folder from a backup, or begin again in another folder",
+            )
+        return None, notes
+
+    def add_row(self, row: Mapping[str, Any]) -> None:
+        """Append a finished round."""
+        append_line(self.path / "metrics.jsonl", dict(row))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The finished rounds."""
+        return read_lines(self.path / "metrics.jsonl")
+
+    def forget_rows(self, from_round: int) -> None:
+        """Drop rows at and after a round: it will be run again, to the same figures."""
+        kept = [row for row in self.rows() if row["round"] < from_round]
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept)
+        write_atomic(self.path / "metrics.jsonl", text.encode())
+
+    def save_best(self, state: State) -> None:
+        """Keep the best aggregate so far."""
+        about = {"round": state.round, "digest": tensors_digest(state.model)}
+        write_model(self.path / "best.safetensors", state.model, about)
+
+    def best(self, state: State) -> State:
+        """The best aggregate, as a state to judge.
+
+        Raises:
+            DataError: Its file is damaged.
+        """
+        tensors, about = read_model(self.path / "best.safetensors")
+        return state.evolve(model=tensors, round=about["round"])
+
+    def finish(self, state: State, about: Mapping[str, Any]) -> str:
+        """Write the resulting model and the facts it stands on; the model file's SHA-256."""
+        write_json(self.path / "facts.json", dict(state.facts))
+        return write_model(self.path / "model.safetensors", state.model, about)
+
+    def save_result(self, result: Mapping[str, Any]) -> None:
+        """Write the result; its presence says that the run is finished."""
+        write_json(self.path / "result.json", result)
+
+    def result(self) -> dict[str, Any] | None:
+        """The result of a finished run."""
+        file = self.path / "result.json"
+        return json.loads(file.read_bytes()) if file.exists() else None
+
+    def _checkpoint(self, round_: int) -> Path:
+        return self.path / "checkpoints" / f"round-{round_:06d}.safetensors"
+
+    def _checkpoints(self) -> list[Path]:
+        return sorted((self.path / "checkpoints").glob("round-*.safetensors"))
+
+
+def _read_state(file: Path) -> State:
+    tensors, about = read_model(file)
+    if tensors_digest(tensors) != about.pop("digest", None):
+        raise DataError(f"{file} is damaged")
+    about["waiting"] = tuple((site, base) for site, base in about["waiting"])
+    return State(model=group("model", tensors), memory=group("memory", tensors), **about)

@@ -1,0 +1,1 @@
+"""Learning problems: data in, model, loss, metrics."""

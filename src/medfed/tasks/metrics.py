@@ -1,0 +1,178 @@
+"""Figures of binary classification from statistics that add up over sites.
+
+What a site gives is a histogram of its patients' scores per label, on one public grid: 1,024 bins
+uniform in the logit from −16 to 16 (scores beyond fall into the outermost bins), with the
+threshold ½ exactly on an edge. So accuracy, sensitivity and specificity are exact. The loss and
+the Brier score are exact too: their sums travel beside the histogram. In the AUC the pairs of one
+positive and one negative patient that share a bin count half, as ties do: it differs from the AUC
+of the unbinned scores by at most half the share of such pairs, see `auc_error`.
+
+A histogram of few patients says nearly as much as their scores would. Rules against small cells
+belong to the site, which may refuse or coarsen what leaves it.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medfed.core.seeding import generator
+from medfed.core.task import Interval
+from medfed.core.update import Array, Stats
+
+BINS = 1024
+SPAN = 16.0
+DRAWS = 1000
+
+Counts = NDArray[np.float64]
+"""Patients by (…, label, bin)."""
+
+HIGHER_IS_BETTER: Mapping[str, bool] = MappingProxyType(
+    {
+        "auc": True,
+        "accuracy": True,
+        "sensitivity": True,
+        "specificity": True,
+        "brier": False,
+        "loss": False,
+    }
+)
+
+
+def bin_of(logits: Array, bins: int = BINS) -> NDArray[np.int64]:
+    """The bin of each score."""
+    scaled = np.floor((np.asarray(logits, np.float64) + SPAN) * (bins / (2 * SPAN)))
+    return np.clip(scaled, 0, bins - 1).astype(np.int64)
+
+
+def histogram(logits: Array, labels: Array, bins: int = BINS) -> NDArray[np.int32]:
+    """Patients by label and bin; leading axes of ``logits`` are kept, the last is the patients."""
+    logits = np.asarray(logits)
+    cells = bin_of(logits, bins) + bins * (np.asarray(labels) > 0)
+    rows = cells.reshape(-1, logits.shape[-1])
+    flat = (rows + 2 * bins * np.arange(len(rows))[:, None]).ravel()
+    counts = np.bincount(flat, minlength=len(rows) * 2 * bins)
+    return counts.astype(np.int32).reshape(*logits.shape[:-1], 2, bins)
+
+
+def score_stats(logits: Array, labels: Array) -> Stats:
+    """What a site gives: the histogram, and the sums of loss and squared error.
+
+    Args:
+        logits: One score per patient.
+        labels: 1 for the positive class, 0 for the other.
+    """
+    logits, labels = np.asarray(logits, np.float64), np.asarray(labels, np.float64)
+    return {
+        "scores": histogram(logits, labels),
+        "loss": np.array([_loss(logits, labels).sum()]),
+        "brier": np.array([((_sigmoid(logits) - labels) ** 2).sum()]),
+    }
+
+
+def classification_metrics(total: Stats, *, intervals: bool = False) -> dict[str, Interval]:
+    """The figures of summed statistics; those that are undefined are left out.
+
+    Intervals: patients are drawn again 1,000 times, with replacement, from the pooled histogram
+    (a multinomial over label and bin). That is the patient bootstrap exactly, for every figure
+    that depends on patients through label and bin: AUC, accuracy, sensitivity and specificity.
+    For loss and Brier score each patient stands in the middle of a bin while being redrawn, and
+    the spread is put around the exact value. The draws are seeded: the same counts give the same
+    interval. The model is taken as given; the spread over training seeds is another matter.
+    """
+    counts = np.asarray(total.get("scores", np.zeros((2, BINS))), np.float64)
+    patients = counts.sum()
+    if patients <= 0:
+        return {}
+    values = _figures(counts[None])
+    for name in ("loss", "brier"):
+        values[name] = np.asarray(total[name], np.float64) / patients
+    drawn = _drawn_figures(counts) if intervals else {}
+    found = {}
+    for name in HIGHER_IS_BETTER:
+        value = float(values[name][0])
+        if np.isfinite(value):
+            found[name] = _interval(name, value, drawn)
+    return found
+
+
+def auc(counts: Counts) -> Array:
+    """The area under the ROC curve of each histogram, NaN where a class is absent."""
+    negative, positive = counts[..., 0, :], counts[..., 1, :]
+    below = np.cumsum(negative, axis=-1) - negative
+    pairs = negative.sum(axis=-1) * positive.sum(axis=-1)
+    won = (positive * (below + 0.5 * negative)).sum(axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        area: Array = np.where(pairs > 0, won / pairs, np.nan)
+    return area
+
+
+def auc_error(total: Stats) -> float:
+    """At most how far the AUC may lie from that of the unbinned scores (which may have ties)."""
+    counts = np.asarray(total["scores"], np.float64)
+    pairs = counts[0].sum() * counts[1].sum()
+    return float(0.5 * (counts[0] * counts[1]).sum() / pairs) if pairs else 0.0
+
+
+def _figures(counts: Counts) -> dict[str, Array]:
+    """Figures of many histograms at once, NaN where undefined."""
+    half = counts.shape[-1] // 2
+    negative, positive = counts[:, 0].sum(axis=1), counts[:, 1].sum(axis=1)
+    true_negative = counts[:, 0, :half].sum(axis=1)
+    true_positive = counts[:, 1, half:].sum(axis=1)
+    return {
+        "auc": auc(counts),
+        "accuracy": _ratio(true_negative + true_positive, negative + positive),
+        "sensitivity": _ratio(true_positive, positive),
+        "specificity": _ratio(true_negative, negative),
+    }
+
+
+def _drawn_figures(counts: Counts) -> dict[str, Array]:
+    """Figures of `DRAWS` histograms of redrawn patients, centred where the value is exact."""
+    patients = round(counts.sum())
+    cells = np.flatnonzero(counts.ravel())
+    shares = counts.ravel()[cells] / counts.sum()
+    drawn = np.zeros((DRAWS, counts.size))
+    rng = generator(0, "bootstrap", patients)
+    drawn[:, cells] = rng.multinomial(patients, shares / shares.sum(), size=DRAWS)
+    figures = _figures(drawn.reshape(DRAWS, 2, -1))
+    for name, by_cell in _cell_values(counts.shape[-1]).items():
+        means = drawn[:, cells] @ by_cell[cells] / patients
+        figures[name] = means - shares @ by_cell[cells]
+    return figures
+
+
+def _cell_values(bins: int) -> dict[str, Array]:
+    """Loss and squared error in the middle of each (label, bin)."""
+    logits = (np.arange(bins) + 0.5) * (2 * SPAN / bins) - SPAN
+    logits, labels = np.tile(logits, 2), np.repeat([0.0, 1.0], bins)
+    return {"loss": _loss(logits, labels), "brier": (_sigmoid(logits) - labels) ** 2}
+
+
+def _interval(name: str, value: float, drawn: Mapping[str, Array]) -> Interval:
+    draws = drawn.get(name, np.empty(0))
+    draws = draws[np.isfinite(draws)]
+    if not draws.size:
+        return Interval(value)
+    low, high = (float(bound) for bound in np.quantile(draws, (0.025, 0.975)))
+    if name in ("loss", "brier"):
+        low, high = max(0.0, value + low), value + high
+    return Interval(value, low, high)
+
+
+def _ratio(part: Array, whole: Array) -> Array:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio: Array = np.where(whole > 0, part / whole, np.nan)
+    return ratio
+
+
+def _loss(logits: Array, labels: Array) -> Array:
+    loss: Array = np.logaddexp(0.0, logits) - labels * logits
+    return loss
+
+
+def _sigmoid(logits: Array) -> Array:
+    half: Array = 0.5 * (1.0 + np.tanh(0.5 * logits))
+    return half

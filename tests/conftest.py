@@ -1,0 +1,91 @@
+"""What every test has at hand: real data, Debian packages, quiet and repeatable libraries."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from system_packages import COMMAND, is_installed, read_list
+
+# Before anything imports them: one thread each, or the workers of a run fight for the cores, and
+# sums differ in their last bits from one machine to the next.
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[_name] = "1"
+os.environ["MPLBACKEND"] = "Agg"
+os.environ["FLWR_TELEMETRY_ENABLED"] = "0"
+os.environ["FLWR_DISABLE_UPDATE_CHECK"] = "1"
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+
+# Found here once, not in every test's own cache folder.
+os.environ.setdefault("MPLCONFIGDIR", str(Path.home() / ".cache" / "matplotlib"))
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("MEDFED_DATA") or ROOT.parent / "shared" / "data")
+
+# No test asserts times: a busy machine is no failure.
+settings.register_profile(
+    "medfed",
+    deadline=None,
+    derandomize=os.environ.get("CI") == "true",
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("medfed")
+
+
+def under_ci() -> bool:
+    """Whether nobody watches, so that a skip would hide something."""
+    return os.environ.get("CI") == "true"
+
+
+def demand_package(name: str) -> None:
+    """Skip the running test where a Debian package is missing; under CI=true, fail it."""
+    if name not in read_list():
+        pytest.fail(f"{name} is not in scripts/system-packages.txt", pytrace=False)
+    if is_installed(name):
+        return
+    reason = f"the Debian package {name} is missing; to install it: {COMMAND}"
+    if under_ci():
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Act on @pytest.mark.needs_package("name")."""
+    for mark in item.iter_markers("needs_package"):
+        demand_package(*mark.args)
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder with the real data sets; its README says where each came from.
+
+    A test that reads one set asks for it with `need`, below.
+    """
+    if not DATA.is_dir():
+        pytest.skip(f"no real data: {DATA} is not there (MEDFED_DATA names another folder)")
+    return DATA.resolve()
+
+
+@pytest.fixture
+def need(data_dir: Path):
+    """Call it with a path below the data folder; it skips where that is absent."""
+
+    def find(relative: str) -> Path:
+        path = data_dir / relative
+        if not path.exists():
+            pytest.skip(f"no real data: {relative} is not in {data_dir}")
+        return path
+
+    return find
+
+
+@pytest.fixture(autouse=True)
+def _own_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test sees the settings of whoever runs it, nor writes into their home folder."""
+    for name in [name for name in os.environ if name.startswith("MEDFED_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / ".config"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / ".local"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
