@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -50,8 +50,8 @@ def report(rows: list[Row], *, as_json: bool) -> None:
         print(f"{r['name']:<{width}}  {r['value']:>10.4g} {r['unit']:<8} {limit:<8}{miss}")
 
 
-def medians(functions: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of each function, taken in turns after one turn that does not count."""
+def timings(functions: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each function, taken in turns after one turn that does not count."""
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for turn in range(repeats + 1):
         for name, function in functions.items():
@@ -59,7 +59,12 @@ def medians(functions: Mapping[str, Callable[[], object]], repeats: int) -> dict
             function()
             if turn:
                 seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
+    return seconds
+
+
+def ratio(above: Sequence[float], below: Sequence[float]) -> float:
+    """The median ratio within a turn: a busy neighbour slows both, and cancels."""
+    return statistics.median(a / b for a, b in zip(above, below, strict=True))
 
 
 def anonymous_bytes() -> int:

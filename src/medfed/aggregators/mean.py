@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from medfed.aggregators.chunks import Sent, answer_once, gather_once
+from medfed.aggregators.chunks import Rule, Sent, answer_once, gather_once
 from medfed.core.aggregator import Ask, Gathered
 from medfed.core.update import Array, Tensors, Update
 
@@ -24,7 +24,7 @@ class Mean:
 
     def gather(self, ask: Ask, memory: Tensors) -> Gathered:
         """Ask for the updates and add them up, in the order in which they are given."""
-        return gather_once(ask, add)
+        return gather_once(ask, adder())
 
     def answer(
         self, phase: str, received: Update, work: Callable[[], Update], mine: Tensors
@@ -33,11 +33,26 @@ class Mean:
         return answer_once(phase, work, mine)
 
 
-def add(sent: Sent, start: int, stop: int) -> Array:
-    """The sum of what the sites sent, shape ``(stop - start,)``, in float64 or int64."""
-    first, *others = sent.senders
-    kind = np.float64 if sent.floating else np.int64
-    total = first.chunk(sent.name, start, stop).astype(kind)
-    for site in others:
-        total += site.chunk(sent.name, start, stop)
-    return total
+def adder() -> Rule:
+    """The rule that adds what the sites sent, in float64 or (whole numbers) int64.
+
+    It works in two buffers that live as long as the rule, because fresh memory for every chunk
+    costs a fifth of the time; what it returns is good until it is called again.
+    """
+    buffers = np.empty((2, 0), np.float64)
+
+    def add(sent: Sent, start: int, stop: int) -> Array:
+        nonlocal buffers
+        size = stop - start
+        if size > buffers.shape[1]:
+            buffers = np.empty((2, size), np.float64)
+        total, addend = buffers.view(np.float64 if sent.floating else np.int64)[:, :size]
+        first, *others = sent.senders
+        np.copyto(total, first.chunk(sent.name, start, stop))
+        for site in others:
+            # Widened in one pass and added in another: quicker than adding mixed types.
+            np.copyto(addend, site.chunk(sent.name, start, stop))
+            total += addend
+        return total
+
+    return add

@@ -32,6 +32,11 @@ ENGINES = ("local",)
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder of existing site folders (see `medfed site init`).",
 )
+@click.option(
+    "--replay",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Asynchronous studies: repeat the order of arrivals of this run.",
+)
 @click.option("--threads", type=click.IntRange(min=1), help="Threads for the numerics.")
 @click.pass_obj
 def run(  # noqa: PLR0913, PLR0917  # one argument per option
@@ -45,6 +50,7 @@ def run(  # noqa: PLR0913, PLR0917  # one argument per option
     data: Path | None,
     workers: int,
     sites: Path | None,
+    replay: Path | None,
     threads: int | None,
 ) -> None:
     """Run STUDY over its hospitals and write the result.
@@ -67,6 +73,7 @@ def run(  # noqa: PLR0913, PLR0917  # one argument per option
         workers=workers,
         sites=sites,
         threads=threads,
+        replay=replay,
     )
     with RunProgress(study) as progress:
         try:

@@ -5,6 +5,7 @@ of cell nuclei under the microscope, and whether the tumour was malignant (212) 
 Street, Wolberg, Mangasarian, SPIE 1905 (1993); https://doi.org/10.24432/C5DW2B, CC BY 4.0.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,7 @@ class BreastCancer:
         return Table(mine, list(mine[TARGET]))
 
 
+@functools.cache
 def _frame() -> pd.DataFrame:
     from sklearn.datasets import load_breast_cancer
 

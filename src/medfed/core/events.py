@@ -86,3 +86,26 @@ class RunFinished(Event):
 
     rounds: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonStarted(Event):
+    """A comparison of so many runs began or went on."""
+
+    recipes: tuple[str, ...]
+    seeds: tuple[int, ...]
+    runs: int
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonAt(Event):
+    """What a comparison does now: a run by name, or scoring its model."""
+
+    now: str
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedRun(Event):
+    """A run of a comparison is finished."""
+
+    name: str

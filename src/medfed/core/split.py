@@ -18,6 +18,7 @@ class HashSplit:
 
     test: float = option(0.2, help="Share of the patients held out for the final figures", low=0)
     valid: float = option(0.0, help="Share held out for stopping and choosing", low=0)
+    seed: int | None = option(None, help="Seed of the hash; the study's if silent", low=0)
 
     def __post_init__(self) -> None:
         check_shares(self.test, self.valid)
@@ -27,7 +28,8 @@ class HashSplit:
     ) -> Mapping[SetName, Indices]:
         """Split; ``strata`` play no part in it."""
         del strata
-        ranks = np.array([_uniform(seed, patient) for patient in patients])
+        chosen = seed if self.seed is None else self.seed
+        ranks = np.array([_uniform(chosen, patient) for patient in patients])
         test = ranks < self.test
         valid = ~test & (ranks < self.test + self.valid)
         masks: dict[SetName, Any] = {"train": ~test & ~valid, "valid": valid, "test": test}

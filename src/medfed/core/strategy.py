@@ -23,6 +23,8 @@ class Strategy(Protocol):
     """Whether each site ends with a model of its own, assembled there."""
     asynchronous: ClassVar[bool]
     """Whether replies are taken in as they come (FedBuff) and not round by round."""
+    needs_sum: ClassVar[bool]
+    """Whether its state follows sums over sites (SCAFFOLD), which a robust rule does not give."""
 
     def begin(self, model: Tensors) -> State:
         """The state before the first round."""

@@ -178,20 +178,39 @@ def contradictions(study: Study) -> list[Problem]:
     task = _made("task", study.task, found)
     split = _made("split", study.split, found)
     strategy = _made("strategy", study.strategy, found)
-    for kind in ("source", "aggregator"):
-        _made(kind, getattr(study, kind), found)
+    aggregator = _made("aggregator", study.aggregator, found)
+    _made("source", study.source, found)
     if study.compression:
         _made("compression", study.compression, found)
-    if task is None or split is None or strategy is None:
+    if task is None or split is None or strategy is None or aggregator is None:
         return found
-    _check_choice(study, task, float(getattr(split, "valid", 0.0)), found)
+    valid = float(getattr(split, "valid", 0.0))
+    _check_choice(study, task, valid, found)
+    _check_strategy(study, strategy, aggregator, valid, found)
+    return found
+
+
+def _check_strategy(
+    study: Study, strategy: Any, aggregator: Any, valid: float, found: list[Problem]
+) -> None:
     if strategy.personal and study.keep == "best":
         remedy = 'Write keep = "last": a site keeps only the latest two of its own models'
         found.append(Problem("keep", "a personalised strategy cannot go back", remedy))
     if strategy.asynchronous and study.sampling.fraction < 1:
         remedy = "Remove [sampling]: an asynchronous run takes in every site as it comes"
         found.append(Problem("sampling", "contradicts an asynchronous strategy", remedy))
-    return found
+    if strategy.needs_sum and not aggregator.linear:
+        remedy = 'Write name = "mean", or choose another strategy'
+        message = f"{study.strategy.name} follows sums over sites, which this rule does not give"
+        found.append(Problem("aggregator", message, remedy))
+    if study.strategy.name == "finetune" and valid <= 0:
+        remedy = "Set valid in [split], such as valid = 0.2"
+        message = "fine-tuning is kept where it helps on validation patients, and there are none"
+        found.append(Problem("strategy", message, remedy))
+    buffer = study.strategy.options.get("buffer", 1)
+    if strategy.asynchronous and buffer > len(study.sites):
+        message = f"waits for {buffer} replies, and the study has {len(study.sites)} sites"
+        found.append(Problem("strategy.buffer", message, f"Give {len(study.sites)} or less"))
 
 
 def _made(kind: str, part: Part, found: list[Problem]) -> Any:

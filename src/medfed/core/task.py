@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from medfed.core.data import SetName, SiteData
 from medfed.core.query import Query
-from medfed.core.update import Facts, Stats, Tensors
+from medfed.core.update import Array, Facts, Stats, Tensors
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,14 @@ class LocalJob(Protocol):
         """Additive statistics of how the test figures change without each input; may be empty."""
 
 
+@runtime_checkable
+class PatientJob(Protocol):
+    """What a job may offer besides, so that a comparison need not open one job a patient."""
+
+    def evaluate_each(self, model: Tensors, on: SetName) -> Sequence[Stats] | None:
+        """What `LocalJob.evaluate` gives for every patient alone, in order; None if it cannot."""
+
+
 @dataclass(frozen=True, slots=True)
 class Execution:
     """What must stay the same for the same bits: recorded in the checkpoint and reused."""
@@ -138,3 +146,11 @@ class Task(Protocol):
 
     def describe(self, facts: Facts) -> Mapping[str, Any]:
         """Words for the model card: model, inputs, outputs, parameters."""
+
+
+@runtime_checkable
+class ManyFigures(Protocol):
+    """What a task may offer besides, so that a bootstrap is quick."""
+
+    def figures(self, totals: Stats) -> Mapping[str, Array]:
+        """The metrics of many totals at once (one more axis in front); NaN where undefined."""

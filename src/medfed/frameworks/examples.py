@@ -1,7 +1,7 @@
 """How a task serves a site's patients to a training loop, batch by batch."""
 
 from collections.abc import Iterator
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -32,6 +32,14 @@ class Examples(Protocol[B_co]):
         """
 
 
+@runtime_checkable
+class Separable(Protocol):
+    """Examples that can be looked at patient by patient, for paired comparisons of models."""
+
+    def each(self) -> Iterator[Any]:
+        """One `Examples` of one patient for every patient, in order."""
+
+
 class TensorExamples:
     """Patients whose features fit into memory as one tensor; a pass gathers them once.
 
@@ -57,6 +65,11 @@ class TensorExamples:
             features, labels = features.index_select(0, order), labels.index_select(0, order)
         sizes = _sizes(len(features), batch_size, self.at_least)
         yield from zip(features.split(sizes), labels.split(sizes), strict=True)
+
+    def each(self) -> Iterator["TensorExamples"]:
+        """Every patient alone; see `Separable`."""
+        for row in range(len(self.features)):
+            yield TensorExamples(self.features[row : row + 1], self.labels[row : row + 1])
 
 
 def _sizes(rows: int, batch_size: int, at_least: int) -> list[int]:

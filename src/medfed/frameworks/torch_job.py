@@ -16,7 +16,7 @@ from medfed.core.errors import Refused
 from medfed.core.seeding import derive, generator
 from medfed.core.task import Execution, LocalPlan, Trained
 from medfed.core.update import Array, Stats, Tensors
-from medfed.frameworks.examples import Examples, to_device
+from medfed.frameworks.examples import Examples, Separable, to_device
 from medfed.frameworks.optimizers import Optimizer
 
 B = TypeVar("B")
@@ -107,10 +107,10 @@ class TorchJob(Generic[B]):
             self.module.eval()
             for parameter in self._parameters.values():
                 parameter.requires_grad_(True)
-                parameter.grad = None
             loss_sum, examples = self._full_pass()
             _check_finite(loss_sum)
-            gradients = {k: self._mean_gradient(p, examples, l2) for k, p in self._named()}
+            named = self._parameters.items()
+            gradients = {k: self._mean_gradient(p, examples, l2) for k, p in named}
             return gradients, loss_sum / max(examples, 1.0)
 
     def evaluate(self, model: Tensors, on: SetName) -> Stats:
@@ -123,6 +123,17 @@ class TorchJob(Generic[B]):
             with self._precision():
                 return self.learning.evaluate(self.module.eval(), examples)
 
+    def evaluate_each(self, model: Tensors, on: SetName) -> list[Stats] | None:
+        """What `evaluate` gives for every patient alone; None where the set cannot be parted."""
+        examples: Any = self.sets.get(on)  # whether it is Separable shows at run time only
+        if not isinstance(examples, Separable):
+            return None
+        with self._at_work(derive(self.seed, self.site, "evaluate")), torch.inference_mode():
+            self._load(model)
+            self.module.eval()
+            with self._precision():
+                return [self.learning.evaluate(self.module, one) for one in examples.each()]
+
     def explain(self, model: Tensors) -> Stats:
         """Additive statistics of what each input is worth on the test patients."""
         examples = self.sets.get("test")
@@ -133,9 +144,6 @@ class TorchJob(Generic[B]):
             self._load(model)
             with self._precision():
                 return self.learning.explain(self.module.eval(), examples, seed)
-
-    def _named(self) -> Iterator[tuple[str, nn.Parameter]]:
-        yield from self._parameters.items()
 
     def _loop(
         self, parameters: Mapping[str, nn.Parameter], plan: LocalPlan, rng: np.random.Generator
@@ -198,8 +206,6 @@ class TorchJob(Generic[B]):
         """Set modes and freeze what the plan leaves alone; the parameters that may change."""
         chosen = _chosen(self._state, plan.trainable)
         self.module.train()
-        for parameter in self._parameters.values():
-            parameter.grad = None
         if plan.trainable:
             for prefix, module in self.module.named_modules():
                 own = [f"{prefix}.{k}".lstrip(".") for k, _ in module.named_buffers(recurse=False)]
@@ -246,7 +252,7 @@ class TorchJob(Generic[B]):
 
     @contextlib.contextmanager
     def _at_work(self, seed: int) -> Iterator[None]:
-        """This job's threads and random stream; torch's own stream is as before afterwards."""
+        """This job's threads and random stream; afterwards nothing of the work is left behind."""
         if torch.get_num_threads() != self.execution.threads:
             torch.set_num_threads(self.execution.threads)
         with contextlib.ExitStack() as stack:
@@ -257,7 +263,11 @@ class TorchJob(Generic[B]):
                     enabled=True, benchmark=False, deterministic=True, allow_tf32=False
                 )
                 stack.enter_context(flags)
-            yield
+            try:
+                yield
+            finally:
+                for parameter in self._parameters.values():
+                    parameter.grad = None
 
     def _precision(self) -> contextlib.AbstractContextManager[Any]:
         if self.execution.precision == "fp32":

@@ -18,6 +18,7 @@ from medfed.core.registry import make
 from medfed.core.study import Study
 from medfed.core.task import Execution
 from medfed.core.update import State
+from medfed.federation.asynchronous import AsynchronousCoordinator
 from medfed.federation.channel import Channel
 from medfed.federation.coordinator import Coordinator, Verdict
 from medfed.federation.exchange import Post
@@ -42,6 +43,7 @@ class RunOptions:
         sites: Folder of existing site folders, each with its own key, data and approvals; None
             makes fresh ones inside the run.
         threads: Threads for the numerics; None leaves it to the task.
+        replay: Folder of an asynchronous run whose order of arrivals is to be repeated.
     """
 
     out: Path
@@ -50,6 +52,7 @@ class RunOptions:
     workers: int = 0
     sites: Path | None = None
     threads: int | None = None
+    replay: Path | None = None
 
 
 def start(
@@ -106,7 +109,7 @@ def _go_on(
     )
     channel, post = _open_sites(study, folder, options, record, on_event)
     try:
-        coordinator = Coordinator(study, post, Execution(**record["execution"]))
+        coordinator = _coordinator(study, post, record, options.replay)
         if state is None:
             state = coordinator.begin()
             folder.save(state)
@@ -117,6 +120,18 @@ def _go_on(
         channel.close()
     on_event(RunFinished(state.round, reason))
     return result
+
+
+def _coordinator(
+    study: Study, post: Post, record: Mapping[str, Any], replay: Path | None
+) -> Coordinator:
+    execution = Execution(**record["execution"])
+    if not make("strategy", study.strategy).asynchronous:
+        return Coordinator(study, post, execution)
+    rows = RunFolder(replay).rows() if replay else []
+    # A row is written when the next round scores it, and belongs to the step that made it.
+    arrivals = {row["round"]: row["participants"] for row in rows if row["round"]}
+    return AsynchronousCoordinator(study, post, execution, arrivals)
 
 
 def _rounds(coordinator: Coordinator, folder: RunFolder, state: State) -> tuple[State, str]:

@@ -13,6 +13,7 @@ class GlobalModel:
 
     personal: ClassVar[bool] = False
     asynchronous: ClassVar[bool] = False
+    needs_sum: ClassVar[bool] = False
 
     def begin(self, model: Tensors) -> State:
         """Start from the untrained model with an empty memory."""

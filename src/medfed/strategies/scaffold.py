@@ -1,6 +1,7 @@
 """SCAFFOLD: control variates against the drift of local training."""
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -31,6 +32,8 @@ class Scaffold(FedAvg):
     wrong in direction. And with momentum Kη is replaced by the weight that the gradients really
     had (`accumulated`).
     """
+
+    needs_sum: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         refuse_adam(self.optimizer, "SCAFFOLD reads gradients from the steps of SGD")

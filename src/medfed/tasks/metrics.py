@@ -47,13 +47,10 @@ def bin_of(logits: Array, bins: int = BINS) -> NDArray[np.int64]:
 
 
 def histogram(logits: Array, labels: Array, bins: int = BINS) -> NDArray[np.int32]:
-    """Patients by label and bin; leading axes of ``logits`` are kept, the last is the patients."""
-    logits = np.asarray(logits)
+    """Patients by label and bin."""
     cells = bin_of(logits, bins) + bins * (np.asarray(labels) > 0)
-    rows = cells.reshape(-1, logits.shape[-1])
-    flat = (rows + 2 * bins * np.arange(len(rows))[:, None]).ravel()
-    counts = np.bincount(flat, minlength=len(rows) * 2 * bins)
-    return counts.astype(np.int32).reshape(*logits.shape[:-1], 2, bins)
+    counts = np.bincount(cells, minlength=2 * bins).astype(np.int32)
+    return counts.reshape(2, bins)
 
 
 def score_stats(logits: Array, labels: Array) -> Stats:
@@ -95,6 +92,18 @@ def classification_metrics(total: Stats, *, intervals: bool = False) -> dict[str
         if np.isfinite(value):
             found[name] = _interval(name, value, drawn)
     return found
+
+
+def figures(totals: Stats) -> dict[str, Array]:
+    """The figures of many totals at once, without intervals; NaN where one is undefined.
+
+    Args:
+        totals: As `score_stats` gives them, each with one more axis in front.
+    """
+    counts = np.asarray(totals["scores"], np.float64)
+    patients = counts.sum(axis=(1, 2))
+    sums = {name: np.asarray(totals[name])[:, 0] for name in ("loss", "brier")}
+    return {**_figures(counts), **{name: _ratio(sum_, patients) for name, sum_ in sums.items()}}
 
 
 def auc(counts: Counts) -> Array:

@@ -20,7 +20,7 @@ from medfed.tasks.columns import numbers as number_columns
 from medfed.tasks.encoding import Encoder, Scaling
 from medfed.tasks.facts import Moments, Vocabulary
 from medfed.tasks.importance import importance, permuted_stats
-from medfed.tasks.metrics import HIGHER_IS_BETTER, classification_metrics, score_stats
+from medfed.tasks.metrics import HIGHER_IS_BETTER, classification_metrics, figures, score_stats
 
 if TYPE_CHECKING:
     import torch
@@ -236,6 +236,10 @@ class TabularClassification:
     def summarise(self, total: Stats, *, intervals: bool = False) -> dict[str, Interval]:
         """AUC, accuracy, sensitivity, specificity, Brier score and loss; see `metrics`."""
         return classification_metrics(total, intervals=intervals)
+
+    def figures(self, totals: Stats) -> dict[str, NDArray[Any]]:
+        """The metrics of many totals at once, for redrawing patients; see `metrics.figures`."""
+        return figures(totals)
 
     def importance(self, total: Stats) -> dict[str, Interval]:
         """By how much the AUC falls when a column is shuffled; the most important first."""

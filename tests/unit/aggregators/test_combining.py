@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import trim_mean
 
 from medfed.aggregators.chunks import combine
-from medfed.aggregators.mean import Mean, add
+from medfed.aggregators.mean import Mean, adder
 from medfed.aggregators.robust import CoordinateMedian, TrimmedMean, left_out, median
 from medfed.core import registry
 from medfed.core.errors import Refused, RunError, WireError
@@ -57,7 +57,7 @@ def test_the_sum_is_the_exact_sum_rounded(federation):
     assert total.weights == {"model": federation[1].sum()}
 
 
-@given(federations(), st.integers(1, 50), st.sampled_from([add, median]))
+@given(federations(), st.integers(1, 50), st.sampled_from([adder(), median]))
 def test_chunk_size_changes_no_bit(federation, chunk, rule):
     spooled = spool(updates_of(*federation))
     whole = combine(spooled, rule).tensors["model/x"]

@@ -91,6 +91,7 @@ def test_reaches_the_optimum_of_scikit_learn():
     np.testing.assert_allclose(found, best.coef_[0], atol=1e-3)
 
 
+@pytest.mark.slow  # the first optimiser object of a process imports the compiler of torch
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_steps_have_the_bits_of_torch_optim(optimizer):
     plan = LocalPlan(optimizer=optimizer, lr=0.05, momentum=0.9, l2=0.01)
@@ -110,6 +111,22 @@ def test_steps_have_the_bits_of_torch_optim(optimizer):
             mine.step()
     assert torch.equal(ours.weight, theirs.weight)
     assert torch.equal(ours.bias, theirs.bias)
+
+
+def test_adam_is_the_formula():
+    module = nn.Linear(1, 1, bias=False)
+    mine = Optimizer(list(module.parameters()), LocalPlan(optimizer="adam", lr=0.1, l2=0.5))
+    weight, first, second = float(module.weight.detach()), 0.0, 0.0
+    for step in range(1, 6):
+        module.weight.grad = torch.full((1, 1), float(step))
+        gradient = step + 0.5 * weight
+        first = 0.9 * first + 0.1 * gradient
+        second = 0.999 * second + 0.001 * gradient**2
+        scaled = (first / (1 - 0.9**step)) / ((second / (1 - 0.999**step)) ** 0.5 + 1e-8)
+        weight -= 0.1 * scaled
+        with torch.no_grad():
+            mine.step()
+    assert float(module.weight.detach()) == pytest.approx(weight, abs=1e-5)
 
 
 def test_an_unused_parameter_keeps_its_value_and_the_others_their_momentum():
@@ -222,8 +239,9 @@ def test_results_do_not_share_memory_with_the_job_or_the_start():
 
 def test_read_only_half_and_integer_tensors_are_taken():
     x, y = table()
-    start = {k: v.astype(np.float16) if v.dtype.kind == "f" else v for k, v in
-             initial(deep, 2).items()}
+    start = {
+        k: v.astype(np.float16) if v.dtype.kind == "f" else v for k, v in initial(deep, 2).items()
+    }
     start["1.num_batches_tracked"] = np.array(3.6)  # as a mean over sites comes
     for value in start.values():
         value.flags.writeable = False
@@ -336,6 +354,7 @@ def test_batches_are_complete_shuffled_and_never_too_small():
     assert torch.equal(mixed.sort().values, rows[:, 0])
 
 
+@pytest.mark.slow
 def test_training_does_not_import_the_compiler_of_torch():
     code = """
 import sys, numpy as np, torch

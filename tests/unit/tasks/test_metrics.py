@@ -109,11 +109,11 @@ def test_intervals_are_those_of_a_bootstrap_of_the_patients():
     found = classification_metrics(score_stats(logits, labels), intervals=True)
     rng = np.random.default_rng(9)
     draws = {"auc": [], "accuracy": [], "loss": [], "brier": []}
-    for _ in range(1000):
+    for _ in range(700):
         rows = rng.integers(0, len(labels), len(labels))
         z, y = logits[rows], labels[rows]
         draws["auc"].append(roc_auc_score(y, z))
-        draws["accuracy"].append(accuracy_score(y, z >= 0))
+        draws["accuracy"].append(np.mean((z >= 0) == y))
         draws["loss"].append(np.mean(np.logaddexp(0, z) - y * z))
         draws["brier"].append(np.mean((1 / (1 + np.exp(-z)) - y) ** 2))
     for name, direct in draws.items():

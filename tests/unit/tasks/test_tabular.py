@@ -88,7 +88,12 @@ def test_inputs_are_scaled_filled_and_one_hot_by_the_facts():
     job, facts = open_job(task, site, [site, other])
     encoder = task.encoder(facts)
     assert encoder.inputs == (
-        "age", "noise", "sex = F", "sex = M", "age is missing", "sex is missing",
+        "age",
+        "noise",
+        "sex = F",
+        "sex = M",
+        "age is missing",
+        "sex is missing",
     )
     assert encoder.groups == {"age": [0, 4], "noise": [1], "sex": [2, 3, 5]}
     step = np.sqrt(1.5)

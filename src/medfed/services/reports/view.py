@@ -35,7 +35,16 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Receipts:
-    """What left one site, summed over its receipts of this run."""
+    """What left one site, summed over its receipts of this run.
+
+    Attributes:
+        site: The site.
+        count: Replies.
+        bytes: Their content, without envelopes.
+        patients: Training patients; None where no receipt tells, or the study does not.
+        last: The last receipt's sentence; empty where the study keeps sites among the sums.
+        signed: How many signatures hold.
+    """
 
     site: str
     count: int
@@ -168,7 +177,8 @@ class RunView:
     def repeat(self) -> list[str]:
         """The command that makes the same model again, as words."""
         file = self.path / "study.toml"
-        words = ["medfed", "run", str(file.resolve()), "--out", "another-folder"]
+        study = str(file.resolve()) if file.exists() else file.name
+        words = ["medfed", "run", study, "--out", "another-folder"]
         if file.exists() and (seed := _seed(file)) != self.study.seed and seed is not None:
             words += ["--seed", str(self.study.seed)]
         if self.record.get("data"):
@@ -187,7 +197,8 @@ def _seed(file: Path) -> int | None:
 def _sum_receipts(site: str, folder: Path, run: str, shows_sites: bool) -> Receipts:
     receipts = [r for f in sorted(folder.glob("*.jsonl")) for r in read_lines(f)]
     receipts = [r for r in receipts if r.get("run", run) == run]
-    trained = [int(r["patients"]) for r in receipts if r.get("purpose") == "train"]
+    # Replies to training orders count the patients they scored too; those to queries do not.
+    trained = [int(r.get("patients", 0)) for r in receipts if r.get("purpose") == "query"]
     last = str(receipts[-1].get("sentence", "")) if receipts else ""
     return Receipts(
         site=site,

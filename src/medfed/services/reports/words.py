@@ -9,8 +9,21 @@ Figure = Mapping[str, float | None]
 
 NOTHING = "–"
 
-_NAMES = {"auc": "AUC", "brier": "Brier score", "dice": "Dice", "iou": "IoU", "fps": "false positives"}
-_ACRONYMS = {"auc": "AUC", "cpm": "CPM", "froc": "FROC", "mae": "MAE", "rmse": "RMSE", "hd95": "HD95"}
+_NAMES = {
+    "auc": "AUC",
+    "brier": "Brier score",
+    "dice": "Dice",
+    "iou": "IoU",
+    "fps": "false positives",
+}
+_ACRONYMS = {
+    "auc": "AUC",
+    "cpm": "CPM",
+    "froc": "FROC",
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "hd95": "HD95",
+}
 _MEANINGS = {
     "auc": "the chance that a positive patient gets a higher score than a negative one; 0.5 is "
     "guessing, 1 is perfect",
@@ -45,14 +58,15 @@ def first_capital(text: str) -> str:
 
 
 def decimals(figure: Figure) -> int:
-    """How many decimals a value deserves: two where its interval is wide, up to four."""
+    """How many decimals a value deserves: two where its interval is wide, or more."""
     low, high = figure.get("low"), figure.get("high")
     if not finite(low) or not finite(high):
         return 3
     width = abs(float(high or 0) - float(low or 0))
     if width == 0:
         return 2
-    return min(4, max(2, math.ceil(-math.log10(width)) + 1))
+    small = max(abs(float(low or 0)), abs(float(high or 0))) < 0.1
+    return min(4 if small else 3, max(2, math.ceil(-math.log10(width)) + 1))
 
 
 def number(value: float | None, places: int = 3) -> str:
@@ -96,7 +110,9 @@ def bytes_text(size: float | None) -> str:
         return NOTHING
     for unit, step in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if size >= step:
-            return f"{size / step:.3g} {unit}" if size < 999.5 * step else f"{size / step:.0f} {unit}"
+            return (
+                f"{size / step:.3g} {unit}" if size < 999.5 * step else f"{size / step:.0f} {unit}"
+            )
     return f"{size:.0f} bytes"
 
 

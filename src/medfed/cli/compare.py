@@ -1,0 +1,217 @@
+"""``medfed compare``: is the federation worth it for us?"""
+
+import itertools
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import click
+
+from medfed.cli.logs import set_up_logs
+from medfed.config import Settings
+from medfed.core.events import (
+    ComparedRun,
+    ComparisonAt,
+    ComparisonStarted,
+    Event,
+    Notice,
+    RoundFinished,
+    SiteMissing,
+)
+from medfed.core.study_file import read_study
+
+QUIET_SECONDS = 5.0
+"""Without a terminal, at most one line in this time."""
+
+
+def _names(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+@click.command()
+@click.argument("study_file", metavar="STUDY", type=click.Path(path_type=Path))
+@click.option(
+    "--recipes",
+    callback=_names,
+    default="federated,local,leave-one-out,pooled",
+    show_default=True,
+    help="What to compare, the first against all others; other study files (NAME.toml) too.",
+)
+@click.option(
+    "--strategies",
+    callback=_names,
+    default="",
+    help="Strategies to try in the place of the study's, such as fedprox,scaffold.",
+)
+@click.option("--seeds", type=int, help="How many seeds, from the study's own on; 3 if silent.")
+@click.option("--seed", "chosen", type=int, multiple=True, help="This seed; may be repeated.")
+@click.option("--metric", help="The metric of the statement and plots; else the study's.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder; goes on where it stopped.")
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Folder of the data; else MEDFED_DATA."
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Processes that share the runs; same bits.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the answer as the last line, in JSON.")
+@click.pass_obj
+def compare(  # noqa: PLR0913, PLR0917  # one argument per option
+    settings: Settings,
+    study_file: Path,
+    recipes: tuple[str, ...],
+    strategies: tuple[str, ...],
+    seeds: int | None,
+    chosen: tuple[int, ...],
+    metric: str | None,
+    out: Path | None,
+    data: Path | None,
+    workers: int,
+    as_json: bool,
+) -> None:
+    """Compare STUDY with what each hospital could do alone, without one, and with all data pooled.
+
+    Every recipe is trained with several seeds and tested on the same patients of each hospital.
+    Intervals are a paired bootstrap over patients and seeds; where the interval of a difference
+    holds 0, it says "no difference shown". A comparison that was stopped goes on where it was.
+    """
+    set_up_logs(settings)
+    study = read_study(study_file)
+    folder = out or settings.runs / f"{study_file.stem}-{study.digest[:8]}-comparison"
+    from medfed.services.comparison import CompareOptions  # imports the numerics
+    from medfed.services.comparison import compare as start
+
+    options = CompareOptions(
+        out=folder,
+        data=data or settings.data,
+        recipes=recipes,
+        strategies=strategies,
+        seeds=_seeds(seeds, chosen, study.seed),
+        workers=workers,
+        metric=metric,
+    )
+    with CompareProgress() as progress:
+        try:
+            found = start(study, options, progress)
+        except KeyboardInterrupt:
+            progress.note("Stopped; nothing is lost. The same command goes on where it was")
+            raise
+    if as_json:
+        click.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        show(found)
+
+
+def _seeds(count: int | None, chosen: Sequence[int], first: int) -> tuple[int, ...]:
+    if count is not None and chosen:
+        raise click.UsageError("give either --seeds or --seed")
+    if count is not None and count < 1:
+        raise click.BadParameter("a comparison needs 1 seed or more", param_hint="--seeds")
+    return tuple(chosen) if count is None else tuple(range(first, first + count))
+
+
+class CompareProgress:
+    """Listens to a comparison's events and shows on standard error how it goes."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        self.console = Console(stderr=True, highlight=False)
+        self._bar = Progress(
+            TextColumn("[bold]Runs"),
+            BarColumn(bar_width=28),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[now]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self._task = self._bar.add_task("Runs", total=None, now="")
+        self._now, self._runs, self._done = "", 0, 0
+        self._said = 0.0
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Take in an event."""
+        match event:
+            case ComparisonStarted():
+                self._started(event)
+            case ComparisonAt():
+                self._now = event.now
+                self._bar.update(self._task, now=event.now)
+            case RoundFinished():
+                self._bar.update(self._task, now=f"{self._now}, round {event.round}")
+            case SiteMissing() if event.round <= 1:
+                self.note(f"{self._now}: {event.site} is missing: {event.message}")
+            case ComparedRun():
+                self._finished(event)
+            case Notice() if not event.message.startswith("federated "):
+                self.note(event.message)
+
+    def _started(self, event: ComparisonStarted) -> None:
+        self._runs = event.runs
+        self._bar.update(self._task, total=event.runs)
+        seeds = ", ".join(map(str, event.seeds))
+        self.note(f"Comparing {', '.join(event.recipes)}; seeds {seeds}: {event.runs} runs")
+
+    def _finished(self, event: ComparedRun) -> None:
+        self._done += 1
+        self._bar.update(self._task, advance=1)
+        last = self._done == self._runs
+        if self.console.is_terminal or not (last or time.monotonic() - self._said > QUIET_SECONDS):
+            return
+        self._said = time.monotonic()
+        self.note(f"run {self._done}/{self._runs}: {event.name}")
+
+    def note(self, text: str) -> None:
+        """Print a line above the bar."""
+        self.console.print(text, markup=False, soft_wrap=True)
+
+
+def show(found: Mapping[str, Any]) -> None:
+    """Print the answer for people on standard output."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from medfed.services.comparison.page import figure_rows
+
+    console = Console(highlight=False)
+    table = Table(title=found["title"], title_justify="left")
+    first = next(iter(found["recipes"]))
+    for heading in (
+        "test patients of",
+        "recipe",
+        f"{found['metric']} [95 %]",
+        f"{first} is ahead by",
+    ):
+        table.add_column(Text(heading))
+    for place, group in itertools.groupby(figure_rows(found), key=lambda row: row["place"]):
+        for number, row in enumerate(group):
+            name = "" if number else place
+            table.add_row(*map(Text, (name, row["recipe"], row["figure"], row["ahead"])))
+        table.add_section()
+    console.print(table)
+    console.print(found["statement"], markup=False, soft_wrap=True)
+    console.print(f"Page, plots and all figures: {found['out']}", markup=False, soft_wrap=True)

@@ -1,0 +1,136 @@
+"""The model card: what the model is for, what it stands on, and what it cannot promise.
+
+After M. Mitchell et al., "Model Cards for Model Reporting", FAT* 2019.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from medfed.core.files import write_atomic
+from medfed.services.reports import sections, words
+from medfed.services.reports.view import RunView
+from medfed.storage.run_folder import RunFolder
+
+NAME = "model_card.md"
+MOST_SITES = 40
+
+
+def write_model_card(folder: RunFolder, result: Mapping[str, Any]) -> Path:
+    """Write ``model_card.md`` into a run's folder.
+
+    Args:
+        folder: The run's folder.
+        result: The result, as ``result.json`` holds it.
+
+    Returns:
+        The file, whole or absent.
+    """
+    path = folder.path / NAME
+    write_atomic(path, render(RunView(folder, result)).encode())
+    return path
+
+
+def render(view: RunView) -> str:
+    """The card as Markdown."""
+    environment = Environment(
+        loader=PackageLoader("medfed.services.reports"),
+        autoescape=True,
+        finalize=markdown,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    study, facts = view.study, sections.environment(view)
+    return environment.get_template("model_card.md").render(
+        title=study.title,
+        question=study.question,
+        notices=view.notices,
+        model=sections.model_words(view),
+        outputs=str(view.about_model.get("outputs", "")),
+        sentence=sections.headline_sentence(view),
+        data=_data(view),
+        metrics=[words.first_capital(words.metric_name(name)) for name in view.metrics],
+        table=_table(view),
+        meanings=_meanings(view),
+        why_not="" if view.by_site else sections.why_no_sites(view),
+        more=max(0, len(view.sites) - MOST_SITES),
+        training=_training(view),
+        notes=sections.notes(view),
+        inputs=sections.importance_sentence(view),
+        privacy=sections.privacy_sentences(view),
+        digests=facts["digests"],
+        versions=facts["versions"],
+        command=code(facts["command"]),
+    )
+
+
+def markdown(value: Any) -> Any:
+    """Text that cannot turn into markup, whatever it says; what is markup already stays.
+
+    Jinja2 puts every expression of the template through this.
+    """
+    if isinstance(value, Markup):
+        return value
+    text = " ".join(str(value).split())
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return Markup(re.sub(r"([\\`*_\[\]{}|#~$])", r"\\\1", text))  # noqa: S704  # escaped just now
+
+
+def code(text: str) -> Markup:
+    """Text for inside a fence, which it cannot close."""
+    return Markup(" ".join(text.split()).replace("`", "'"))  # noqa: S704  # Markdown, fenced
+
+
+def _data(view: RunView) -> list[tuple[str, Any, Any]]:
+    trained = {r.site: r.patients for r in view.receipts if r.patients}
+    rows: list[tuple[str, Any, Any]] = [
+        (site, trained.get(site, words.NOTHING), view.patients(site) or words.NOTHING)
+        for site in view.sites[:MOST_SITES]
+    ]
+    total = sum(trained.values()) if len(trained) == len(view.sites) else 0
+    overall = ("all sites", total or words.NOTHING, view.patients() or words.NOTHING)
+    return [*(rows if view.shows_sites else []), overall]
+
+
+def _table(view: RunView) -> list[tuple[str, list[str]]]:
+    rows = {"all sites": view.overall, **dict(list(view.by_site.items())[:MOST_SITES])}
+    return [
+        (name, [words.figure_text(figures.get(metric)) for metric in view.metrics])
+        for name, figures in rows.items()
+    ]
+
+
+def _meanings(view: RunView) -> list[tuple[str, str]]:
+    named = {m: words.first_capital(words.metric_name(m)) for m in view.metrics}
+    return [(name, words.metric_meaning(m)) for m, name in named.items() if words.metric_meaning(m)]
+
+
+def _training(view: RunView) -> list[tuple[str, str]]:
+    study = view.study
+    rounds = int(view.result.get("rounds", 0))
+    kept = f"the aggregate of round {view.kept_round} was kept"
+    rows = [
+        ("strategy", sections.part_text(study.strategy)),
+        ("aggregator", sections.part_text(study.aggregator)),
+        ("compression", sections.part_text(study.compression) if study.compression else "none"),
+        ("split", sections.part_text(study.split)),
+        ("rounds", f"{rounds} of {study.rounds}; {kept}"),
+        ("sites a round", _sites_a_round(view)),
+        ("seed", str(study.seed)),
+    ]
+    if study.cohort.where:
+        rows.insert(0, ("patients", "; ".join(study.cohort.where)))
+    return rows
+
+
+def _sites_a_round(view: RunView) -> str:
+    many = [len(row["participants"]) for row in view.rows if "participants" in row]
+    if not many:
+        return words.NOTHING
+    low, high = min(many), max(many)
+    return f"{low if low == high else f'{low} to {high}'} of {len(view.sites)}"

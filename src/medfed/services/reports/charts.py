@@ -1,0 +1,316 @@
+"""The report's charts; each takes plain figures and gives SVG, or nothing to draw."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from medfed.services.reports import palette, words
+from medfed.services.reports.drawing import canvas, style, to_svg
+from medfed.services.reports.words import Figure, finite, shorten
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+HALF, FULL = 3.55, 7.3
+"""Widths in inches of a chart beside another, and of one by itself."""
+
+MARKERS = "osD^vPX*"
+MOST_INPUTS = 20
+MOST_FOREST = 30
+EDGE = 12
+"""Of more sites than a chart can hold: how many of the lowest and of the highest it shows."""
+
+Series = Sequence[tuple[int, float | None]]
+
+
+def curve(
+    name: str,
+    title: str,
+    overall: Series,
+    by_site: Mapping[str, Series],
+    colours: Mapping[str, str],
+    kept: int | None = None,
+) -> Markup | None:
+    """A figure round by round, over all sites and at each.
+
+    Args:
+        name: The chart's name in the page.
+        title: What is drawn, and on whom.
+        overall: Round and value over all sites.
+        by_site: The same for each site.
+        colours: The sites' colours.
+        kept: The round whose aggregate is the result, to mark it.
+    """
+    drawn = {site: line for site, line in by_site.items() if _known(line)}
+    if not _known(overall) and not drawn:
+        return None
+    with style():
+        figure, axes = canvas(HALF, 2.5)
+        if len(colours) > palette.MOST_COLOURED:
+            _spread(axes, drawn)
+        else:
+            _site_lines(axes, drawn, colours)
+        _overall_line(axes, overall, kept)
+        axes.set_title(title)
+        axes.set_xlabel("round")
+        _whole_numbers(axes)
+        axes.margins(x=0.03, y=0.08)
+        label = f"{title}, by round. {_course(overall)}"
+        return to_svg(figure, name, label)
+
+
+def forest(
+    name: str,
+    title: str,
+    figures: Mapping[str, Figure],
+    overall: Figure | None,
+    colours: Mapping[str, str],
+) -> Markup | None:
+    """Each site's value with its interval, over a line at the overall value."""
+    known = {site: f for site, f in figures.items() if finite(f.get("value"))}
+    if not known:
+        return None
+    with style():
+        names, gap = _fitting(known)
+        rows = len(names) + bool(overall)
+        figure, axes = canvas(FULL, 0.55 + 0.24 * rows)
+        for place, site in enumerate(names):
+            colour = colours.get(site, palette.ACCENT)
+            _whisker(axes, place, known[site], colour, MARKERS[_at(colours, site) % 8])
+        labels = [shorten(site) for site in names]
+        if overall and finite(overall.get("value")):
+            _whisker(axes, len(names), overall, palette.INK, "D", size=6.5)
+            axes.axvline(float(overall["value"] or 0), color=palette.MUTED, lw=0.8, ls=(0, (3, 3)))
+            labels.append("all sites")
+        _rows(axes, labels)
+        axes.set_xlabel(f"{title}, with 95 % interval")
+        if gap:
+            axes.axhline(gap - 0.5, color=palette.FAINT, lw=0.8, ls=(0, (1, 2)))
+        return to_svg(
+            figure, name, f"{title} with its 95 % interval; the figures are in the table."
+        )
+
+
+def importance(name: str, metric: str, figures: Mapping[str, Figure]) -> Markup | None:
+    """What each input is worth; hollow where the interval includes zero."""
+    known = {key: f for key, f in figures.items() if finite(f.get("value"))}
+    if not known:
+        return None
+    top = sorted(known, key=lambda key: -float(known[key]["value"] or 0))[:MOST_INPUTS]
+    with style():
+        figure, axes = canvas(FULL, 0.55 + 0.22 * len(top))
+        axes.axvline(0, color=palette.MUTED, lw=0.8)
+        for place, key in enumerate(top):
+            sure = clear_of_zero(known[key])
+            _whisker(axes, place, known[key], palette.ACCENT, "o", hollow=not sure)
+        _rows(axes, [shorten(key, 34) for key in top])
+        axes.set_xlabel(f"fall in {metric} when the input is shuffled, with 95 % interval")
+        label = f"Permutation importance of {len(top)} inputs, the most important first: "
+        return to_svg(figure, name, label + words.listing(top, 8))
+
+
+def clear_of_zero(figure: Figure) -> bool:
+    """Whether the interval lies on one side of zero."""
+    low, high = figure.get("low"), figure.get("high")
+    if not finite(low) or not finite(high):
+        return False
+    return float(low or 0) > 0 or float(high or 0) < 0
+
+
+STATES = {
+    "took part": palette.ACCENT,
+    "late": palette.LATE,
+    "refused": palette.REFUSED,
+    "lost": palette.LOST,
+    "not asked": palette.ABSENT,
+}
+"""What a site did in a round, and its colour in the strip."""
+
+
+def participation(
+    name: str, states: Mapping[str, Sequence[str]], first: int, label: str
+) -> Markup | None:
+    """Who took part in each round: a strip a site.
+
+    Args:
+        name: The chart's name in the page.
+        states: For each site one of `STATES` a round.
+        first: The number of the first round.
+        label: The chart in words.
+    """
+    if not states:
+        return None
+    with style():
+        figure, axes = canvas(FULL, 0.75 + 0.2 * len(states))
+        heights = {"took part": 0.56, "not asked": 0.16}
+        for place, row in enumerate(states.values()):
+            for state, spans in _spans(row, first).items():
+                height = heights.get(state, 0.84)
+                bars = (place - height / 2, height)
+                axes.broken_barh(spans, bars, facecolors=STATES[state], edgecolor="none")
+        _rows(axes, [shorten(site) for site in states])
+        axes.grid(visible=False)
+        axes.spines["left"].set_visible(False)
+        length = max(len(row) for row in states.values())
+        axes.set_xlim(first - 0.6, first + length - 0.4)
+        _whole_numbers(axes)
+        axes.set_xlabel("round")
+        return to_svg(figure, name, label)
+
+
+def per_round(name: str, title: str, lines: Mapping[str, Series], unit: str) -> Markup | None:
+    """What rounds cost: one or two lines from zero up."""
+    drawn = {label: _points(line) for label, line in lines.items() if _known(line)}
+    if not drawn:
+        return None
+    looks = ((palette.ACCENT, "-", "o"), (palette.REFUSED, "--", "s"))
+    with style():
+        figure, axes = canvas(HALF, 1.9)
+        for (label, (x, y)), (colour, dashes, marker) in zip(drawn.items(), looks, strict=False):
+            point = marker if len(x) <= 40 else ""
+            axes.plot(x, y, dashes, color=colour, marker=point, ms=3, label=label)
+        axes.margins(y=0.12 if len(drawn) < 2 else 0.4)  # room for the legend
+        axes.set_title(title)
+        axes.set_xlabel("round")
+        axes.set_ylabel(unit)
+        axes.set_ylim(bottom=0)
+        _whole_numbers(axes)
+        if len(drawn) > 1:
+            axes.legend(loc="upper left", ncols=2, borderaxespad=0.1)
+        return to_svg(figure, name, f"{title}, by round, in {unit}.")
+
+
+def recipes(
+    name: str,
+    metric: str,
+    summary: Mapping[str, Figure],
+    dots: Mapping[str, Sequence[float]],
+) -> Markup | None:
+    """Recipes beside each other: interval, and a pale dot for each single result."""
+    known = {recipe: f for recipe, f in summary.items() if finite(f.get("value"))}
+    if not known:
+        return None
+    with style():
+        figure, axes = canvas(FULL, 0.6 + 0.36 * len(known))
+        for place, (recipe, total) in enumerate(known.items()):
+            values = [value for value in dots.get(recipe, ()) if finite(value)][:400]
+            heights = [place + 0.27] * len(values)
+            axes.plot(values, heights, "|", color=palette.MUTED, ms=5, alpha=0.75, clip_on=False)
+            _whisker(axes, place, total, palette.ACCENT, "D" if place == 0 else "o", size=6)
+        _rows(axes, [shorten(recipe, 34) for recipe in known])
+        axes.set_xlabel(f"{metric}, with 95 % interval; ticks below: single results")
+        return to_svg(figure, name, f"{metric} of {words.listing(list(known), 8)}.")
+
+
+def _overall_line(axes: "Axes", overall: Series, kept: int | None) -> None:
+    x, y = _points(overall)
+    if not x:
+        return
+    axes.plot(x, y, color=palette.INK, lw=2.0, marker="o" if len(x) < 3 else "", ms=4, zorder=5)
+    values = dict(zip(x, y, strict=True))
+    if kept in values:
+        axes.axvline(kept, color=palette.MUTED, lw=0.8, ls=(0, (3, 3)), zorder=1)
+        point = {"ms": 6, "mfc": palette.PAPER, "mec": palette.INK, "mew": 1.6}
+        axes.plot([kept], [values[kept]], "o", zorder=6, **point)  # type: ignore[arg-type]
+
+
+def _site_lines(axes: "Axes", by_site: Mapping[str, Series], colours: Mapping[str, str]) -> None:
+    for site, line in by_site.items():
+        x, y = _points(line)
+        marker = MARKERS[_at(colours, site) % len(MARKERS)]
+        every = max(1, len(x) // 5)
+        looks: dict[str, Any] = {"color": colours[site], "marker": marker, "ms": 3.6}
+        axes.plot(x, y, lw=1.1, markevery=every, alpha=0.9, **looks)
+
+
+def _spread(axes: "Axes", by_site: Mapping[str, Series]) -> None:
+    """All sites' range, and the middle half of them."""
+    values: dict[int, list[float]] = {}
+    for line in by_site.values():
+        for x, y in zip(*_points(line), strict=True):
+            values.setdefault(x, []).append(y)
+    rounds = sorted(values)
+    for low, high, alpha in ((0.0, 1.0, 0.16), (0.25, 0.75, 0.28)):
+        bottom = [_quantile(values[x], low) for x in rounds]
+        top = [_quantile(values[x], high) for x in rounds]
+        axes.fill_between(rounds, bottom, top, color=palette.ACCENT, alpha=alpha, lw=0)
+
+
+def _quantile(values: Sequence[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[round(share * (len(ordered) - 1))]
+
+
+def _whisker(
+    axes: "Axes",
+    place: int,
+    figure: Figure,
+    colour: str,
+    marker: str,
+    *,
+    size: float = 5.5,
+    hollow: bool = False,
+) -> None:
+    low, high = figure.get("low"), figure.get("high")
+    if finite(low) and finite(high):
+        axes.hlines(place, float(low or 0), float(high or 0), color=colour, lw=1.6)
+    face = palette.PAPER if hollow else colour
+    value = float(figure["value"] or 0)
+    axes.plot([value], [place], marker, ms=size, mfc=face, mec=colour, mew=1.3, zorder=5)
+
+
+def _rows(axes: "Axes", labels: Sequence[str]) -> None:
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0, labelcolor=palette.INK)
+    axes.grid(visible=False, axis="y")
+    axes.margins(x=0.05)
+
+
+def _fitting(figures: Mapping[str, Figure]) -> tuple[list[str], int]:
+    """The sites that fit, and where the others are left out (0: nowhere)."""
+    names = list(figures)
+    if len(names) <= MOST_FOREST:
+        return names, 0
+    names.sort(key=lambda site: float(figures[site]["value"] or 0))
+    return [*names[:EDGE], *names[-EDGE:]], EDGE
+
+
+def _spans(row: Sequence[str], first: int) -> dict[str, list[tuple[float, float]]]:
+    """Neighbouring rounds of one state as one bar, so that long runs stay small."""
+    spans: dict[str, list[tuple[float, float]]] = {}
+    start = 0
+    for place in range(1, len(row) + 1):
+        if place < len(row) and row[place] == row[start]:
+            continue
+        bar = (first + start - 0.46, place - start - 0.08)
+        spans.setdefault(row[start], []).append(bar)
+        start = place
+    return spans
+
+
+def _whole_numbers(axes: "Axes") -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, nbins=8))
+
+
+def _at(colours: Mapping[str, str], site: str) -> int:
+    return list(colours).index(site) if site in colours else 0
+
+
+def _known(line: Series) -> bool:
+    return any(finite(y) for _, y in line)
+
+
+def _points(line: Series) -> tuple[list[int], list[float]]:
+    known = [(x, float(y or 0)) for x, y in line if finite(y)]
+    return [x for x, _ in known], [y for _, y in known]
+
+
+def _course(line: Series) -> str:
+    x, y = _points(line)
+    if not x:
+        return ""
+    return f"Over all sites: {y[0]:.3g} at round {x[0]}, {y[-1]:.3g} at round {x[-1]}."

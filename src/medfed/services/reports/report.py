@@ -1,0 +1,64 @@
+"""The report: one page that needs nothing but itself."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from medfed.core.files import write_atomic
+from medfed.services.reports import palette, sections
+from medfed.services.reports.view import RunView
+from medfed.storage.run_folder import RunFolder
+
+NAME = "report.html"
+
+
+def write_report(folder: RunFolder, result: Mapping[str, Any]) -> Path:
+    """Write ``report.html`` into a run's folder.
+
+    Args:
+        folder: The run's folder.
+        result: The result, as ``result.json`` holds it.
+
+    Returns:
+        The file: self-contained, whole or absent.
+    """
+    view = RunView(folder, result)
+    path = folder.path / NAME
+    write_atomic(path, render(view).encode())
+    return path
+
+
+def render(view: RunView) -> str:
+    """The page as text."""
+    environment = Environment(
+        loader=PackageLoader("medfed.services.reports"),
+        autoescape=True,  # titles, names and messages were written by other people
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    colours = palette.site_colours(view.sites)
+    return environment.get_template("report.html").render(
+        title=view.study.title,
+        question=view.study.question,
+        notices=view.notices,
+        light=Markup(palette.variables(dark=False)),  # noqa: S704  # constants of ours
+        dark=Markup(palette.variables(dark=True)),  # noqa: S704
+        headline=sections.headline(view),
+        pictures=sections.pictures(view),
+        comparison=sections.comparison(view),
+        curves=sections.curves(view, colours),
+        legend=sections.legend(view, colours),
+        results=sections.results(view, colours),
+        notes=sections.notes(view),
+        participation=sections.participation(view),
+        importance=sections.importance(view),
+        cost=sections.cost(view),
+        receipts=sections.receipts(view),
+        study=sections.study(view),
+        environment=sections.environment(view),
+        medfed=view.record.get("environment", {}).get("medfed", ""),
+    )

@@ -1,0 +1,110 @@
+"""Small boxes out of large scans, half of them on a nodule, for a network to learn from."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from medfed.core.seeding import generator
+from medfed.tasks.segmentation_cases import Cases, Prepared
+
+AIR_HU = -1024
+PatchBatch = tuple[torch.Tensor, torch.Tensor]
+"""Images in [0, 1] and truths in {0, 1}, each (patches, 1, z, y, x)."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How patches are drawn.
+
+    Attributes:
+        size: Edge of a patch, voxels.
+        per_patient: Patches a scan gives in one pass.
+        positive: Share of them that hold a nodule, where the scan has one.
+        window: The Hounsfield units that become 0 and 1.
+        shift_hu: Largest change of a patch's brightness, by chance.
+    """
+
+    size: int
+    per_patient: int
+    positive: float
+    window: tuple[float, float]
+    shift_hu: float
+
+
+class PatchExamples:
+    """One set of a site's patients as patches; see `medfed.frameworks.examples.Examples`.
+
+    A pass serves ``per_patient`` patches of every scan. With a random stream scans are shuffled,
+    and a patch is drawn around a voxel of a nodule (nodules have the same chance whatever their
+    size) or anywhere, moved, mirrored and made a little brighter or darker. Without one the patches
+    are always the same and not augmented.
+    """
+
+    def __init__(self, cases: Cases, patients: int, sampling: Sampling) -> None:
+        self.cases = cases
+        self.patients = patients
+        self.sampling = sampling
+
+    def __len__(self) -> int:
+        return self.patients
+
+    def each(self) -> Iterator["PatchExamples"]:
+        """Every patient alone; see `medfed.frameworks.examples.Separable`."""
+        for own in self.cases.by_patient():
+            yield PatchExamples(own, 1, self.sampling)
+
+    def batches(self, rng: np.random.Generator | None, batch_size: int) -> Iterator[PatchBatch]:
+        """One pass over the scans."""
+        augment = rng is not None
+        rng = rng or generator(0, "patches")
+        order = np.repeat(np.arange(len(self.cases)), self.sampling.per_patient)
+        if augment:
+            # Round after round of all scans: a few steps see many patients.
+            rounds = [rng.permutation(len(self.cases)) for _ in range(self.sampling.per_patient)]
+            order = np.concatenate(rounds) if rounds else order
+        for start in range(0, len(order), batch_size):
+            drawn = [self._draw(self.cases[i], rng, augment) for i in order[start : start + batch_size]]
+            images, truths = (torch.from_numpy(np.stack(part)[:, None]) for part in zip(*drawn, strict=True))
+            yield images, truths
+
+    def _draw(
+        self, case: Prepared, rng: np.random.Generator, augment: bool
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        size = self.sampling.size
+        corner = self._corner(case, rng)
+        hu = _cut(case.hu, corner, size, AIR_HU).astype(np.float32)
+        truth = _cut(case.truth, corner, size, 0).astype(np.float32)
+        if augment:
+            hu += np.float32(rng.uniform(-self.sampling.shift_hu, self.sampling.shift_hu))
+            for axis in np.flatnonzero(rng.integers(0, 2, 3)):
+                hu, truth = np.flip(hu, axis), np.flip(truth, axis)
+        return np.ascontiguousarray(scaled(hu, self.sampling.window)), np.ascontiguousarray(truth)
+
+    def _corner(self, case: Prepared, rng: np.random.Generator) -> NDArray[np.int64]:
+        size, shape = self.sampling.size, np.asarray(case.hu.shape)
+        if case.nodules and rng.random() < self.sampling.positive:
+            nodule = case.nodules[int(rng.integers(len(case.nodules)))]
+            voxel = np.array(np.unravel_index(nodule[int(rng.integers(len(nodule)))], case.hu.shape))
+            reach = size // 4  # the nodule is somewhere in the middle half
+            corner = voxel - size // 2 + rng.integers(-reach, reach + 1, 3)
+        else:
+            corner = rng.integers(0, np.maximum(shape - size, 0) + 1)
+        return np.clip(corner, 0, np.maximum(shape - size, 0)).astype(np.int64)
+
+
+def scaled(hu: NDArray[np.float32], window: tuple[float, float]) -> NDArray[np.float32]:
+    """Hounsfield units as 0 to 1."""
+    low, high = window
+    return np.clip((hu - np.float32(low)) / np.float32(high - low), 0.0, 1.0).astype(np.float32)
+
+
+def _cut(values: NDArray[np.generic], corner: NDArray[np.int64], size: int, fill: int) -> NDArray[np.generic]:
+    """A cube at a corner; what lies beyond a small volume is filled."""
+    z, y, x = (slice(int(c), int(c) + size) for c in corner)
+    piece = values[z, y, x]
+    if piece.shape == (size, size, size):
+        return piece
+    return np.pad(piece, [(0, size - n) for n in piece.shape], constant_values=fill)
