@@ -5,12 +5,13 @@ The format is `medfed.core.packing`'s; the coordinator unpacks chunk by chunk wh
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from medfed.core.options import option
 from medfed.core.packing import MARK, pack_half, pack_sparse
-from medfed.core.update import Array, Tensors, Update, group, grouped
+from medfed.core.update import BUFFERS, Array, Tensors, Update, group, grouped
 
 RESIDUAL = "residual"
 """The group of a site's memory that holds what `TopK` has not sent yet."""
@@ -26,6 +27,8 @@ class HalfPrecision:
     "Mixed precision training" (arXiv 1710.03740), section 3.2. Errors are relative (2^-11) and
     are not carried over: they are far below the noise of a local epoch.
     """
+
+    sparse: ClassVar[bool] = False
 
     def pack(self, update: Update, mine: Tensors) -> tuple[Update, Tensors]:
         """The update in half precision, and the site's memory as it was."""
@@ -53,6 +56,8 @@ class TopK:
     It suits updates that are differences or gradients. Where sites send whole models, or where
     elements are ranked between sites (median), zeros for what was not sent would mislead.
     """
+
+    sparse: ClassVar[bool] = True
 
     fraction: float = option(0.01, "share of a tensor's elements sent", above=0.0, high=0.5)
     smallest: int = option(1024, "tensors with fewer elements are sent whole", low=1)
@@ -112,4 +117,6 @@ def largest(flat: Array, count: int) -> Array:
 
 
 def _floating(name: str, array: Array) -> bool:
-    return array.dtype.kind == "f" and array.dtype.itemsize >= 4 and MARK not in name
+    """Whether an array may be packed: buffers may hold counts, which must stay exact."""
+    learns = MARK not in name and not name.startswith(f"{BUFFERS}/")
+    return learns and array.dtype.kind == "f" and array.dtype.itemsize >= 4

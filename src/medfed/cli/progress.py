@@ -33,6 +33,10 @@ QUIET_SECONDS = 5.0
 """Without a terminal, at most one line a round and one in this time."""
 
 
+SHOWN_METRICS = 2
+"""In the table at the end, which fits into 80 columns; the report has them all."""
+
+
 class RunProgress:
     """Listens to a run's events and shows them on standard error."""
 
@@ -128,14 +132,15 @@ class RunProgress:
         console = Console(highlight=False)
         overall = result["metrics"]["overall"]
         table = Table(title=self.study.title, title_justify="left")
-        table.add_column("test patients of")
+        table.add_column("test patients of", no_wrap=True)
         table.add_column("n", justify="right")
-        for name in overall:
-            table.add_column(f"{name} [95 % interval]", justify="right")
+        shown = list(overall)[:SHOWN_METRICS]
+        for name in shown:
+            table.add_column(f"{name} [95 % interval]", justify="right", no_wrap=True)
         rows = {"all sites": overall, **result["metrics"]["sites"]}
         counts = {**result["patients"], "all sites": result["patients"].get("overall", 0)}
         for site, metrics in rows.items():
-            cells = [_cell(metrics.get(name)) for name in overall]
+            cells = [_cell(metrics.get(name)) for name in shown]
             table.add_row(site, str(counts.get(site, "")), *cells)
         console.print(table)
         console.print(

@@ -137,20 +137,6 @@ class Chain(Sequence[Any]):
         return self.pieces[piece][at - self.ends[piece] + len(self.pieces[piece])]
 
 
-def selected(source: Source, where: Sequence[str]) -> Source:
-    """The patients of a source who belong to the cohort.
-
-    Raises:
-        DataError: The source cannot select.
-    """
-    if not where:
-        return source
-    select = getattr(source, "select", None)
-    if select is None:
-        raise DataError("this source knows no columns", remedy="Remove where from [cohort]")
-    return cast(Source, select(where))
-
-
 def _opener(text: str) -> SourceOpener:
     opener: SourceOpener = make("source", part_from_json(json.loads(text)))
     return opener

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from medfed.core.update import Array, Stats, Tensors, Update
 
@@ -53,9 +53,9 @@ class Gathered:
 class Aggregator(Protocol):
     """A rule by which updates become one."""
 
-    sees_sites: bool
+    sees_sites: ClassVar[bool]
     """False where the coordinator cannot read a single site's update."""
-    linear: bool
+    linear: ClassVar[bool]
     """Whether the total is the plain sum: what SCAFFOLD, FedSGD and queries count on."""
 
     def gather(self, ask: Ask, memory: Tensors) -> Gathered:
@@ -69,6 +69,9 @@ class Aggregator(Protocol):
 
 class Compression(Protocol):
     """Smaller updates: packed at the site, unpacked chunk by chunk at the coordinator."""
+
+    sparse: ClassVar[bool]
+    """Whether it leaves elements out, which a rule that ranks sites would take for zeros."""
 
     def pack(self, update: Update, mine: Tensors) -> tuple[Update, Tensors]:
         """The packed update, and the site's memory (error feedback)."""

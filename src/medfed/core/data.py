@@ -8,6 +8,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from medfed.core.errors import DataError
+
 SetName = Literal["train", "valid", "test"]
 Indices = NDArray[np.int64]
 
@@ -48,6 +50,25 @@ class Split(Protocol):
         self, patients: Sequence[str], strata: Sequence[Any] | None, seed: int
     ) -> Mapping[SetName, Indices]:
         """Indices into ``patients`` for each set; sets are disjoint and cover all patients."""
+
+
+def selected(source: Source, where: Sequence[str]) -> Source:
+    """The patients of a source who belong to the cohort.
+
+    Args:
+        source: Where the data come from; one that knows columns has a method ``select``.
+        where: Conditions such as ``age >= 40``; see `medfed.core.conditions`.
+
+    Raises:
+        DataError: The source cannot select.
+    """
+    if not where:
+        return source
+    select = getattr(source, "select", None)
+    if select is None:
+        raise DataError("this source knows no columns", remedy="Remove where from [cohort]")
+    chosen: Source = select(where)
+    return chosen
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from medfed.core.conditions import Condition
 from medfed.core.errors import PartError, Problem, StudyError
 from medfed.core.options import check, describe, did_you_mean, option
 from medfed.core.registry import Part, load, make, names
@@ -175,13 +176,18 @@ def contradictions(study: Study) -> list[Problem]:
     """Pieces that are each fine and cannot stand together."""
     found: list[Problem] = []
     _check_sites(study, found)
+    _check_cohort(study, found)
     task = _made("task", study.task, found)
     split = _made("split", study.split, found)
     strategy = _made("strategy", study.strategy, found)
     aggregator = _made("aggregator", study.aggregator, found)
     _made("source", study.source, found)
     if study.compression:
-        _made("compression", study.compression, found)
+        compression = _made("compression", study.compression, found)
+        if compression and aggregator and compression.sparse and not aggregator.linear:
+            message = f"{study.aggregator.name} would take what {study.compression.name} leaves out"
+            remedy = 'Write name = "fp16" under [compression], or name = "mean" under [aggregator]'
+            found.append(Problem("compression", f"{message} for zeros", remedy))
     if task is None or split is None or strategy is None or aggregator is None:
         return found
     valid = float(getattr(split, "valid", 0.0))
@@ -237,6 +243,15 @@ def _check_sites(study: Study, found: list[Problem]) -> None:
         remedy = f"Give {drawn} or less, or draw more sites"
         message = f"asks for {study.min_sites} replies, a round has {drawn} sites"
         found.append(Problem("min_sites", message, remedy))
+
+
+def _check_cohort(study: Study, found: list[Problem]) -> None:
+    for text in study.cohort.where:
+        try:
+            Condition.parse(text)
+        except StudyError as error:
+            remedy = error.remedy or 'Write a column, a comparison and a value: "age >= 40"'
+            found.append(Problem("cohort.where", error.message, remedy))
 
 
 def _plain_name(site: str) -> bool:

@@ -30,6 +30,8 @@ class Verdict:
         patients: Patients scored, by site or under ``overall``.
         importance: What each input is worth; empty where the task cannot say.
         round: The aggregate that was scored.
+        bytes_up: Bytes that came from the sites for it.
+        bytes_down: Bytes that went to them.
     """
 
     round: int
@@ -37,6 +39,8 @@ class Verdict:
     sites: Mapping[str, Metrics] = field(default_factory=dict)
     patients: Mapping[str, int] = field(default_factory=dict)
     importance: Metrics = field(default_factory=dict)
+    bytes_up: int = 0
+    bytes_down: int = 0
 
 
 class Coordinator:
@@ -62,11 +66,14 @@ class Coordinator:
 
     def begin(self) -> State:
         """Fit the federated facts and build the untrained model."""
+        start = time.perf_counter()
         facts: dict[str, Any] = {}
+        traffic = {"bytes_up": 0, "bytes_down": 0}
         for query in self.task.prepare():
-            facts[query.fact] = self._fit(query, facts)
-        model = self.task.initial(self.study.seed, facts)
-        return self.strategy.begin(model).evolve(round=0, facts=facts, row={"seconds": 0.0})
+            facts[query.fact] = self._fit(query, facts, traffic)
+        state = self.strategy.begin(self.task.initial(self.study.seed, facts))
+        row = {"seconds": time.perf_counter() - start, **traffic}
+        return state.evolve(round=0, facts=facts, row=row)
 
     def round(self, state: State) -> tuple[State, Row]:
         """One exchange: score the current aggregate, train, combine, step.
@@ -118,7 +125,9 @@ class Coordinator:
         gathered = self._gather(exchange, state, phase="score")
         row, _ = self._score_row(state, exchange, gathered)
         exchange.clear()
-        return row
+        # What scoring cost belongs to the run, not to the round that is scored.
+        traffic = {"score_bytes_up": exchange.bytes_up, "score_bytes_down": exchange.bytes_down}
+        return {**row, **traffic}
 
     def judge(self, state: State, *, finish: bool) -> Verdict:
         """Score a model on the test patients, with intervals and importance.
@@ -137,6 +146,8 @@ class Coordinator:
             sites={s: self._metrics(v, "test", intervals=True) for s, v in per_site.items()},
             patients=_patients(gathered.total.stats, per_site),
             importance=self.task.importance(group("explain", gathered.total.stats)),
+            bytes_up=exchange.bytes_up,
+            bytes_down=exchange.bytes_down,
         )
         exchange.clear()
         return verdict
@@ -166,13 +177,15 @@ class Coordinator:
         higher = self.task.higher_is_better[self.study.metric]
         return latest > max(earlier) if higher else latest < min(earlier)
 
-    def _fit(self, query: Query, facts: Facts) -> Mapping[str, Any]:
+    def _fit(self, query: Query, facts: Facts, traffic: dict[str, int]) -> Mapping[str, Any]:
         step: Any = query
         for number in range(1000):
             body = {"query": part_of("query", step).to_json(), "facts": dict(facts)}
             exchange = Exchange(self.post, 0, "query", self.study.sites, Update(), body)
             gathered = self.summing.gather(exchange.ask, {})
             exchange.clear()
+            traffic["bytes_up"] += exchange.bytes_up
+            traffic["bytes_down"] += exchange.bytes_down
             step = step.next(gathered.total)
             if isinstance(step, Mapping):
                 self.post.on_event(Notice(f"federated {query.fact}: fitted in {number + 1} steps"))

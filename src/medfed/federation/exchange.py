@@ -194,12 +194,11 @@ class Exchange:
     def _check(self, update: SpooledUpdate) -> None:
         sent = {name: (tuple(a.shape), str(a.dtype)) for name, a in self.sent.tensors.items()}
         bound = MAX_OVER_MODEL * sum(a.nbytes for a in self.sent.tensors.values()) + MAX_STATS
-        check_update(update, max_bytes=bound)
-        if self.fits:
-            got = {name: (p.shape, str(p.dtype)) for name, p in update.packed.items()}
-            complaint = misfit(sent, got)
-            if complaint:
-                raise WireError(f"the update does not fit the model: {complaint}")
+        got = {name: (p.shape, str(p.dtype)) for name, p in update.packed.items()}
+        complaint = misfit(sent, got) if self.fits else ""
+        if complaint:
+            raise WireError(f"the update does not fit the model: {complaint}")
+        check_update(update, got if self.fits else None, max_bytes=bound)
 
     def _file(self, order: Order) -> Path:
         return self.post.spool / f"{order.id}.safetensors"

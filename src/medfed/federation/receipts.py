@@ -8,6 +8,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from medfed.core.files import canonical_json
+from medfed.core.packing import logical
 from medfed.core.update import Update
 from medfed.federation.keys import verify
 from medfed.federation.wire import Order
@@ -30,7 +31,7 @@ def make_receipt(
         A receipt without its signature.
     """
     tensors = {**update.tensors, **update.stats}
-    norm = math.sqrt(sum(_square(value) for value in update.tensors.values()))
+    norm = _norm(update)
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "site": order.site,
@@ -65,12 +66,10 @@ def verify_receipt(receipt: dict[str, Any], key: Ed25519PublicKey) -> None:
     verify(key, signature, canonical_json(body), f"site {receipt.get('site')}")
 
 
-def _square(value: Any) -> float:
-    flat = np.asarray(value).reshape(-1)
-    if not np.issubdtype(flat.dtype, np.floating):
-        return 0.0
-    wide = flat if flat.dtype != np.float16 else flat.astype(np.float32)
-    return float(np.dot(wide, wide))
+def _norm(update: Update) -> float:
+    """The L2 norm of what the tensors mean, whatever way they are packed."""
+    pieces = (piece for tensor in logical(update.tensors).values() for piece in tensor.pieces())
+    return math.sqrt(sum(float(np.dot(piece, piece)) for piece in pieces))
 
 
 def _sentence(
@@ -81,9 +80,10 @@ def _sentence(
         "train": f"a model update of {len(update.tensors)} tensors (norm {norm:.4g})",
         "evaluate": "sums and histograms that score a model",
     }[order.purpose]
+    also = " and scores of the model it received" if order.purpose == "train" else ""
     return (
-        f'Round {order.round} of "{title}": sent {what} and {len(update.stats)} summary figures '
-        f"computed from {patients} patients, {_bytes(size)}; no patient record left."
+        f'Round {order.round} of "{title}": sent {what}{also}, computed from {patients} patients, '
+        f"{_bytes(size)}. No patient's record was in it."
     )
 
 

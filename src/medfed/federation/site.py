@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from medfed.core.aggregator import Aggregator, Compression
-from medfed.core.data import SiteData
+from medfed.core.data import SiteData, selected
 from medfed.core.errors import DataError, MedfedError, Refused, StudyError, WireError
 from medfed.core.files import canonical_json
 from medfed.core.query import Query
@@ -121,7 +122,8 @@ class Site:
     def _open_desk(self, study: Study) -> _Desk:
         task: Task = make("task", study.task)
         opener = make("source", study.source)
-        source = opener.open(self.settings.data, self.name, study.sites)
+        opened = opener.open(self.settings.data, self.name, study.sites)
+        source = selected(opened, study.cohort.where)
         data = SiteData.split(self.name, source, make("split", study.split), study.seed)
         needed = max(self.settings.min_patients, study.cohort.min_patients)
         if data.count("train") < needed:
@@ -142,7 +144,7 @@ class Site:
             payload_sha256=digest,
             payload_bytes=len(payload),
         )
-        patients = desk.data.count("train") + _scored_patients(order, desk.data)
+        patients = _patients_used(order, desk.data)
         receipt = make_receipt(order, desk.study.title, update, patients, len(payload), digest)
         self.folder.add_receipt(order, sign_receipt(receipt, self.key))
         return seal(reply, self.key, payload)
@@ -225,7 +227,8 @@ class _Work:
     def _scores(self, job: LocalJob, model: Tensors) -> dict[str, Any]:
         stats: dict[str, Any] = {}
         for on in self.content["score"]:
-            stats |= grouped(f"score/{on}", job.evaluate(model, on))
+            scores = {"patients": np.array(self.desk.data.count(on)), **job.evaluate(model, on)}
+            stats |= grouped(f"score/{on}", scores)
         return stats
 
     def _job(self) -> LocalJob:
@@ -245,10 +248,13 @@ class _Work:
         self.memory = {**kept, **grouped(whose, memory)}
 
 
-def _scored_patients(order: Order, data: SiteData) -> int:
-    if order.purpose == "query":
-        return 0
-    return sum(data.count(on) for on in order.content()["score"])
+def _patients_used(order: Order, data: SiteData) -> int:
+    """Patients whose records went into a reply."""
+    content = order.content()
+    sets = set(content.get("score", ()))
+    if order.purpose != "evaluate" or content.get("finish"):
+        sets.add("train")
+    return sum(data.count(name) for name in sets)
 
 
 def _public(error: Exception) -> Refused:

@@ -5,7 +5,7 @@ import os
 import platform
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -142,7 +142,7 @@ def _rounds(coordinator: Coordinator, folder: RunFolder, state: State) -> tuple[
             break
         new, row = coordinator.round(state)
         if len(new.scores) > len(state.scores) and coordinator.is_best(new.scores):
-            folder.save_best(state)
+            folder.save_best(state, coordinator.scored_on)
         folder.add_row(row)
         folder.save(new)
         state = new
@@ -158,7 +158,7 @@ def _finish(
     if score is not None:
         state = state.evolve(scores={**state.scores, str(state.round): score})
         if coordinator.is_best(state.scores):
-            folder.save_best(state)
+            folder.save_best(state, coordinator.scored_on)
     folder.add_row(row)
     chosen = folder.best(state) if coordinator.study.keep == "best" else state
     verdict = coordinator.judge(chosen, finish=True)
@@ -205,10 +205,14 @@ def _result(
         "kept_round": verdict.round,
         "importance": importance,
         "seconds": seconds + sum(row["seconds"] for row in rows),
-        "bytes_up": sum(row.get("bytes_up", 0) for row in rows),
-        "bytes_down": sum(row.get("bytes_down", 0) for row in rows),
+        "bytes_up": verdict.bytes_up + _traffic(rows, "bytes_up"),
+        "bytes_down": verdict.bytes_down + _traffic(rows, "bytes_down"),
         "run_dir": str(folder.path.resolve()),
     }
+
+
+def _traffic(rows: Sequence[Mapping[str, Any]], way: str) -> int:
+    return sum(row.get(way, 0) + row.get(f"score_{way}", 0) for row in rows)
 
 
 def _open_sites(

@@ -148,9 +148,10 @@ class RunFolder:
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept)
         write_atomic(self.path / "metrics.jsonl", text.encode())
 
-    def save_best(self, state: State) -> None:
-        """Keep the best aggregate so far."""
-        about = {"round": state.round, "digest": tensors_digest(state.model)}
+    def save_best(self, state: State, scored_on: str) -> None:
+        """Keep the best aggregate so far, and by which patients it was found the best."""
+        digest = tensors_digest(state.model)
+        about = {"round": state.round, "scored_on": scored_on, "digest": digest}
         write_model(self.path / "best.safetensors", state.model, about)
 
     def best(self, state: State) -> State:

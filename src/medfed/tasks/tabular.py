@@ -70,6 +70,11 @@ class TabularClassification:
     )
     norm: str = option("none", help="After hidden layers", choices=("none", "batch", "layer"))
     dropout: float = option(0.0, help="Share of hidden units left out in training", low=0, high=0.9)
+    start: str = option(
+        "zero",
+        help="Where a logistic regression begins; a network begins at random",
+        choices=("zero", "random"),
+    )
     one_class: str = option(
         "refuse", help="What a site with one label in training does", choices=("refuse", "train")
     )
@@ -152,7 +157,8 @@ class TabularClassification:
                 layers[f"dropout{i}"] = nn.Dropout(self.dropout)
             width = units
         layers["head"] = head = nn.Linear(width, 1)
-        if not self.hidden:  # a convex problem: every start is as good, zero is the plain one
+        if not self.hidden and self.start == "zero":
+            # A convex problem: every start leads to the same optimum, and zero is the plain one.
             nn.init.zeros_(head.weight)
             nn.init.zeros_(head.bias)
         return nn.Sequential(layers)

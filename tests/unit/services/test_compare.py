@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -68,14 +69,14 @@ def compared(tmp_path_factory):
 class MeanTask:
     """One metric: the mean of a number."""
 
-    higher_is_better = {"mean": True}
+    higher_is_better: ClassVar = {"mean": True}
 
     def figures(self, totals):
         return {"mean": totals["sum"] / totals["count"]}
 
 
 class SlowMeanTask:
-    higher_is_better = {"mean": True}
+    higher_is_better: ClassVar = {"mean": True}
 
     def summarise(self, total):
         return {"mean": Interval(float(total["sum"] / total["count"]))}

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from medfed.connectors.pooled import selected
+from medfed.core.data import selected
 from medfed.core.data import SiteData
 from medfed.core.errors import RunError
 from medfed.core.files import write_atomic

@@ -77,7 +77,7 @@ def forest(
         figure, axes = canvas(FULL, 0.55 + 0.24 * rows)
         for place, site in enumerate(names):
             colour = colours.get(site, palette.ACCENT)
-            _whisker(axes, place, known[site], colour, MARKERS[_at(colours, site) % 8])
+            _whisker(axes, place, known[site], colour, _marker(colours, site))
         labels = [shorten(site) for site in names]
         if overall and finite(overall.get("value")):
             _whisker(axes, len(names), overall, palette.INK, "D", size=6.5)
@@ -218,7 +218,7 @@ def _overall_line(axes: "Axes", overall: Series, kept: int | None) -> None:
 def _site_lines(axes: "Axes", by_site: Mapping[str, Series], colours: Mapping[str, str]) -> None:
     for site, line in by_site.items():
         x, y = _points(line)
-        marker = MARKERS[_at(colours, site) % len(MARKERS)]
+        marker = _marker(colours, site)
         every = max(1, len(x) // 5)
         looks: dict[str, Any] = {"color": colours[site], "marker": marker, "ms": 3.6}
         axes.plot(x, y, lw=1.1, markevery=every, alpha=0.9, **looks)
@@ -296,8 +296,11 @@ def _whole_numbers(axes: "Axes") -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, nbins=8))
 
 
-def _at(colours: Mapping[str, str], site: str) -> int:
-    return list(colours).index(site) if site in colours else 0
+def _marker(colours: Mapping[str, str], site: str) -> str:
+    """The site's own marker, for eyes and paper that do not tell colours apart."""
+    if len(colours) > len(MARKERS):
+        return "o"
+    return MARKERS[list(colours).index(site)]
 
 
 def _known(line: Series) -> bool:

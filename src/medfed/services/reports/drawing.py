@@ -83,8 +83,9 @@ def to_svg(figure: "Figure", name: str, label: str) -> Markup:
     text = buffer.getvalue()
     head, body = text[text.index("<svg") :].split(">", 1)
     box = re.search(r'viewBox="([^"]*)"', head)
+    wide = " wide" if figure.get_figwidth() > 5 else ""
     opening = (
-        f'<svg class="chart" role="img" aria-label="{escape(label)}" '
+        f'<svg class="chart{wide}" role="img" aria-label="{escape(label)}" '
         f'viewBox="{box.group(1) if box else "0 0 100 100"}">'
     )
     return Markup(opening + _tidy(body, name))  # noqa: S704  # Matplotlib escapes

@@ -72,7 +72,9 @@ def _who(view: RunView) -> str:
 def _which_model(view: RunView) -> str:
     model = "each site’s own personalised model" if view.personal else "the federated model"
     rounds = int(view.result.get("rounds", 0))
-    if view.kept_round == rounds:
+    if view.kept_round == 0:
+        return "the untrained model"
+    if view.study.keep == "last":
         return f"{model} after {count(rounds, 'round')} of training (the last aggregate)"
     return (
         f"{model} of round {view.kept_round}, the best of {count(rounds, 'round')} on the "
@@ -161,13 +163,13 @@ def curves(view: RunView, colours: Mapping[str, str]) -> dict[str, Any]:
         charts.curve("score", f"{shown}, {on} patients", score, site_score, colours, kept),
         charts.curve("loss", "Loss while training, training patients", loss, site_loss, colours),
     ]
-    lines = {**site_score, **site_loss}
+    lines = [*site_score.values(), *site_loss.values()]
     return {
         "charts": [chart for chart in drawn if chart],
         "set": on,
         "kept": kept,
         "spread": len(colours) > palette.MOST_COLOURED,
-        "per_site": any(finite(y) for line in lines.values() for _, y in line),
+        "per_site": any(finite(y) for line in lines for _, y in line),
         "metrics": [words.first_capital(metric_name(name)) for name in view.metrics],
         **_round_table(view),
     }
@@ -336,9 +338,10 @@ def _note_on_numbers(view: RunView) -> str:
     few = [site for site in view.sites if 0 < (view.patients(site) or 0) < 50]
     overall = view.patients()
     if few:
+        who = words.listing(few) if len(few) < 5 else f"{len(few)} of {len(view.sites)} sites"
         return (
-            f"{words.listing(few, 4)} {'has' if len(few) == 1 else 'have'} fewer than 50 test "
-            "patients: such intervals are wide, and differences between sites may be chance."
+            f"With fewer than 50 test patients at {who}, intervals are wide there, and "
+            "differences between sites may be chance."
         )
     if overall and overall < 200:
         return f"With {overall} test patients in all, intervals are wide."
