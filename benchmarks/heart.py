@@ -3,7 +3,7 @@
 Accuracy; "mean own-test" is the mean over the four hospitals of the accuracy on their own test
 patients. The interval draws test patients again within each hospital (accuracies averaged over the
 seeds); seeds move the figure far less than patients do. The columns of reference are logistic
-regression by scikit-learn on pooled rows (../shared/data/README.md): here the same problem is
+regression by scikit-learn on pooled rows: here the same problem is
 solved by FedSGD, which is gradient descent on all patients, so one seed is enough.
 """
 

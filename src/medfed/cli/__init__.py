@@ -1,10 +1,12 @@
 """The command line. Commands are loaded when they are called, so that help is instant."""
 
 import json
+import os
 import sys
 import tempfile
 import traceback
 from importlib import import_module
+from typing import NoReturn
 
 import click
 
@@ -65,23 +67,33 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         cli.main(arguments, prog_name="medfed", standalone_mode=False)
+        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        _end(arguments, error.exit_code, type(error).__name__, error.format_message())
     except (KeyboardInterrupt, click.Abort):
         click.echo("\nStopped.", err=True)
-        sys.exit(INTERRUPTED)
+        _end(arguments, INTERRUPTED, "Interrupted", "stopped by the person at the keyboard")
     except MedfedError as error:
-        _complain(error, as_json="--json" in arguments)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
+        _complain(error)
+        _end(arguments, error.exit_code, type(error).__name__, str(error))
+    except BrokenPipeError:  # whoever read our output (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except Exception:  # noqa: BLE001  # the last resort: a person never sees a traceback
+    except Exception as error:  # noqa: BLE001  # the last resort: a person never sees a traceback
         _apologise()
-        sys.exit(1)
+        _end(arguments, 1, type(error).__name__, "an error that medfed did not foresee")
 
 
-def _complain(error: MedfedError, *, as_json: bool) -> None:
+def _end(arguments: list[str], exit_code: int, kind: str, message: str) -> NoReturn:
+    """End the program; whoever asked for JSON gets the failure in JSON."""
+    if "--json" in arguments:
+        about = {"message": message, "kind": kind, "exit_code": exit_code}
+        click.echo(json.dumps({"schema": 1, "error": about}, ensure_ascii=False))
+    sys.exit(exit_code)
+
+
+def _complain(error: MedfedError) -> None:
     if isinstance(error, StudyError) and error.problems:
         lines = [error.message, *(f"  {problem}" for problem in error.problems)]
         click.echo(click.style("Error: ", fg="red") + "\n".join(lines), err=True)
@@ -89,9 +101,6 @@ def _complain(error: MedfedError, *, as_json: bool) -> None:
         click.echo(click.style("Error: ", fg="red") + error.message, err=True)
     if error.remedy:
         click.echo(click.style("What to do: ", fg="green") + error.remedy, err=True)
-    if as_json:
-        about = {"message": str(error), "kind": type(error).__name__, "exit_code": error.exit_code}
-        click.echo(json.dumps({"schema": 1, "error": about}))
 
 
 def _apologise() -> None:

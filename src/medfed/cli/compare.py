@@ -204,7 +204,7 @@ def show(found: Mapping[str, Any]) -> None:
         "test patients of",
         "recipe",
         f"{found['metric']} [95 %]",
-        f"{first} is ahead by",
+        f"{first} less it",
     ):
         table.add_column(Text(heading))
     for place, group in itertools.groupby(figure_rows(found), key=lambda row: row["place"]):

@@ -16,6 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from medfed.core.events import (
     Event,
@@ -131,7 +132,7 @@ class RunProgress:
         """Print the result as a table on standard output."""
         console = Console(highlight=False)
         overall = result["metrics"]["overall"]
-        table = Table(title=self.study.title, title_justify="left")
+        table = Table(title=Text(self.study.title), title_justify="left")
         table.add_column("test patients of", no_wrap=True)
         table.add_column("n", justify="right")
         shown = list(overall)[:SHOWN_METRICS]

@@ -1,7 +1,9 @@
 """``medfed run``: a study, its rounds, its result."""
 
 import json
+import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +12,9 @@ from medfed.cli.progress import RunProgress
 from medfed.config import Settings
 from medfed.core.study import Study
 from medfed.core.study_file import read_study
+
+if TYPE_CHECKING:
+    from medfed.services.runs import RunOptions
 
 ENGINES = ("local",)
 
@@ -79,13 +84,28 @@ def run(  # noqa: PLR0913, PLR0917  # one argument per option
         try:
             result = start(study, options, study_file.read_text("utf-8"), progress)
         except KeyboardInterrupt:
-            again = f"medfed run {study_file} --out {folder} --resume"
-            progress.say(f"Stopped; nothing is lost. Go on with: {again}")
+            again = _again(study_file, seed, options)
+            begun = folder.exists()
+            progress.say(f"Stopped; nothing is lost. Go on with: {again}" if begun else "Stopped.")
             raise
     if as_json:
         click.echo(json.dumps(result, ensure_ascii=False))
     else:
         progress.show_result(result)
+
+
+def _again(study_file: Path, seed: int | None, options: "RunOptions") -> str:
+    """The command that goes on with a run that was stopped."""
+    given = {
+        "--out": options.out,
+        "--seed": seed,
+        "--data": options.data,
+        "--workers": options.workers or None,
+        "--sites": options.sites,
+        "--replay": options.replay,
+    }
+    words = [word for name, value in given.items() if value is not None for word in (name, value)]
+    return shlex.join(["medfed", "run", str(study_file), *map(str, words), "--resume"])
 
 
 def default_name(study_file: Path, study: Study) -> str:

@@ -73,7 +73,7 @@ def revoke(folder: Path, digest: str) -> None:
     """Withdraw the approval of the study with this DIGEST."""
     keeper = SiteFolder(folder)
     keeper.settings()
-    click.echo("Withdrawn." if keeper.revoke(digest) else "It was not approved here.")
+    click.echo(f"Withdrawn: {keeper.revoke(digest)}")
 
 
 @site.command()

@@ -10,12 +10,12 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from medfed.core.data import Indices, SetName, SiteData, Source, SourceOpener
+from medfed.core.data import Indices, SetName, SiteData, Source, SourceOpener, selected
 from medfed.core.errors import DataError
 from medfed.core.options import option
 from medfed.core.registry import Part, make, part_from_json

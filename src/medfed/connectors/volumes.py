@@ -32,7 +32,9 @@ class Volumes:
     def __post_init__(self) -> None:
         given = {"image": self.image, "mask": self.mask}
         problems = [
-            Problem(f"source.{name}", f"{value!r} is no plain file name", "Give a name such as ct.mhd")
+            Problem(
+                f"source.{name}", f"{value!r} is no plain file name", "Give a name such as ct.mhd"
+            )
             for name, value in given.items()
             if (value or name == "image") and not _plain(value)
         ]
@@ -72,7 +74,7 @@ class Volumes:
         without = sum(case.mask_path is not None and not case.mask_path.is_file() for case in scans)
         if without:
             message = f"{without} of the {len(scans)} scans of site {site} lack {self.mask}"
-            remedy = 'Put an empty mask where nothing was found, or set mask in [source]'
+            remedy = "Put an empty mask where nothing was found, or set mask in [source]"
             raise DataError(message, remedy=remedy)
 
 

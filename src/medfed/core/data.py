@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,14 @@ class Source(Protocol):
 
     def load(self, patients: Sequence[str]) -> Any:
         """The records of some patients: a DataFrame for tables, a sequence of cases for images."""
+
+
+@runtime_checkable
+class Noticed(Protocol):
+    """What a source may say besides, for whoever reads figures of its patients."""
+
+    notice: str
+    """Such as that the patients are synthetic; empty for nothing."""
 
 
 class SourceOpener(Protocol):

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from medfed.core.errors import DataError
+
 Buffer = bytes | bytearray | memoryview
 
 
@@ -46,26 +48,44 @@ def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
 
 
 def append_line(path: Path, value: Any) -> None:
-    """Append one JSON object as a line, in a single write, and flush it to the disk."""
+    """Append one JSON object as a line, and flush it to the disk.
+
+    A last line that a crash cut off is removed first, so that the new one does not run into it.
+
+    Raises:
+        OSError: The disk is full or refuses; the lines before are untouched.
+    """
     line = (json.dumps(value, ensure_ascii=False) + "\n").encode()
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        os.write(handle, line)
-        os.fsync(handle)
+        end = _whole_lines(handle)
+        os.ftruncate(handle, end)
+        try:
+            _write_all(handle, line, end)
+            os.fsync(handle)
+        except OSError:
+            os.ftruncate(handle, end)
+            raise
     finally:
         os.close(handle)
 
 
 def read_lines(path: Path) -> list[Any]:
-    """The JSON objects of a line file; a last line cut off by a crash is left out."""
+    """The JSON objects of a line file; a last line cut off by a crash is left out.
+
+    Raises:
+        DataError: Another line is damaged.
+    """
     if not path.exists():
         return []
+    *lines, _cut_off = path.read_bytes().split(b"\n")
     rows = []
-    for line in path.read_bytes().split(b"\n"):
+    for number, line in enumerate(lines, start=1):
         try:
             rows.append(json.loads(line))
         except ValueError:
-            continue
+            remedy = "Restore the file from a backup"
+            raise DataError(f"line {number} of {path} is damaged", remedy=remedy) from None
     return rows
 
 
@@ -74,6 +94,25 @@ def canonical_json(value: Any) -> bytes:
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     ).encode()
+
+
+def _whole_lines(handle: int) -> int:
+    """Where the last whole line of an open file ends."""
+    end = os.fstat(handle).st_size
+    while end:
+        start = max(0, end - 4096)
+        found = os.pread(handle, end - start, start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
+
+
+def _write_all(handle: int, data: bytes, offset: int) -> None:
+    """Write all of it: where the disk is nearly full the system takes a part and says so."""
+    while data:
+        written = os.pwrite(handle, data, offset)
+        data, offset = data[written:], offset + written
 
 
 def _sync_folder(folder: Path) -> None:

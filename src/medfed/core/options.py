@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -155,10 +156,17 @@ def _fits(value: Any, kind: Any) -> tuple[bool, Any]:
         return value is None, value
     if kind is float:
         ok = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return ok, float(value) if ok else value
+        return ok, _as_float(value) if ok else value
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool), value
     return isinstance(value, kind), value
+
+
+def _as_float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # a whole number with hundreds of digits
+        return math.inf
 
 
 def _fits_sequence(value: Any, member: Any) -> tuple[bool, Any]:

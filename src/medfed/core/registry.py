@@ -60,7 +60,7 @@ def load(kind: str, name: str) -> type:
         raise PartError(f'unknown {kind} "{name}"', [problem])
     try:
         return point.load()  # type: ignore[no-any-return]
-    except ImportError as error:
+    except (ImportError, AttributeError) as error:
         message = f'the {kind} "{name}" cannot be loaded: {error}'
         raise PartError(message, remedy="Install the extra that it needs") from error
 

@@ -1,6 +1,7 @@
 """The frozen plan that all sites approve: TOML on disk, canonical JSON for the digest."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -10,6 +11,9 @@ from medfed.core.registry import Part, make, part_from_json
 from medfed.core.task import Task
 
 SCHEMA = 1
+PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+"""What a site may be called: it becomes a file's name."""
+PLAIN = "up to 64 letters, digits, - and _, beginning with a letter or digit"
 
 
 @dataclass(frozen=True, slots=True)

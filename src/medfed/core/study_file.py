@@ -1,7 +1,6 @@
 """Reading a study from TOML: every problem named by line, field and remedy."""
 
 import dataclasses
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from medfed.core.conditions import Condition
 from medfed.core.errors import PartError, Problem, StudyError
 from medfed.core.options import check, describe, did_you_mean, option
 from medfed.core.registry import Part, load, make, names
-from medfed.core.study import REQUIRED_PARTS, Criteria, Sampling, Stop, Study
+from medfed.core.study import PLAIN, PLAIN_NAME, REQUIRED_PARTS, Criteria, Sampling, Stop, Study
 from medfed.core.toml_lines import line_of, locate
 
 PARTS = (*REQUIRED_PARTS, "compression")
@@ -234,9 +233,9 @@ def _check_sites(study: Study, found: list[Problem]) -> None:
     twice = sorted({site for site in study.sites if study.sites.count(site) > 1})
     if twice:
         found.append(Problem("sites", f"names {', '.join(twice)} twice", "Name each site once"))
-    odd = [site for site in study.sites if not _plain_name(site)]
+    odd = [site for site in study.sites if not PLAIN_NAME.fullmatch(site)]
     if odd:
-        remedy = "Use up to 64 letters, digits, - and _, beginning with a letter or digit"
+        remedy = f"Use {PLAIN}"
         found.append(Problem("sites", f"{odd[0]!r} is not a site name", remedy))
     drawn = max(1, round(study.sampling.fraction * len(study.sites)))
     if study.sites and study.min_sites > drawn:
@@ -252,10 +251,6 @@ def _check_cohort(study: Study, found: list[Problem]) -> None:
         except StudyError as error:
             remedy = error.remedy or 'Write a column, a comparison and a value: "age >= 40"'
             found.append(Problem("cohort.where", error.message, remedy))
-
-
-def _plain_name(site: str) -> bool:
-    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", site) is not None
 
 
 def _check_choice(study: Study, task: Any, valid: float, found: list[Problem]) -> None:

@@ -4,11 +4,20 @@ The standard library's parser gives values without positions.
 """
 
 import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
-_HEADER = re.compile(r"^\s*\[\[?\s*([^\]]+?)\s*\]\]?")
-_WORD = r"""(?:[\w-]+|"[^"]*"|'[^']*')"""
-_KEY = re.compile(rf"^\s*({_WORD}(?:\s*\.\s*{_WORD})*)\s*=")
-_FENCE = re.compile(r'"""|' + r"'''")
+_TOKEN = re.compile(
+    r"""
+      (?P<comment>\#[^\n]*)
+    | (?P<string>\"{3}(?:[^\\]|\\.)*?\"{3,5} | '{3}.*?'{3,5} | "(?:[^"\\\n]|\\.)*" | '[^'\n]*')
+    | (?P<bare>[A-Za-z0-9_-]+)
+    | (?P<line>\n)
+    | (?P<sign>\S)
+    """,
+    re.DOTALL | re.VERBOSE,
+)
 
 
 def locate(text: str) -> dict[str, int]:
@@ -18,38 +27,70 @@ def locate(text: str) -> dict[str, int]:
         text: TOML that the standard parser has accepted.
 
     Returns:
-        The first line of each path; array-of-tables members share their table's path.
+        The first line of each path. Members of an array of tables are found under their number
+        too: ``privacy[1].name``.
     """
     lines: dict[str, int] = {}
-    prefix = ""
-    inside = False
-    for number, line in enumerate(text.splitlines(), start=1):
-        fences = len(_FENCE.findall(line))
-        if inside:
-            inside = fences % 2 == 0
-            continue
-        inside = fences % 2 == 1
-        header = _HEADER.match(line)
-        if header and not _KEY.match(line):
-            prefix = _plain(header.group(1))
-            lines.setdefault(prefix, number)
-            continue
-        key = _KEY.match(line)
-        if key:
-            path = _plain(key.group(1))
-            lines.setdefault(f"{prefix}.{path}" if prefix else path, number)
+    members: Counter[str] = Counter()
+    table: list[str] = []
+    for number, head in _statements(text):
+        names = [_name(token) for token in head if token not in (".", "[", "]")]
+        if head[0] == "[":
+            table = names
+            if head[1] == "[":
+                members[_numbered(names, members, last=False)] += 1
+        path = names if head[0] == "[" else [*table, *names]
+        lines.setdefault(_numbered(path, members), number)
+        lines.setdefault(".".join(path), number)
     return lines
 
 
-def line_of(field: str, lines: dict[str, int]) -> int | None:
+def line_of(field: str, lines: Mapping[str, int]) -> int | None:
     """The line of a field, or of the nearest table that would hold it."""
-    path = re.sub(r"\[\d+\]", "", field)
+    path = field
     while path:
         if path in lines:
             return lines[path]
-        path = path.rpartition(".")[0]
+        path = path.rpartition("[" if path.endswith("]") else ".")[0]
     return None
 
 
-def _plain(path: str) -> str:
-    return ".".join(part.strip().strip("\"'") for part in path.split("."))
+def _statements(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Each header or key with its line: the tokens up to the equals sign."""
+    number, start, depth = 1, 1, 0
+    head: list[str] = []
+    in_value = False
+    for match in _TOKEN.finditer(text):
+        kind, piece = match.lastgroup, match.group()
+        if kind == "line" and depth == 0:
+            if head:
+                yield start, head
+            head, in_value = [], False
+        elif kind == "sign" and in_value:
+            depth += (piece in "[{") - (piece in "]}")
+        elif kind == "sign" and piece == "=":
+            in_value = True
+        elif kind not in ("comment", "line") and not in_value:
+            start = start if head else number
+            head.append(piece)
+        number += piece.count("\n")
+    if head:
+        yield start, head
+
+
+def _numbered(path: Sequence[str], members: Mapping[str, int], *, last: bool = True) -> str:
+    """The dotted path with the number of the latest member behind each array of tables."""
+    whole = ""
+    for i, name in enumerate(path, start=1):
+        whole = f"{whole}.{name}" if whole else name
+        count = members.get(whole, 0)
+        if count and (last or i < len(path)):
+            whole += f"[{count - 1}]"
+    return whole
+
+
+def _name(token: str) -> str:
+    if token[0] not in "\"'":
+        return token
+    name: str = tomllib.loads(f"name = {token}")["name"]
+    return name

@@ -1,5 +1,6 @@
 """What crosses the wire and what a run continues from: `Update` and `State`."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -109,6 +110,27 @@ def misfit(sent: Shapes, got: Shapes) -> str:
         if (f"{MODEL}/{name}" in got) == (f"{BUFFERS}/{name}" in got):
             return f"{name!r} must come back once, under {MODEL}/ or {BUFFERS}/"
     return ""
+
+
+def odd_ones(stats: Mapping[str, Stats]) -> dict[str, str]:
+    """Sites whose statistics have not the shape that most sites give them, and what is odd.
+
+    Args:
+        stats: For each site its statistics; of equally many shapes the first site's is right.
+    """
+    shapes: dict[str, Counter[tuple[int, ...]]] = {}
+    for own in stats.values():
+        for name, value in own.items():
+            shapes.setdefault(name, Counter())[np.shape(value)] += 1
+    usual = {name: counts.most_common(1)[0][0] for name, counts in shapes.items()}
+    found = {}
+    for site, own in stats.items():
+        for name, value in own.items():
+            if np.shape(value) != usual[name]:
+                shape = f"{list(np.shape(value))} and not {list(usual[name])}"
+                found[site] = f"the statistic {name[:80]!r} has shape {shape}"
+                break
+    return found
 
 
 def _sum_type(dtype: str) -> np.dtype[Any]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from medfed.core.aggregator import Gathered, Spooled
 from medfed.core.errors import QuorumError
+from medfed.core.events import RoundStarted
 from medfed.core.study import Study
 from medfed.core.task import Execution
 from medfed.core.update import Array, State, Tensors, Update, add_stats, group, grouped
@@ -92,20 +93,25 @@ class AsynchronousCoordinator(Coordinator):
         start = time.perf_counter()
         turn = self._turn(state.round + 1)
         exchange = self._send(state)
-        waiting = tuple((flight.site, flight.base) for flight in self._flights.values())
-        taken = self._collect(exchange, self._wanted(turn.round))
+        at_work = tuple(flight.site for flight in self._flights.values())
+        self.post.on_event(RoundStarted(turn.round, "train", at_work))
+        taken = self._fitting(self._collect(exchange, self._wanted(turn.round)), exchange)
         gathered = self._combine(taken, state)
         row, score = self._score_row(state, exchange, _fresh(gathered, taken, state.round))
         new = self._advance(state, turn, exchange, gathered, score)
         new = new.evolve(
             # A site's memory goes by the round of its own order, not by the step it got into.
             counted={**state.counted, **{f.site: f.base + 1 for f, _ in taken}},
-            waiting=tuple(pair for pair in waiting if pair not in _pairs(taken)),
+            waiting=tuple((flight.site, flight.base) for flight in self._flights.values()),
             row={**new.row, "staleness": {f.site: state.round - f.base for f, _ in taken}},
         )
-        for _, reply in taken:
-            reply.path.unlink(missing_ok=True)
         return self._timed(_with_sent(new, state), start), row
+
+    def settled(self) -> None:
+        """Remove the spooled replies, but for those that wait for a later step."""
+        for file in self.post.spool.glob("*.safetensors"):
+            if file.stem.partition("-")[0] not in self._flights:
+                file.unlink(missing_ok=True)
 
     def close(self, state: State) -> Row:
         """Let go of replies that are still to come, then score the last aggregate."""
@@ -180,6 +186,12 @@ class AsynchronousCoordinator(Coordinator):
     def _enough(self, taken: Taken, wanted: Sequence[str] | None) -> bool:
         return len(taken) >= (self._buffer if wanted is None else len(wanted))
 
+    def _fitting(self, taken: Taken, exchange: Exchange) -> Taken:
+        """The replies that can be added up; the others are noted as missing."""
+        arrived = {flight.site: reply for flight, reply in taken}
+        exchange.drop_odd(arrived)
+        return [pair for pair in taken if pair[0].site in arrived]
+
     def _combine(self, taken: Taken, state: State) -> Gathered:
         weighted: list[Spooled] = [
             _Weighted(reply, self._factor(state.round - flight.base), flight.site)
@@ -190,10 +202,6 @@ class AsynchronousCoordinator(Coordinator):
     def _factor(self, staleness: int) -> float:
         weight: float = self.strategy.staleness_weight(staleness)  # type: ignore[attr-defined]
         return weight
-
-
-def _pairs(taken: Taken) -> set[tuple[str, int]]:
-    return {(flight.site, flight.base) for flight, _ in taken}
 
 
 def _fresh(gathered: Gathered, taken: Taken, round_: int) -> Gathered:

@@ -87,7 +87,6 @@ class Coordinator:
         gathered = self._gather(exchange, state)
         row, score = self._score_row(state, exchange, gathered)
         new = self._advance(state, turn, exchange, gathered, score)
-        exchange.clear()
         return self._timed(new, start), row
 
     def _advance(
@@ -118,13 +117,17 @@ class Coordinator:
         self.post.on_event(done)
         return state.evolve(row=row)
 
+    def settled(self) -> None:
+        """Remove the spooled replies: what was made of them is safe on the disk."""
+        for file in self.post.spool.glob("*.safetensors"):
+            file.unlink(missing_ok=True)
+
     def close(self, state: State) -> Row:
         """Score the last aggregate by an exchange of its own; its finished row."""
         body = self._body(state.facts)
         exchange = self._exchange(state, "evaluate", self.study.sites, body)
         gathered = self._gather(exchange, state, phase="score")
         row, _ = self._score_row(state, exchange, gathered)
-        exchange.clear()
         # What scoring cost belongs to the run, not to the round that is scored.
         traffic = {"score_bytes_up": exchange.bytes_up, "score_bytes_down": exchange.bytes_down}
         return {**row, **traffic}
@@ -140,7 +143,7 @@ class Coordinator:
         exchange = self._exchange(state, "evaluate", self.study.sites, body)
         gathered = self._gather(exchange, state, phase="judge")
         per_site = _score_stats(gathered, self.study.report)
-        verdict = Verdict(
+        return Verdict(
             round=state.round,
             overall=self._metrics(gathered.total.stats, "test", intervals=True),
             sites={s: self._metrics(v, "test", intervals=True) for s, v in per_site.items()},
@@ -149,8 +152,6 @@ class Coordinator:
             bytes_up=exchange.bytes_up,
             bytes_down=exchange.bytes_down,
         )
-        exchange.clear()
-        return verdict
 
     def stop_reason(self, state: State) -> str:
         """Why to stop before the last round; empty to go on."""
@@ -183,7 +184,6 @@ class Coordinator:
             body = {"query": part_of("query", step).to_json(), "facts": dict(facts)}
             exchange = Exchange(self.post, 0, "query", self.study.sites, Update(), body)
             gathered = self.summing.gather(exchange.ask, {})
-            exchange.clear()
             traffic["bytes_up"] += exchange.bytes_up
             traffic["bytes_down"] += exchange.bytes_down
             step = step.next(gathered.total)

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from medfed.core.errors import QuorumError, WireError
 from medfed.core.events import Event, ReplyCounted, RoundStarted, SiteMissing
 from medfed.core.files import Buffer, canonical_json, write_atomic
-from medfed.core.update import Update, misfit
+from medfed.core.update import Update, misfit, odd_ones
 from medfed.federation.channel import Channel, Delivery
 from medfed.federation.spool import SpooledUpdate, check_update, encode_update
 from medfed.federation.wire import Order, Sealed, open_reply, seal, sha256
@@ -81,14 +81,16 @@ class Exchange:
         arrived = self.spooled(orders)
         self.send(orders, skip=arrived)
         self._collect(orders, arrived)
+        self.drop_odd(arrived)
         if len(arrived) < self.post.min_sites:
             raise QuorumError(self._quorum_message(len(arrived)), remedy=self._quorum_remedy())
         return [arrived[site] for site in still if site in arrived]
 
-    def clear(self) -> None:
-        """Remove the spooled replies: the aggregate made from them is safe on the disk."""
-        for file in self.post.spool.glob("*.safetensors"):
-            file.unlink(missing_ok=True)
+    def drop_odd(self, arrived: dict[str, SpooledUpdate]) -> None:
+        """Leave out replies whose statistics cannot be added to those of the others."""
+        for site, complaint in odd_ones({s: u.stats() for s, u in arrived.items()}).items():
+            arrived.pop(site).path.unlink(missing_ok=True)
+            self._miss(site, "rejected", complaint)
 
     def orders(
         self, phase: str, sites: Sequence[str], each: Mapping[str, Update]
@@ -119,8 +121,8 @@ class Exchange:
 
     def spooled(self, orders: Orders) -> dict[str, SpooledUpdate]:
         """What had arrived before the coordinator was killed."""
-        files = {site: self._file(order) for site, (order, _) in orders.items()}
-        return {site: SpooledUpdate(file, site) for site, file in files.items() if file.exists()}
+        found = {site: self._kept(order) for site, (order, _) in orders.items()}
+        return {site: update for site, update in found.items() if update is not None}
 
     def send(self, orders: Orders, skip: Container[str] = ()) -> None:
         """Seal and send orders, but for some sites."""
@@ -161,14 +163,14 @@ class Exchange:
             return None
         try:
             reply = open_reply(delivery.reply, self.post.site_keys[site], site)
-            if reply.order != order.id:
+            if reply.order != order.id and not (reply.refusal and not reply.order):
                 raise WireError("the reply answers another order")
-            if reply.refusal:
+            if reply.refusal:  # names no order where the site could not even read it
                 self._miss(site, reply.refusal, reply.message)
                 return None
             if reply.base_sha256 != order.payload_sha256:
                 raise WireError("the reply was computed from another model")
-            update = self._spool(order, delivery.reply.payload)
+            update = self._spool(order, delivery.reply.payload, reply.payload_sha256)
         except WireError as error:
             self._miss(site, "rejected", error.message)
             return None
@@ -178,7 +180,7 @@ class Exchange:
         self.post.on_event(event)
         return update
 
-    def _spool(self, order: Order, payload: Buffer) -> SpooledUpdate:
+    def _spool(self, order: Order, payload: Buffer, digest: str) -> SpooledUpdate:
         """Check a payload under a temporary name; it takes its own only when it passed."""
         waiting = self.post.spool / f"incoming-{order.site}"
         write_atomic(waiting, payload, durable=False)
@@ -187,7 +189,7 @@ class Exchange:
         except WireError:
             waiting.unlink(missing_ok=True)
             raise
-        file = self._file(order)
+        file = self.post.spool / f"{order.id}-{digest}.safetensors"
         waiting.replace(file)
         return SpooledUpdate(file, order.site)
 
@@ -200,8 +202,17 @@ class Exchange:
             raise WireError(f"the update does not fit the model: {complaint}")
         check_update(update, got if self.fits else None, max_bytes=bound)
 
-    def _file(self, order: Order) -> Path:
-        return self.post.spool / f"{order.id}.safetensors"
+    def _kept(self, order: Order) -> SpooledUpdate | None:
+        """The reply to an order that lies in the spool, if it is whole.
+
+        The spool is not flushed to the disk: after a power cut a file may be there without its
+        content, which the hash in its name tells. The site sends it again.
+        """
+        for file in self.post.spool.glob(f"{order.id}-*.safetensors"):
+            if sha256(file.read_bytes()) == file.stem.rpartition("-")[2]:
+                return SpooledUpdate(file, order.site)
+            file.unlink()
+        return None
 
     def _miss(self, site: str, reason: str, message: str) -> None:
         log.warning("round %d: %s did not contribute (%s): %s", self.round, site, reason, message)

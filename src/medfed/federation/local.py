@@ -6,6 +6,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -54,8 +55,10 @@ class LocalChannel:
 class WorkerChannel:
     """Sites in N processes of this machine; each site keeps to one process.
 
-    Messages between the processes are the sealed bytes themselves. A process that dies takes
-    nothing with it but the orders in hand: it is started again for the next ones.
+    Messages between the processes are the sealed bytes themselves. A process has one order at a
+    time, so that neither end ever writes while the other writes too: with large models both would
+    wait for ever. A process that dies takes nothing with it but the order in hand: it is started
+    again for the next ones.
     """
 
     def __init__(self, folders: Mapping[str, Path], open_site: OpenSite, workers: int) -> None:
@@ -78,7 +81,8 @@ class WorkerChannel:
     def replies(self, timeout: float) -> Iterator[Delivery]:
         """Deliveries from any process until none is outstanding or the time is up."""
         end = time.monotonic() + timeout
-        while waiting := {w.connection: w for w in self._workers if w.pending}:
+        while any(worker.awaited for worker in self._workers):
+            waiting = {w.connection: w for w in self._workers if w.awaited}
             left = end - time.monotonic()
             ready = multiprocessing.connection.wait(list(waiting), max(left, 0.0))
             if not ready:
@@ -87,9 +91,9 @@ class WorkerChannel:
                 yield from waiting[connection].receive()  # type: ignore[index]
 
     def cancel(self, order: str) -> None:
-        """Stop waiting for an order; its process finishes it all the same."""
+        """Stop waiting for an order; a process that is at it finishes it all the same."""
         for worker in self._workers:
-            worker.pending.pop(order, None)
+            worker.cancel(order)
 
     def close(self) -> None:
         """End the processes."""
@@ -102,40 +106,65 @@ class _Worker:
 
     def __init__(self, folders: Mapping[str, Path], open_site: OpenSite) -> None:
         self.folders = dict(folders)
-        self.pending: dict[str, str] = {}
         self._open_site = open_site
+        self._queue: deque[tuple[str, str, Sealed]] = deque()
+        self._at: tuple[str, str] | None = None
+        self._cancelled = False
         self._start()
+
+    @property
+    def awaited(self) -> bool:
+        """Whether a reply is still to come that somebody waits for."""
+        return bool(self._queue) or (self._at is not None and not self._cancelled)
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         arguments = (theirs, self.folders, self._open_site)
         self._process = context.Process(target=_serve, args=arguments, daemon=True)
-        self._process.start()
+        with _without_interrupts():  # the coordinator decides when to stop
+            self._process.start()
         theirs.close()
 
     def send(self, site: str, order: str, sealed: Sealed) -> None:
-        self.pending[order] = site
+        self._queue.append((site, order, sealed))
+        self._next()
+
+    def cancel(self, order: str) -> None:
+        self._queue = deque(item for item in self._queue if item[1] != order)
+        if self._at is not None and self._at[1] == order:
+            self._cancelled = True
+
+    def receive(self) -> Iterator[Delivery]:
+        """The reply that is there, or word of the loss of the process."""
+        reply: Sealed | None = None
+        seconds = 0.0
+        try:
+            (*_, seconds), reply = _get(self.connection)
+        except (EOFError, OSError):
+            self._restart()
+        at, wanted = self._at, not self._cancelled
+        self._at = None
+        self._next()
+        if at is not None and wanted:
+            yield Delivery(*at, reply, seconds)
+
+    def _next(self) -> None:
+        """Hand over the next order, to a process that lives."""
+        if self._at is not None or not self._queue:
+            return
+        if not self._process.is_alive():
+            self._restart()
+        site, order, sealed = self._queue.popleft()
+        self._at, self._cancelled = (site, order), False
         try:
             _put(self.connection, (site, order), sealed)
         except OSError:  # its death shows again, and is dealt with, where replies are read
             return
 
-    def receive(self) -> Iterator[Delivery]:
-        try:
-            (site, order, seconds), reply = _get(self.connection)
-        except (EOFError, OSError):
-            yield from self._lost()
-            return
-        if self.pending.pop(order, None) is not None:
-            yield Delivery(site, order, reply, seconds)
-
-    def _lost(self) -> Iterator[Delivery]:
-        lost, self.pending = self.pending, {}
+    def _restart(self) -> None:
         self.stop()
         self._start()
-        for order, site in lost.items():
-            yield Delivery(site, order, None, 0.0)
 
     def stop(self) -> None:
         self.connection.close()
@@ -143,9 +172,18 @@ class _Worker:
         self._process.join()
 
 
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """A process started in here never hears of Ctrl-C; this one hears of it afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(connection: Connection, folders: Mapping[str, Path], open_site: OpenSite) -> None:
     """A worker process: answer orders until the coordinator's end of the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the coordinator decides when to stop
     sites: dict[str, Site] = {}
     while True:
         try:

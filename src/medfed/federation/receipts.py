@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from medfed.core.errors import WireError
 from medfed.core.files import canonical_json
 from medfed.core.packing import logical
 from medfed.core.update import Update
@@ -62,7 +63,10 @@ def verify_receipt(receipt: dict[str, Any], key: Ed25519PublicKey) -> None:
         WireError: It was changed or is not this site's.
     """
     body = {name: value for name, value in receipt.items() if name != "signature"}
-    signature = bytes.fromhex(receipt.get("signature", ""))
+    try:
+        signature = bytes.fromhex(receipt["signature"])
+    except (KeyError, TypeError, ValueError):
+        raise WireError("the receipt is not signed") from None
     verify(key, signature, canonical_json(body), f"site {receipt.get('site')}")
 
 

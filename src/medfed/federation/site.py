@@ -22,7 +22,7 @@ from medfed.core.update import Tensors, Update, group, grouped
 from medfed.federation.receipts import make_receipt, sign_receipt
 from medfed.federation.site_folder import SiteFolder, SiteSettings
 from medfed.federation.spool import decode_update, encode_update
-from medfed.federation.wire import Order, Reply, Sealed, open_order, seal, sha256
+from medfed.federation.wire import Order, Reply, Sealed, open_order, open_reply, seal, sha256
 
 
 @dataclass
@@ -75,10 +75,8 @@ class Site:
         order: Order | None = None
         try:
             order = self._open(sealed)
-            stored = self.folder.stored_reply(order)
-            if stored is not None:
-                return stored
-            return self._answer(order, sealed)
+            study = self.folder.approved(order.study)  # nothing leaves after it was withdrawn
+            return self._stored(order) or self._answer(order, study, sealed)
         except Refused as no:
             return self._refuse(order, no)
         except Exception as error:  # a traceback may carry patient data: it stays in the site's log
@@ -97,8 +95,17 @@ class Site:
             raise Refused("not-for-this-site")
         return order
 
-    def _answer(self, order: Order, sealed: Sealed) -> Sealed:
-        study = self.folder.approved(order.study)
+    def _stored(self, order: Order) -> Sealed | None:
+        """The reply already given to this very order, if it is whole."""
+        stored = self.folder.stored_reply(order)
+        try:
+            if stored and open_reply(stored, self.key.public_key(), self.name).order == order.id:
+                return stored
+        except WireError:  # a power cut came between its parts: do the work again
+            self.log.warning("a stored reply is damaged")
+        return None
+
+    def _answer(self, order: Order, study: Study, sealed: Sealed) -> Sealed:
         if order.round < self.folder.latest_round(order) - 1:
             raise Refused("stale-order")
         self.folder.forget_replies(order)
@@ -157,7 +164,7 @@ class Site:
             order=order.id if order else "",
             base_sha256="",
             refusal=no.name,
-            message=str(no),
+            message=str(no).encode(errors="replace").decode(),  # a path may hold any bytes
             payload_sha256=sha256(b""),
             payload_bytes=0,
         )
@@ -263,7 +270,9 @@ def _public(error: Exception) -> Refused:
         return Refused("no-data", error.message, remedy=error.remedy)
     if isinstance(error, StudyError):
         return Refused("missing-part")
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, WireError):
+        return Refused("malformed-order", error.message)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return Refused("out-of-space")
     if isinstance(error, MedfedError):
         return Refused("training-failed", error.message)

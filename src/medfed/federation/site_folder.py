@@ -6,14 +6,13 @@
     key.pem  key.pub                 the site's identity
     coordinator.pub                  the one key whose orders it obeys
     approved/DIGEST.json             studies it has approved, whole
-    runs/RUN/reply/ORDER/            header, signature, payload: sent again when asked again
+    runs/RUN/reply/ROUND-ORDER       a sealed reply: sent again when asked again
     runs/RUN/memory-ROUND.safetensors    proposed with a reply, used once a later order confirms it
     receipts/RUN.jsonl               what left, reply by reply
 """
 
 import json
 import re
-import shutil
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,13 +23,23 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from medfed.core.errors import DataError, Refused, SiteError
+from medfed.core.errors import DataError, Refused, SiteError, WireError
 from medfed.core.files import append_line, canonical_json, read_lines, write_atomic
-from medfed.core.study import Study
+from medfed.core.options import check, option
+from medfed.core.study import PLAIN, PLAIN_NAME, Study
 from medfed.core.update import Tensors
 from medfed.federation.wire import Order, Sealed
 
 TRUST = "coordinator.pub"
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    """The fields of ``site.toml``."""
+
+    name: str = option(help="The site's name")
+    data: str | None = option(None, help="Folder of the site's data")
+    min_patients: int = option(1, help="Fewer training patients than this, and it refuses", low=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +69,16 @@ class SiteFolder:
         except FileNotFoundError:
             remedy = f"Make it with `medfed site init {self.path}`"
             raise SiteError(f"{self.path} is not a site's folder", remedy=remedy) from None
+        except OSError as error:
+            raise SiteError(f"{file} cannot be read: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SiteError(f"{file} is not valid TOML: {error}") from None
-        unknown = given.keys() - {"name", "data", "min_patients"}
-        if unknown or not isinstance(given.get("name"), str):
-            what = f"does not know {min(unknown)}" if unknown else "has no name"
-            raise SiteError(f"{file} {what}", remedy="Use name, data and min_patients")
-        data = given.get("data")
+        given, problems = check(_Settings, given, "site")
+        if problems:
+            raise SiteError(f"{file}: {problems[0]}")
+        data = given["data"]
         folder = (self.path / data).resolve() if data else None
-        return SiteSettings(given["name"], folder, int(given.get("min_patients", 1)))
+        return SiteSettings(given["name"], folder, given["min_patients"])
 
     def approve(self, study: Study) -> None:
         """Keep a study among the approved, under its digest."""
@@ -76,12 +86,25 @@ class SiteFolder:
         folder.mkdir(exist_ok=True)
         write_atomic(folder / f"{study.digest}.json", canonical_json(study.to_json()))
 
-    def revoke(self, digest: str) -> bool:
-        """Withdraw an approval; says whether there was one."""
-        file = self.path / "approved" / f"{_safe(digest)}.json"
-        existed = file.exists()
-        file.unlink(missing_ok=True)
-        return existed
+    def revoke(self, digest: str) -> str:
+        """Withdraw an approval.
+
+        Args:
+            digest: The study's, or its beginning.
+
+        Returns:
+            The whole digest.
+
+        Raises:
+            SiteError: No study, or more than one, is approved under it.
+        """
+        files = [f for f in self._approved() if f.stem.startswith(digest.lower())]
+        if len(files) != 1:
+            count = "more than one" if files else "no"
+            remedy = f"`medfed site show {self.path}` lists what is approved"
+            raise SiteError(f"{count} approved study has the digest {digest!r}", remedy=remedy)
+        files[0].unlink()
+        return files[0].stem
 
     def approved(self, digest: str) -> Study:
         """The study approved under a digest, checked against it.
@@ -92,42 +115,41 @@ class SiteFolder:
         file = self.path / "approved" / f"{_safe(digest)}.json"
         if not file.exists():
             raise Refused("not-approved", remedy="Ask the site to run `medfed site approve`")
-        study = Study.from_json(json.loads(file.read_bytes()))
-        if study.digest != digest:
+        study = _read_study(file)
+        if study is None or study.digest != digest:
             raise Refused("not-approved", "the approved study was changed on this site's disk")
         return study
 
     def approvals(self) -> list[Study]:
-        """All approved studies."""
-        files = sorted((self.path / "approved").glob("*.json"))
-        return [Study.from_json(json.loads(file.read_bytes())) for file in files]
+        """All approved studies, but for files that were changed: they approve nothing."""
+        found = {file.stem: _read_study(file) for file in self._approved()}
+        return [study for digest, study in found.items() if study and study.digest == digest]
+
+    def _approved(self) -> list[Path]:
+        return sorted((self.path / "approved").glob("*.json"))
 
     def stored_reply(self, order: Order) -> Sealed | None:
-        """The reply already given to this very order."""
-        folder = self._reply(order)
-        if not (folder / "payload").exists():
+        """The reply already given to this very order; None when there is none that is whole."""
+        try:
+            return Sealed.from_bytes(self._reply(order).read_bytes())
+        except (FileNotFoundError, WireError):
             return None
-        parts = ((folder / name).read_bytes() for name in ("header", "signature", "payload"))
-        return Sealed(*parts)
 
     def store_reply(self, order: Order, reply: Sealed) -> None:
-        """Keep a reply; its payload is written last and makes it count."""
-        folder = self._reply(order)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(folder / "header", reply.header, durable=False)
-        write_atomic(folder / "signature", reply.signature, durable=False)
-        write_atomic(folder / "payload", reply.payload)
+        """Keep a reply. Not flushed: should the power fail, the site does the work again."""
+        file = self._reply(order)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(file, reply.pieces(), durable=False)
 
     def forget_replies(self, order: Order) -> None:
         """Drop stored replies that not even a coordinator one checkpoint back asks for again."""
-        for folder in self._run(order).glob("reply/*"):
-            if int(folder.name.partition("-")[0]) < order.round - 1:
-                shutil.rmtree(folder, ignore_errors=True)
+        for round_, file in self._replies(order):
+            if round_ < order.round - 1:
+                file.unlink(missing_ok=True)
 
     def latest_round(self, order: Order) -> int:
         """The latest round this site has answered in the order's run; -1 for none."""
-        rounds = (int(f.name.partition("-")[0]) for f in self._run(order).glob("reply/*"))
-        return max(rounds, default=-1)
+        return max((round_ for round_, _ in self._replies(order)), default=-1)
 
     def memory(self, order: Order) -> dict[str, np.ndarray[Any, Any]]:
         """The memory proposed in the round that the order confirms.
@@ -137,6 +159,8 @@ class SiteFolder:
         """
         if order.memory == 0:
             return {}
+        if not self._remembers(order) and self._run(order).is_dir():
+            return {}  # it has answered before and never had anything to remember
         try:
             return load((self._run(order) / _memory_name(order.memory)).read_bytes())
         except (OSError, SafetensorError):
@@ -145,11 +169,14 @@ class SiteFolder:
     def propose_memory(self, order: Order, memory: Tensors) -> None:
         """Keep a new version beside the confirmed one and the one before; older ones go.
 
-        The one before serves a coordinator that lost its latest checkpoint.
+        The one before serves a coordinator that lost its latest checkpoint. A site that has
+        nothing to remember writes nothing.
         """
+        if not memory and not self._remembers(order):
+            return
         folder = self._run(order)
         folder.mkdir(parents=True, exist_ok=True)
-        blob = save({name: np.ascontiguousarray(value) for name, value in memory.items()})
+        blob = save({name: np.asarray(value, order="C") for name, value in memory.items()})
         write_atomic(folder / _memory_name(order.round), blob)
         versions = {int(f.stem.partition("-")[2]): f for f in folder.glob("memory-*.safetensors")}
         confirmed = sorted(version for version in versions if version <= order.memory)[-2:]
@@ -160,7 +187,7 @@ class SiteFolder:
         """Keep the personal model of a finished run; it never leaves."""
         folder = self._run(order)
         folder.mkdir(parents=True, exist_ok=True)
-        blob = save({name: np.ascontiguousarray(value) for name, value in model.items()})
+        blob = save({name: np.asarray(value, order="C") for name, value in model.items()})
         write_atomic(folder / "model.safetensors", blob)
 
     def add_receipt(self, order: Order, receipt: dict[str, Any]) -> None:
@@ -178,8 +205,15 @@ class SiteFolder:
     def _run(self, order: Order) -> Path:
         return self.path / "runs" / _safe(order.run)
 
+    def _remembers(self, order: Order) -> bool:
+        return any(self._run(order).glob("memory-*.safetensors"))
+
     def _reply(self, order: Order) -> Path:
         return self._run(order) / "reply" / f"{order.round:06d}-{order.id[:32]}"
+
+    def _replies(self, order: Order) -> Iterator[tuple[int, Path]]:
+        files = self._run(order).glob("reply/[0-9]*")
+        return ((int(file.name.partition("-")[0]), file) for file in files)
 
 
 def init_site(path: Path, name: str, data: Path | None, min_patients: int = 1) -> None:
@@ -189,6 +223,8 @@ def init_site(path: Path, name: str, data: Path | None, min_patients: int = 1) -
         SiteError: The folder is a site's already.
         DataError: The data folder does not exist.
     """
+    if not PLAIN_NAME.fullmatch(name):
+        raise SiteError(f"{name!r} is not a site name", remedy=f"Give another with --name: {PLAIN}")
     if (path / "site.toml").exists():
         raise SiteError(f"{path} is a site's folder already", remedy="Choose another folder")
     if data is not None and not data.is_dir():
@@ -199,6 +235,13 @@ def init_site(path: Path, name: str, data: Path | None, min_patients: int = 1) -
         lines.append(f"data = {json.dumps(str(data.resolve()))}")
     write_atomic(path / "site.toml", ("\n".join(lines) + "\n").encode())
     (path / "approved").mkdir(exist_ok=True)
+
+
+def _read_study(file: Path) -> Study | None:
+    try:
+        return Study.from_json(json.loads(file.read_bytes()))
+    except (OSError, LookupError, TypeError, ValueError, AttributeError):
+        return None
 
 
 def _memory_name(round_: int) -> str:

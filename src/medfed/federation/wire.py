@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -16,6 +17,8 @@ from medfed.federation.keys import verify
 
 VERSION = 1
 MAX_HEADER = 16 * 1024 * 1024
+FILE_HEAD = 8 + 32
+"""Bytes before the header when a message lies in a file: two lengths and a hash."""
 M = TypeVar("M", bound=Message)
 Purpose = Literal["query", "train", "evaluate"]
 
@@ -32,6 +35,28 @@ class Sealed:
     def size(self) -> int:
         """Bytes on the wire."""
         return len(self.header) + len(self.signature) + len(self.payload)
+
+    def pieces(self) -> tuple[Buffer, ...]:
+        """The message as one file: its parts behind their lengths and the payload's hash."""
+        lengths = struct.pack("<II", len(self.header), len(self.signature))
+        digest = hashlib.sha256(self.payload).digest()
+        return (lengths, digest, self.header, self.signature, self.payload)
+
+    @classmethod
+    def from_bytes(cls, blob: bytes) -> "Sealed":
+        """Read what `pieces` wrote.
+
+        Raises:
+            WireError: It is cut off or damaged.
+        """
+        if len(blob) < FILE_HEAD:
+            raise WireError("the stored message is cut off")
+        header, signature = struct.unpack_from("<II", blob)
+        start, digest = FILE_HEAD + header + signature, blob[8:FILE_HEAD]
+        if hashlib.sha256(memoryview(blob)[start:]).digest() != digest:
+            raise WireError("the stored message is damaged")
+        body = blob[FILE_HEAD:start]
+        return cls(body[:header], body[header:], memoryview(blob)[start:])
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,13 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from medfed.core.errors import RunError
+from medfed.core.data import Noticed
+from medfed.core.errors import RunError, SiteError
 from medfed.core.events import Event, Notice, RunFinished, RunStarted
 from medfed.core.registry import make
 from medfed.core.study import Study
@@ -24,10 +25,20 @@ from medfed.federation.coordinator import Coordinator, Verdict
 from medfed.federation.exchange import Post
 from medfed.federation.keys import load_key, make_key
 from medfed.federation.local import LocalChannel, WorkerChannel
+from medfed.services.reports import write_model_card, write_report
 from medfed.services.sites import create_site, open_site, trust
 from medfed.storage.run_folder import RunFolder
 
 SCHEMA = 1
+REFUSED_WRITES = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EIO,
+    errno.EACCES,
+    errno.EPERM,
+)
 Listener = Callable[[Event], None]
 
 
@@ -44,6 +55,7 @@ class RunOptions:
             makes fresh ones inside the run.
         threads: Threads for the numerics; None leaves it to the task.
         replay: Folder of an asynchronous run whose order of arrivals is to be repeated.
+        report: Write the report and the model card; a comparison's many runs go without.
     """
 
     out: Path
@@ -53,6 +65,7 @@ class RunOptions:
     sites: Path | None = None
     threads: int | None = None
     replay: Path | None = None
+    report: bool = True
 
 
 def start(
@@ -77,23 +90,29 @@ def start(
     if folder.exists and (result := folder.result()):
         on_event(Notice(f"this run is finished; its result is in {folder.path}"))
         return result
-    if not options.sites:
-        check_data(study, options.data)
+    if folder.exists and options.data is None and (data := folder.record()["data"]):
+        options = replace(options, data=Path(data))
+    notices = [] if options.sites else check_data(study, options.data)
     with _disk_trouble(folder), _locked(folder):
+        folder.tidy()
         if not folder.exists:
-            folder.create(study, text, _record(study, options))
+            folder.create(study, text, {**_record(study, options), "notice": notices})
         return _go_on(study, folder, options, on_event)
 
 
-def check_data(study: Study, data: Path | None) -> None:
+def check_data(study: Study, data: Path | None) -> list[str]:
     """Open every site's source once, to complain before anything is made.
+
+    Returns:
+        What the sources want known of their data, such as that the patients are made up.
 
     Raises:
         DataError: With the source's own words.
     """
     opener = make("source", study.source)
-    for site in study.sites:
-        opener.open(data, site, study.sites)
+    opened = [opener.open(data, site, study.sites) for site in study.sites]
+    notices = [source.notice for source in opened if isinstance(source, Noticed) and source.notice]
+    return list(dict.fromkeys(notices))
 
 
 def _go_on(
@@ -113,9 +132,10 @@ def _go_on(
         if state is None:
             state = coordinator.begin()
             folder.save(state)
+            coordinator.settled()
         folder.forget_rows(state.round)
         state, reason = _rounds(coordinator, folder, state)
-        result = _finish(coordinator, folder, state, record)
+        result = _finish(coordinator, folder, state, record, report=options.report)
     finally:
         channel.close()
     on_event(RunFinished(state.round, reason))
@@ -142,15 +162,26 @@ def _rounds(coordinator: Coordinator, folder: RunFolder, state: State) -> tuple[
             break
         new, row = coordinator.round(state)
         if len(new.scores) > len(state.scores) and coordinator.is_best(new.scores):
-            folder.save_best(state, coordinator.scored_on)
+            _keep_best(coordinator, folder, state)
         folder.add_row(row)
         folder.save(new)
+        coordinator.settled()
         state = new
     return state, reason or "all rounds are done"
 
 
+def _keep_best(coordinator: Coordinator, folder: RunFolder, state: State) -> None:
+    durable = coordinator.study.keep == "best"
+    folder.save_best(state, coordinator.scored_on, durable=durable)
+
+
 def _finish(
-    coordinator: Coordinator, folder: RunFolder, state: State, record: Mapping[str, Any]
+    coordinator: Coordinator,
+    folder: RunFolder,
+    state: State,
+    record: Mapping[str, Any],
+    *,
+    report: bool,
 ) -> dict[str, Any]:
     start = time.perf_counter()
     row = coordinator.close(state)
@@ -158,7 +189,7 @@ def _finish(
     if score is not None:
         state = state.evolve(scores={**state.scores, str(state.round): score})
         if coordinator.is_best(state.scores):
-            folder.save_best(state, coordinator.scored_on)
+            _keep_best(coordinator, folder, state)
     folder.add_row(row)
     chosen = folder.best(state) if coordinator.study.keep == "best" else state
     verdict = coordinator.judge(chosen, finish=True)
@@ -173,7 +204,11 @@ def _finish(
     digest = folder.finish(chosen, about)
     seconds = time.perf_counter() - start
     result = _result(coordinator, folder, state, verdict, digest, seconds, record)
-    folder.save_result(result)
+    if report:
+        write_report(folder, result)
+        write_model_card(folder, result)
+    coordinator.settled()
+    folder.save_result(result)  # last: its presence says that all is done
     return result
 
 
@@ -239,7 +274,12 @@ def _open_sites(
                 create_site(path, site, options.data)
             trust(path, key.public_key())
             open_site(path).folder.approve(study)
-    site_keys = {site: open_site(path).key.public_key() for site, path in folders.items()}
+    opened = {site: open_site(path) for site, path in folders.items()}
+    for site, found in opened.items():
+        if found.name != site:
+            message = f"{folders[site]} is the folder of site {found.name}"
+            raise SiteError(message, remedy=f"Call the folder {found.name}, as the study does")
+    site_keys = {site: found.key.public_key() for site, found in opened.items()}
     channel: Channel
     if options.workers:
         channel = WorkerChannel(folders, open_site, options.workers)
@@ -264,6 +304,8 @@ def _check_folder(folder: RunFolder, study: Study, options: RunOptions) -> None:
         if options.resume:
             message = f"there is no run in {folder.path} to resume"
             raise RunError(message, remedy="Leave out --resume to begin one")
+    elif not folder.path.is_dir():
+        raise RunError(f"{folder.path} is a file", remedy="Choose a folder with --out")
     elif not folder.exists:
         if not folder.only_begun():
             raise RunError(f"{folder.path} is not empty", remedy="Choose another folder with --out")
@@ -324,9 +366,9 @@ def _disk_trouble(folder: RunFolder) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO):
+        if error.errno not in REFUSED_WRITES:
             raise
         raise RunError(
             f"the disk under {folder.path} refused a write: {os.strerror(error.errno)}",
-            remedy="Make room, then go on with --resume; the last checkpoint is whole",
+            remedy="Mend it, then go on with --resume; the last checkpoint is whole",
         ) from error

@@ -1,5 +1,6 @@
 """Opening a site from its folder: the one place where a site's parts are put together."""
 
+import contextlib
 import logging
 from pathlib import Path
 
@@ -36,12 +37,24 @@ def trust(path: Path, coordinator: Ed25519PublicKey) -> None:
     write_atomic(path / TRUST, public_pem(coordinator))
 
 
+class _SiteLog(logging.FileHandler):
+    """A log whose own trouble (no space, no folder) never stops the site nor reaches a screen."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, or lose it."""
+        with contextlib.suppress(OSError):
+            super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's own name
+        """Stay silent: the default prints the record, which may hold patient data."""
+
+
 def _own_log(path: Path, name: str) -> logging.Logger:
     """A log that stays in the site's folder: tracebacks may carry patient data."""
     log = logging.getLogger(f"medfed.site.{path.resolve()}")
     log.propagate = False
     if not log.handlers:
-        handler = logging.FileHandler(path / "site.log", delay=True, encoding="utf-8")
+        handler = _SiteLog(path / "site.log", delay=True, encoding="utf-8")
         form = f"%(asctime)s {name} %(levelname)s %(message)s"
         handler.setFormatter(logging.Formatter(form))
         log.addHandler(handler)

@@ -18,20 +18,23 @@ KEY = "medfed"
 """The one metadata key; several would be written in an arbitrary order."""
 
 
-def write_model(path: Path, tensors: Tensors, about: Mapping[str, Any]) -> str:
+def write_model(
+    path: Path, tensors: Tensors, about: Mapping[str, Any], *, durable: bool = True
+) -> str:
     """Write a model file atomically.
 
     Args:
         path: Where; the folder must exist.
         tensors: The model.
         about: Plain data kept inside the file: study, round, facts.
+        durable: Flush to the disk before the file takes its name.
 
     Returns:
         SHA-256 of the file.
     """
-    plain = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+    plain = {name: np.asarray(value, order="C") for name, value in tensors.items()}
     blob = save(plain, metadata={KEY: canonical_json(about).decode()})
-    write_atomic(path, blob)
+    write_atomic(path, blob, durable=durable)
     return hashlib.sha256(blob).hexdigest()
 
 
@@ -45,19 +48,22 @@ def read_model(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
         with safe_open(path, framework="numpy") as file:
             about = (file.metadata() or {}).get(KEY)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, ValueError, TypeError, LookupError) as error:
         raise DataError(f"{path} is not a readable model file: {error}") from None
     if about is None:
         remedy = "Give a run's model.safetensors"
         raise DataError(f"{path} was not written by medfed", remedy=remedy)
-    return tensors, json.loads(about)
+    try:
+        return tensors, dict(json.loads(about))
+    except (ValueError, TypeError):
+        raise DataError(f"what {path} says about itself is damaged") from None
 
 
 def tensors_digest(tensors: Tensors) -> str:
     """SHA-256 over names, shapes, dtypes and bytes, in the order of names."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
-        value = np.ascontiguousarray(tensors[name])
+        value = np.asarray(tensors[name], order="C")
         digest.update(f"{name}\x1f{value.shape}\x1f{value.dtype}\x1e".encode())
         digest.update(value.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()

@@ -13,6 +13,7 @@
 """
 
 import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -20,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from medfed.core.errors import CheckpointError, DataError, RunError
-from medfed.core.files import append_line, read_lines, write_atomic, write_json
+from medfed.core.files import append_line, canonical_json, read_lines, write_atomic, write_json
 from medfed.core.study import Study
-from medfed.core.update import State, group, grouped
+from medfed.core.update import State, Tensors, group, grouped
 from medfed.storage.models import read_model, tensors_digest, write_model
 
 KEPT = 2
@@ -91,12 +92,14 @@ class RunFolder:
 
     def record(self) -> dict[str, Any]:
         """What ``run.json`` says."""
-        value: dict[str, Any] = json.loads((self.path / "run.json").read_bytes())
-        return value
+        return self._json("run.json")
 
     def study(self) -> Study:
         """The study of this run."""
-        return Study.from_json(json.loads((self.path / "study.json").read_bytes()))
+        try:
+            return Study.from_json(self._json("study.json"))
+        except (LookupError, TypeError):
+            raise _damaged(self.path / "study.json") from None
 
     def save(self, state: State) -> None:
         """Write a checkpoint; the two latest are kept."""
@@ -109,7 +112,7 @@ class RunFolder:
             "row": dict(state.row),
             "waiting": [list(pair) for pair in state.waiting],
         }
-        about = {**fields, "digest": tensors_digest(tensors)}
+        about = {**fields, "digest": _digest(tensors, fields)}
         write_model(self._checkpoint(state.round), tensors, about)
         for file in self._checkpoints()[:-KEPT]:
             file.unlink(missing_ok=True)
@@ -148,19 +151,32 @@ class RunFolder:
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept)
         write_atomic(self.path / "metrics.jsonl", text.encode())
 
-    def save_best(self, state: State, scored_on: str) -> None:
-        """Keep the best aggregate so far, and by which patients it was found the best."""
-        digest = tensors_digest(state.model)
-        about = {"round": state.round, "scored_on": scored_on, "digest": digest}
-        write_model(self.path / "best.safetensors", state.model, about)
+    def save_best(self, state: State, scored_on: str, *, durable: bool) -> None:
+        """Keep the best aggregate so far, and by which patients it was found the best.
+
+        Args:
+            state: The state whose model it is.
+            scored_on: ``valid``; or ``test``, and then it is for looking at only.
+            durable: Flush it to the disk, because the result may come from it.
+        """
+        fields = {"round": state.round, "scored_on": scored_on}
+        about = {**fields, "digest": _digest(state.model, fields)}
+        write_model(self.path / "best.safetensors", state.model, about, durable=durable)
 
     def best(self, state: State) -> State:
         """The best aggregate, as a state to judge.
 
         Raises:
-            DataError: Its file is damaged.
+            CheckpointError: Its file is damaged.
         """
-        tensors, about = read_model(self.path / "best.safetensors")
+        file = self.path / "best.safetensors"
+        try:
+            tensors, about = _read_checked(file)
+        except DataError as error:
+            remedy = 'Restore it from a backup, or run the study again with keep = "last"'
+            raise CheckpointError(
+                f"{error.message}: the best aggregate is lost", remedy=remedy
+            ) from None
         return state.evolve(model=tensors, round=about["round"])
 
     def finish(self, state: State, about: Mapping[str, Any]) -> str:
@@ -174,8 +190,19 @@ class RunFolder:
 
     def result(self) -> dict[str, Any] | None:
         """The result of a finished run."""
-        file = self.path / "result.json"
-        return json.loads(file.read_bytes()) if file.exists() else None
+        return self._json("result.json") if (self.path / "result.json").exists() else None
+
+    def tidy(self) -> None:
+        """Remove what a process that was killed left half written."""
+        for folder in (self.path, self.spool, self.path / "checkpoints"):
+            for file in folder.glob(".*.part"):
+                file.unlink(missing_ok=True)
+
+    def _json(self, name: str) -> dict[str, Any]:
+        try:
+            return dict(json.loads((self.path / name).read_bytes()))
+        except (OSError, ValueError, TypeError):
+            raise _damaged(self.path / name) from None
 
     def _checkpoint(self, round_: int) -> Path:
         return self.path / "checkpoints" / f"round-{round_:06d}.safetensors"
@@ -185,8 +212,24 @@ class RunFolder:
 
 
 def _read_state(file: Path) -> State:
-    tensors, about = read_model(file)
-    if tensors_digest(tensors) != about.pop("digest", None):
-        raise DataError(f"{file} is damaged")
+    tensors, about = _read_checked(file)
     about["waiting"] = tuple((site, base) for site, base in about["waiting"])
     return State(model=group("model", tensors), memory=group("memory", tensors), **about)
+
+
+def _read_checked(file: Path) -> tuple[Tensors, dict[str, Any]]:
+    tensors, about = read_model(file)
+    if about.pop("digest", None) != _digest(tensors, about):
+        raise DataError(f"{file} is damaged")
+    return tensors, about
+
+
+def _digest(tensors: Tensors, fields: Mapping[str, Any]) -> str:
+    """One hash over all a file says, so that no flipped bit goes unnoticed."""
+    return hashlib.sha256(tensors_digest(tensors).encode() + canonical_json(fields)).hexdigest()
+
+
+def _damaged(file: Path) -> RunError:
+    return RunError(
+        f"{file} is missing or damaged", remedy="Restore it, or begin in another folder"
+    )

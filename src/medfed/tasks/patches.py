@@ -66,8 +66,12 @@ class PatchExamples:
             rounds = [rng.permutation(len(self.cases)) for _ in range(self.sampling.per_patient)]
             order = np.concatenate(rounds) if rounds else order
         for start in range(0, len(order), batch_size):
-            drawn = [self._draw(self.cases[i], rng, augment) for i in order[start : start + batch_size]]
-            images, truths = (torch.from_numpy(np.stack(part)[:, None]) for part in zip(*drawn, strict=True))
+            drawn = [
+                self._draw(self.cases[i], rng, augment) for i in order[start : start + batch_size]
+            ]
+            images, truths = (
+                torch.from_numpy(np.stack(part)[:, None]) for part in zip(*drawn, strict=True)
+            )
             yield images, truths
 
     def _draw(
@@ -79,15 +83,17 @@ class PatchExamples:
         truth = _cut(case.truth, corner, size, 0).astype(np.float32)
         if augment:
             hu += np.float32(rng.uniform(-self.sampling.shift_hu, self.sampling.shift_hu))
-            for axis in np.flatnonzero(rng.integers(0, 2, 3)):
-                hu, truth = np.flip(hu, axis), np.flip(truth, axis)
+            mirrored = tuple(int(axis) for axis in np.flatnonzero(rng.integers(0, 2, 3)))
+            hu, truth = np.flip(hu, mirrored), np.flip(truth, mirrored)
         return np.ascontiguousarray(scaled(hu, self.sampling.window)), np.ascontiguousarray(truth)
 
     def _corner(self, case: Prepared, rng: np.random.Generator) -> NDArray[np.int64]:
         size, shape = self.sampling.size, np.asarray(case.hu.shape)
         if case.nodules and rng.random() < self.sampling.positive:
             nodule = case.nodules[int(rng.integers(len(case.nodules)))]
-            voxel = np.array(np.unravel_index(nodule[int(rng.integers(len(nodule)))], case.hu.shape))
+            voxel = np.array(
+                np.unravel_index(nodule[int(rng.integers(len(nodule)))], case.hu.shape)
+            )
             reach = size // 4  # the nodule is somewhere in the middle half
             corner = voxel - size // 2 + rng.integers(-reach, reach + 1, 3)
         else:
@@ -101,7 +107,9 @@ def scaled(hu: NDArray[np.float32], window: tuple[float, float]) -> NDArray[np.f
     return np.clip((hu - np.float32(low)) / np.float32(high - low), 0.0, 1.0).astype(np.float32)
 
 
-def _cut(values: NDArray[np.generic], corner: NDArray[np.int64], size: int, fill: int) -> NDArray[np.generic]:
+def _cut(
+    values: NDArray[np.generic], corner: NDArray[np.int64], size: int, fill: int
+) -> NDArray[np.generic]:
     """A cube at a corner; what lies beyond a small volume is filled."""
     z, y, x = (slice(int(c), int(c) + size) for c in corner)
     piece = values[z, y, x]

@@ -40,7 +40,7 @@ GROUPS = 4
 class NoduleSegmentation:
     """Outline lung nodules on chest CTs.
 
-    The model is MONAI's DynUNet: an encoder, a bottleneck and a decoder with skip connections, one
+    The model is made of MONAI's DynUNet: an encoder, a bottleneck and a decoder with skip connections, one
     level for each number of ``filters``, with group normalisation, so that there are no running
     statistics to average. It learns from patches by Dice and focal loss, and is scored on whole
     scans of held-out patients, window by window. Everything happens in the box around the lungs;
@@ -62,10 +62,10 @@ class NoduleSegmentation:
     patch: int = option(32, help="Edge of a training patch, voxels", low=8)
     patches: int = option(4, help="Patches of a scan in one pass over the patients", low=1)
     positive: float = option(
-        0.67, help="Share of patches on a nodule, where the scan has one", low=0, high=1
+        0.33, help="Share of patches on a nodule, where the scan has one", low=0, high=1
     )
     shift_hu: float = option(30.0, help="Largest change of a patch's brightness, HU", low=0)
-    focal: float = option(1.0, help="Weight of the focal loss beside the Dice loss", low=0)
+    focal: float = option(100.0, help="Weight of the focal loss beside the Dice loss", low=0)
     threshold: float = option(0.5, help="Probability from which a voxel is marked", above=0, high=1)
     roi: int = option(96, help="Edge of the sliding window, voxels", low=16)
     overlap: float = option(0.25, help="Overlap of sliding windows", low=0, high=0.9)
@@ -80,7 +80,9 @@ class NoduleSegmentation:
             found.append(Problem("task.filters", "do not make a three-level network", remedy))
         elif self.patch % step or self.roi % step:
             message = f"the edges of patches and windows must be multiples of {step}"
-            found.append(Problem("task.patch", message, f"Give patch and roi as multiples of {step}"))
+            found.append(
+                Problem("task.patch", message, f"Give patch and roi as multiples of {step}")
+            )
         if len(self.window_hu) != 2 or self.window_hu[0] >= self.window_hu[1]:
             remedy = "Give two numbers, the lower first, such as [-1000, 400]"
             found.append(Problem("task.window_hu", "is no window", remedy))
@@ -112,20 +114,9 @@ class NoduleSegmentation:
 
     def build(self) -> "nn.Module":
         """The untrained network."""
-        from monai.networks.nets import DynUNet
+        from medfed.tasks.unet import UNet
 
-        levels = len(self.filters)
-        module: nn.Module = DynUNet(
-            spatial_dims=3,
-            in_channels=1,
-            out_channels=1,
-            kernel_size=[3] * levels,
-            strides=[1] + [2] * (levels - 1),
-            upsample_kernel_size=[2] * (levels - 1),
-            filters=list(self.filters),
-            norm_name=("GROUP", {"num_groups": GROUPS, "affine": True}),
-        )
-        return module
+        return UNet(self.filters)
 
     def initial(self, seed: int, facts: Facts) -> Tensors:
         """The untrained model; the same for the same seed."""
@@ -197,10 +188,10 @@ class NoduleSegmentation:
         image = torch.from_numpy(scaled(case.hu.astype(np.float32), self._window))
         step = self._step
         roi = [min(self.roi, -(-n // step) * step) for n in case.hu.shape]
-        logits = sliding_window_inference(
+        found: torch.Tensor = sliding_window_inference(
             image[None, None].to(device), roi, 1, module, overlap=self.overlap, mode="gaussian"
-        )
-        return logits.float()  # type: ignore[no-any-return]  # MONAI's types say more than a tensor
+        ).float()
+        return found
 
     def _evaluate(self, module: "nn.Module", on: "Examples[PatchBatch]") -> Stats:
         from medfed.tasks.patches import PatchExamples
@@ -236,7 +227,9 @@ class NoduleSegmentation:
     def describe(self, facts: Facts) -> dict[str, Any]:
         """Words for the model card."""
         module = self.build()
-        spacing = f"resampled to {self.spacing_mm:g} mm" if self.spacing_mm else "at its own spacing"
+        spacing = (
+            f"resampled to {self.spacing_mm:g} mm" if self.spacing_mm else "at its own spacing"
+        )
         low, high = self._window
         return {
             "model": f"3D U-Net (MONAI DynUNet), {len(self.filters)} levels, "
@@ -258,8 +251,10 @@ def dice_focal(weight: float) -> "Callable[[torch.Tensor, torch.Tensor], torch.T
     """Dice loss plus weighted focal loss of logits, one value for each patch."""
     from monai.losses import DiceLoss, FocalLoss
 
-    # Smoothing by one voxel: a patch without a nodule still has a slope to go down.
-    dice = DiceLoss(sigmoid=True, reduction="none", smooth_nr=1.0, smooth_dr=1.0)
+    # Without smoothing a patch without a nodule has a Dice loss of 1 whatever is marked, and no
+    # slope: the focal loss alone teaches from it. Smoothed, such patches reward marking nothing
+    # anywhere, and training ends there.
+    dice = DiceLoss(sigmoid=True, reduction="none", smooth_nr=0.0, smooth_dr=1e-5)
     focal = FocalLoss(reduction="none", gamma=2.0)
 
     def loss(logits: "torch.Tensor", truths: "torch.Tensor") -> "torch.Tensor":

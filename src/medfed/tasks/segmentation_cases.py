@@ -1,4 +1,4 @@
-"""Scans made ready for a network: on the study's grid, cut to the lungs, kept while there is room."""
+"""Scans made ready for a network: on the study's grid, cut to the lungs, the latest kept."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence

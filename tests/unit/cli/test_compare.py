@@ -54,7 +54,7 @@ def test_json_is_the_last_line_and_progress_is_elsewhere(study, tmp_path, capsys
 
     assert run(*arguments) == 0  # everything is there: it only shows
     shown = capsys.readouterr().out
-    assert "ahead" in shown
+    assert "less it" in shown
     assert "[" in shown
     assert found["statement"].splitlines()[0] in shown
 

@@ -16,8 +16,7 @@ from medfed.core.registry import Part
 from medfed.core.study_file import parse_study
 from medfed.core.task import Execution, Interval
 from medfed.federation.coordinator import Coordinator
-from medfed.services.comparison import CompareOptions, compare, scoring
-from medfed.services.comparison import compare as compare_function
+from medfed.services.comparison import CompareOptions, compare, runner, scoring
 from medfed.services.comparison.recipes import fixed_split, make_recipes
 from medfed.services.comparison.statistics import (
     ALL,
@@ -209,6 +208,17 @@ def test_pooled_has_every_patient_in_the_set_of_the_own_site():
     assert frame["mean texture"].iloc[1] == again
 
 
+def test_the_cohort_holds_for_pooled_too():
+    text = TEXT + '[cohort]\nwhere = ["mean texture >= 20"]\n'
+    fixed = fixed_split(study_of(text))
+    (fit,) = make_recipes(fixed, ("pooled",), ())[0].fits(5)
+    (pooled,) = scoring.open_sites(fit.study, None).values()
+    frame = pooled.load("train")
+    assert frame["mean texture"].min() >= 20
+    own = scoring.open_sites(fixed, None)
+    assert len(frame) == sum(data.count("train") for data in own.values())
+
+
 def test_pooled_steps_are_those_of_all_sites_together():
     text = TEXT + "local_steps = 4\nmomentum = 0.5\n"
     fixed = fixed_split(study_of(text))
@@ -364,8 +374,7 @@ def test_with_two_sites_leaving_one_out_is_training_at_the_other_alone(compared)
 
 def test_finished_runs_are_not_repeated(compared, monkeypatch):
     found, out = compared
-    module = __import__("sys").modules["medfed.services.comparison.compare"]
-    monkeypatch.setattr(module, "start", lambda *_: pytest.fail("a run was repeated"))
+    monkeypatch.setattr(runner, "start", lambda *_: pytest.fail("a run was repeated"))
     monkeypatch.setattr(scoring, "patient_stats", lambda *_: pytest.fail("scored again"))
     assert compare(study_of(), CompareOptions(out=out, seeds=(5, 6))) == found
 
@@ -418,17 +427,16 @@ def test_identical_recipes_show_no_difference(tmp_path):
 
 
 def test_a_hospital_that_cannot_train_alone_is_said_and_left_out(tmp_path, monkeypatch):
-    module = __import__("sys").modules["medfed.services.comparison.compare"]
-    real = module.start
+    real = runner.start
 
     def refusing(study, *rest):
         if study.sites == ("south",):
             raise QuorumError("south: every training patient has the same label")
         return real(study, *rest)
 
-    monkeypatch.setattr(module, "start", refusing)
+    monkeypatch.setattr(runner, "start", refusing)
     options = CompareOptions(out=tmp_path / "out", recipes=("federated", "local"), seeds=(5,))
-    found = compare_function(study_of(), options)
+    found = compare(study_of(), options)
     assert any("local-5-south was left out" in note for note in found["notes"])
     local = [d for d in found["differences"] if d["against"] == "local"]
     assert {d["site"] for d in local} == {"north", MEAN}

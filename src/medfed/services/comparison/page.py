@@ -35,10 +35,9 @@ svg { max-width: 100%; height: auto; }
 <section><h2>Is it worth it for us?</h2><p class="statement">{{ found.statement }}</p></section>
 <section><h2>{{ found.metric }}, by hospital</h2>
 <table><thead><tr><th scope="col">test patients of</th><th scope="col">recipe</th>
-<th scope="col">{{ found.metric }} [95 % interval]</th><th scope="col">{{ first }} is ahead by</th>
+<th scope="col">{{ found.metric }} [95 % interval]</th><th scope="col">{{ first }} less it</th>
 </tr></thead><tbody>
-{% for row in rows %}<tr><th scope="row">
-{% if loop.changed(row.place) %}{{ row.place }}{% endif %}</th>
+{% for row in rows %}<tr><th scope="row">{{ row.place }}</th>
 <td>{{ row.recipe }}</td><td>{{ row.figure }}</td><td>{{ row.ahead }}</td></tr>
 {% endfor %}</tbody></table></section>
 {% for name, svg in pictures.items() %}<section><h2>{{ name }}</h2>{{ svg }}</section>{% endfor %}

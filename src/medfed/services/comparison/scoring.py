@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from medfed.core.data import selected
-from medfed.core.data import SiteData
+from medfed.core.data import SiteData, selected
 from medfed.core.errors import RunError
 from medfed.core.files import write_atomic
 from medfed.core.registry import make

@@ -170,11 +170,11 @@ def per_round(name: str, title: str, lines: Mapping[str, Series], unit: str) -> 
         for (label, (x, y)), (colour, dashes, marker) in zip(drawn.items(), looks, strict=False):
             point = marker if len(x) <= 40 else ""
             axes.plot(x, y, dashes, color=colour, marker=point, ms=3, label=label)
-        axes.margins(y=0.12 if len(drawn) < 2 else 0.4)  # room for the legend
         axes.set_title(title)
         axes.set_xlabel("round")
         axes.set_ylabel(unit)
-        axes.set_ylim(bottom=0)
+        highest = max(max(y) for _, y in drawn.values()) or 1.0
+        axes.set_ylim(0, highest * (1.12 if len(drawn) < 2 else 1.35))  # room for the legend
         _whole_numbers(axes)
         if len(drawn) > 1:
             axes.legend(loc="upper left", ncols=2, borderaxespad=0.1)

@@ -93,7 +93,7 @@ def to_svg(figure: "Figure", name: str, label: str) -> Markup:
 
 def _tidy(body: str, name: str) -> str:
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
-    body = re.sub(r"<!--.*?-->", "", body, flags=re.DOTALL)
+    body = re.sub(r"<style.*?</style>", "", body, count=1, flags=re.DOTALL)  # the page has it
     # Only inside tags: what looks like an attribute may also be a site's name.
     return re.sub(r"<[a-zA-Z][^<>]*>", lambda tag: _at_home(tag.group(), name), body)
 
@@ -107,6 +107,9 @@ def _at_home(tag: str, name: str) -> str:
     tag = re.sub(r' id="([^"]*)"', rf' id="{name}-\1"', tag)
     tag = re.sub(r'(?:xlink:)?href="#([^"]*)"', rf'href="#{name}-\1"', tag)
     tag = re.sub(r"url\(#([^)]*)\)", rf"url(#{name}-\1)", tag)
+    tag = re.sub(r"font-family: [^;\"]*;? ?", "", tag)
+    tag = re.sub(r"\s*\n\s*", " ", tag)
+    tag = re.sub(r' transform="rotate\(-0 [^"]*"', "", tag)
     return re.sub(r"font: (\w+ )?([\d.]+px) [^;\"]*", _font, tag)
 
 

@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from medfed.core.errors import PartError
 from medfed.core.registry import Part, load
 from medfed.services.reports import charts, palette, words
 from medfed.services.reports.toml_text import study_toml
@@ -582,7 +583,7 @@ def study(view: RunView) -> dict[str, Any]:
         {
             "kind": "privacy" if kind == "mechanism" else kind,
             "name": part.name,
-            "about": _first_line(load(kind, part.name).__doc__),
+            "about": _about(kind, part),
             "options": [(name, _option(value)) for name, value in part.options.items()],
         }
         for kind, part in parts
@@ -595,8 +596,13 @@ def model_words(view: RunView) -> list[tuple[str, str]]:
     return [(name, _option(value)) for name, value in view.about_model.items()]
 
 
-def _first_line(doc: str | None) -> str:
-    return (doc or "").strip().split("\n", 1)[0]
+def _about(kind: str, part: Part) -> str:
+    """The part in its own words; nothing where it is not installed any more."""
+    try:
+        doc = load(kind, part.name).__doc__ or ""
+    except PartError:
+        return ""
+    return doc.strip().split("\n", 1)[0]
 
 
 def _option(value: Any) -> str:

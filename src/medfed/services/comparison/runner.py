@@ -176,7 +176,7 @@ def _in_processes(todo: Sequence[Fit], options: CompareOptions, on_event: Listen
 def _run(fit: Fit, options: CompareOptions, on_event: Listener = lambda _: None) -> None:
     """Run one study to its end, unless it is there already."""
     folder = run_folder(options.out, fit)
-    there = RunOptions(out=folder.path, data=options.data, resume=folder.exists)
+    there = RunOptions(out=folder.path, data=options.data, resume=folder.exists, report=False)
     if folder.result() is None or folder.study().digest != fit.study.digest:
         start(fit.study, there, None, on_event)
 

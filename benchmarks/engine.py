@@ -1,0 +1,326 @@
+"""What the local engine costs: beside the bare training loop, beside Flower's simulation, at scale.
+
+Every figure is taken in a fresh process. "Outside training" is what a round takes beyond
+`Strategy.train`: orders, signatures, scoring the aggregate, spool, receipts, sum, checkpoint, row.
+The bare loop trains, scores and averages the same jobs in memory and keeps nothing.
+"""
+
+import itertools
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from _common import AnonymousPeak, Row, anonymous_bytes, arguments, in_fresh_process, report, row
+from _studies import parameters, table_study, write_tables
+
+from medfed.core.data import SiteData
+from medfed.core.events import Event, RoundFinished
+from medfed.core.registry import make
+from medfed.core.study import Study
+from medfed.core.update import add_updates
+
+SITES = 4
+ROWS = 1000
+MLP = [32]
+STARTED = "MEDFED_BENCH_STARTED"
+
+
+def measured_run(study: Study, data: Path | None, out: Path) -> dict[str, float]:
+    """Run a study in this process; medians of a round, and the peak of anonymous memory."""
+    from medfed.services import runs
+    from medfed.strategies.fedavg import FedAvg
+
+    ends: list[float] = []
+    training: list[float] = []
+    spent = 0.0
+    plain = FedAvg.train
+
+    def timed(*given: Any) -> Any:
+        nonlocal spent
+        start = time.perf_counter()
+        try:
+            return plain(*given)
+        finally:
+            spent += time.perf_counter() - start
+
+    def listen(event: Event) -> None:
+        nonlocal spent
+        if isinstance(event, RoundFinished):
+            ends.append(time.perf_counter())
+            training.append(spent)
+            spent = 0.0
+
+    setattr(FedAvg, "train", timed)  # noqa: B010  # a measuring stick, put in from outside
+    before = anonymous_bytes()
+    with AnonymousPeak() as peak:
+        runs.start(study, runs.RunOptions(out=out, data=data, report=False), on_event=listen)
+    # From one aggregate to the next: the checkpoint and the row of the round before are in it.
+    rounds = [b - a for a, b in itertools.pairwise(ends)]
+    outside = [r - t for r, t in zip(rounds, training[1:], strict=True)]
+    return {
+        "round": statistics.median(rounds),
+        "outside": statistics.median(outside),
+        "peak": float(before + peak.bytes),
+        "first": first_result(ends[0]),
+    }
+
+
+def bare_run(study: Study, data: Path | None) -> dict[str, float]:
+    """The loop one would write by hand around the very same jobs."""
+    import numpy as np
+
+    from medfed.core.strategy import Turn
+    from medfed.core.update import group, grouped
+
+    task, strategy = study.make_task(), make("strategy", study.strategy)
+    before = anonymous_bytes()
+    seconds, ends = [], []
+    with AnonymousPeak() as peak:
+        places = [site_data(study, data, site) for site in study.sites]
+        facts = facts_of(study, places)
+        jobs = [task.job(place, facts, study.seed, task.execution()) for place in places]
+        model = dict(task.initial(study.seed, facts))
+        for number in range(1, study.rounds + 1):
+            start = time.perf_counter()
+            total: dict[str, Any] = {}
+            weight = 0.0
+            turn = Turn(number, study.rounds, len(study.sites))
+            for job in jobs:
+                job.evaluate(model, "test")
+                update, _ = strategy.train(grouped("model", model), {}, job, turn)
+                weight += job.patients
+                for name, delta in update.tensors.items():
+                    total[name] = total[name] + delta if name in total else delta
+            mean = group("model", {name: value / weight for name, value in total.items()})
+            model = {name: value + np.float32(1) * mean[name] for name, value in model.items()}
+            ends.append(time.perf_counter())
+            seconds.append(ends[-1] - start)
+    return {
+        "round": statistics.median(seconds),
+        "peak": float(before + peak.bytes),
+        "first": first_result(ends[0]),
+    }
+
+
+def flower_run(study: Study, data: Path) -> dict[str, float]:
+    """The same jobs under Flower's simulation engine, its own FedAvg at the coordinator."""
+    from flwr.app import ArrayRecord, Context, Message, MetricRecord, RecordDict
+    from flwr.clientapp import ClientApp
+    from flwr.serverapp import Grid, ServerApp
+    from flwr.serverapp.strategy import FedAvg
+    from flwr.simulation import run_simulation
+
+    from medfed.core.task import LocalPlan
+
+    task = study.make_task()
+    facts = facts_of(study, [site_data(study, data, site) for site in study.sites])
+    ends: list[float] = []
+    client = ClientApp()
+    warm: dict[int, Any] = {}
+    options = study.strategy.options
+
+    def job_of(context: Context) -> Any:
+        number = int(context.node_config["partition-id"])
+        if number not in warm:
+            place = site_data(study, data, study.sites[number])
+            warm[number] = task.job(place, facts, study.seed, task.execution())
+        return warm[number]
+
+    def read(message: Message) -> dict[str, Any]:
+        arrays = message.content.array_records["arrays"]
+        return {name: array.numpy() for name, array in arrays.items()}
+
+    @client.train()
+    def train(message: Message, context: Context) -> Message:
+        job = job_of(context)
+        plan = LocalPlan(options["local_epochs"], None, options["batch_size"], "sgd", options["lr"])
+        trained = job.train(read(message), plan)
+        from flwr.app import Array
+
+        arrays = ArrayRecord({name: Array(value) for name, value in trained.tensors.items()})
+        metrics = MetricRecord({"num-examples": job.patients})
+        return Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=message)
+
+    @client.evaluate()
+    def evaluate(message: Message, context: Context) -> Message:
+        job = job_of(context)
+        stats = job.evaluate(read(message), "test")
+        metrics = MetricRecord({"num-examples": job.patients, "loss": float(stats["loss"][0])})
+        return Message(RecordDict({"metrics": metrics}), reply_to=message)
+
+    server = ServerApp()
+
+    @server.main()
+    def main(grid: Grid, context: Context) -> None:
+        del context
+        from flwr.app import Array
+
+        first = ArrayRecord({k: Array(v) for k, v in task.initial(study.seed, facts).items()})
+
+        def note(number: int, _: Any) -> None:
+            if number:
+                ends.append(time.perf_counter())
+
+        FedAvg(min_available_nodes=SITES).start(
+            grid, first, num_rounds=study.rounds, evaluate_fn=note
+        )
+
+    run_simulation(
+        server, client, num_supernodes=SITES, backend_config={"client_resources": {"num_cpus": 1}}
+    )
+    rounds = [b - a for a, b in itertools.pairwise(ends)]
+    return {"round": statistics.median(rounds), "first": first_result(ends[0])}
+
+
+def site_data(study: Study, data: Path | None, site: str) -> SiteData:
+    """A site's data, opened and split as the site itself would."""
+    source = make("source", study.source).open(data, site, study.sites)
+    return SiteData.split(site, source, make("split", study.split), study.seed)
+
+
+def facts_of(study: Study, places: list[SiteData]) -> dict[str, Any]:
+    """The federated facts, summed in memory."""
+    facts: dict[str, Any] = {}
+    for query in study.make_task().prepare():
+        step: Any = query
+        while not isinstance(step, dict):
+            step = step.next(add_updates([step.local(place, facts) for place in places]))
+        facts[query.fact] = step
+    return facts
+
+
+def first_result(at: float) -> float:
+    """Seconds from the start of this process, imports included, to a moment of perf_counter."""
+    return time.time() - float(os.environ[STARTED]) - (time.perf_counter() - at)
+
+
+def nodule_study(folder: Path, rounds: int) -> Study:
+    """The small nodule study of the demo, on a phantom made in the folder."""
+    from medfed.connectors.phantom import make_phantom
+    from medfed.core.study_file import read_study
+
+    study = read_study(Path(__file__).resolve().parent.parent / "examples" / "nodules.toml")
+    make_phantom(folder, hospitals=study.sites, patients=4, size="small", seed=7)
+    return study.evolve(rounds=rounds)
+
+
+def child(mode: str, *words: str) -> Any:
+    os.environ[STARTED] = str(time.time())
+    return in_fresh_process(__file__, "child", mode, *words)
+
+
+def run_child(mode: str, words: list[str]) -> dict[str, float]:
+    """One measurement, in a process of its own."""
+    with tempfile.TemporaryDirectory(prefix="medfed-engine-") as name:
+        folder = Path(name)
+        if mode.startswith("unet"):
+            rounds = int(words[0])
+            study, data = nodule_study(folder / "data", rounds), folder / "data"
+        else:
+            sites, rounds, rows, *hidden = map(int, words)
+            epochs = 1
+            study = table_study(sites, rounds, hidden, epochs)
+            data = folder / "data"
+            write_tables(data, sites, rows)
+        how: dict[str, Callable[[], dict[str, float]]] = {
+            "run": lambda: measured_run(study, data, folder / "run"),
+            "bare": lambda: bare_run(study, data),
+            "flower": lambda: flower_run(study, data),
+        }
+        return how[mode.partition("-")[2]]()
+
+
+def overhead_rows(quick: bool) -> list[Row]:
+    """Beside the bare loop: the small MLP and the small 3D U-Net."""
+    words = [str(w) for w in (SITES, 12 if quick else 60, ROWS, *MLP)]
+    ours, bare = child("mlp-run", *words), child("mlp-bare", *words)
+    rows = [
+        row("MLP, 4 sites: a round outside training", ours["outside"] * 1e3, "ms", 15.0),
+        row("MLP, 4 sites: a round, against the bare loop", ours["round"] / bare["round"], "×"),
+        row("MLP, 4 sites: peak memory, against the bare loop", peak_ratio(ours, bare), "×", 1.15),
+    ]
+    rounds = "3" if quick else "5"
+    ours, bare = child("unet-run", rounds), child("unet-bare", rounds)
+    share = 100 * ours["outside"] / ours["round"]
+    return [
+        *rows,
+        row("3D U-Net, 3 sites: share of a round outside training", share, "%"),
+        row(
+            "3D U-Net, 3 sites: a round, against the bare loop",
+            ours["round"] / bare["round"],
+            "×",
+            1.03,
+        ),
+        row(
+            "3D U-Net, 3 sites: peak memory, against the bare loop",
+            peak_ratio(ours, bare),
+            "×",
+            1.15,
+        ),
+    ]
+
+
+def peak_ratio(ours: dict[str, float], bare: dict[str, float]) -> float:
+    """Anonymous memory at the peak, interpreter and libraries included in both."""
+    return ours["peak"] / bare["peak"]
+
+
+def flower_rows(quick: bool) -> list[Row]:
+    """Beside Flower's simulation engine, on the same jobs."""
+    if find_spec("flwr") is None or find_spec("ray") is None:
+        print("Flower's simulation is not installed: left out", file=sys.stderr)
+        return []
+    words = [str(w) for w in (SITES, 5 if quick else 15, ROWS, *MLP)]
+    ours, theirs = child("mlp-run", *words), child("mlp-flower", *words)
+    per_round, first = theirs["round"] / ours["round"], theirs["first"] / ours["first"]
+    return [
+        row("Flower's simulation: a round, against ours", per_round, "×", 4.0, "higher"),
+        row("Flower's simulation: first result, against ours", first, "×", 5.0, "higher"),
+    ]
+
+
+def scaling_rows(quick: bool) -> list[Row]:
+    """Cost as work grows: sites, and parameters; the exponent of a straight line in log-log."""
+    rows: list[Row] = []
+    sites = (2, 20) if quick else (2, 10, 50, 200)
+    cost = {n: child("mlp-run", str(n), "4", "60", *map(str, MLP))["outside"] for n in sites}
+    rows += [row(f"{n} sites: a round outside training", s * 1e3, "ms") for n, s in cost.items()]
+    rows.append(row("Growth with sites (exponent)", slope(cost), "", 1.1))
+    widths = (28, 300, 990) if quick else (28, 310, 995, 3155, 9995)
+    cost = {}
+    for width in widths:
+        hidden = [width, width]
+        run = child("mlp-run", "2", "3", "60", *map(str, hidden))
+        cost[parameters(hidden)] = run["outside"]
+        name = f"{parameters(hidden):.1e} parameters, 2 sites: a round outside training"
+        rows.append(row(name, run["outside"] * 1e3, "ms"))
+    rows.append(row("Growth with parameters (exponent)", slope(cost), "", 1.1))
+    return rows
+
+
+def slope(cost: dict[int, float]) -> float:
+    """Slope of log cost over log size, by least squares."""
+    import numpy as np
+
+    return float(np.polyfit(np.log(list(cost)), np.log(list(cost.values())), 1)[0])
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["child"]:
+        import json
+
+        print(json.dumps(run_child(sys.argv[2], sys.argv[3:])))
+        return
+    given = arguments(__doc__).parse_args()
+    rows = [*overhead_rows(given.quick), *flower_rows(given.quick), *scaling_rows(given.quick)]
+    report(rows, as_json=given.json)
+
+
+if __name__ == "__main__":
+    main()

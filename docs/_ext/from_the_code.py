@@ -1,0 +1,209 @@
+"""Sphinx extension: parts of the reference that are read from the code, so they cannot go stale.
+
+A page holds a line such as ``<!-- from the code: commands -->``; the build puts the list there.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+MARK = re.compile(r"^<!-- from the code: (?P<what>[a-z-]+) -->$", re.MULTILINE)
+WIDTH = 92
+
+
+def commands() -> str:
+    """Every command with its help, as the terminal shows it."""
+    import click
+
+    from medfed.cli import cli
+
+    def walk(command: click.Command, name: str, parent: click.Context | None) -> Iterable[str]:
+        context = click.Context(
+            command, parent=parent, info_name=name, terminal_width=WIDTH, max_content_width=WIDTH
+        )
+        yield f"## {context.command_path}\n\n```text\n{command.get_help(context)}\n```\n"
+        if isinstance(command, click.Group):
+            for inner in command.list_commands(context):
+                try:
+                    found = command.get_command(context, inner)
+                except ModuleNotFoundError:
+                    yield f"## {context.command_path} {inner}\n\nNot part of this version yet.\n"
+                    continue
+                if found is not None:
+                    yield from walk(found, inner, context)
+
+    return "\n".join(walk(cli, "medfed", None))
+
+
+def parts() -> str:
+    """Every registered part with its options, by kind."""
+    from medfed.core import registry
+
+    pages = []
+    for kind in registry.KINDS:
+        names = registry.names(kind)
+        if not names:
+            continue
+        pages.append(f"## {_title(kind)}\n")
+        if kind == "strategy":
+            pages.append(_local_training())
+        pages += [_part(kind, name) for name in names]
+    return "\n".join(pages)
+
+
+def part_groups() -> str:
+    """Which entry-point group holds which kind of part."""
+    from medfed.core import registry
+
+    rows = [
+        (f"`{kind}`", f"`{group}`", ", ".join(f"`{n}`" for n in registry.names(kind)) or "none yet")
+        for kind, group in registry.KINDS.items()
+    ]
+    return _table(("kind", "entry-point group", "registered now"), rows)
+
+
+def study_fields() -> str:
+    """Every field of a study file outside the parts."""
+    from medfed.core import study_file
+
+    pages = ["## Top of the file\n", _options(study_file._Top)]  # noqa: SLF001  # the one declaration of these fields
+    for name, cls in study_file.TABLES.items():
+        pages += [f"\n## `[{name}]`\n", _options(cls)]
+    return "\n".join(pages)
+
+
+def refusals() -> str:
+    """The public names of refusals."""
+    from medfed.core.errors import REFUSALS
+
+    return _table(("name", "what it says"), [(f"`{n}`", text) for n, text in REFUSALS.items()])
+
+
+def errors() -> str:
+    """The tree of errors with the exit codes."""
+    from medfed.core import errors as module
+
+    tree = (module.__doc__ or "").split("::\n", 1)[1].split("\n\nA message")[0]
+    return f"```text\n{inspect.cleandoc(tree)}\n```"
+
+
+def settings() -> str:
+    """The environment variables, from the docstring of the settings."""
+    from medfed.config import Settings
+
+    found = re.findall(r"``(MEDFED_\w+)``: (.+)", inspect.getdoc(Settings) or "")
+    rows = [(f"`{name}`", text.replace("``", "`")) for name, text in found]
+    return _table(("variable", "meaning"), rows)
+
+
+def wire() -> str:
+    """The messages as the protobuf file declares them."""
+    from importlib.resources import files
+
+    text = files("medfed.federation").joinpath("wire.proto").read_text("utf-8")
+    return f"```proto\n{text}```"
+
+
+LISTS: Mapping[str, Callable[[], str]] = {
+    "commands": commands,
+    "errors": errors,
+    "part-groups": part_groups,
+    "parts": parts,
+    "refusals": refusals,
+    "settings": settings,
+    "study-fields": study_fields,
+    "wire": wire,
+}
+
+
+def _title(kind: str) -> str:
+    return {"query": "Queries", "strategy": "Strategies"}.get(kind, f"{kind.capitalize()}s")
+
+
+def _part(kind: str, name: str) -> str:
+    from medfed.core.options import describe
+    from medfed.core.registry import load
+
+    cls = load(kind, name)
+    about = inspect.getdoc(cls) or ""
+    lines = [f"### {name}\n", f"{about}\n"]
+    if kind == "strategy":
+        shared = {option.name for option in describe(_training())}
+        own = [o for o in describe(cls) if o.name not in shared]
+        also = [o.name for o in describe(cls) if o.name in shared]
+        lines.append(_rows(own))
+        lines.append("\nOf local training: " + ", ".join(f"`{n}`" for n in also) + ".\n")
+    else:
+        lines.append(_options(cls))
+    return "\n".join(lines) + "\n"
+
+
+def _local_training() -> str:
+    text = (
+        "### Local training\n\nHow a site trains within a round. Most strategies take these "
+        "options; each says below which.\n"
+    )
+    return f"{text}\n{_options(_training())}\n"
+
+
+def _training() -> type:
+    from medfed.strategies.local import LocalTraining
+
+    return LocalTraining
+
+
+def _options(cls: type) -> str:
+    from medfed.core.options import describe
+
+    return _rows(describe(cls))
+
+
+def _rows(options: Sequence[Any]) -> str:
+    if not options:
+        return "No options of its own.\n"
+    rows = [
+        (f"`{o.name}`", o.type_name, _default(o), o.help.replace("|", "\\|") + _bounds(o))
+        for o in options
+    ]
+    return _table(("field", "type", "if silent", "meaning"), rows)
+
+
+def _default(option: Any) -> str:
+    if option.required:
+        return "*required*"
+    return "–" if option.default is None else f"`{json.dumps(option.default, ensure_ascii=False)}`"
+
+
+def _bounds(option: Any) -> str:
+    if option.choices:
+        shown = (json.dumps(choice, ensure_ascii=False) for choice in option.choices)
+        return "; one of " + ", ".join("`" + text.replace("|", "\\|") + "`" for text in shown)
+    limits = []
+    if option.above is not None:
+        limits.append(f"above {option.above:g}")
+    if option.low is not None:
+        limits.append(f"{option.low:g} or more")
+    if option.high is not None:
+        limits.append(f"{option.high:g} or less")
+    return f" ({', '.join(limits)})" if limits else ""
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    lines += [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _fill(app: object, docname: str, source: list[str]) -> None:
+    del app, docname
+    source[0] = MARK.sub(lambda found: LISTS[found["what"]](), source[0])
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Register with Sphinx."""
+    app.connect("source-read", _fill)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

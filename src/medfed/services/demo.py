@@ -1,0 +1,241 @@
+"""The demo: three synthetic hospitals learn together, and each alone, on the same patients.
+
+Everything goes through what a person would use: `services.runs.start` for each run, the task's own
+evaluation for every figure. Nothing is chosen by the held-out patients.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medfed.core.data import SiteData
+from medfed.core.errors import RunError
+from medfed.core.events import Event
+from medfed.core.files import write_json
+from medfed.core.registry import make
+from medfed.core.study import Study
+from medfed.core.task import Execution
+from medfed.core.update import Stats, Tensors, add_stats
+from medfed.services.demo_pictures import write_pictures
+from medfed.services.demo_study import TEXT, alone, demo_study
+from medfed.services.reports import write_report
+from medfed.services.runs import RunOptions, start
+from medfed.storage.models import read_model
+from medfed.storage.run_folder import RunFolder
+
+FEDERATED = "federated"
+LOCAL = "alone"
+ELSEWHERE = "alone, at the other hospitals"
+SUMMARY = "demo.json"
+
+Say = Callable[[str], None]
+Listener = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What `run_demo` needs of whoever shows it.
+
+    Attributes:
+        say: Shows a sentence.
+        listen: Makes a listener for the events of one run.
+    """
+
+    say: Say
+    listen: Callable[[Study], Listener]
+
+
+@dataclass(frozen=True)
+class Found:
+    """Figures of one recipe on held-out patients: per hospital, and over all of them."""
+
+    sites: Mapping[str, float]
+    total: Stats
+
+
+def run_demo(out: Path, data: Path, stage: Stage) -> dict[str, Any]:
+    """Learn together and alone, compare, and write the report.
+
+    What is finished in ``out`` already is not done again.
+
+    Args:
+        out: The demo's folder.
+        data: The synthetic patients.
+        stage: Whoever shows it.
+
+    Returns:
+        The summary, as ``demo.json`` holds it.
+
+    Raises:
+        MedfedError: As `services.runs.start`.
+    """
+    study = demo_study()
+    clock = _Clock()
+    folder = RunFolder(out / FEDERATED)
+    stage.say("Together: each hospital trains on its own patients, only the models travel.")
+    result = _run(study, folder, data, stage, TEXT)
+    clock.lap("together")
+    stage.say("Alone: each hospital trains by itself, as many steps on the same patients.")
+    for site in study.sites:
+        _run(alone(study, site), RunFolder(out / "alone" / site), data, stage)
+    clock.lap("alone")
+    stage.say("Scoring all of them, and models that know nothing, on patients nobody trained on.")
+    jobs = _jobs(study, data, Execution(**folder.record()["execution"]))
+    federated = _model(folder)
+    local = {site: _model(RunFolder(out / "alone" / site)) for site in study.sites}
+    found = _figures(study, jobs, federated, local)
+    clock.lap("scores")
+    summary = _summary(study, found, clock.laps)
+    write_json(folder.path / "comparison.json", _comparison(study, found, summary))
+    threshold = float(getattr(study.make_task(), "threshold", 0.5))
+    write_pictures(folder.path / "pictures", jobs, federated, local, threshold)
+    write_report(folder, result)
+    clock.lap("report")
+    summary["report"] = str((folder.path / "report.html").resolve())
+    write_json(out / SUMMARY, summary)
+    return summary
+
+
+def check_demo(out: Path, summary: Mapping[str, Any]) -> None:
+    """Complain if a file is missing or the model did not learn.
+
+    Raises:
+        RunError: With what is wrong.
+    """
+    run = out / FEDERATED
+    pictures = [run / "pictures" / f"{site}.png" for site in demo_study().sites]
+    needed = [run / "report.html", run / "model.safetensors", run / "comparison.json", *pictures]
+    missing = [str(file) for file in needed if not file.is_file() or not file.stat().st_size]
+    if missing:
+        raise RunError(f"the demo did not write {', '.join(missing)}", remedy="Run it again")
+    dice = summary["dice"]
+    for knows_nothing in ("untrained", "all-background"):
+        if not dice[FEDERATED] > dice[knows_nothing]:
+            message = (
+                f"the federated model did not learn: Dice {dice[FEDERATED]:.3f} on held-out "
+                f"patients, {dice[knows_nothing]:.3f} for the {knows_nothing} model"
+            )
+            raise RunError(message, remedy="Report it with the run's folder: this should not be")
+
+
+def _run(
+    study: Study, folder: RunFolder, data: Path, stage: Stage, text: str | None = None
+) -> dict[str, Any]:
+    options = RunOptions(folder.path, data, resume=folder.exists)
+    return start(study, options, text, stage.listen(study))
+
+
+def _jobs(study: Study, data: Path, execution: Execution) -> dict[str, Any]:
+    """Each hospital's workplace, to look at every model on every hospital's patients."""
+    opener, split, task = (
+        make("source", study.source),
+        make("split", study.split),
+        study.make_task(),
+    )
+    found = {}
+    for site in study.sites:
+        own = SiteData.split(site, opener.open(data, site, study.sites), split, study.seed)
+        found[site] = task.job(own, {}, study.seed, execution)
+    return found
+
+
+def _model(folder: RunFolder) -> Tensors:
+    return read_model(folder.path / "model.safetensors")[0]
+
+
+def _figures(
+    study: Study, jobs: Mapping[str, Any], federated: Tensors, local: Mapping[str, Tensors]
+) -> dict[str, Found]:
+    task, sites = study.make_task(), study.sites
+    untrained = task.initial(study.seed, {})
+    one_of = {(m, s): jobs[s].evaluate(local[m], "test") for m in sites for s in sites}
+    by_recipe: dict[str, dict[str, Stats]] = {
+        FEDERATED: {s: jobs[s].evaluate(federated, "test") for s in sites},
+        LOCAL: {s: one_of[s, s] for s in sites},
+        ELSEWHERE: {s: add_stats(one_of[m, s] for m in sites if m != s) for s in sites},
+        "untrained": {s: jobs[s].evaluate(untrained, "test") for s in sites},
+        "all-background": {s: _background(jobs[s]) for s in sites},
+    }
+    found = {}
+    for recipe, stats in by_recipe.items():
+        dice = {s: task.summarise(own)["dice"].value for s, own in stats.items()}
+        found[recipe] = Found(dice, add_stats(stats.values()))
+    return found
+
+
+def _background(job: Any) -> Stats:
+    """A model that marks nothing, really measured."""
+    from medfed.tasks.segmentation_stats import overlap, patient_stats
+
+    cases = job.cases("test")
+    return add_stats(
+        patient_stats(overlap(case.truth, np.zeros_like(case.truth), missed=case.missed))
+        for case in cases
+    )
+
+
+def _summary(study: Study, found: Mapping[str, Found], laps: dict[str, float]) -> dict[str, Any]:
+    task = study.make_task()
+    overall = {r: task.summarise(f.total, intervals=True)["dice"] for r, f in found.items()}
+    return {
+        "schema": 1,
+        "synthetic": True,
+        "dice": {recipe: interval.value for recipe, interval in overall.items()},
+        "intervals": {recipe: interval.to_json() for recipe, interval in overall.items()},
+        "sites": {recipe: dict(f.sites) for recipe, f in found.items()},
+        "patients": int(found[FEDERATED].total["patients"]),
+        "with_nodules": int(found[FEDERATED].total["positive"][0]),
+        "seconds": laps,
+    }
+
+
+def _comparison(
+    study: Study, found: Mapping[str, Found], summary: Mapping[str, Any]
+) -> dict[str, Any]:
+    rows = [
+        {"recipe": recipe, "seed": study.seed, "site": site, "metric": "dice", "value": value}
+        for recipe, own in found.items()
+        for site, value in own.sites.items()
+    ]
+    listed = [{"recipe": r, "metric": "dice", **i} for r, i in summary["intervals"].items()]
+    return {"rows": rows, "summary": listed, "statement": statement(summary)}
+
+
+def statement(summary: Mapping[str, Any]) -> str:
+    """What the figures say, and what they do not, in sentences."""
+    dice, patients = summary["dice"], summary["with_nodules"]
+    better = [
+        site
+        for site, own in summary["sites"][LOCAL].items()
+        if summary["sites"][FEDERATED][site] > own
+    ]
+    who = _listing(better) if better else "no hospital"
+    return (
+        f"Mean Dice of {patients} held-out patients with nodules: {dice[FEDERATED]:.2f} learning "
+        f"together, {dice[LOCAL]:.2f} with each hospital's own model, "
+        f"{dice[ELSEWHERE]:.2f} when such a model is used at the other hospitals; "
+        f"{dice['untrained']:.2f} untrained, {dice['all-background']:.2f} marking nothing. "
+        f"Learning together came out ahead of learning alone at {who}. One seed and so few "
+        "synthetic patients prove nothing, clinically or otherwise: `medfed compare` takes several "
+        "seeds and says when no difference is shown."
+    )
+
+
+def _listing(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+class _Clock:
+    """Seconds of each part."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._from = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name], self._from = round(now - self._from, 2), now

@@ -1,0 +1,86 @@
+"""Every strategy × aggregator × compression: it runs to a finite model, or a study may not say so.
+
+The fast suite covers every strategy, every pair with fedavg, and those with memory at the sites;
+the whole product is slow.
+"""
+
+import itertools
+
+import pytest
+from integration.federated import finite, go, refused, study_of, text_of
+
+from medfed.core.registry import names
+from medfed.core.study_file import parse_study
+
+STRATEGIES = names("strategy")
+AGGREGATORS = names("aggregator")
+COMPRESSIONS = (None, *names("compression"))
+LOCAL = ("local-head", "local-norm")
+ALL = list(itertools.product(STRATEGIES, AGGREGATORS, COMPRESSIONS))
+
+
+def is_quick(combination):
+    strategy, aggregator, compression = combination
+    plain = aggregator == "mean" and compression is None
+    return plain or strategy == "fedavg" or (strategy, compression) == ("scaffold", "top-k")
+
+
+QUICK = [c for c in ALL if is_quick(c)]
+REST = [c for c in ALL if not is_quick(c)]
+
+
+def combined(strategy, aggregator, compression, rounds=2):
+    layers = {"hidden": (3,), "norm": "layer"} if strategy in LOCAL else {}
+    return text_of(
+        strategy, aggregator=aggregator, compression=compression, rounds=rounds, **layers
+    )
+
+
+def runs_or_is_refused(combination, tmp_path):
+    text = combined(*combination)
+    error = refused(text)
+    if error is not None:
+        assert error.problems
+        for problem in error.problems:
+            assert problem.line, problem
+            assert problem.message, problem
+            assert problem.remedy, problem
+        return
+    result = go(parse_study(text), tmp_path / "run")
+    assert result["rounds"] == 2
+    assert 0 < result["metrics"]["overall"]["auc"]["value"] < 1
+    assert finite(tmp_path / "run")
+    assert not list((tmp_path / "run" / "spool").iterdir())
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("combination", QUICK, ids=str)
+def test_a_combination_runs_or_is_refused(combination, tmp_path):
+    runs_or_is_refused(combination, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("combination", REST, ids=str)
+def test_every_other_combination_runs_or_is_refused(combination, tmp_path):
+    runs_or_is_refused(combination, tmp_path)
+
+
+def test_what_contradicts_itself_is_refused():
+    reasons = {c: refused(combined(*c)) for c in ALL}
+    for (strategy, aggregator, compression), error in reasons.items():
+        robust = aggregator != "mean"
+        contradiction = robust and (strategy in ("scaffold", "fedsgd") or compression == "top-k")
+        if contradiction:
+            assert error, (strategy, aggregator, compression)
+    assert not reasons["fedavg", "median", "fp16"]
+    assert sum(error is None for error in reasons.values()) > len(ALL) / 2
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_same_study_gives_the_same_bits_and_another_seed_others(tmp_path):
+    first, again, other = (
+        go(study_of(rounds=2).evolve(seed=seed), tmp_path / name)["model_sha256"]
+        for name, seed in (("a", 3), ("b", 3), ("c", 4))
+    )
+    assert first == again != other
