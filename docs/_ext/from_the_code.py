@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 MARK = re.compile(r"^<!-- from the code: (?P<what>[a-z-]+) -->$", re.MULTILINE)
-WIDTH = 92
+WIDTH = 88
 
 
 def commands() -> str:
@@ -22,8 +22,9 @@ def commands() -> str:
     from medfed.cli import cli
 
     def walk(command: click.Command, name: str, parent: click.Context | None) -> Iterable[str]:
+        widths = {"terminal_width": WIDTH, "max_content_width": WIDTH}
         context = click.Context(
-            command, parent=parent, info_name=name, terminal_width=WIDTH, max_content_width=WIDTH
+            command, parent=parent, info_name=name, **{**command.context_settings, **widths}
         )
         yield f"## {context.command_path}\n\n```text\n{command.get_help(context)}\n```\n"
         if isinstance(command, click.Group):
@@ -184,12 +185,16 @@ def _bounds(option: Any) -> str:
         return "; one of " + ", ".join("`" + text.replace("|", "\\|") + "`" for text in shown)
     limits = []
     if option.above is not None:
-        limits.append(f"above {option.above:g}")
+        limits.append(f"above {_plain(option.above)}")
     if option.low is not None:
-        limits.append(f"{option.low:g} or more")
+        limits.append(f"{_plain(option.low)} or more")
     if option.high is not None:
-        limits.append(f"{option.high:g} or less")
+        limits.append(f"{_plain(option.high)} or less")
     return f" ({', '.join(limits)})" if limits else ""
+
+
+def _plain(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:g}"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -203,7 +208,14 @@ def _fill(app: object, docname: str, source: list[str]) -> None:
     source[0] = MARK.sub(lambda found: LISTS[found["what"]](), source[0])
 
 
+def _marked(app: Any, env: Any, *changes: set[str]) -> list[str]:
+    """Pages with a mark are read anew each time: the code may have changed, and they have not."""
+    del app, changes
+    return [name for name in env.found_docs if MARK.search(env.doc2path(name).read_text("utf-8"))]
+
+
 def setup(app: Any) -> dict[str, bool]:
     """Register with Sphinx."""
+    app.connect("env-get-outdated", _marked)
     app.connect("source-read", _fill)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

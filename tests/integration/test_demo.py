@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from medfed.connectors.phantom import make_phantom
-from medfed.core.errors import RunError
+from medfed.core.errors import DataError, RunError
 from medfed.core.study_file import parse_study, read_study
-from medfed.services import demo, demo_phantom, demo_study
-from medfed.services.demo import Stage, check_demo, run_demo, statement
+from medfed.services import demo_helper, demo_study
+from medfed.services.demo import Stage, check_demo, learn_alone, run_demo, statement
 
 TINY = {"rounds = 5": "rounds = 1", "local_steps = 30": "local_steps = 2"}
 
@@ -27,13 +27,16 @@ def tiny_study():
 def done(tmp_path_factory):
     """The whole demo with the smallest network and a step or two: it learns nothing."""
     out = tmp_path_factory.mktemp("demo")
-    patients = make_phantom(out / "patients", demo_study.HOSPITALS, 4, "small", seed=1).out
+    patients = make_phantom(out / "patients", demo_study.HOSPITALS, 3, "small", seed=1).out
     said: list[str] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo, "demo_study", tiny_study)
-        stage = Stage(said.append, lambda study: lambda event: None)
-        summary = run_demo(out / "run", patients, stage)
-        again = run_demo(out / "run", patients, stage)
+    study = tiny_study()
+    stage = Stage(
+        said.append,
+        lambda _: lambda event: None,
+        lambda: learn_alone(study, out / "run", patients, said.append),
+    )
+    summary = run_demo(study, out / "run", patients, stage)
+    again = run_demo(study, out / "run", patients, stage)
     return out / "run", summary, again, said
 
 
@@ -48,7 +51,7 @@ def test_the_demo_writes_what_it_promises(done):
     assert [
         item["file"] for item in json.loads((run / "pictures" / "index.json").read_bytes())
     ] == [f"{site}.png" for site in demo_study.HOSPITALS]
-    assert len(said) == 6
+    assert len(said) == 2 * (2 + len(demo_study.HOSPITALS))
 
 
 def test_a_demo_goes_on_where_it_was(done):
@@ -60,7 +63,7 @@ def test_marking_nothing_is_measured_and_is_zero(done):
     _, summary, _, _ = done
     assert summary["dice"]["all-background"] == 0
     assert set(summary["sites"]) == {
-        "federated", "alone", "alone, at the other hospitals", "untrained", "all-background"
+        "federated", "alone", "untrained", "all-background"
     }  # fmt: skip
     assert np.isfinite(list(summary["dice"].values())).all()
 
@@ -81,21 +84,22 @@ def test_a_missing_file_does_not_pass(done, tmp_path):
 
 def test_the_statement_says_when_nobody_gained():
     sites = {"federated": {"a": 0.1}, "alone": {"a": 0.2}}
-    dice = dict.fromkeys(
-        ["federated", "alone", "alone, at the other hospitals", "untrained", "all-background"], 0.1
-    )
+    dice = dict.fromkeys(["federated", "alone", "untrained", "all-background"], 0.1)
     said = statement({"dice": dice, "sites": sites, "with_nodules": 9})
     assert "at no hospital" in said
     assert "prove nothing" in said
 
 
-def test_the_patients_are_drawn_in_a_process_of_their_own(tmp_path, monkeypatch):
-    monkeypatch.setattr(demo_phantom, "_load", lambda: None)
-    seen: list[tuple[int, int, str]] = []
+def test_an_error_in_the_second_process_reaches_the_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo_helper, "_load", lambda: None)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "something").write_text("else")
-    with pytest.raises(Exception, match="exists and is no phantom"):
-        demo_phantom.draw_phantom(tmp_path / "full", lambda *step: seen.append(step))
+    seen: list[tuple[int, int, str]] = []
+    with (
+        demo_helper.Helper(tmp_path / "full", tmp_path / "out") as helper,
+        pytest.raises(DataError, match="exists and is no phantom"),
+    ):
+        helper.patients(lambda *step: seen.append(step))
     assert not seen
 
 

@@ -58,7 +58,7 @@ def stats(change):
 
 
 def weights(value):
-    return lambda u: Update(u.tensors, {name: value for name in u.weights}, u.stats)
+    return lambda u: Update(u.tensors, dict.fromkeys(u.weights, value), u.stats)
 
 
 BAD = {

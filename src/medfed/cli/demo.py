@@ -3,7 +3,8 @@
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,6 @@ from medfed.cli.data import drawing
 from medfed.cli.logs import set_up_logs
 from medfed.cli.progress import RunProgress
 from medfed.config import Settings
-from medfed.core.events import Event
-from medfed.core.study import Study
 
 
 @click.command()
@@ -34,9 +33,10 @@ def demo(settings: Settings, out: Path | None, no_browser: bool, check: bool) ->
     set_up_logs(settings)
     began = time.monotonic()
     folder = out or _next_folder(settings.runs)
-    say = Console(stderr=True, highlight=False).print
-    say("Three hospitals that do not exist will learn to outline lung nodules, without sharing")
-    say("a single scan. The patients are synthetic: nothing here says anything clinical.\n")
+    console = Console(stderr=True, highlight=False)
+    say = partial(console.print, markup=False, soft_wrap=True)
+    say("Three hospitals that do not exist will learn to outline lung nodules on chest CTs,")
+    say("without sharing a single scan. Their patients are synthetic: nothing here is clinical.\n")
     try:
         summary = _perform(folder, say)
     except KeyboardInterrupt:
@@ -46,7 +46,7 @@ def demo(settings: Settings, out: Path | None, no_browser: bool, check: bool) ->
 
     _show(summary)
     check_demo(folder, summary)
-    say(f"\nDone in {time.monotonic() - began:.0f} s. Report: {summary['report']}", soft_wrap=True)
+    say(f"\nDone in {time.monotonic() - began:.0f} s. Report: {summary['report']}")
     if check:
         click.echo("The demo is in order: its files are there, and the model has learned.")
     elif not no_browser and _has_display():
@@ -55,46 +55,22 @@ def demo(settings: Settings, out: Path | None, no_browser: bool, check: bool) ->
         webbrowser.open(Path(summary["report"]).as_uri())
 
 
-def _perform(folder: Path, say: Any) -> dict[str, Any]:
-    from medfed.services.demo_phantom import cached_phantom, draw_phantom
-    from medfed.services.demo_study import HOSPITALS, PATIENTS
+def _perform(folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    from medfed.services.demo_helper import Helper, cached_phantom
+    from medfed.services.demo_study import HOSPITALS, PATIENTS, demo_study
 
-    say(
-        f"Drawing {PATIENTS} patients for each of {len(HOSPITALS)} hospitals, each its own scanner."
-    )
-    with drawing() as progress:
-        phantom = draw_phantom(cached_phantom(), progress)
-    if phantom.reused:
-        say("  found them drawn already")
-    from medfed.services.demo import Stage, run_demo  # the numerics, loaded meanwhile
+    say(f"Drawing {PATIENTS} patients for each of {len(HOSPITALS)} hospitals and their scanners.")
+    with Helper(cached_phantom(), folder) as helper:
+        with drawing() as progress:
+            phantom = helper.patients(progress)
+        if phantom.reused:
+            say(f"  they are still there from an earlier demo, in {phantom.out}")
+        from medfed.services.demo import Stage, run_demo  # the numerics, loaded meanwhile
 
-    shown: list[RunProgress] = []
-
-    def listen(study: Study) -> Any:
-        _stop(shown)
-        progress = RunProgress(study)
-        progress.__enter__()
-        shown.append(progress)
-        return lambda event: _quietly(progress, event)
-
-    def tell(sentence: str) -> None:
-        _stop(shown)
-        say(sentence)
-
-    try:
-        return run_demo(folder, phantom.out, Stage(tell, listen))
-    finally:
-        _stop(shown)
-
-
-def _quietly(progress: RunProgress, event: Event) -> None:
-    """The bar only; what a run would print line by line is too much for a demo."""
-    progress(event)
-
-
-def _stop(shown: list[RunProgress]) -> None:
-    while shown:
-        shown.pop().__exit__(None, None, None)
+        study = demo_study()
+        with RunProgress(study) as shown:
+            stage = Stage(shown.say, lambda _: shown, lambda: helper.finish(shown.say))
+            return run_demo(study, folder, phantom.out, stage)
 
 
 def _show(summary: Mapping[str, Any]) -> None:
@@ -106,7 +82,7 @@ def _show(summary: Mapping[str, Any]) -> None:
     table.add_column("all [95 % interval]", justify="right")
     for recipe, own in summary["sites"].items():
         whole = summary["intervals"][recipe]
-        cells = [f"{own[site]:.2f}" for site in sites]
+        cells = [f"{own[site]:.2f}" if site in own else "–" for site in sites]
         bounds = f"{whole['value']:.2f} [{whole['low']:.2f}, {whole['high']:.2f}]"
         table.add_row(recipe, *cells, bounds)
     console = Console(highlight=False)

@@ -1,5 +1,6 @@
 """The round loop: state in, state out; every aggregate is scored in the next exchange."""
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from medfed.core.study import Study
 from medfed.core.task import Execution, Metrics, Task
 from medfed.core.update import Facts, State, Stats, Update, group, grouped
 from medfed.federation.exchange import Exchange, Post
+
+log = logging.getLogger(__name__)
 
 Row = Mapping[str, Any]
 MEAN = Part("mean")
@@ -242,7 +245,12 @@ class Coordinator:
         return row, metrics.get(self.study.metric)
 
     def _metrics(self, stats: Stats, on: str, *, intervals: bool = False) -> Metrics:
-        return self.task.summarise(group(f"score/{on}", stats), intervals=intervals)
+        try:
+            return self.task.summarise(group(f"score/{on}", stats), intervals=intervals)
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            # They came from outside: a site that leaves some out must not end everybody's run.
+            log.warning("statistics that the task cannot read: %r", error)
+            return {}
 
 
 def _training_row(exchange: Exchange, gathered: Gathered, report: str) -> dict[str, Any]:

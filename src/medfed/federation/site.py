@@ -24,6 +24,13 @@ from medfed.federation.site_folder import SiteFolder, SiteSettings
 from medfed.federation.spool import decode_update, encode_update
 from medfed.federation.wire import Order, Reply, Sealed, open_order, open_reply, seal, sha256
 
+NEEDED = {
+    "query": {"query", "facts"},
+    "train": {"facts", "execution", "score"},
+    "evaluate": {"facts", "execution", "score"},
+}
+"""What the body of an order must hold."""
+
 
 @dataclass
 class _Desk:
@@ -181,7 +188,7 @@ class _Work:
         self.desk = desk
         self.received = received
         self.memory: dict[str, Any] = dict(memory)
-        self.content = order.content()
+        self.content = _content(order)
         self.personal_model: Tensors = {}
 
     def answer(self) -> Update:
@@ -253,6 +260,17 @@ class _Work:
     def _remember(self, whose: str, memory: Tensors) -> None:
         kept = {k: v for k, v in self.memory.items() if not k.startswith(f"{whose}/")}
         self.memory = {**kept, **grouped(whose, memory)}
+
+
+def _content(order: Order) -> Mapping[str, Any]:
+    """What the order asks, once it is certain that it says so in full."""
+    try:
+        content = order.content()
+    except (ValueError, RecursionError):
+        raise Refused("malformed-order") from None
+    if not isinstance(content, Mapping) or NEEDED[order.purpose] - content.keys():
+        raise Refused("malformed-order")
+    return content
 
 
 def _patients_used(order: Order, data: SiteData) -> int:

@@ -29,7 +29,8 @@ from medfed.storage.run_folder import RunFolder
 
 FEDERATED = "federated"
 LOCAL = "alone"
-ELSEWHERE = "alone, at the other hospitals"
+UNTRAINED = "untrained"
+BACKGROUND = "all-background"
 SUMMARY = "demo.json"
 
 Say = Callable[[str], None]
@@ -43,10 +44,12 @@ class Stage:
     Attributes:
         say: Shows a sentence.
         listen: Makes a listener for the events of one run.
+        alone: Returns when each hospital has trained alone, see `learn_alone`.
     """
 
     say: Say
     listen: Callable[[Study], Listener]
+    alone: Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,13 @@ class Found:
     total: Stats
 
 
-def run_demo(out: Path, data: Path, stage: Stage) -> dict[str, Any]:
-    """Learn together and alone, compare, and write the report.
+def run_demo(study: Study, out: Path, data: Path, stage: Stage) -> dict[str, Any]:
+    """Learn together, compare with learning alone, and write the report.
 
     What is finished in ``out`` already is not done again.
 
     Args:
+        study: The federated study, `demo_study`.
         out: The demo's folder.
         data: The synthetic patients.
         stage: Whoever shows it.
@@ -73,22 +77,22 @@ def run_demo(out: Path, data: Path, stage: Stage) -> dict[str, Any]:
     Raises:
         MedfedError: As `services.runs.start`.
     """
-    study = demo_study()
     clock = _Clock()
     folder = RunFolder(out / FEDERATED)
-    stage.say("Together: each hospital trains on its own patients, only the models travel.")
-    result = _run(study, folder, data, stage, TEXT)
+    stage.say("Learning together: only models travel. Meanwhile each hospital learns alone, too.")
+    options = RunOptions(folder.path, data, resume=folder.exists, threads=1)
+    result = start(study, options, TEXT, stage.listen(study))
     clock.lap("together")
-    stage.say("Alone: each hospital trains by itself, as many steps on the same patients.")
-    for site in study.sites:
-        _run(alone(study, site), RunFolder(out / "alone" / site), data, stage)
-    clock.lap("alone")
-    stage.say("Scoring all of them, and models that know nothing, on patients nobody trained on.")
+    stage.say("Scoring it, and two models that know nothing, on patients nobody trained on.")
     jobs = _jobs(study, data, Execution(**folder.record()["execution"]))
     federated = _model(folder)
-    local = {site: _model(RunFolder(out / "alone" / site)) for site in study.sites}
-    found = _figures(study, jobs, federated, local)
+    found = _scores(study, jobs, federated)
     clock.lap("scores")
+    stage.alone()
+    local = {site: _model(_alone_folder(out, site)) for site in study.sites}
+    own = {site: job.evaluate(local[site], "test") for site, job in jobs.items()}
+    found = {FEDERATED: found.pop(FEDERATED), LOCAL: _found(study, own), **found}
+    clock.lap("alone")
     summary = _summary(study, found, clock.laps)
     write_json(folder.path / "comparison.json", _comparison(study, found, summary))
     threshold = float(getattr(study.make_task(), "threshold", 0.5))
@@ -98,6 +102,19 @@ def run_demo(out: Path, data: Path, stage: Stage) -> dict[str, Any]:
     summary["report"] = str((folder.path / "report.html").resolve())
     write_json(out / SUMMARY, summary)
     return summary
+
+
+def learn_alone(study: Study, out: Path, data: Path, say: Say) -> None:
+    """Each hospital by itself, as many steps on the same patients as in the study."""
+    for site in study.sites:
+        folder = _alone_folder(out, site)
+        options = RunOptions(folder.path, data, resume=folder.exists, threads=1)
+        start(alone(study, site), options)
+        say(f"  {site} has trained alone")
+
+
+def _alone_folder(out: Path, site: str) -> RunFolder:
+    return RunFolder(out / "alone" / site)
 
 
 def check_demo(out: Path, summary: Mapping[str, Any]) -> None:
@@ -113,20 +130,13 @@ def check_demo(out: Path, summary: Mapping[str, Any]) -> None:
     if missing:
         raise RunError(f"the demo did not write {', '.join(missing)}", remedy="Run it again")
     dice = summary["dice"]
-    for knows_nothing in ("untrained", "all-background"):
+    for knows_nothing in (UNTRAINED, BACKGROUND):
         if not dice[FEDERATED] > dice[knows_nothing]:
             message = (
                 f"the federated model did not learn: Dice {dice[FEDERATED]:.3f} on held-out "
                 f"patients, {dice[knows_nothing]:.3f} for the {knows_nothing} model"
             )
             raise RunError(message, remedy="Report it with the run's folder: this should not be")
-
-
-def _run(
-    study: Study, folder: RunFolder, data: Path, stage: Stage, text: str | None = None
-) -> dict[str, Any]:
-    options = RunOptions(folder.path, data, resume=folder.exists)
-    return start(study, options, text, stage.listen(study))
 
 
 def _jobs(study: Study, data: Path, execution: Execution) -> dict[str, Any]:
@@ -147,24 +157,21 @@ def _model(folder: RunFolder) -> Tensors:
     return read_model(folder.path / "model.safetensors")[0]
 
 
-def _figures(
-    study: Study, jobs: Mapping[str, Any], federated: Tensors, local: Mapping[str, Tensors]
-) -> dict[str, Found]:
-    task, sites = study.make_task(), study.sites
-    untrained = task.initial(study.seed, {})
-    one_of = {(m, s): jobs[s].evaluate(local[m], "test") for m in sites for s in sites}
-    by_recipe: dict[str, dict[str, Stats]] = {
-        FEDERATED: {s: jobs[s].evaluate(federated, "test") for s in sites},
-        LOCAL: {s: one_of[s, s] for s in sites},
-        ELSEWHERE: {s: add_stats(one_of[m, s] for m in sites if m != s) for s in sites},
-        "untrained": {s: jobs[s].evaluate(untrained, "test") for s in sites},
-        "all-background": {s: _background(jobs[s]) for s in sites},
+def _scores(study: Study, jobs: Mapping[str, Any], federated: Tensors) -> dict[str, Found]:
+    """The federated model and those that know nothing, on the same patients."""
+    untrained = study.make_task().initial(study.seed, {})
+    return {
+        FEDERATED: _found(study, {s: j.evaluate(federated, "test") for s, j in jobs.items()}),
+        UNTRAINED: _found(study, {s: j.evaluate(untrained, "test") for s, j in jobs.items()}),
+        BACKGROUND: _found(study, {s: _background(j) for s, j in jobs.items()}),
     }
-    found = {}
-    for recipe, stats in by_recipe.items():
-        dice = {s: task.summarise(own)["dice"].value for s, own in stats.items()}
-        found[recipe] = Found(dice, add_stats(stats.values()))
-    return found
+
+
+def _found(study: Study, stats: Mapping[str, Stats]) -> Found:
+    task = study.make_task()
+    figures = {site: task.summarise(own).get("dice") for site, own in stats.items()}
+    dice = {site: figure.value for site, figure in figures.items() if figure}
+    return Found(dice, add_stats(stats.values()))
 
 
 def _background(job: Any) -> Stats:
@@ -211,14 +218,13 @@ def statement(summary: Mapping[str, Any]) -> str:
     better = [
         site
         for site, own in summary["sites"][LOCAL].items()
-        if summary["sites"][FEDERATED][site] > own
+        if summary["sites"][FEDERATED].get(site, 0.0) > own
     ]
     who = _listing(better) if better else "no hospital"
     return (
         f"Mean Dice of {patients} held-out patients with nodules: {dice[FEDERATED]:.2f} learning "
-        f"together, {dice[LOCAL]:.2f} with each hospital's own model, "
-        f"{dice[ELSEWHERE]:.2f} when such a model is used at the other hospitals; "
-        f"{dice['untrained']:.2f} untrained, {dice['all-background']:.2f} marking nothing. "
+        f"together, {dice[LOCAL]:.2f} with each hospital's own model, {dice[UNTRAINED]:.2f} "
+        f"untrained, {dice[BACKGROUND]:.2f} marking nothing. "
         f"Learning together came out ahead of learning alone at {who}. One seed and so few "
         "synthetic patients prove nothing, clinically or otherwise: `medfed compare` takes several "
         "seeds and says when no difference is shown."

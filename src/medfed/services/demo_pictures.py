@@ -11,7 +11,7 @@ from medfed.core.files import write_atomic, write_json
 from medfed.core.update import Tensors
 from medfed.imaging.pictures import montage, slice_rgb
 
-WIDE = 416
+WIDE = 420
 """Pixels across a slice, at least."""
 
 
@@ -35,8 +35,8 @@ def write_pictures(
     index = []
     for site, job in jobs.items():
         case = _clearest(job.cases("test"))
-        together = case.whole(job.predict(federated, case) >= threshold)
-        alone = case.whole(job.predict(local[site], case) >= threshold)
+        together = job.predict(federated, case) >= threshold
+        alone = job.predict(local[site], case) >= threshold
         png = _panels(case, together, alone)
         write_atomic(folder / f"{site}.png", png)
         caption = (
@@ -54,7 +54,8 @@ def _clearest(cases: Any) -> Any:
 
 
 def _panels(case: Any, together: NDArray[Any], alone: NDArray[Any]) -> bytes:
-    hu, truth = case.whole(case.hu, fill=-1024), case.whole(case.truth)
+    """Three slices side by side, cut to the lungs, through the most nodule."""
+    hu, truth = case.hu, case.truth
     z = int(truth.sum(axis=(1, 2)).argmax())
     scale = max(1, round(WIDE / hu.shape[2]))
     row, column = _square_pixels(case)

@@ -22,6 +22,7 @@ name = "nodule-segmentation"
 filters = [16, 32, 64]     # three levels
 patch = 16
 positive = 0.33
+threshold = 0.75
 
 [source]
 name = "volumes"
@@ -36,7 +37,7 @@ name = "fedavg"
 local_steps = 30
 batch_size = 8
 optimizer = "adam"
-lr = 0.01
+lr = 0.015
 lr_schedule = "cosine"
 """
 

@@ -40,11 +40,11 @@ GROUPS = 4
 class NoduleSegmentation:
     """Outline lung nodules on chest CTs.
 
-    The model is made of MONAI's DynUNet: an encoder, a bottleneck and a decoder with skip connections, one
-    level for each number of ``filters``, with group normalisation, so that there are no running
-    statistics to average. It learns from patches by Dice and focal loss, and is scored on whole
-    scans of held-out patients, window by window. Everything happens in the box around the lungs;
-    truth outside of it counts as missed.
+    The model is made of MONAI's DynUNet: an encoder, a bottleneck and a decoder with skip
+    connections, one level for each number of ``filters``, with group normalisation, so that there
+    are no running statistics to average. It learns from patches by Dice and focal loss, and is
+    scored on whole scans of held-out patients, window by window. Everything happens in the box
+    around the lungs; truth outside of it counts as missed.
     """
 
     metric: ClassVar[str] = "dice"
@@ -66,7 +66,12 @@ class NoduleSegmentation:
     )
     shift_hu: float = option(30.0, help="Largest change of a patch's brightness, HU", low=0)
     focal: float = option(100.0, help="Weight of the focal loss beside the Dice loss", low=0)
-    threshold: float = option(0.5, help="Probability from which a voxel is marked", above=0, high=1)
+    threshold: float = option(
+        0.75,
+        help="Probability from which a voxel is marked; patches hold more nodule than scans do",
+        above=0,
+        high=1,
+    )
     roi: int = option(96, help="Edge of the sliding window, voxels", low=16)
     overlap: float = option(0.25, help="Overlap of sliding windows", low=0, high=0.9)
     crop: bool = option(True, help="Look at the box around the lungs only")
