@@ -29,7 +29,7 @@ def make_files(folder: Path, sites: int, size: int) -> tuple[list[Path], int]:
     """One update a site, as a model of eight layers; how many files are different ones."""
     room = shutil.disk_usage(folder).free - 4 * 1024**3
     different = max(1, min(sites, room // (4 * size + 4096)))
-    paths = []
+    paths: list[Path] = []
     for site in range(sites):
         path = folder / f"{site:03}.safetensors"
         if site < different:

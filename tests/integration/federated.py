@@ -133,7 +133,7 @@ class TamperedChannel(LocalChannel):
         self.past = []
 
     def send(self, orders):
-        self.orders |= {order: sealed for order, sealed in orders.values()}
+        self.orders |= dict(orders.values())
         super().send(orders)
 
     def replies(self, timeout):

@@ -12,7 +12,7 @@ from medfed.core.study_file import parse_study, read_study
 from medfed.services import demo_helper, demo_study
 from medfed.services.demo import Stage, check_demo, learn_alone, run_demo, statement
 
-TINY = {"rounds = 5": "rounds = 1", "local_steps = 30": "local_steps = 2"}
+TINY = {"rounds = 5": "rounds = 1", "local_steps = 28": "local_steps = 2"}
 
 
 def tiny_study():

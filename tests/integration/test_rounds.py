@@ -47,7 +47,7 @@ def tensors(change):
 
 def first(change):
     def apply(found):
-        name = sorted(found)[0]
+        name = min(found)
         return {**found, name: change(found[name])}
 
     return tensors(apply)

@@ -198,7 +198,8 @@ def show(found: Mapping[str, Any]) -> None:
     from medfed.services.comparison.page import figure_rows
 
     console = Console(highlight=False)
-    table = Table(title=found["title"], title_justify="left")
+    # Plain columns: with borders the intervals would not fit into a terminal's 80.
+    table = Table(title=found["title"], title_justify="left", box=None, pad_edge=False)
     first = next(iter(found["recipes"]))
     for heading in (
         "test patients of",
@@ -206,12 +207,12 @@ def show(found: Mapping[str, Any]) -> None:
         f"{found['metric']} [95 %]",
         f"{first} less it",
     ):
-        table.add_column(Text(heading))
+        table.add_column(Text(heading), no_wrap=True)
     for place, group in itertools.groupby(figure_rows(found), key=lambda row: row["place"]):
         for number, row in enumerate(group):
             name = "" if number else place
             table.add_row(*map(Text, (name, row["recipe"], row["figure"], row["ahead"])))
-        table.add_section()
+        table.add_row()
     console.print(table)
     console.print(found["statement"], markup=False, soft_wrap=True)
     console.print(f"Page, plots and all figures: {found['out']}", markup=False, soft_wrap=True)

@@ -64,11 +64,14 @@ def run(  # noqa: PLR0913, PLR0917  # one argument per option
     was stopped, or killed, goes on with --resume to the very same model.
     """
     set_up_logs(settings)
-    study = read_study(study_file)
+    study, text = read_study(study_file), study_file.read_text("utf-8")
+    from medfed.services.reports.toml_text import study_toml
+    from medfed.services.runs import RunOptions, start  # imports the numerics
+
     if seed is not None:
         study = study.evolve(seed=seed)
+        text = study_toml(study)  # what is kept beside the run is what was run
     folder = out or settings.runs / default_name(study_file, study)
-    from medfed.services.runs import RunOptions, start  # imports the numerics
 
     del engine
     options = RunOptions(
@@ -82,11 +85,12 @@ def run(  # noqa: PLR0913, PLR0917  # one argument per option
     )
     with RunProgress(study) as progress:
         try:
-            result = start(study, options, study_file.read_text("utf-8"), progress)
+            result = start(study, options, text, progress)
         except KeyboardInterrupt:
             again = _again(study_file, seed, options)
             begun = folder.exists()
-            progress.say(f"Stopped; nothing is lost. Go on with: {again}" if begun else "Stopped.")
+            if begun:
+                progress.say(f"Nothing is lost. Go on with: {again}")
             raise
     if as_json:
         click.echo(json.dumps(result, ensure_ascii=False))

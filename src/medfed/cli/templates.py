@@ -15,8 +15,8 @@ seed = 1
 
 [task]                     # the learning problem
 name = "tabular-classification"
-target = "target"          # the column to predict ...
-positive = "== 0"          # ... and when it counts as positive
+target = "diagnosis"       # the column to predict ...
+positive = "= malignant"   # ... and when it counts as positive
 numeric = ["mean radius", "mean texture", "mean smoothness", "mean concavity"]
 scaling = "federated"      # mean and deviation over all sites, from sums only
 

@@ -14,6 +14,8 @@ SCHEMA = 1
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 """What a site may be called: it becomes a file's name."""
 PLAIN = "up to 64 letters, digits, - and _, beginning with a letter or digit"
+RESERVED = frozenset({"coordinator", "overall"})
+"""Names that no site may have: they mean something else beside sites' names."""
 
 
 @dataclass(frozen=True, slots=True)

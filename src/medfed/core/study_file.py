@@ -10,7 +10,16 @@ from medfed.core.conditions import Condition
 from medfed.core.errors import PartError, Problem, StudyError
 from medfed.core.options import check, describe, did_you_mean, option
 from medfed.core.registry import Part, load, make, names
-from medfed.core.study import PLAIN, PLAIN_NAME, REQUIRED_PARTS, Criteria, Sampling, Stop, Study
+from medfed.core.study import (
+    PLAIN,
+    PLAIN_NAME,
+    REQUIRED_PARTS,
+    RESERVED,
+    Criteria,
+    Sampling,
+    Stop,
+    Study,
+)
 from medfed.core.toml_lines import line_of, locate
 
 PARTS = (*REQUIRED_PARTS, "compression")
@@ -237,6 +246,10 @@ def _check_sites(study: Study, found: list[Problem]) -> None:
     if odd:
         remedy = f"Use {PLAIN}"
         found.append(Problem("sites", f"{odd[0]!r} is not a site name", remedy))
+    reserved = sorted(RESERVED.intersection(study.sites))
+    if reserved:
+        message = f'"{reserved[0]}" means something else here'
+        found.append(Problem("sites", message, "Give the site another name"))
     drawn = max(1, round(study.sampling.fraction * len(study.sites)))
     if study.sites and study.min_sites > drawn:
         remedy = f"Give {drawn} or less, or draw more sites"

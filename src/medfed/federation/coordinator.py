@@ -142,7 +142,12 @@ class Coordinator:
             state: The state whose model is to be judged.
             finish: Let a personalised strategy finish (fine-tune) first.
         """
-        body = {**self._body(state.facts), "score": ["test"], "explain": True, "finish": finish}
+        body = {
+            **self._body(state.facts),
+            "score": ["test"],
+            "explain": True,
+            "finish": finish and self.strategy.personal,
+        }
         exchange = self._exchange(state, "evaluate", self.study.sites, body)
         gathered = self._gather(exchange, state, phase="judge")
         per_site = _score_stats(gathered, self.study.report)

@@ -215,7 +215,7 @@ class Exchange:
         return None
 
     def _miss(self, site: str, reason: str, message: str) -> None:
-        log.warning("round %d: %s did not contribute (%s): %s", self.round, site, reason, message)
+        log.info("round %d: %s did not contribute (%s): %s", self.round, site, reason, message)
         self.missing[site] = {"reason": reason, "message": message}
         self.post.on_event(SiteMissing(self.round, site, reason, message))
 

@@ -26,7 +26,7 @@ from safetensors.numpy import load, save
 from medfed.core.errors import DataError, Refused, SiteError, WireError
 from medfed.core.files import append_line, canonical_json, read_lines, write_atomic
 from medfed.core.options import check, option
-from medfed.core.study import PLAIN, PLAIN_NAME, Study
+from medfed.core.study import PLAIN, PLAIN_NAME, RESERVED, Study
 from medfed.core.update import Tensors
 from medfed.federation.wire import Order, Sealed
 
@@ -223,7 +223,7 @@ def init_site(path: Path, name: str, data: Path | None, min_patients: int = 1) -
         SiteError: The folder is a site's already.
         DataError: The data folder does not exist.
     """
-    if not PLAIN_NAME.fullmatch(name):
+    if not PLAIN_NAME.fullmatch(name) or name in RESERVED:
         raise SiteError(f"{name!r} is not a site name", remedy=f"Give another with --name: {PLAIN}")
     if (path / "site.toml").exists():
         raise SiteError(f"{path} is a site's folder already", remedy="Choose another folder")

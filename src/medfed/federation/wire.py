@@ -3,7 +3,6 @@
 import hashlib
 import json
 import struct
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -81,10 +80,9 @@ class Order:
         content = [*values, self.memory, self.body, self.payload_sha256]
         return hashlib.sha256(canonical_json(content)).hexdigest()
 
-    def content(self) -> Mapping[str, Any]:
-        """The body, read."""
-        value: Mapping[str, Any] = json.loads(self.body)
-        return value
+    def content(self) -> Any:
+        """The body, read: plain data in whatever form the sender gave it."""
+        return json.loads(self.body)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The demo's second process: it draws the patients, then trains each hospital alone.
+"""The demo's other processes: one draws the patients, one trains each hospital alone.
 
 Two processes with one thread each do the demo's work on two cores faster than one process with two
 threads, and far faster where the machine has other work: threads that wait for each other spin.
@@ -8,9 +8,11 @@ import contextlib
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,10 +20,11 @@ from typing import Any, Self
 from medfed.connectors.phantom import Phantom, make_phantom
 from medfed.connectors.phantom.writer import FORMAT
 from medfed.core.errors import MedfedError, RunError
-from medfed.services.demo_study import HOSPITALS, PATIENTS, SEED
+from medfed.services.demo_study import HOSPITALS, PATIENTS, SEED, demo_study
 
 HEAVY = ("torch", "monai.networks.nets", "monai.inferers", "monai.losses")
 DONE = "done"
+GO = "go"
 
 
 def cached_phantom() -> Path:
@@ -31,7 +34,7 @@ def cached_phantom() -> Path:
 
 
 class Helper:
-    """The second process; use it in a ``with`` statement.
+    """The processes beside this one; use it in a ``with`` statement.
 
     Args:
         data: The patients' folder, made if it is not there.
@@ -40,11 +43,18 @@ class Helper:
 
     def __init__(self, data: Path, out: Path) -> None:
         context = multiprocessing.get_context("spawn")
-        self._here, there = context.Pipe(duplex=False)
-        self._process = context.Process(target=_work, args=(data, out, there), daemon=True)
-        self._process.start()
-        there.close()  # so that the end of the process is the end of the pipe
+        self._processes: list[BaseProcess] = []
+        self._drawing = self._begin(context, _draw, data)
+        self._learning = self._begin(context, _learn, data, out)
         threading.Thread(target=_load, daemon=True).start()
+
+    def _begin(self, context: SpawnContext, work: Callable[..., None], *about: Path) -> Connection:
+        here, there = context.Pipe()
+        process = context.Process(target=work, args=(*about, there), daemon=True)
+        process.start()
+        there.close()  # so that the end of the process is the end of the pipe
+        self._processes.append(process)
+        return here
 
     def __enter__(self) -> Self:
         return self
@@ -55,18 +65,21 @@ class Helper:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._process.terminate()  # what it wrote is whole; a run it was at can be resumed
-        self._process.join()
-        self._here.close()
+        for process in self._processes:
+            process.terminate()  # what it wrote is whole; a run it was at can be resumed
+            process.join()
+        self._drawing.close()
+        self._learning.close()
 
     def patients(self, progress: Callable[[int, int, str], None]) -> Phantom:
-        """Wait for the patients.
+        """Wait for the patients; then the hospitals begin to learn alone.
 
         Raises:
             DataError: They cannot be written, or their folder holds something else.
         """
-        while not isinstance(told := self._next(), Phantom):
+        while not isinstance(told := _next(self._drawing), Phantom):
             progress(*told)
+        self._learning.send(GO)
         return told
 
     def finish(self, say: Callable[[str], None]) -> None:
@@ -75,34 +88,45 @@ class Helper:
         Raises:
             MedfedError: A run failed.
         """
-        while (told := self._next()) != DONE:
+        while (told := _next(self._learning)) != DONE:
             say(told)
 
-    def _next(self) -> Any:
+
+def _next(pipe: Connection) -> Any:
+    try:
+        told = pipe.recv()
+    except EOFError:
+        message = "one of the demo's processes ended unexpectedly"
+        raise RunError(message, remedy="Check memory and disk space, and try again") from None
+    if isinstance(told, MedfedError):
+        raise told
+    return told
+
+
+def _draw(data: Path, pipe: Connection) -> None:
+    with _telling(pipe):
+        made = make_phantom(data, HOSPITALS, PATIENTS, "small", SEED, lambda *step: pipe.send(step))
+        pipe.send(made)
+
+
+def _learn(data: Path, out: Path, pipe: Connection) -> None:
+    with _telling(pipe):
+        _load()
+        from medfed.services.demo import learn_alone  # the numerics
+
+        pipe.recv()
+        learn_alone(demo_study(), out, data, pipe.send)
+        pipe.send(DONE)
+
+
+@contextlib.contextmanager
+def _telling(pipe: Connection) -> Iterator[None]:
+    """Failures go to the first process, which says what happened."""
+    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError, EOFError):
         try:
-            told = self._here.recv()
-        except EOFError:
-            message = "the demo's second process ended unexpectedly"
-            raise RunError(message, remedy="Check memory and disk space, and try again") from None
-        if isinstance(told, MedfedError):
-            raise told
-        return told
-
-
-def _work(data: Path, out: Path, tell: Connection) -> None:
-    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):  # the parent says what happened
-        try:
-            made = make_phantom(
-                data, HOSPITALS, PATIENTS, "small", SEED, lambda *step: tell.send(step)
-            )
-            tell.send(made)
-            from medfed.services.demo import learn_alone  # the numerics
-            from medfed.services.demo_study import demo_study
-
-            learn_alone(demo_study(), out, data, tell.send)
-            tell.send(DONE)
+            yield
         except MedfedError as error:
-            tell.send(error)
+            pipe.send(error)
 
 
 def _load() -> None:

@@ -34,7 +34,7 @@ valid = 0.08               # one patient a hospital, to watch while learning goe
 
 [strategy]
 name = "fedavg"
-local_steps = 30
+local_steps = 28
 batch_size = 8
 optimizer = "adam"
 lr = 0.015

@@ -2,34 +2,31 @@
 
 import errno
 import os
-import platform
-import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from medfed.core.data import Noticed
-from medfed.core.errors import RunError, SiteError
-from medfed.core.events import Event, Notice, RunFinished, RunStarted
+from medfed.core.errors import RunError
+from medfed.core.events import Notice, RunFinished, RunStarted
 from medfed.core.registry import make
 from medfed.core.study import Study
 from medfed.core.task import Execution
 from medfed.core.update import State
 from medfed.federation.asynchronous import AsynchronousCoordinator
-from medfed.federation.channel import Channel
-from medfed.federation.coordinator import Coordinator, Verdict
+from medfed.federation.coordinator import Coordinator
 from medfed.federation.exchange import Post
-from medfed.federation.keys import load_key, make_key
-from medfed.federation.local import LocalChannel, WorkerChannel
 from medfed.services.reports import write_model_card, write_report
-from medfed.services.sites import create_site, open_site, trust
+from medfed.services.run_options import Listener, RunOptions
+from medfed.services.run_record import SCHEMA, new_record, result_of
+from medfed.services.run_sites import open_sites
 from medfed.storage.run_folder import RunFolder
 
-SCHEMA = 1
+__all__ = ["Listener", "RunOptions", "check_data", "start"]
+
 REFUSED_WRITES = (
     errno.ENOSPC,
     errno.EDQUOT,
@@ -39,33 +36,6 @@ REFUSED_WRITES = (
     errno.EACCES,
     errno.EPERM,
 )
-Listener = Callable[[Event], None]
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """How to run a study here.
-
-    Attributes:
-        out: The run's folder.
-        data: The folder of the sites' data; None where the study brings its own.
-        resume: Go on with the run in ``out``.
-        workers: Processes for the sites; 0 for one after another in this process.
-        sites: Folder of existing site folders, each with its own key, data and approvals; None
-            makes fresh ones inside the run.
-        threads: Threads for the numerics; None leaves it to the task.
-        replay: Folder of an asynchronous run whose order of arrivals is to be repeated.
-        report: Write the report and the model card; a comparison's many runs go without.
-    """
-
-    out: Path
-    data: Path | None = None
-    resume: bool = False
-    workers: int = 0
-    sites: Path | None = None
-    threads: int | None = None
-    replay: Path | None = None
-    report: bool = True
 
 
 def start(
@@ -96,7 +66,7 @@ def start(
     with _disk_trouble(folder), _locked(folder):
         folder.tidy()
         if not folder.exists:
-            folder.create(study, text, {**_record(study, options), "notice": notices})
+            folder.create(study, text, {**new_record(study, options), "notice": notices})
         return _go_on(study, folder, options, on_event)
 
 
@@ -126,7 +96,7 @@ def _go_on(
     on_event(
         RunStarted(record["run"], study.digest, study.title, study.sites, study.rounds, resumed)
     )
-    channel, post = _open_sites(study, folder, options, record, on_event)
+    channel, post = open_sites(study, folder, options, record, on_event)
     try:
         coordinator = _coordinator(study, post, record, options.replay)
         if state is None:
@@ -203,100 +173,22 @@ def _finish(
     }
     digest = folder.finish(chosen, about)
     seconds = time.perf_counter() - start
-    result = _result(coordinator, folder, state, verdict, digest, seconds, record)
+    result = result_of(
+        study=coordinator.study.digest,
+        record=record,
+        rows=folder.rows(),
+        rounds=state.round,
+        verdict=verdict,
+        model_sha256=digest,
+        seconds=seconds,
+        run_dir=folder.path,
+    )
     if report:
         write_report(folder, result)
         write_model_card(folder, result)
     coordinator.settled()
     folder.save_result(result)  # last: its presence says that all is done
     return result
-
-
-def _result(
-    coordinator: Coordinator,
-    folder: RunFolder,
-    state: State,
-    verdict: Verdict,
-    digest: str,
-    seconds: float,
-    record: Mapping[str, Any],
-) -> dict[str, Any]:
-    rows = folder.rows()
-    importance = {name: i.to_json() for name, i in verdict.importance.items()}
-    return {
-        "schema": SCHEMA,
-        "study": coordinator.study.digest,
-        "engine": record["engine"],
-        "rounds": state.round,
-        "model_sha256": digest,
-        "metrics": {
-            "overall": {name: i.to_json() for name, i in verdict.overall.items()},
-            "sites": {
-                site: {name: i.to_json() for name, i in metrics.items()}
-                for site, metrics in verdict.sites.items()
-            },
-        },
-        "patients": dict(verdict.patients),
-        "kept_round": verdict.round,
-        "importance": importance,
-        "seconds": seconds + sum(row["seconds"] for row in rows),
-        "bytes_up": verdict.bytes_up + _traffic(rows, "bytes_up"),
-        "bytes_down": verdict.bytes_down + _traffic(rows, "bytes_down"),
-        "run_dir": str(folder.path.resolve()),
-    }
-
-
-def _traffic(rows: Sequence[Mapping[str, Any]], way: str) -> int:
-    return sum(row.get(way, 0) + row.get(f"score_{way}", 0) for row in rows)
-
-
-def _open_sites(
-    study: Study,
-    folder: RunFolder,
-    options: RunOptions,
-    record: Mapping[str, Any],
-    on_event: Listener,
-) -> tuple[Channel, Post]:
-    """The sites' folders, the channel to them, and who asks."""
-    if options.sites:
-        home = options.sites / "coordinator"
-        folders = {site: options.sites / site for site in study.sites}
-    else:
-        home = folder.path / "coordinator"
-        folders = {site: folder.path / "sites" / site for site in study.sites}
-    home.mkdir(parents=True, exist_ok=True)
-    key = load_key(home) if (home / "key.pem").exists() else make_key(home)
-    if not options.sites:
-        for site, path in folders.items():
-            if not (path / "key.pub").exists():
-                path.mkdir(parents=True, exist_ok=True)
-                (path / "site.toml").unlink(missing_ok=True)  # a crash may have left it alone
-                create_site(path, site, options.data)
-            trust(path, key.public_key())
-            open_site(path).folder.approve(study)
-    opened = {site: open_site(path) for site, path in folders.items()}
-    for site, found in opened.items():
-        if found.name != site:
-            message = f"{folders[site]} is the folder of site {found.name}"
-            raise SiteError(message, remedy=f"Call the folder {found.name}, as the study does")
-    site_keys = {site: found.key.public_key() for site, found in opened.items()}
-    channel: Channel
-    if options.workers:
-        channel = WorkerChannel(folders, open_site, options.workers)
-    else:
-        channel = LocalChannel(folders, open_site)
-    post = Post(
-        run=record["run"],
-        study=study.digest,
-        channel=channel,
-        key=key,
-        site_keys=site_keys,
-        spool=folder.spool,
-        deadline=study.deadline,
-        min_sites=study.min_sites,
-        on_event=on_event,
-    )
-    return channel, post
 
 
 def _check_folder(folder: RunFolder, study: Study, options: RunOptions) -> None:
@@ -319,35 +211,6 @@ def _check_folder(folder: RunFolder, study: Study, options: RunOptions) -> None:
             f"the study has changed since the run in {folder.path} began",
             remedy=f"Run {folder.path / 'study.toml'} to go on, or choose another --out",
         )
-
-
-def _record(study: Study, options: RunOptions) -> dict[str, Any]:
-    execution = study.make_task().execution()
-    if options.threads:
-        execution = Execution(options.threads, execution.precision, execution.device)
-    return {
-        "schema": SCHEMA,
-        "run": secrets.token_hex(8),
-        "study": study.digest,
-        "title": study.title,
-        "engine": "local",
-        "workers": options.workers,
-        "data": str(options.data.resolve()) if options.data else None,
-        "execution": asdict(execution),
-        "environment": environment(),
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
-
-
-def environment() -> dict[str, Any]:
-    """What the run stood on."""
-    packages = ("medfed", "numpy", "torch", "monai", "scikit-learn")
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cores": os.cpu_count(),
-        **{name: version(name) for name in packages},
-    }
 
 
 @contextmanager

@@ -46,7 +46,8 @@ def test_fields_are_found_where_they_stand():
     for path, start in {
         "title": "title", "note": "note", "path": "path", "sites": "sites", "a.b": "a.b",
         "quoted key": '"quoted', "strategy": "[strategy]", "strategy.lr": "lr",
-        "privacy.deep.x": "x = 1", "mechanism": "[[mechanism]]", "mechanism[1].name": 'name = "two"',
+        "privacy.deep.x": "x = 1", "mechanism": "[[mechanism]]",
+        "mechanism[1].name": 'name = "two"',
         "mechanism[0].name": 'name = "one"', "mechanism[1].more.z": "z",
     }.items():  # fmt: skip
         assert rows[lines[path] - 1].startswith(start), path

@@ -34,7 +34,7 @@ def recorded(tmp_path_factory):
 
     class Channel(runs.LocalChannel):
         def send(self, orders):
-            self.sent = {**getattr(self, "sent", {}), **{o: s for o, s in orders.values()}}
+            self.sent = {**getattr(self, "sent", {}), **dict(orders.values())}
             super().send(orders)
 
         def replies(self, timeout):
@@ -177,7 +177,7 @@ def test_whatever_comes_a_site_answers_and_never_works(north, header, signature,
 @given(st.data())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 def test_orders_with_any_content_are_answered(north, data):
-    site, key, passed = north
+    site, key, _ = north
     text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
     json_text = st.recursive(text | st.integers(), lambda x: st.lists(x, max_size=2), max_leaves=4)
     order = Order(
@@ -210,7 +210,6 @@ def test_a_failure_inside_says_nothing_of_patients(north, monkeypatch, capsys):
 def test_a_site_that_cannot_write_its_log_still_answers_and_is_silent(
     north, monkeypatch, capsys, tmp_path
 ):
-    site, _, _ = north
     log = tmp_path / "gone"
     log.mkdir()
     create_site(log / "s", "s", None)

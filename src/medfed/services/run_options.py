@@ -1,0 +1,36 @@
+"""How a study is to be run here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from medfed.core.events import Event
+
+Listener = Callable[[Event], None]
+"""Told everything that happens in a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How to run a study here.
+
+    Attributes:
+        out: The run's folder.
+        data: The folder of the sites' data; None where the study brings its own.
+        resume: Go on with the run in ``out``.
+        workers: Processes for the sites; 0 for one after another in this process.
+        sites: Folder of existing site folders, each with its own key, data and approvals; None
+            makes fresh ones inside the run.
+        threads: Threads for the numerics; None leaves it to the task.
+        replay: Folder of an asynchronous run whose order of arrivals is to be repeated.
+        report: Write the report and the model card; a comparison's many runs go without.
+    """
+
+    out: Path
+    data: Path | None = None
+    resume: bool = False
+    workers: int = 0
+    sites: Path | None = None
+    threads: int | None = None
+    replay: Path | None = None
+    report: bool = True
