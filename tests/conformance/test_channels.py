@@ -4,7 +4,7 @@ import pytest
 from conformance.flower_grid import GridChannel
 from integration.federated import figures, go, outcome, study_of
 
-from medfed.services import runs
+from medfed.services import run_sites
 
 STUDIES = {
     **{name: study_of(name, rounds=2) for name in ("fedavg", "scaffold", "ditto", "finetune")},
@@ -19,7 +19,7 @@ STUDIES = {
 def test_inside_flowers_own_objects_the_bits_are_the_same(name, tmp_path, monkeypatch):
     study = STUDIES[name]
     wanted = outcome(study, tmp_path / "local")
-    monkeypatch.setattr(runs, "LocalChannel", GridChannel)
+    monkeypatch.setattr(run_sites, "LocalChannel", GridChannel)
     assert outcome(study, tmp_path / "flower") == wanted
 
 

@@ -61,7 +61,7 @@ def rows(study):
 def resumed_here(study, of):
     """Gone on with in this process, which is warm."""
     out = study.parent / "run"
-    return go(of, out, resume=True)["model_sha256"], figures(out)
+    return go(of, out, resume=out.exists())["model_sha256"], figures(out)
 
 
 def wanted_of(tmp_path):
@@ -106,7 +106,12 @@ def test_killed_at_several_moments_it_comes_to_the_same_model(study, tmp_path):
         wait_for(process, stop)
         process.kill()
         process.communicate()
-        assert resumed(study) == wanted
+        shutil.rmtree(tmp_path / "copy", ignore_errors=True)
+        shutil.copytree(out, tmp_path / "copy")
+        assert resumed_here(study, study_of(**LONG)) == wanted
+    shutil.rmtree(out)
+    (tmp_path / "copy").rename(out)
+    assert resumed(study) == wanted
 
 
 @pytest.mark.slow
@@ -131,7 +136,7 @@ def test_ctrl_c_in_every_phase(study, tmp_path, workers):
         assert process.returncode in (130, 0), said
         assert "Stopped" in said or process.returncode == 0
         assert "Traceback" not in said
-        assert resumed(study, "--workers", workers) == wanted
+        assert resumed_here(study, study_of(**LONG)) == wanted
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from medfed.core.errors import DataError, RunError
 from medfed.core.study_file import parse_study, read_study
 from medfed.services import demo_helper, demo_study
 from medfed.services.demo import Stage, check_demo, learn_alone, run_demo, statement
+from medfed.services.demo_pictures import names
 
 TINY = {"rounds = 5": "rounds = 1", "local_steps = 28": "local_steps = 2"}
 
@@ -44,13 +45,12 @@ def test_the_demo_writes_what_it_promises(done):
     out, summary, _, said = done
     run = out / "federated"
     report = (run / "report.html").read_text("utf-8")
-    assert report.count("data:image/png") >= 3
+    assert report.count("data:image/png") >= 9
     assert "ynthetic" in report
     assert json.loads((run / "run.json").read_bytes())["notice"]
     assert json.loads((run / "comparison.json").read_bytes())["statement"] == statement(summary)
-    assert [
-        item["file"] for item in json.loads((run / "pictures" / "index.json").read_bytes())
-    ] == [f"{site}.png" for site in demo_study.HOSPITALS]
+    index = json.loads((run / "pictures" / "index.json").read_bytes())
+    assert [item["file"] for item in index] == names(demo_study.HOSPITALS)
     assert len(said) == 2 * (2 + len(demo_study.HOSPITALS))
 
 

@@ -9,7 +9,7 @@ from integration.federated import Recorder, figures, go, outcome, study_of
 from medfed.core import files
 from medfed.core.errors import CheckpointError, RunError
 from medfed.federation import exchange, keys, site_folder
-from medfed.services import runs
+from medfed.services import run_sites
 from medfed.services import sites as site_services
 from medfed.storage import models, run_folder
 from medfed.storage.run_folder import RunFolder
@@ -246,13 +246,13 @@ def test_replies_that_had_arrived_are_not_asked_for_again(tmp_path, monkeypatch)
         go(study, out, kill)
     assert len(list((out / "spool").glob("*.safetensors"))) == 2
     asked = []
-    send = runs.LocalChannel.send
+    send = run_sites.LocalChannel.send
 
     def watch(channel, orders):
         asked.append(tuple(orders))
         send(channel, orders)
 
-    monkeypatch.setattr(runs.LocalChannel, "send", watch)
+    monkeypatch.setattr(run_sites.LocalChannel, "send", watch)
     assert go(study, out, resume=True)["model_sha256"] == wanted[0]
     assert asked[0] == ("south",)
 

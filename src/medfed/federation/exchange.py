@@ -121,7 +121,9 @@ class Exchange:
 
     def spooled(self, orders: Orders) -> dict[str, SpooledUpdate]:
         """What had arrived before the coordinator was killed."""
-        found = {site: self._kept(order) for site, (order, _) in orders.items()}
+        files = {file.name.partition("-")[0]: file for file in self.post.spool.iterdir()}
+        lying = {site: files[o.id] for site, (o, _) in orders.items() if o.id in files}
+        found = {site: self._kept(file, site) for site, file in lying.items()}
         return {site: update for site, update in found.items() if update is not None}
 
     def send(self, orders: Orders, skip: Container[str] = ()) -> None:
@@ -185,13 +187,13 @@ class Exchange:
         waiting = self.post.spool / f"incoming-{order.site}"
         write_atomic(waiting, payload, durable=False)
         try:
-            self._check(SpooledUpdate(waiting, order.site))
+            update = SpooledUpdate(waiting, order.site)
+            self._check(update)
         except WireError:
             waiting.unlink(missing_ok=True)
             raise
-        file = self.post.spool / f"{order.id}-{digest}.safetensors"
-        waiting.replace(file)
-        return SpooledUpdate(file, order.site)
+        update.path = waiting.replace(self.post.spool / f"{order.id}-{digest}.safetensors")
+        return update
 
     def _check(self, update: SpooledUpdate) -> None:
         sent = {name: (tuple(a.shape), str(a.dtype)) for name, a in self.sent.tensors.items()}
@@ -202,16 +204,15 @@ class Exchange:
             raise WireError(f"the update does not fit the model: {complaint}")
         check_update(update, got if self.fits else None, max_bytes=bound)
 
-    def _kept(self, order: Order) -> SpooledUpdate | None:
-        """The reply to an order that lies in the spool, if it is whole.
+    def _kept(self, file: Path, site: str) -> SpooledUpdate | None:
+        """A reply that lies in the spool, if it is whole.
 
         The spool is not flushed to the disk: after a power cut a file may be there without its
         content, which the hash in its name tells. The site sends it again.
         """
-        for file in self.post.spool.glob(f"{order.id}-*.safetensors"):
-            if sha256(file.read_bytes()) == file.stem.rpartition("-")[2]:
-                return SpooledUpdate(file, order.site)
-            file.unlink()
+        if sha256(file.read_bytes()) == file.stem.rpartition("-")[2]:
+            return SpooledUpdate(file, site)
+        file.unlink()
         return None
 
     def _miss(self, site: str, reason: str, message: str) -> None:

@@ -12,7 +12,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from medfed.core.aggregator import Aggregator, Compression
 from medfed.core.data import SiteData, selected
 from medfed.core.errors import DataError, MedfedError, Refused, StudyError, WireError
-from medfed.core.files import canonical_json
 from medfed.core.query import Query
 from medfed.core.registry import make, part_from_json
 from medfed.core.strategy import Strategy, Turn
@@ -34,13 +33,18 @@ NEEDED = {
 
 @dataclass
 class _Desk:
-    """What a site keeps warm for one study: its parts, its data and its jobs."""
+    """What a site keeps warm for one study: its parts, its data and its job.
+
+    Attributes:
+        terms: The facts and the execution that the job was opened with.
+    """
 
     study: Study
     task: Task
     strategy: Strategy
     data: SiteData
-    jobs: dict[bytes, LocalJob]
+    job: LocalJob | None = None
+    terms: tuple[Any, Any] | None = None
 
 
 class Site:
@@ -143,7 +147,7 @@ class Site:
         if data.count("train") < needed:
             message = f"this site has fewer than {needed} training patients"
             raise Refused("too-few-patients", message)
-        return _Desk(study, task, make("strategy", study.strategy), data, {})
+        return _Desk(study, task, make("strategy", study.strategy), data)
 
     def _seal(self, order: Order, desk: _Desk, update: Update) -> Sealed:
         payload = encode_update(update)
@@ -246,13 +250,13 @@ class _Work:
         return stats
 
     def _job(self) -> LocalJob:
-        desk, facts = self.desk, self.content["facts"]
-        execution = Execution(**self.content["execution"])
-        key = canonical_json([facts, self.content["execution"]])
-        if key not in desk.jobs:
-            job = desk.task.job(desk.data, facts, desk.study.seed, execution)
-            desk.jobs = {key: job}
-        return desk.jobs[key]
+        desk, terms = self.desk, (self.content["facts"], self.content["execution"])
+        if desk.job is None or desk.terms != terms:
+            facts, execution = terms
+            seed = desk.study.seed
+            desk.job = desk.task.job(desk.data, facts, seed, Execution(**execution))
+            desk.terms = terms
+        return desk.job
 
     def _turn(self) -> Turn:
         return Turn(self.order.round, self.desk.study.rounds, len(self.desk.study.sites))

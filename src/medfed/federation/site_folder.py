@@ -12,6 +12,7 @@
 """
 
 import json
+import os
 import re
 import tomllib
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ from medfed.core.update import Tensors
 from medfed.federation.wire import Order, Sealed
 
 TRUST = "coordinator.pub"
+MEMORY, ENDING = "memory-", ".safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,7 @@ class SiteFolder:
         """
         if order.memory == 0:
             return {}
-        if not self._remembers(order) and self._run(order).is_dir():
+        if not self._versions(order) and self._run(order).is_dir():
             return {}  # it has answered before and never had anything to remember
         try:
             return load((self._run(order) / _memory_name(order.memory)).read_bytes())
@@ -172,16 +174,16 @@ class SiteFolder:
         The one before serves a coordinator that lost its latest checkpoint. A site that has
         nothing to remember writes nothing.
         """
-        if not memory and not self._remembers(order):
+        if not memory and not self._versions(order):
             return
         folder = self._run(order)
         folder.mkdir(parents=True, exist_ok=True)
         blob = save({name: np.asarray(value, order="C") for name, value in memory.items()})
         write_atomic(folder / _memory_name(order.round), blob)
-        versions = {int(f.stem.partition("-")[2]): f for f in folder.glob("memory-*.safetensors")}
+        versions = self._versions(order)
         confirmed = sorted(version for version in versions if version <= order.memory)[-2:]
-        for version in versions.keys() - {*confirmed, order.round}:
-            versions[version].unlink(missing_ok=True)
+        for version in versions - {*confirmed, order.round}:
+            (folder / _memory_name(version)).unlink(missing_ok=True)
 
     def keep_model(self, order: Order, model: Tensors) -> None:
         """Keep the personal model of a finished run; it never leaves."""
@@ -205,15 +207,18 @@ class SiteFolder:
     def _run(self, order: Order) -> Path:
         return self.path / "runs" / _safe(order.run)
 
-    def _remembers(self, order: Order) -> bool:
-        return any(self._run(order).glob("memory-*.safetensors"))
+    def _versions(self, order: Order) -> set[int]:
+        """Rounds whose memory is kept."""
+        names = _names(self._run(order))
+        return {int(n[len(MEMORY) : -len(ENDING)]) for n in names if n.startswith(MEMORY)}
 
     def _reply(self, order: Order) -> Path:
         return self._run(order) / "reply" / f"{order.round:06d}-{order.id[:32]}"
 
-    def _replies(self, order: Order) -> Iterator[tuple[int, Path]]:
-        files = self._run(order).glob("reply/[0-9]*")
-        return ((int(file.name.partition("-")[0]), file) for file in files)
+    def _replies(self, order: Order) -> list[tuple[int, Path]]:
+        """Stored replies of the order's run, each with its round."""
+        folder = self._run(order) / "reply"
+        return [(int(n.partition("-")[0]), folder / n) for n in _names(folder) if n[0].isdigit()]
 
 
 def init_site(path: Path, name: str, data: Path | None, min_patients: int = 1) -> None:
@@ -245,7 +250,15 @@ def _read_study(file: Path) -> Study | None:
 
 
 def _memory_name(round_: int) -> str:
-    return f"memory-{round_:06d}.safetensors"
+    return f"{MEMORY}{round_:06d}{ENDING}"
+
+
+def _names(folder: Path) -> list[str]:
+    """What lies in a folder that may not be there; quicker than a glob, and asked at each order."""
+    try:
+        return os.listdir(folder)  # noqa: PTH208  # names are all that is needed
+    except FileNotFoundError:
+        return []
 
 
 def _safe(name: str) -> str:

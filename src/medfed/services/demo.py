@@ -20,7 +20,7 @@ from medfed.core.registry import make
 from medfed.core.study import Study
 from medfed.core.task import Execution
 from medfed.core.update import Stats, Tensors, add_stats
-from medfed.services.demo_pictures import write_pictures
+from medfed.services.demo_pictures import names, write_pictures
 from medfed.services.demo_study import TEXT, alone, demo_study
 from medfed.services.reports import write_report
 from medfed.services.runs import RunOptions, start
@@ -124,7 +124,7 @@ def check_demo(out: Path, summary: Mapping[str, Any]) -> None:
         RunError: With what is wrong.
     """
     run = out / FEDERATED
-    pictures = [run / "pictures" / f"{site}.png" for site in demo_study().sites]
+    pictures = [run / "pictures" / name for name in names(demo_study().sites)]
     needed = [run / "report.html", run / "model.safetensors", run / "comparison.json", *pictures]
     missing = [str(file) for file in needed if not file.is_file() or not file.stat().st_size]
     if missing:

@@ -46,7 +46,8 @@ class Helper:
         self._processes: list[BaseProcess] = []
         self._drawing = self._begin(context, _draw, data)
         self._learning = self._begin(context, _learn, data, out)
-        threading.Thread(target=_load, daemon=True).start()
+        self._loading = threading.Thread(target=_load, daemon=True)
+        self._loading.start()
 
     def _begin(self, context: SpawnContext, work: Callable[..., None], *about: Path) -> Connection:
         here, there = context.Pipe()
@@ -80,6 +81,7 @@ class Helper:
         while not isinstance(told := _next(self._drawing), Phantom):
             progress(*told)
         self._learning.send(GO)
+        self._loading.join()  # two threads that import the same modules trip over each other
         return told
 
     def finish(self, say: Callable[[str], None]) -> None:

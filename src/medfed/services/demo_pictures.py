@@ -1,6 +1,6 @@
 """Held-out slices for the demo's report: the CT, the truth, and what each model marks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from medfed.core.files import write_atomic, write_json
 from medfed.core.update import Tensors
-from medfed.imaging.pictures import montage, slice_rgb
+from medfed.imaging.pictures import slice_png
 
-WIDE = 420
-"""Pixels across a slice, at least."""
+WIDE = 480
+"""About the pixels across a slice."""
+
+Volume = NDArray[Any]
 
 
 def write_pictures(
@@ -22,7 +24,7 @@ def write_pictures(
     local: Mapping[str, Tensors],
     threshold: float,
 ) -> None:
-    """One picture for each hospital, and the index that the report reads.
+    """Three pictures for each hospital, and the index that the report reads.
 
     Args:
         folder: The folder to fill.
@@ -35,17 +37,23 @@ def write_pictures(
     index = []
     for site, job in jobs.items():
         case = _clearest(job.cases("test"))
+        z = int(case.truth.sum(axis=(1, 2)).argmax())
         together = job.predict(federated, case) >= threshold
         alone = job.predict(local[site], case) >= threshold
-        png = _panels(case, together, alone)
-        write_atomic(folder / f"{site}.png", png)
-        caption = (
-            f"{site}, a patient no model has seen: the CT; with the nodule (green) and what the "
-            f"model trained by all hospitals together marks (orange); what the model of {site} "
-            "alone marks. Synthetic patient."
-        )
-        index.append({"file": f"{site}.png", "caption": caption})
+        panels = {
+            "ct": ("a patient no model has seen (synthetic)", None, None),
+            "together": ("learned together: truth green, marked orange", case.truth, together),
+            "alone": ("learned alone: truth green, marked orange", case.truth, alone),
+        }
+        for name, (caption, truth, marked) in panels.items():
+            write_atomic(folder / f"{site}-{name}.png", _panel(case, z, truth, marked))
+            index.append({"file": f"{site}-{name}.png", "caption": f"{site}, {caption}"})
     write_json(folder / "index.json", index)
+
+
+def names(sites: Iterable[str]) -> list[str]:
+    """The pictures of some hospitals."""
+    return [f"{site}-{name}.png" for site in sites for name in ("ct", "together", "alone")]
 
 
 def _clearest(cases: Any) -> Any:
@@ -53,26 +61,18 @@ def _clearest(cases: Any) -> Any:
     return max(cases, key=lambda case: int(case.truth.sum(axis=(1, 2)).max()))
 
 
-def _panels(case: Any, together: NDArray[Any], alone: NDArray[Any]) -> bytes:
-    """Three slices side by side, cut to the lungs, through the most nodule."""
-    hu, truth = case.hu, case.truth
-    z = int(truth.sum(axis=(1, 2)).argmax())
-    scale = max(1, round(WIDE / hu.shape[2]))
-    row, column = _square_pixels(case)
-    pictures = [
-        slice_rgb(row(column(hu[z])), scale=scale),
-        *(
-            slice_rgb(
-                row(column(hu[z])), row(column(truth[z])), row(column(marked[z])), scale=scale
-            )
-            for marked in (together, alone)
-        ),
-    ]
-    return montage(pictures, columns=3)
-
-
-def _square_pixels(case: Any) -> tuple[Any, Any]:
-    """Repeats of rows or columns where pixels are not square; scanners' slices mostly are."""
+def _panel(case: Any, z: int, truth: Volume | None, marked: Volume | None) -> bytes:
+    """One slice, cut to the lungs; rows or columns are repeated where pixels are not square."""
     _, y, x = case.grid.spacing_mm
     down, across = max(1, round(y / x)), max(1, round(x / y))
-    return (lambda a: np.repeat(a, down, axis=0)), (lambda a: np.repeat(a, across, axis=1))
+
+    def seen(values: Volume) -> Volume:
+        return np.repeat(np.repeat(values[z], down, axis=0), across, axis=1)
+
+    hu = seen(case.hu)
+    return slice_png(
+        hu,
+        None if truth is None else seen(truth),
+        None if marked is None else seen(marked),
+        scale=max(1, round(WIDE / hu.shape[1])),
+    )

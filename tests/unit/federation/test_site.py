@@ -21,7 +21,7 @@ from medfed.federation.site import Site, _Work
 from medfed.federation.site_folder import SiteFolder, SiteSettings, init_site
 from medfed.federation.spool import decode_update, encode_update
 from medfed.federation.wire import Order, Sealed, open_reply, seal, sha256
-from medfed.services import runs
+from medfed.services import run_sites, runs
 from medfed.services.sites import create_site, open_site, trust
 
 STUDY = study_of(rounds=2)
@@ -32,7 +32,7 @@ def recorded(tmp_path_factory):
     """A finished run, and every message that passed."""
     passed = []
 
-    class Channel(runs.LocalChannel):
+    class Channel(run_sites.LocalChannel):
         def send(self, orders):
             self.sent = {**getattr(self, "sent", {}), **dict(orders.values())}
             super().send(orders)
@@ -44,7 +44,7 @@ def recorded(tmp_path_factory):
 
     out = tmp_path_factory.mktemp("site") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs, "LocalChannel", Channel)
+        patch.setattr(run_sites, "LocalChannel", Channel)
         patch.setattr(runs, "write_report", lambda *_: None)
         go(STUDY, out)
     return out, passed
