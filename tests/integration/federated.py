@@ -11,7 +11,7 @@ from medfed.core.study_file import parse_study
 from medfed.federation.local import LocalChannel
 from medfed.federation.spool import decode_update, encode_update
 from medfed.federation.wire import Reply, open_order, open_reply, seal, sha256
-from medfed.services import runs
+from medfed.services import run_sites, runs
 from medfed.services.sites import open_site
 from medfed.storage.run_folder import RunFolder
 
@@ -163,7 +163,7 @@ def tampered(monkeypatch):
 
     def install(tamper):
         channel = type("Channel", (TamperedChannel,), {"tamper": staticmethod(tamper)})
-        monkeypatch.setattr(runs, "LocalChannel", channel)
+        monkeypatch.setattr(run_sites, "LocalChannel", channel)
         return channel
 
     return install
