@@ -11,7 +11,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -29,10 +30,11 @@ SITES = 4
 ROWS = 1000
 MLP = [32]
 STARTED = "MEDFED_BENCH_STARTED"
+WATCH = "MEDFED_BENCH_WATCH"
 
 
 def measured_run(study: Study, data: Path | None, out: Path) -> dict[str, float]:
-    """Run a study in this process; medians of a round, and the peak of anonymous memory."""
+    """Run a study in this process: medians of a round, or the peak of anonymous memory."""
     from medfed.services import runs
     from medfed.strategies.fedavg import FedAvg
 
@@ -57,8 +59,7 @@ def measured_run(study: Study, data: Path | None, out: Path) -> dict[str, float]
             spent = 0.0
 
     setattr(FedAvg, "train", timed)  # noqa: B010  # a measuring stick, put in from outside
-    before = anonymous_bytes()
-    with AnonymousPeak() as peak:
+    with watched() as peak:
         runs.start(study, runs.RunOptions(out=out, data=data, report=False), on_event=listen)
     # From one aggregate to the next: the checkpoint and the row of the round before are in it.
     rounds = [b - a for a, b in itertools.pairwise(ends)]
@@ -66,7 +67,7 @@ def measured_run(study: Study, data: Path | None, out: Path) -> dict[str, float]
     return {
         "round": statistics.median(rounds),
         "outside": statistics.median(outside),
-        "peak": float(before + peak.bytes),
+        "peak": float(peak()),
         "first": first_result(ends[0]),
     }
 
@@ -79,9 +80,8 @@ def bare_run(study: Study, data: Path | None) -> dict[str, float]:
     from medfed.core.update import group, grouped
 
     task, strategy = study.make_task(), make("strategy", study.strategy)
-    before = anonymous_bytes()
     seconds, ends = [], []
-    with AnonymousPeak() as peak:
+    with watched() as peak:
         places = [site_data(study, data, site) for site in study.sites]
         facts = facts_of(study, places)
         jobs = [task.job(place, facts, study.seed, task.execution()) for place in places]
@@ -103,7 +103,7 @@ def bare_run(study: Study, data: Path | None) -> dict[str, float]:
             seconds.append(ends[-1] - start)
     return {
         "round": statistics.median(seconds),
-        "peak": float(before + peak.bytes),
+        "peak": float(peak()),
         "first": first_result(ends[0]),
     }
 
@@ -178,6 +178,20 @@ def flower_run(study: Study, data: Path) -> dict[str, float]:
     return {"round": statistics.median(rounds), "first": first_result(ends[0])}
 
 
+@contextmanager
+def watched() -> Iterator[Callable[[], int]]:
+    """The peak of anonymous memory, interpreter included; 0 unless asked for.
+
+    Sampling it takes turns with the work for the interpreter, so a process is timed or watched.
+    """
+    if WATCH not in os.environ:
+        yield lambda: 0
+        return
+    before = anonymous_bytes()
+    with AnonymousPeak() as peak:
+        yield lambda: before + peak.bytes
+
+
 def site_data(study: Study, data: Path | None, site: str) -> SiteData:
     """A site's data, opened and split as the site itself would."""
     source = make("source", study.source).open(data, site, study.sites)
@@ -215,6 +229,15 @@ def child(mode: str, *words: str) -> Any:
     return in_fresh_process(__file__, "child", mode, *words)
 
 
+def peak_ratio(kind: str, words: list[str]) -> float:
+    """Anonymous memory at the peak of a run, against the bare loop's; libraries in both."""
+    os.environ[WATCH] = "1"
+    try:
+        return float(child(f"{kind}-run", *words)["peak"] / child(f"{kind}-bare", *words)["peak"])
+    finally:
+        del os.environ[WATCH]
+
+
 def run_child(mode: str, words: list[str]) -> dict[str, float]:
     """One measurement, in a process of its own."""
     with tempfile.TemporaryDirectory(prefix="medfed-engine-") as name:
@@ -243,7 +266,9 @@ def overhead_rows(quick: bool) -> list[Row]:
     rows = [
         row("MLP, 4 sites: a round outside training", ours["outside"] * 1e3, "ms", 15.0),
         row("MLP, 4 sites: a round, against the bare loop", ours["round"] / bare["round"], "×"),
-        row("MLP, 4 sites: peak memory, against the bare loop", peak_ratio(ours, bare), "×", 1.15),
+        row(
+            "MLP, 4 sites: peak memory, against the bare loop", peak_ratio("mlp", words), "×", 1.15
+        ),
     ]
     rounds = "3" if quick else "5"
     ours, bare = child("unet-run", rounds), child("unet-bare", rounds)
@@ -259,16 +284,11 @@ def overhead_rows(quick: bool) -> list[Row]:
         ),
         row(
             "3D U-Net, 3 sites: peak memory, against the bare loop",
-            peak_ratio(ours, bare),
+            peak_ratio("unet", [rounds]),
             "×",
             1.15,
         ),
     ]
-
-
-def peak_ratio(ours: dict[str, float], bare: dict[str, float]) -> float:
-    """Anonymous memory at the peak, interpreter and libraries included in both."""
-    return ours["peak"] / bare["peak"]
 
 
 def flower_rows(quick: bool) -> list[Row]:

@@ -42,6 +42,8 @@ class _Desk:
     study: Study
     task: Task
     strategy: Strategy
+    aggregator: Aggregator
+    compression: Compression | None
     data: SiteData
     job: LocalJob | None = None
     terms: tuple[Any, Any] | None = None
@@ -120,7 +122,7 @@ class Site:
         if order.round < self.folder.latest_round(order) - 1:
             raise Refused("stale-order")
         self.folder.forget_replies(order)
-        desk = self._desk(study)
+        desk = self._desk(order.study, study)
         work = _Work(order, desk, decode_update(sealed.payload), self.folder.memory(order))
         update = work.answer()
         reply = self._seal(order, desk, update)
@@ -131,8 +133,7 @@ class Site:
         self.folder.store_reply(order, reply)
         return reply
 
-    def _desk(self, study: Study) -> _Desk:
-        digest = study.digest
+    def _desk(self, digest: str, study: Study) -> _Desk:
         if digest not in self._desks:
             self._desks = {digest: self._open_desk(study)}
         return self._desks[digest]
@@ -147,7 +148,12 @@ class Site:
         if data.count("train") < needed:
             message = f"this site has fewer than {needed} training patients"
             raise Refused("too-few-patients", message)
-        return _Desk(study, task, make("strategy", study.strategy), data)
+        strategy, aggregator = (
+            make("strategy", study.strategy),
+            make("aggregator", study.aggregator),
+        )
+        compression = make("compression", study.compression) if study.compression else None
+        return _Desk(study, task, strategy, aggregator, compression, data)
 
     def _seal(self, order: Order, desk: _Desk, update: Update) -> Sealed:
         payload = encode_update(update)
@@ -197,11 +203,10 @@ class _Work:
 
     def answer(self) -> Update:
         """Hold the site's half of the aggregator's conversation."""
-        aggregator: Aggregator = make("aggregator", self.desk.study.aggregator)
         work = {"query": self._query, "train": self._train, "evaluate": self._evaluate}
         todo: Callable[[], Update] = work[self.order.purpose]
         mine = group("aggregator", self.memory)
-        update, kept = aggregator.answer(self.order.phase, self.received, todo, mine)
+        update, kept = self.desk.aggregator.answer(self.order.phase, self.received, todo, mine)
         self._remember("aggregator", kept)
         return update
 
@@ -220,10 +225,9 @@ class _Work:
         return Update(packed.tensors, packed.weights, {**packed.stats, **scores})
 
     def _packed(self, update: Update) -> Update:
-        part = self.desk.study.compression
-        if part is None:
+        compression = self.desk.compression
+        if compression is None:
             return update
-        compression: Compression = make("compression", part)
         packed, kept = compression.pack(update, group("compression", self.memory))
         self._remember("compression", kept)
         return packed

@@ -58,6 +58,7 @@ class SiteFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._approved_versions: dict[tuple[str, int, int, int], Study] = {}
 
     def settings(self) -> SiteSettings:
         """Read ``site.toml``.
@@ -115,12 +116,18 @@ class SiteFolder:
             Refused: ``not-approved``.
         """
         file = self.path / "approved" / f"{_safe(digest)}.json"
-        if not file.exists():
-            raise Refused("not-approved", remedy="Ask the site to run `medfed site approve`")
-        study = _read_study(file)
-        if study is None or study.digest != digest:
-            raise Refused("not-approved", "the approved study was changed on this site's disk")
-        return study
+        try:
+            found = file.stat()
+        except FileNotFoundError:
+            remedy = "Ask the site to run `medfed site approve`"
+            raise Refused("not-approved", remedy=remedy) from None
+        version = (digest, found.st_mtime_ns, found.st_size, found.st_ino)
+        if version not in self._approved_versions:
+            study = _read_study(file)
+            if study is None or study.digest != digest:
+                raise Refused("not-approved", "the approved study was changed on this site's disk")
+            self._approved_versions = {version: study}
+        return self._approved_versions[version]
 
     def approvals(self) -> list[Study]:
         """All approved studies, but for files that were changed: they approve nothing."""

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -72,13 +72,13 @@ class Order:
     body: str
     payload_sha256: str
     payload_bytes: int
+    id: str = field(init=False)
+    """Derived from the content: the same order again has the same id."""
 
-    @property
-    def id(self) -> str:
-        """Derived from the content: the same order again has the same id."""
+    def __post_init__(self) -> None:
         values = (self.run, self.study, self.site, self.round, self.purpose, self.phase)
         content = [*values, self.memory, self.body, self.payload_sha256]
-        return hashlib.sha256(canonical_json(content)).hexdigest()
+        object.__setattr__(self, "id", hashlib.sha256(canonical_json(content)).hexdigest())
 
     def content(self) -> Any:
         """The body, read: plain data in whatever form the sender gave it."""
@@ -107,8 +107,8 @@ def sha256(payload: Buffer) -> str:
 def seal(message: Order | Reply, key: Ed25519PrivateKey, payload: Buffer = b"") -> Sealed:
     """Sign a message; its payload is bound by the hash in the header."""
     kind = wire_pb2.Order if isinstance(message, Order) else wire_pb2.Reply
-    fields = {name: getattr(message, name) for name in message.__slots__}
-    header = kind(version=VERSION, **fields).SerializeToString(deterministic=True)
+    values = {name: getattr(message, name) for name in _sent_fields(type(message))}
+    header = kind(version=VERSION, **values).SerializeToString(deterministic=True)
     return Sealed(header, key.sign(_domain(kind) + header), payload)
 
 
@@ -119,7 +119,7 @@ def open_order(sealed: Sealed, key: Ed25519PublicKey) -> Order:
         WireError: Forged, malformed, of an unknown version, or its payload was changed.
     """
     parsed = _open(wire_pb2.Order, sealed, key, "the coordinator this site trusts")
-    order = Order(**{name: getattr(parsed, name) for name in Order.__slots__})
+    order = Order(**{name: getattr(parsed, name) for name in _sent_fields(Order)})
     if order.purpose not in ("query", "train", "evaluate"):
         raise WireError(f"the order has an unknown purpose {order.purpose[:40]!r}")
     return order
@@ -132,7 +132,7 @@ def open_reply(sealed: Sealed, key: Ed25519PublicKey, site: str) -> Reply:
         WireError: Forged, malformed, of an unknown version, or its payload was changed.
     """
     parsed = _open(wire_pb2.Reply, sealed, key, f"site {site}")
-    reply = Reply(**{name: getattr(parsed, name) for name in Reply.__slots__})
+    reply = Reply(**{name: getattr(parsed, name) for name in _sent_fields(Reply)})
     if reply.site != site:
         raise WireError(f"site {site} signed a reply in another site's name")
     if reply.refusal and reply.refusal not in REFUSALS:
@@ -157,6 +157,11 @@ def _open(kind: type[M], sealed: Sealed, key: Ed25519PublicKey, who: str) -> M:
         )
     _check_payload(parsed, sealed.payload)
     return parsed
+
+
+def _sent_fields(kind: type[Order] | type[Reply]) -> tuple[str, ...]:
+    """Names of the fields that travel; the others follow from them."""
+    return tuple(each.name for each in fields(kind) if each.init)
 
 
 def _check_payload(parsed: Any, payload: Buffer) -> None:
