@@ -171,10 +171,8 @@ def test_separate_hospitals_from_first_to_last(tmp_path):
         assert done.exit_code == 0, done.output
         return done.output
 
-    from medfed.federation.keys import make_key
-
-    (home / "coordinator").mkdir(parents=True)
-    make_key(home / "coordinator")
+    first = ok("site", "coordinator", home)
+    assert ok("site", "coordinator", home) == first  # asked again, it shows the same key
     for name in ("north", "centre", "south"):
         said = ok("site", "init", home / name)
         assert "Fingerprint: " in said

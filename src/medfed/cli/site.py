@@ -43,6 +43,18 @@ def init(
 
 @site.command()
 @FOLDER
+def coordinator(folder: Path) -> None:
+    """Make the coordinator's key beside the site folders in FOLDER, or show it."""
+    from medfed.services.run_sites import HOME, coordinator_key
+
+    home = folder / HOME
+    key = coordinator_key(home)
+    click.echo(f"Key for sites to trust: {home / PUBLIC}")
+    click.echo(f"Fingerprint: {fingerprint(key.public_key())}")
+
+
+@site.command()
+@FOLDER
 @click.argument("key", type=click.Path(path_type=Path))
 def trust(folder: Path, key: Path) -> None:
     """Pin the coordinator's public KEY: the only one whose orders the site obeys."""

@@ -35,7 +35,7 @@ def open_sites(
     """
     place = options.sites or folder.path / "sites"
     folders = {site: place / site for site in study.sites}
-    key = _coordinator_key((options.sites or folder.path) / HOME)
+    key = coordinator_key((options.sites or folder.path) / HOME)
     if not options.sites:
         _make_sites(study, folders, options.data, key)
     opened = {site: _opened(path, site) for site, path in folders.items()}
@@ -53,7 +53,8 @@ def open_sites(
     return post.channel, post
 
 
-def _coordinator_key(home: Path) -> Ed25519PrivateKey:
+def coordinator_key(home: Path) -> Ed25519PrivateKey:
+    """The coordinator's key in a folder; made when there is none."""
     home.mkdir(parents=True, exist_ok=True)
     return load_key(home) if (home / "key.pem").exists() else make_key(home)
 

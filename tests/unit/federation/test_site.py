@@ -66,7 +66,8 @@ def read(site, reply):
 def order_of(sealed, key, **changes):
     """The order inside a message, changed and signed again."""
     parsed = wire_pb2.Order.FromString(sealed.header)
-    fields = {name: getattr(parsed, name) for name in Order.__slots__}
+    sent = [each.name for each in dataclasses.fields(Order) if each.init]
+    fields = {name: getattr(parsed, name) for name in sent}
     return seal(Order(**fields | changes), key, sealed.payload)
 
 
