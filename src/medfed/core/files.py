@@ -59,7 +59,8 @@ def append_line(path: Path, value: Any) -> None:
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         end = _whole_lines(handle)
-        os.ftruncate(handle, end)
+        if end < os.fstat(handle).st_size:
+            os.ftruncate(handle, end)
         try:
             _write_all(handle, line, end)
             os.fsync(handle)

@@ -11,9 +11,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from medfed.core.errors import QuorumError, WireError
 from medfed.core.events import Event, ReplyCounted, RoundStarted, SiteMissing
 from medfed.core.files import Buffer, canonical_json, write_atomic
+from medfed.core.packing import PackedUpdate
 from medfed.core.update import Update, misfit, odd_ones
 from medfed.federation.channel import Channel, Delivery
-from medfed.federation.spool import SpooledUpdate, check_update, encode_update
+from medfed.federation.spool import (
+    SpooledUpdate,
+    check_update,
+    decode_update,
+    encode_update,
+)
 from medfed.federation.wire import Order, Sealed, open_reply, seal, sha256
 
 log = logging.getLogger(__name__)
@@ -183,19 +189,13 @@ class Exchange:
         return update
 
     def _spool(self, order: Order, payload: Buffer, digest: str) -> SpooledUpdate:
-        """Check a payload under a temporary name; it takes its own only when it passed."""
-        waiting = self.post.spool / f"incoming-{order.site}"
-        write_atomic(waiting, payload, durable=False)
-        try:
-            update = SpooledUpdate(waiting, order.site)
-            self._check(update)
-        except WireError:
-            waiting.unlink(missing_ok=True)
-            raise
-        update.path = waiting.replace(self.post.spool / f"{order.id}-{digest}.safetensors")
-        return update
+        """Check a payload, and only then let it lie among the others."""
+        self._check(PackedUpdate(order.site, decode_update(payload)))
+        file = self.post.spool / f"{order.id}-{digest}.safetensors"
+        write_atomic(file, payload, durable=False)
+        return SpooledUpdate(file, order.site)
 
-    def _check(self, update: SpooledUpdate) -> None:
+    def _check(self, update: PackedUpdate) -> None:
         sent = {name: (tuple(a.shape), str(a.dtype)) for name, a in self.sent.tensors.items()}
         bound = MAX_OVER_MODEL * sum(a.nbytes for a in self.sent.tensors.values()) + MAX_STATS
         got = {name: (p.shape, str(p.dtype)) for name, p in update.packed.items()}
