@@ -24,6 +24,8 @@ from medfed.core.update import Array, Stats
 BINS = 1024
 SPAN = 16.0
 DRAWS = 1000
+DRAWN_AT_ONCE = 50
+"""Redrawn histograms held in memory together."""
 
 Counts = NDArray[np.float64]
 """Patients by (…, label, bin)."""
@@ -143,14 +145,16 @@ def _drawn_figures(counts: Counts) -> dict[str, Array]:
     patients = round(counts.sum())
     cells = np.flatnonzero(counts.ravel())
     shares = counts.ravel()[cells] / counts.sum()
-    drawn = np.zeros((DRAWS, counts.size))
     rng = generator(0, "bootstrap", patients)
-    drawn[:, cells] = rng.multinomial(patients, shares / shares.sum(), size=DRAWS)
-    figures = _figures(drawn.reshape(DRAWS, 2, -1))
-    for name, by_cell in _cell_values(counts.shape[-1]).items():
-        means = drawn[:, cells] @ by_cell[cells] / patients
-        figures[name] = means - shares @ by_cell[cells]
-    return figures
+    values = {name: by[cells] for name, by in _cell_values(counts.shape[-1]).items()}
+    parts = []
+    for _ in range(DRAWS // DRAWN_AT_ONCE):
+        drawn = rng.multinomial(patients, shares / shares.sum(), size=DRAWN_AT_ONCE)
+        whole = np.zeros((DRAWN_AT_ONCE, counts.size))
+        whole[:, cells] = drawn
+        means = {name: drawn @ value / patients - shares @ value for name, value in values.items()}
+        parts.append({**_figures(whole.reshape(DRAWN_AT_ONCE, 2, -1)), **means})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _cell_values(bins: int) -> dict[str, Array]:
