@@ -21,7 +21,7 @@ from typing import Any
 from _common import AnonymousPeak, Row, anonymous_bytes, arguments, in_fresh_process, report, row
 from _studies import parameters, table_study, write_tables
 
-from medfed.core.data import SiteData
+from medfed.core.data import SetName, SiteData
 from medfed.core.events import Event, RoundFinished
 from medfed.core.registry import make
 from medfed.core.study import Study
@@ -88,7 +88,7 @@ def bare_run(study: Study, data: Path | None) -> dict[str, float]:
         jobs = [task.job(place, facts, study.seed, task.execution()) for place in places]
         model = dict(task.initial(study.seed, facts))
         # The set that the round loop scores on: both sides do the same work.
-        scored = "valid" if study.split.options.get("valid") else "test"
+        scored: SetName = "valid" if study.split.options.get("valid") else "test"
         for number in range(1, study.rounds + 1):
             start = time.perf_counter()
             total: dict[str, Any] = {}
