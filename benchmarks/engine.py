@@ -288,8 +288,8 @@ def overhead_rows(quick: bool) -> list[Row]:
     outside, engine = (100 * ours[name] / ours["round"] for name in ("outside", "engine"))
     return [
         *rows,
-        row("3D U-Net, 3 sites: share of a round outside training", outside, "%"),
-        row("3D U-Net, 3 sites: the same, without scoring volumes", engine, "%", 3.0),
+        row("3D U-Net, 3 sites: share of a round outside training", outside, "%", 3.0),
+        row("3D U-Net, 3 sites: the same, without scoring volumes", engine, "%"),
         row(
             "3D U-Net, 3 sites: peak memory, against the bare loop",
             peak_ratio("unet", [rounds]),
