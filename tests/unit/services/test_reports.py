@@ -315,8 +315,8 @@ def test_without_validation_patients_the_report_says_whose_curves_it_draws(study
     plain = study.evolve(keep="last", split=Part("hash", {"test": 0.3}))
     folder = begin(plain, [row(r, plain.sites, set="test") for r in range(3)])
     view = RunView(folder, result_of(plain) | {"kept_round": 4})
-    assert "so the curves are drawn on the test patients" in sections.notes(view)[0]
-    assert "4 rounds of training (the last aggregate)" in sections.headline_sentence(view)
+    assert "so the curves are drawn on the test patients" in sections.notes.section(view)[0]
+    assert "4 rounds of training (the last aggregate)" in sections.headline.sentence(view)
 
 
 # --- pictures, comparisons, notices ---------------------------------------------------------------
@@ -379,7 +379,7 @@ def test_the_study_shown_is_the_study_signed(study):
 
 def test_the_command_repeats_this_run(study, begin):
     folder = begin(study.evolve(seed=7), [], text=STUDY, data="/my data")
-    said = sections.environment(RunView(folder, result_of(study)))["command"]
+    said = sections.repeat.section(RunView(folder, result_of(study)))["command"]
     assert f"{folder.path.resolve()}/study.toml --out another-folder --seed 7" in said
     assert "--data '/my data' --threads 2" in said
 

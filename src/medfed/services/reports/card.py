@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from medfed.core.files import write_atomic
 from medfed.services.reports import sections, words
+from medfed.services.reports.sections.study import part_text
 from medfed.services.reports.view import RunView
 from medfed.storage.run_folder import RunFolder
 
@@ -45,24 +46,24 @@ def render(view: RunView) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    study, facts = view.study, sections.environment(view)
+    study, facts = view.study, sections.repeat.section(view)
     return environment.get_template("model_card.md").render(
         title=study.title,
         question=study.question,
         notices=view.notices,
-        model=sections.model_words(view),
+        model=sections.study.model_words(view),
         outputs=str(view.about_model.get("outputs", "")),
-        sentence=sections.headline_sentence(view),
+        sentence=sections.headline.sentence(view),
         data=_data(view),
         metrics=[words.first_capital(words.metric_name(name)) for name in view.metrics],
         table=_table(view),
         meanings=_meanings(view),
-        why_not="" if view.by_site else sections.why_no_sites(view),
+        why_not="" if view.by_site else sections.results.why_no_sites(view),
         more=max(0, len(view.sites) - MOST_SITES),
         training=_training(view),
-        notes=sections.notes(view),
-        inputs=sections.importance_sentence(view),
-        privacy=sections.privacy_sentences(view),
+        notes=sections.notes.section(view),
+        inputs=sections.importance.sentence(view),
+        privacy=sections.receipts.privacy_sentences(view),
         digests=facts["digests"],
         versions=facts["versions"],
         command=code(facts["command"]),
@@ -115,10 +116,10 @@ def _training(view: RunView) -> list[tuple[str, str]]:
     rounds = int(view.result.get("rounds", 0))
     kept = f"the aggregate of round {view.kept_round} was kept"
     rows = [
-        ("strategy", sections.part_text(study.strategy)),
-        ("aggregator", sections.part_text(study.aggregator)),
-        ("compression", sections.part_text(study.compression) if study.compression else "none"),
-        ("split", sections.part_text(study.split)),
+        ("strategy", part_text(study.strategy)),
+        ("aggregator", part_text(study.aggregator)),
+        ("compression", part_text(study.compression) if study.compression else "none"),
+        ("split", part_text(study.split)),
         ("rounds", f"{rounds} of {study.rounds}; {kept}"),
         ("sites a round", _sites_a_round(view)),
         ("seed", str(study.seed)),

@@ -5,7 +5,7 @@ one drawing serves both. Site colours are Okabe and Ito's (2008) without black a
 of Paul Tol's; past their number sites share one, and charts show their spread instead.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 INK, MUTED, GRID, FAINT, PAPER = "#1b2430", "#5b6675", "#dfe3e8", "#c9d0d9", "#fffffe"
 ACCENT = "#0b5c8a"
@@ -44,6 +44,12 @@ def site_colours(sites: Sequence[str]) -> dict[str, str]:
     if len(sites) > MOST_COLOURED:
         return dict.fromkeys(sites, ACCENT)
     return dict(zip(sites, SITE_LIGHT, strict=False))
+
+
+def swatch(colours: Mapping[str, str], site: str) -> str:
+    """The CSS variable of a site's colour; empty where all share one."""
+    many = len(colours) > MOST_COLOURED
+    return "" if many else f"site{list(colours).index(site)}"
 
 
 def themed(svg: str) -> str:

@@ -99,6 +99,11 @@ def figure_text(figure: Figure | None) -> str:
     return f"{value_text(figure)} [{bounds}]" if bounds else value_text(figure)
 
 
+def pair(figure: Figure | None) -> tuple[str, str]:
+    """Value and bounds apart, for a table's cell."""
+    return value_text(figure), bounds_text(figure)
+
+
 def finite(value: Any) -> bool:
     """Whether it is a number that can be shown."""
     return isinstance(value, (int, float)) and math.isfinite(value)
@@ -144,6 +149,21 @@ def listing(items: Sequence[str], most: int = 6) -> str:
     if len(shown) < 2:
         return "".join(shown)
     return f"{', '.join(shown[:-1])} and {shown[-1]}"
+
+
+def option_text(value: Any) -> str:
+    """A part's option as people read it."""
+    if value is None:
+        return "not set"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {option_text(item)}" for name, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(option_text(item) for item in value) or "none"
+    if isinstance(value, int) and value >= 10_000:
+        return f"{value:,}".replace(",", "\u202f")
+    return str(value)
 
 
 def rounds_text(rounds: Sequence[int]) -> str:

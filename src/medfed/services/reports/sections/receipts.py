@@ -1,0 +1,58 @@
+"""What left the sites, and what did and did not protect it."""
+
+from typing import Any
+
+from medfed.services.reports import charts, words
+from medfed.services.reports.sections.study import part_text
+from medfed.services.reports.view import RunView
+
+
+def section(view: RunView) -> dict[str, Any]:
+    """What left each site, by its own signed record."""
+    rows = [
+        {
+            "site": r.site,
+            "count": r.count,
+            "bytes": words.bytes_text(r.bytes),
+            "last": r.last,
+            "signed": "all" if r.signed == r.count else f"{r.signed} of {r.count}",
+            "doubt": r.signed < r.count,
+        }
+        for r in view.receipts
+    ]
+    return {
+        "rows": rows,
+        "many": len(rows) > charts.MOST_FOREST,
+        "with_last": view.shows_sites,
+        "replies": sum(r.count for r in view.receipts),
+        "total": words.bytes_text(sum(r.bytes for r in view.receipts)),
+        "privacy": privacy_sentences(view),
+    }
+
+
+def privacy_sentences(view: RunView) -> list[str]:
+    """What did and did not protect the updates, and nothing that is not so."""
+    found = []
+    parts = view.study.privacy
+    if parts:
+        names = words.listing([part_text(part) for part in parts])
+        found.append(
+            f"The study lists privacy mechanisms: {names}. What they guarantee follows from these "
+            "options and from the sites’ ledgers; it is not restated here."
+        )
+    else:
+        found.append(
+            "Model updates were not protected by differential privacy. Someone who holds the "
+            "updates or the model may learn something about single training patients, such as "
+            "whether a known patient was among them."
+        )
+    if view.sees_sites:
+        found.append("The coordinator could read each site’s update by itself, not only the sum.")
+    else:
+        found.append("The aggregator let the coordinator read sums over sites only.")
+    if view.record.get("engine") == "local":
+        found.append(
+            "All sites ran on one machine (engine local): what left a site is what would have "
+            "crossed the network, but nothing kept the sites’ data apart from this machine."
+        )
+    return found
