@@ -1,0 +1,50 @@
+"""The model card: true about privacy and figures, whatever others wrote."""
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+from unit.services.pages import check_page
+from unit.services.reports.made_up_run import result_of
+
+from medfed.core.registry import Part
+from medfed.services.reports import write_model_card, write_report
+from medfed.services.reports.card import markdown
+
+
+def test_the_card_tells_the_truth_about_privacy(study, begin):
+    folder = begin(study, [])
+    card = write_model_card(folder, result_of(study)).read_text("utf-8")
+    assert "Model updates were not protected by differential privacy." in card
+    assert "The coordinator could read each site’s update by itself" in card
+    assert "All sites ran on one machine" in card
+    private = study.evolve(privacy=(Part("dp-sgd", {"noise": 1.1, "clip": 1.0}),))
+    folder.create(private, None, folder.record() | {"engine": "flower"})
+    card = write_model_card(folder, result_of(study)).read_text("utf-8")
+    assert "not protected by differential privacy" not in card
+    assert "dp-sgd (noise 1.1, clip 1.0)" in card
+    assert "All sites ran on one machine" not in card
+    said = check_page(write_report(folder, result_of(study)).read_text("utf-8")).words
+    assert "not protected by differential privacy" not in said
+    assert "its noise is drawn anew" in said
+
+
+def test_the_card_has_its_sections_and_tables(run, study):
+    card = write_model_card(run, result_of(study)).read_text("utf-8")
+    headings = re.findall(r"^## (.+)$", card, re.MULTILINE)
+    assert headings == [
+        "Model", "Intended use", "Data", "Training", "Figures", "Limits", "Privacy", "Provenance",
+    ]  # fmt: skip
+    assert "| all sites | – | 162 |" in card
+    assert r"| north | 0.82 \[0.76–0.88\] |" in card
+    for block in re.findall(r"(?:^\|.*\n)+", card, re.MULTILINE):
+        assert len({line.count("|") for line in block.splitlines()}) == 1
+    assert "Research use only; not a medical device." in card
+    assert study.digest in card
+
+
+@given(st.text())
+def test_no_text_escapes_in_markdown(text):
+    safe = str(markdown(text))
+    assert "\n" not in safe
+    assert not re.search(r"(?<!\\)(?:\\\\)*[`*_\[\]|<]", safe)
