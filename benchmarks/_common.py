@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -22,6 +23,16 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="print the rows as one JSON list")
     parser.add_argument("--quick", action="store_true", help="small sizes, few repetitions")
     return parser
+
+
+def with_data(description: str | None) -> tuple[argparse.Namespace, Path]:
+    """The arguments of a benchmark on real data, and the folder of the data."""
+    parser = arguments(description)
+    parser.add_argument("--data", type=Path, default=os.environ.get("MEDFED_DATA"))
+    given = parser.parse_args()
+    if given.data is None:
+        parser.error("give --data DIR or set MEDFED_DATA")
+    return given, Path(given.data)
 
 
 def row(

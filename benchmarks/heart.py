@@ -7,13 +7,12 @@ regression by scikit-learn on pooled rows: here the same problem is
 solved by FedSGD, which is gradient descent on all patients, so one seed is enough.
 """
 
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from _common import Row, arguments, report, row
+from _common import Row, report, row, with_data
 
 from medfed.core.registry import Part
 from medfed.core.study import Study
@@ -119,12 +118,7 @@ def _spread(found: np.ndarray) -> float:
 
 
 def main() -> None:
-    parser = arguments(__doc__)
-    parser.add_argument("--data", type=Path, default=os.environ.get("MEDFED_DATA"))
-    given = parser.parse_args()
-    if given.data is None:
-        parser.error("give --data DIR or set MEDFED_DATA")
-    data = Path(given.data)
+    given, data = with_data(__doc__)
     seeds = SEEDS[:2] if given.quick else SEEDS
     recipe = read_study(EXAMPLES / "heart_flamby_split.toml")
     flamby = read_study(EXAMPLES / "heart_flamby.toml")

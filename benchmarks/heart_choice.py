@@ -8,14 +8,13 @@ error of the best, the one with the lowest log loss. ``--quick`` tries fewer, fe
 """
 
 import itertools
-import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import arguments, report, row
+from _common import report, row, with_data
 from sklearn.model_selection import StratifiedKFold
 
 from medfed.core.data import SiteData
@@ -131,14 +130,9 @@ def choose(results: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def main() -> None:
-    parser = arguments(__doc__)
-    parser.add_argument("--data", type=Path, default=os.environ.get("MEDFED_DATA"))
-    given = parser.parse_args()
-    if given.data is None:
-        parser.error("give --data DIR or set MEDFED_DATA")
-    results = cross_validate(
-        read_study(STUDY), given.data, *((RATES[1:2], 2) if given.quick else (RATES, 5))
-    )
+    given, data = with_data(__doc__)
+    tried = (RATES[1:2], 2) if given.quick else (RATES, 5)
+    results = cross_validate(read_study(STUDY), data, *tried)
     chosen = choose(results)
     rows = []
     for name, result in results.items():
