@@ -14,6 +14,7 @@ import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +159,7 @@ def _runner(options: CompareOptions) -> Callable[..., Done]:
 def _one_by_one(todo: Sequence[Fit], options: CompareOptions, on_event: Listener) -> Done:
     for fit in todo:
         on_event(ComparisonAt(fit.name))
-        yield fit.name, lambda fit=fit: _run(fit, options, on_event)  # type: ignore[misc]
+        yield fit.name, partial(_run, fit, options, on_event)
 
 
 def _in_processes(todo: Sequence[Fit], options: CompareOptions, on_event: Listener) -> Done:
