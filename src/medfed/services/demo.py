@@ -226,8 +226,8 @@ def statement(summary: Mapping[str, Any]) -> str:
         f"together, {dice[LOCAL]:.2f} with each hospital's own model, {dice[UNTRAINED]:.2f} "
         f"untrained, {dice[BACKGROUND]:.2f} marking nothing. "
         f"Learning together came out ahead of learning alone at {who}. One seed and so few "
-        "synthetic patients prove nothing, clinically or otherwise: `medfed compare` takes several "
-        "seeds and says when no difference is shown."
+        "synthetic patients prove nothing, clinically or otherwise: the command medfed compare "
+        "takes several seeds and says when no difference is shown."
     )
 
 
