@@ -2,13 +2,13 @@
 
 import itertools
 import json
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import click
 
+from medfed.cli.bar import EventBar
 from medfed.cli.logs import set_up_logs
 from medfed.config import Settings
 from medfed.core.events import (
@@ -21,9 +21,6 @@ from medfed.core.events import (
     SiteMissing,
 )
 from medfed.core.study_file import read_study
-
-QUIET_SECONDS = 5.0
-"""Without a terminal, at most one line in this time."""
 
 
 def _names(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]:
@@ -98,7 +95,7 @@ def compare(  # noqa: PLR0913, PLR0917  # one argument per option
         try:
             found = start(study, options, progress)
         except KeyboardInterrupt:
-            progress.note("Stopped; nothing is lost. The same command goes on where it was")
+            progress.say("Stopped; nothing is lost. The same command goes on where it was")
             raise
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False))
@@ -114,43 +111,12 @@ def _seeds(count: int | None, chosen: Sequence[int], first: int) -> tuple[int, .
     return tuple(chosen) if count is None else tuple(range(first, first + count))
 
 
-class CompareProgress:
+class CompareProgress(EventBar):
     """Listens to a comparison's events and shows on standard error how it goes."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-
-        self.console = Console(stderr=True, highlight=False)
-        self._bar = Progress(
-            TextColumn("[bold]Runs"),
-            BarColumn(bar_width=28),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[now]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=self.console,
-            transient=True,
-            disable=not self.console.is_terminal,
-        )
-        self._task = self._bar.add_task("Runs", total=None, now="")
-        self._now, self._runs, self._done = "", 0, 0
-        self._said = 0.0
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.stop()
+        super().__init__("Runs")
+        self._now, self._runs, self._finished = "", 0, 0
 
     def __call__(self, event: Event) -> None:
         """Take in an event."""
@@ -159,34 +125,27 @@ class CompareProgress:
                 self._started(event)
             case ComparisonAt():
                 self._now = event.now
-                self._bar.update(self._task, now=event.now)
+                self.at(event.now)
             case RoundFinished():
-                self._bar.update(self._task, now=f"{self._now}, round {event.round}")
+                self.at(f"{self._now}, round {event.round}")
             case SiteMissing() if event.round <= 1:
-                self.note(f"{self._now}: {event.site} is missing: {event.message}")
+                self.say(f"{self._now}: {event.site} is missing: {event.message}")
             case ComparedRun():
-                self._finished(event)
+                self._count(event)
             case Notice() if not event.message.startswith("federated "):
-                self.note(event.message)
+                self.say(event.message)
 
     def _started(self, event: ComparisonStarted) -> None:
         self._runs = event.runs
-        self._bar.update(self._task, total=event.runs)
+        self.begin(event.runs)
         seeds = ", ".join(map(str, event.seeds))
-        self.note(f"Comparing {', '.join(event.recipes)}; seeds {seeds}: {event.runs} runs")
+        self.say(f"Comparing {', '.join(event.recipes)}; seeds {seeds}: {event.runs} runs")
 
-    def _finished(self, event: ComparedRun) -> None:
-        self._done += 1
-        self._bar.update(self._task, advance=1)
-        last = self._done == self._runs
-        if self.console.is_terminal or not (last or time.monotonic() - self._said > QUIET_SECONDS):
-            return
-        self._said = time.monotonic()
-        self.note(f"run {self._done}/{self._runs}: {event.name}")
-
-    def note(self, text: str) -> None:
-        """Print a line above the bar."""
-        self.console.print(text, markup=False, soft_wrap=True)
+    def _count(self, event: ComparedRun) -> None:
+        self._finished += 1
+        self.done(self._finished)
+        line = f"run {self._finished}/{self._runs}: {event.name}"
+        self.say_seldom(line, last=self._finished == self._runs)
 
 
 def show(found: Mapping[str, Any]) -> None:

@@ -5,16 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import DownloadColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
+from medfed.cli.bar import bar
 from medfed.config import Settings
 
 
@@ -66,33 +59,21 @@ def phantom(hospitals: int, patients: int, size: str, seed: int, out: Path) -> N
 @contextmanager
 def drawing() -> Iterator[Callable[[int, int, str], None]]:
     """A bar over patients, on standard error; silent without a terminal."""
-    console = Console(stderr=True, highlight=False)
-    columns = (TextColumn("[bold]Patients"), BarColumn(bar_width=28), MofNCompleteColumn())
-    with Progress(
-        *columns,
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total, _: bar.update(task, completed=done, total=total)
+    columns = (MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn())
+    with bar("[bold]Patients", *columns) as shown:
+        task = shown.add_task("", total=None)
+        yield lambda done, total, _: shown.update(task, completed=done, total=total)
 
 
 @contextmanager
 def fetching() -> Iterator[Callable[[str, int, int], None]]:
     """A bar for each file, on standard error; silent without a terminal."""
-    console = Console(stderr=True, highlight=False)
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=28), DownloadColumn())
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
+    with bar("{task.description}", DownloadColumn()) as shown:
         tasks = {}
 
         def tell(file: str, done: int, size: int) -> None:
             if file not in tasks:
-                tasks[file] = bar.add_task(file, total=size)
-            bar.update(tasks[file], completed=done)
+                tasks[file] = shown.add_task(file, total=size)
+            shown.update(tasks[file], completed=done)
 
         yield tell

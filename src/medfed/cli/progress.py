@@ -1,23 +1,13 @@
 """What a person sees while a run goes on: rounds, sites, traffic, time left."""
 
-import time
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
+from medfed.cli.bar import EventBar
 from medfed.core.events import (
     Event,
     Notice,
@@ -30,53 +20,19 @@ from medfed.core.events import (
 )
 from medfed.core.study import Study
 
-QUIET_SECONDS = 5.0
-"""Without a terminal, at most one line a round and one in this time."""
-
-
 SHOWN_METRICS = 2
 """In the table at the end, which fits into 80 columns; the report has them all."""
 
 
-class RunProgress:
+class RunProgress(EventBar):
     """Listens to a run's events and shows them on standard error."""
 
     def __init__(self, study: Study) -> None:
+        super().__init__("Rounds")
         self.study = study
-        self.console = Console(stderr=True, highlight=False)
-        self._bar = Progress(
-            TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=28),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[now]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=self.console,
-            transient=True,
-            disable=not self.console.is_terminal,
-        )
-        self._task: TaskID | None = None
         self._bytes = 0
-        self._said = 0.0
         self._scores: dict[str, float] = {}
         self._missing: set[tuple[str, str]] = set()
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bar.stop()
-
-    def say(self, text: str) -> None:
-        """Print a line above the bar."""
-        self.console.print(text, markup=False, soft_wrap=True)
 
     def __call__(self, event: Event) -> None:
         """Take in an event."""
@@ -102,13 +58,10 @@ class RunProgress:
     def _started(self, event: RunStarted) -> None:
         verb = f"Going on after round {event.resumed_at} of" if event.resumed_at else "Running"
         self.say(f'{verb} "{event.title}": {len(event.sites)} sites, {event.rounds} rounds')
-        self._task = self._bar.add_task(
-            "Rounds", total=event.rounds, completed=event.resumed_at, now=""
-        )
+        self.begin(event.rounds, event.resumed_at)
 
     def _show(self, now: str) -> None:
-        if self._task is not None:
-            self._bar.update(self._task, now=f"{now}, {human_bytes(self._bytes)} in")
+        self.at(f"{now}, {human_bytes(self._bytes)} in")
 
     def _missed(self, event: SiteMissing) -> None:
         known = (event.site, event.reason)
@@ -117,14 +70,10 @@ class RunProgress:
             self.say(f"round {event.round}: {event.site} is missing: {event.message}")
 
     def _finished(self, event: RoundFinished) -> None:
-        if self._task is not None:
-            self._bar.update(self._task, completed=event.round)
-        if self.console.is_terminal or time.monotonic() - self._said < QUIET_SECONDS:
-            return
-        self._said = time.monotonic()
+        self.done(event.round)
         scores = ", ".join(f"{name} {value:.3f}" for name, value in self._scores.items())
         of = f"round {event.round}/{self.study.rounds}"
-        self.say(
+        self.say_seldom(
             f"{of}: {len(event.participants)} sites, {event.seconds:.2f} s; before it: {scores}"
         )
 
