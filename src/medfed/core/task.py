@@ -105,6 +105,18 @@ class PatientJob(Protocol):
         """What `LocalJob.evaluate` gives for every patient alone, in order; None if it cannot."""
 
 
+@runtime_checkable
+class WatchedJob(Protocol):
+    """What a job may offer besides, where `LocalJob.evaluate` costs as much as a round's training.
+
+    Its figures compare the rounds of a run with each other, and stop it or choose the best
+    aggregate. The final figures always come from `LocalJob.evaluate`.
+    """
+
+    def watch(self, model: Tensors, on: SetName) -> Stats:
+        """Statistics of the same names as `LocalJob.evaluate` gives, from a part of the set."""
+
+
 @dataclass(frozen=True, slots=True)
 class Execution:
     """What must stay the same for the same bits: recorded in the checkpoint and reused."""

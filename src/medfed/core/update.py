@@ -84,7 +84,7 @@ def _arrays(weights: Mapping[str, float]) -> Stats:
     return {name: np.asarray(value, np.float64) for name, value in weights.items()}
 
 
-Shapes = Mapping[str, tuple[tuple[int, ...], str]]
+Shapes = Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]
 """Shape and dtype of tensors, by name."""
 
 
@@ -104,7 +104,7 @@ def misfit(sent: Shapes, got: Shapes) -> str:
         if shape != model[base][0]:
             return f"{name!r} has shape {list(shape)} and not {list(model[base][0])}"
         widest = _sum_type(model[base][1])
-        if np.dtype(dtype).kind != "f" or np.dtype(dtype).itemsize > widest.itemsize:
+        if dtype.kind != "f" or dtype.itemsize > widest.itemsize:
             return f"{name!r} holds {dtype} and not {widest}"
     for name in model:
         if (f"{MODEL}/{name}" in got) == (f"{BUFFERS}/{name}" in got):
@@ -133,8 +133,8 @@ def odd_ones(stats: Mapping[str, Stats]) -> dict[str, str]:
     return found
 
 
-def _sum_type(dtype: str) -> np.dtype[Any]:
-    floating = np.dtype(dtype).kind == "f"
+def _sum_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    floating = dtype.kind == "f"
     return np.result_type(dtype, np.float32) if floating else np.dtype(np.float64)
 
 

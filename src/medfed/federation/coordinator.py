@@ -60,6 +60,7 @@ class Coordinator:
         self.post = post
         self.execution = execution
         self.task: Task = study.make_task()
+        self.metric = study.metric
         self.strategy: Strategy = make("strategy", study.strategy)
         self.aggregator: Aggregator = make("aggregator", study.aggregator)
         split = make("split", study.split)
@@ -183,7 +184,7 @@ class Coordinator:
         *earlier, latest = scores.values()
         if not earlier:
             return True
-        higher = self.task.higher_is_better[self.study.metric]
+        higher = self.task.higher_is_better[self.metric]
         return latest > max(earlier) if higher else latest < min(earlier)
 
     def _fit(self, query: Query, facts: Facts, traffic: dict[str, int]) -> Mapping[str, Any]:
@@ -247,7 +248,7 @@ class Coordinator:
             "metrics": metrics,
             "sites": sites,
         }
-        return row, metrics.get(self.study.metric)
+        return row, metrics.get(self.metric)
 
     def _metrics(self, stats: Stats, on: str, *, intervals: bool = False) -> Metrics:
         try:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from medfed.core.errors import QuorumError, WireError
 from medfed.core.events import Event, ReplyCounted, RoundStarted, SiteMissing
 from medfed.core.files import Buffer, canonical_json, write_atomic
 from medfed.core.packing import PackedUpdate
-from medfed.core.update import Update, misfit, odd_ones
+from medfed.core.update import Shapes, Update, misfit, odd_ones
 from medfed.federation.channel import Channel, Delivery
 from medfed.federation.spool import (
     SpooledUpdate,
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 MAX_OVER_MODEL = 4
 """How many times the model's bytes an update may have: several groups, each float64 at most."""
+SMALL = 256 * 1024
+"""Bytes of a reply that may stay in memory beside its file: less than mapping it again costs."""
 MAX_STATS = 64 * 1024 * 1024
 """Bytes of statistics an update may have beside its tensors."""
 
@@ -190,19 +193,23 @@ class Exchange:
 
     def _spool(self, order: Order, payload: Buffer, digest: str) -> SpooledUpdate:
         """Check a payload, and only then let it lie among the others."""
-        self._check(PackedUpdate(order.site, decode_update(payload)))
+        update = decode_update(payload)
+        self._check(PackedUpdate(order.site, update))
         file = self.post.spool / f"{order.id}-{digest}.safetensors"
         write_atomic(file, payload, durable=False)
-        return SpooledUpdate(file, order.site)
+        return SpooledUpdate(file, order.site, update if len(payload) <= SMALL else None)
 
     def _check(self, update: PackedUpdate) -> None:
-        sent = {name: (tuple(a.shape), str(a.dtype)) for name, a in self.sent.tensors.items()}
         bound = MAX_OVER_MODEL * sum(a.nbytes for a in self.sent.tensors.values()) + MAX_STATS
-        got = {name: (p.shape, str(p.dtype)) for name, p in update.packed.items()}
-        complaint = misfit(sent, got) if self.fits else ""
+        got = {name: (p.shape, p.dtype) for name, p in update.packed.items()}
+        complaint = misfit(self._sent_shapes, got) if self.fits else ""
         if complaint:
             raise WireError(f"the update does not fit the model: {complaint}")
         check_update(update, got if self.fits else None, max_bytes=bound)
+
+    @cached_property
+    def _sent_shapes(self) -> Shapes:
+        return {name: (a.shape, a.dtype) for name, a in self.sent.tensors.items()}
 
     def _kept(self, file: Path, site: str) -> SpooledUpdate | None:
         """A reply that lies in the spool, if it is whole.

@@ -16,7 +16,7 @@ from medfed.core.query import Query
 from medfed.core.registry import make, part_from_json
 from medfed.core.strategy import Strategy, Turn
 from medfed.core.study import Study
-from medfed.core.task import Execution, LocalJob, Task
+from medfed.core.task import Execution, LocalJob, Task, WatchedJob
 from medfed.core.update import Tensors, Update, group, grouped
 from medfed.federation.receipts import make_receipt, sign_receipt
 from medfed.federation.site_folder import SiteFolder, SiteSettings
@@ -125,7 +125,7 @@ class Site:
         desk = self._desk(order.study, study)
         work = _Work(order, desk, decode_update(sealed.payload), self.folder.memory(order))
         update = work.answer()
-        reply = self._seal(order, desk, update)
+        reply = self._seal(order, desk, update, _patients_used(order, work.content, desk.data))
         if order.purpose != "query":
             self.folder.propose_memory(order, work.memory)
         if work.personal_model:
@@ -155,7 +155,7 @@ class Site:
         compression = make("compression", study.compression) if study.compression else None
         return _Desk(study, task, strategy, aggregator, compression, data)
 
-    def _seal(self, order: Order, desk: _Desk, update: Update) -> Sealed:
+    def _seal(self, order: Order, desk: _Desk, update: Update, patients: int) -> Sealed:
         payload = encode_update(update)
         digest = sha256(payload)
         reply = Reply(
@@ -168,7 +168,6 @@ class Site:
             payload_sha256=digest,
             payload_bytes=len(payload),
         )
-        patients = _patients_used(order, desk.data)
         receipt = make_receipt(order, desk.study.title, update, patients, len(payload), digest)
         self.folder.add_receipt(order, sign_receipt(receipt, self.key))
         return seal(reply, self.key, payload)
@@ -241,15 +240,17 @@ class _Work:
         model = strategy.local_model(self.received.tensors, mine)
         if strategy.personal:
             self.personal_model = model
-        stats = self._scores(job, model)
-        if self.content.get("explain"):
+        final = self.content.get("explain", False)  # else it scores one more round
+        stats = self._scores(job, model, final=final)
+        if final:
             stats |= grouped("explain", job.explain(model))
         return Update(stats=stats)
 
-    def _scores(self, job: LocalJob, model: Tensors) -> dict[str, Any]:
+    def _scores(self, job: LocalJob, model: Tensors, *, final: bool = False) -> dict[str, Any]:
+        score = job.watch if isinstance(job, WatchedJob) and not final else job.evaluate
         stats: dict[str, Any] = {}
         for on in self.content["score"]:
-            scores = {"patients": np.array(self.desk.data.count(on)), **job.evaluate(model, on)}
+            scores = {"patients": np.array(self.desk.data.count(on)), **score(model, on)}
             stats |= grouped(f"score/{on}", scores)
         return stats
 
@@ -281,9 +282,8 @@ def _content(order: Order) -> Mapping[str, Any]:
     return content
 
 
-def _patients_used(order: Order, data: SiteData) -> int:
+def _patients_used(order: Order, content: Mapping[str, Any], data: SiteData) -> int:
     """Patients whose records went into a reply."""
-    content = order.content()
     sets = set(content.get("score", ()))
     if order.purpose != "evaluate" or content.get("finish"):
         sets.add("train")

@@ -59,6 +59,7 @@ class SiteFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._approved_versions: dict[tuple[str, int, int, int], Study] = {}
+        self._runs: dict[str, Path] = {}
 
     def settings(self) -> SiteSettings:
         """Read ``site.toml``.
@@ -212,7 +213,9 @@ class SiteFolder:
             yield from read_lines(file)
 
     def _run(self, order: Order) -> Path:
-        return self.path / "runs" / _safe(order.run)
+        if order.run not in self._runs:
+            self._runs = {order.run: self.path / "runs" / _safe(order.run)}
+        return self._runs[order.run]
 
     def _versions(self, order: Order) -> set[int]:
         """Rounds whose memory is kept."""

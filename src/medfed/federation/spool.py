@@ -45,19 +45,23 @@ class SpooledUpdate(PackedUpdate):
     Args:
         path: The file, as `encode_update` made it.
         site: Whose it is.
+        update: What the file holds, where that is small and at hand: then it is not mapped.
 
     Raises:
         WireError: The file is not an update.
         OSError: The file cannot be opened.
     """
 
-    def __init__(self, path: Path, site: str) -> None:
+    def __init__(self, path: Path, site: str, update: Update | None = None) -> None:
         self.path = path
-        with path.open("rb") as file:
-            if not path.stat().st_size:
-                raise _malformed("is empty")
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        super().__init__(site, decode_update(mapped))
+        super().__init__(site, update or decode_update(_mapped(path)))
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    with path.open("rb") as file:
+        if not path.stat().st_size:
+            raise _malformed("is empty")
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def encode_update(update: Update) -> bytes:

@@ -20,6 +20,7 @@ from medfed.frameworks.examples import Examples, Separable, to_device
 from medfed.frameworks.optimizers import Optimizer
 
 B = TypeVar("B")
+Evaluate = Callable[[nn.Module, Examples[B]], Stats]
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,14 @@ class Learning(Generic[B]):
     Attributes:
         loss: One value per example of a batch, in training.
         evaluate: Additive statistics of a model on a set; called in evaluation mode.
+        watch: The same from a part of the set, to score rounds by; None to use ``evaluate``.
         explain: Additive statistics of what each input is worth on the test set, with a seed.
         full_batch: Examples at a time for the gradient over all patients: bounds its memory.
     """
 
     loss: Callable[[nn.Module, B], torch.Tensor]
-    evaluate: Callable[[nn.Module, Examples[B]], Stats]
+    evaluate: Evaluate[B]
+    watch: Evaluate[B] | None = None
     explain: Callable[[nn.Module, Examples[B], int], Stats] | None = None
     full_batch: int = 4096
 
@@ -115,13 +118,20 @@ class TorchJob(Generic[B]):
 
     def evaluate(self, model: Tensors, on: SetName) -> Stats:
         """Additive statistics of a model on one set; empty when the set is."""
+        return self._evaluated(self.learning.evaluate, model, on)
+
+    def _evaluated(self, how: Evaluate[B], model: Tensors, on: SetName) -> Stats:
         examples = self.sets.get(on)
         if not examples:
             return {}
         with self._at_work(derive(self.seed, self.site, "evaluate")), torch.inference_mode():
             self._load(model)
             with self._precision():
-                return self.learning.evaluate(self.module.eval(), examples)
+                return how(self.module.eval(), examples)
+
+    def watch(self, model: Tensors, on: SetName) -> Stats:
+        """Additive statistics that score a round; see `medfed.core.task.WatchedJob`."""
+        return self._evaluated(self.learning.watch or self.learning.evaluate, model, on)
 
     def evaluate_each(self, model: Tensors, on: SetName) -> list[Stats] | None:
         """What `evaluate` gives for every patient alone; None where the set cannot be parted."""

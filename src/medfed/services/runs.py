@@ -155,7 +155,7 @@ def _finish(
 ) -> dict[str, Any]:
     start = time.perf_counter()
     row = coordinator.close(state)
-    score = row["metrics"].get(coordinator.study.metric)
+    score = row["metrics"].get(coordinator.metric)
     if score is not None:
         state = state.evolve(scores={**state.scores, str(state.round): score})
         if coordinator.is_best(state.scores):

@@ -1,6 +1,6 @@
 """Small boxes out of large scans, half of them on a nodule, for a network to learn from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +34,24 @@ class Sampling:
     shift_hu: float
 
 
+@dataclass(frozen=True)
+class Windows:
+    """Some cubes out of one patient's scans.
+
+    Attributes:
+        hu: int16, shape (windows, z, y, x).
+        truth: uint8, the same shape.
+    """
+
+    hu: NDArray[np.generic]
+    truth: NDArray[np.generic]
+
+    @classmethod
+    def join(cls, many: "Sequence[Windows]") -> "Windows":
+        """The windows of several scans together."""
+        return cls(np.concatenate([w.hu for w in many]), np.concatenate([w.truth for w in many]))
+
+
 class PatchExamples:
     """One set of a site's patients as patches; see `medfed.frameworks.examples.Examples`.
 
@@ -47,9 +65,26 @@ class PatchExamples:
         self.cases = cases
         self.patients = patients
         self.sampling = sampling
+        self._windows: dict[int, list[Windows]] = {}
 
     def __len__(self) -> int:
         return self.patients
+
+    def windows(self, count: int) -> list["Windows"]:
+        """Always the same ``count`` windows of every scan, by patient, half of them on a nodule."""
+        if count not in self._windows:
+            rng = generator(0, "windows")
+            drawn = [[self._fixed(c, count, rng) for c in own] for own in self.cases.by_patient()]
+            self._windows[count] = [Windows.join(many) for many in drawn]
+        return self._windows[count]
+
+    def _fixed(self, case: Prepared, count: int, rng: np.random.Generator) -> "Windows":
+        size = self.sampling.size
+        corners = [self._corner(case, rng, on_nodule=i % 2 == 0) for i in range(count)]
+        return Windows(
+            hu=np.stack([_cut(case.hu, corner, size, AIR_HU) for corner in corners]),
+            truth=np.stack([_cut(case.truth, corner, size, 0) for corner in corners]),
+        )
 
     def each(self) -> Iterator["PatchExamples"]:
         """Every patient alone; see `medfed.frameworks.examples.Separable`."""
@@ -78,7 +113,8 @@ class PatchExamples:
         self, case: Prepared, rng: np.random.Generator, augment: bool
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         size = self.sampling.size
-        corner = self._corner(case, rng)
+        on_nodule = bool(case.nodules) and rng.random() < self.sampling.positive
+        corner = self._corner(case, rng, on_nodule=on_nodule)
         hu = _cut(case.hu, corner, size, AIR_HU).astype(np.float32)
         truth = _cut(case.truth, corner, size, 0).astype(np.float32)
         if augment:
@@ -87,9 +123,11 @@ class PatchExamples:
             hu, truth = np.flip(hu, mirrored), np.flip(truth, mirrored)
         return np.ascontiguousarray(scaled(hu, self.sampling.window)), np.ascontiguousarray(truth)
 
-    def _corner(self, case: Prepared, rng: np.random.Generator) -> NDArray[np.int64]:
+    def _corner(
+        self, case: Prepared, rng: np.random.Generator, *, on_nodule: bool
+    ) -> NDArray[np.int64]:
         size, shape = self.sampling.size, np.asarray(case.hu.shape)
-        if case.nodules and rng.random() < self.sampling.positive:
+        if on_nodule and case.nodules:
             nodule = case.nodules[int(rng.integers(len(case.nodules)))]
             voxel = np.array(
                 np.unravel_index(nodule[int(rng.integers(len(nodule)))], case.hu.shape)

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -134,14 +135,16 @@ class Cases(Sequence[Prepared]):
         self.scans = scans
         self.ready = ready
         self.keep = keep
+        self.places: Sequence[int] = range(len(scans))
         self._kept: OrderedDict[int, Prepared] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self.scans)
+        return len(self.places)
 
-    def __getitem__(self, place: Any) -> Any:
-        if isinstance(place, slice):
-            return Cases(self.scans[place], self.ready, self.keep)
+    def __getitem__(self, which: Any) -> Any:
+        if isinstance(which, slice):
+            return self._only(self.places[which])
+        place = self.places[which]
         if place in self._kept:
             self._kept.move_to_end(place)
             return self._kept[place]
@@ -153,8 +156,13 @@ class Cases(Sequence[Prepared]):
 
     def by_patient(self) -> list["Cases"]:
         """The scans of each patient, in order."""
-        patients = list(dict.fromkeys(scan.patient for scan in self.scans))
-        return [
-            Cases([s for s in self.scans if s.patient == who], self.ready, self.keep)
-            for who in patients
-        ]
+        by: dict[str, list[int]] = {}
+        for place in self.places:
+            by.setdefault(self.scans[place].patient, []).append(place)
+        return [self._only(own) for own in by.values()]
+
+    def _only(self, places: Sequence[int]) -> "Cases":
+        """Some of them; what is kept is kept together."""
+        some = copy(self)
+        some.places = places
+        return some

@@ -21,6 +21,7 @@ from medfed.federation.site import Site, _Work
 from medfed.federation.site_folder import SiteFolder, SiteSettings, init_site
 from medfed.federation.spool import decode_update, encode_update
 from medfed.federation.wire import Order, Sealed, open_reply, seal, sha256
+from medfed.frameworks.torch_job import TorchJob
 from medfed.services import run_sites, runs
 from medfed.services.sites import create_site, open_site, trust
 
@@ -370,3 +371,19 @@ def test_receipts_survive_a_crash_in_the_middle_of_a_line(north):
     assert list(site.folder.receipts()) == whole[:-1]
     assert encode_update(decode_update(b"\x02\0\0\0\0\0\0\0{}"))
     assert isinstance(site, Site)
+
+
+def test_rounds_are_watched_and_the_final_figures_come_from_whole_sets(tmp_path, monkeypatch):
+    asked = []
+    for name in ("watch", "evaluate"):
+
+        def noting(self, model, on, name=name, plain=getattr(TorchJob, name)):
+            asked.append((name, on))
+            return plain(self, model, on)
+
+        monkeypatch.setattr(TorchJob, name, noting)
+    study = study_of(rounds=2)
+    go(study, tmp_path / "run")
+    sites = len(study.sites)
+    assert [name for name, _ in asked] == ["watch"] * 3 * sites + ["evaluate"] * sites
+    assert {on for name, on in asked if name == "evaluate"} == {"test"}

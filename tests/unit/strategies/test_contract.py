@@ -23,7 +23,7 @@ def make(name):
 
 def forms(tensors):
     assert all(type(v) is np.ndarray for v in tensors.values())  # no scalars of NumPy's own
-    return {k: (tuple(v.shape), str(v.dtype)) for k, v in tensors.items()}
+    return {k: (v.shape, v.dtype) for k, v in tensors.items()}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -111,16 +111,16 @@ def test_finish_leaves_a_memory_that_makes_a_model(name):
 
 
 def test_a_missing_a_strange_or_a_misshapen_tensor_is_said():
-    sent = {"model/a": ((2,), "int64"), "model/b": ((), "float32")}
-    good = {"buffers/a": ((2,), "float64"), "model/b": ((), "float32")}
+    sent = {"model/a": ((2,), np.dtype("int64")), "model/b": ((), np.dtype("float32"))}
+    good = {"buffers/a": ((2,), np.dtype("float64")), "model/b": ((), np.dtype("float32"))}
     assert misfit(sent, good) == ""
-    assert "no tensor that was sent" in misfit(sent, {**good, "model/c": ((), "float32")})
-    assert "shape [3]" in misfit(sent, {**good, "buffers/a": ((3,), "float64")})
-    assert "float64 and not float32" in misfit(sent, {**good, "model/b": ((), "float64")})
-    assert misfit(sent, {**good, "model/b": ((), "float16")}) == ""
-    assert "int64" in misfit(sent, {**good, "buffers/a": ((2,), "int64")})
-    assert "come back once" in misfit(sent, {"model/b": ((), "float32")})
-    assert "come back once" in misfit(sent, {**good, "model/a": ((2,), "float64")})
+    assert "no tensor that was sent" in misfit(sent, {**good, "model/c": ((), np.dtype("float32"))})
+    assert "shape [3]" in misfit(sent, {**good, "buffers/a": ((3,), np.dtype("float64"))})
+    assert "float64 and not float32" in misfit(sent, {**good, "model/b": ((), np.dtype("float64"))})
+    assert misfit(sent, {**good, "model/b": ((), np.dtype("float16"))}) == ""
+    assert "int64" in misfit(sent, {**good, "buffers/a": ((2,), np.dtype("int64"))})
+    assert "come back once" in misfit(sent, {"model/b": ((), np.dtype("float32"))})
+    assert "come back once" in misfit(sent, {**good, "model/a": ((2,), np.dtype("float64"))})
 
 
 @pytest.mark.parametrize("name", ["fedavg", "fednova", "scaffold"])

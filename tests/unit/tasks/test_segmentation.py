@@ -135,6 +135,37 @@ def test_patients_scored_alone_add_up_to_all_of_them(task):
     assert job.evaluate(model, "valid") == {}
 
 
+def test_rounds_are_scored_on_the_same_windows_half_of_them_on_the_nodule():
+    (own,) = (w for w in examples().windows(6) if w.truth.any())
+    assert own.hu.shape == own.truth.shape == (6, 8, 8, 8)
+    assert own.truth.reshape(6, -1).any(1)[::2].all()
+    assert np.array_equal(own.hu, next(w for w in examples().windows(6) if w.truth.any()).hu)
+
+
+def test_a_rounds_figures_are_those_of_the_windows_and_final_ones_of_whole_scans(task):
+    scans = [scan("a"), scan("b"), scan("c"), scan("c", centre=(4, 4, 4))]
+    job, model = job_of(task, scans, test=2), task.initial(1, {})
+    model = {**model, "output.bias": np.full(1, 10, np.float32)}  # marks everything
+    watched, whole = job.watch(model, "test"), job.evaluate(model, "test")
+    assert set(watched) == set(whole)
+    assert watched["patients"] == whole["patients"] == 2
+    assert watched["either"] < whole["either"]
+    assert watched["found"] == watched["nodules"] > 0
+    plain = job_of(NoduleSegmentation(**SMALL, round_windows=0), scans, test=2)
+    assert same(plain.watch(model, "test"), plain.evaluate(model, "test"))
+    assert job.watch(model, "valid") == {}
+
+
+def test_scoring_again_reads_no_scan_again(task):
+    scans = [scan(f"p{i}", seed=i) for i in range(3)]
+    job, model = job_of(task, scans, test=1), task.initial(1, {})
+    for _ in range(2):
+        job.evaluate(model, "test")
+        job.evaluate_each(model, "test")
+        job.watch(model, "test")
+    assert scans[2].read == 1
+
+
 def test_a_site_without_a_nodule_takes_part(task):
     job = job_of(task, [scan(f"p{i}", radius=0) for i in range(3)])
     trained = job.train(task.initial(1, {}), PLAN)
