@@ -73,9 +73,9 @@ def run(  # noqa: PLR0913, PLR0917  # one argument per option
         text = study_toml(study)  # what is kept beside the run is what was run
     folder = out or settings.runs / default_name(study_file, study)
 
-    del engine
     options = RunOptions(
         out=folder,
+        engine=engine,
         data=data or settings.data,
         resume=resume,
         workers=workers,

@@ -6,6 +6,9 @@ from pathlib import Path
 
 from medfed.core.events import Event
 
+ENGINES = ("local", "ray", "flower")
+"""Ways of carrying messages; the resulting model is the same to the bit."""
+
 Listener = Callable[[Event], None]
 """Told everything that happens in a run."""
 
@@ -16,6 +19,8 @@ class RunOptions:
 
     Attributes:
         out: The run's folder.
+        engine: What carries the messages, see `ENGINES`.
+        cluster: Address of a Ray cluster; None starts one here.
         data: The folder of the sites' data; None where the study brings its own.
         resume: Go on with the run in ``out``.
         workers: Processes for the sites; 0 for one after another in this process.
@@ -27,6 +32,8 @@ class RunOptions:
     """
 
     out: Path
+    engine: str = "local"
+    cluster: str | None = None
     data: Path | None = None
     resume: bool = False
     workers: int = 0

@@ -29,7 +29,7 @@ def new_record(study: Study, options: RunOptions) -> dict[str, Any]:
         "run": secrets.token_hex(8),
         "study": study.digest,
         "title": study.title,
-        "engine": "local",
+        "engine": options.engine,
         "workers": options.workers,
         "data": str(options.data.resolve()) if options.data else None,
         "execution": asdict(execution),

@@ -42,7 +42,7 @@ def open_sites(
     post = Post(
         run=record["run"],
         study=study.digest,
-        channel=_channel(folders, options.workers),
+        channel=_channel(folders, options),
         key=key,
         site_keys={site: found.key.public_key() for site, found in opened.items()},
         spool=folder.spool,
@@ -80,7 +80,7 @@ def _opened(path: Path, site: str) -> Site:
     return found
 
 
-def _channel(folders: Mapping[str, Path], workers: int) -> Channel:
-    if workers:
-        return WorkerChannel(folders, open_site, workers)
+def _channel(folders: Mapping[str, Path], options: RunOptions) -> Channel:
+    if options.workers:
+        return WorkerChannel(folders, open_site, options.workers)
     return LocalChannel(folders, open_site)
