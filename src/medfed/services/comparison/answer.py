@@ -17,6 +17,7 @@ from medfed.services.comparison.statistics import (
     many_figures,
     undefined_share,
 )
+from medfed.services.reports import words
 
 _OFTEN = 0.05
 """From this share of draws without a figure on, its interval comes with a caution."""
@@ -87,13 +88,13 @@ def differences(
 
 def cautions(tables: Mapping[str, Table], metric: str) -> list[str]:
     """Sites where a figure is undefined in many draws."""
-    found = {}
+    found, name = {}, words.metric_name(metric)
     for table in tables.values():
         for place, draws in table.get(metric, {}).items():
             share = undefined_share(draws)
             if share > _OFTEN and place not in (MEAN, ALL):
                 found[place] = (
-                    f"{metric} at {place} is undefined in {share:.0%} of the draws, for want of "
+                    f"{name} at {place} is undefined in {share:.0%} of the draws, for want of "
                     "patients of one class: do not rely on it"
                 )
     return list(found.values())
@@ -120,14 +121,14 @@ def statement(found: Mapping[str, Any], sites: Sequence[str]) -> str:
 def _opening(
     metric: str, figures: Mapping[tuple[str, str], Any], found: Mapping[str, Any], sites: int
 ) -> Iterator[str]:
-    first = next(iter(found["recipes"]))
+    first, name = next(iter(found["recipes"])), words.metric_name(metric)
     figure = figures.get((first, MEAN))
     seeds = len(found["seeds"])
     if figure is None:
-        yield f"{metric} is undefined here: the test patients are too few."
+        yield f"{words.first_capital(name)} is undefined here: the test patients are too few."
         return
     times = "one seed" if seeds == 1 else f"{seeds} seeds"
-    yield f"{first}: mean {metric} of {sites} hospitals {_figure(figure)}, over {times}."
+    yield f"{first}: mean {name} of {sites} hospitals {_figure(figure)}, over {times}."
     if seeds == 1:
         yield (
             "One seed only: the differences below may be the chance of one training run, and none "

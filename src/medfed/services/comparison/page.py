@@ -1,109 +1,130 @@
 """The page of a comparison: self-contained, so that it can be mailed and filed."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from medfed import __version__
 from medfed.core.files import write_atomic
-from medfed.services.comparison.plots import draw
 from medfed.services.comparison.statistics import ALL, MEAN
+from medfed.services.reports import words
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ found.title }}: comparison</title>
-<style>
-body { font: 15px/1.5 system-ui, sans-serif; color: #1b2430; background: #f6f7f9; margin: 0; }
-main { max-width: 62rem; margin: 0 auto; padding: 1.5rem; }
-section { background: #fff; border: 1px solid #dfe3e8; border-radius: 8px; padding: 1rem 1.25rem;
-  margin: 1rem 0; overflow-x: auto; }
-h1 { font-size: 1.5rem; margin: 0; } h2 { font-size: 1.1rem; margin: 0 0 .5rem; }
-.statement { white-space: pre-line; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid #dfe3e8; }
-th { font-weight: 600; }
-.muted { color: #5b6675; font-size: .9rem; }
-svg { max-width: 100%; height: auto; }
-</style>
-</head>
-<body><main>
-<h1>{{ found.title }}</h1>
-<p class="muted">Comparison of {{ found.recipes | length }} recipes, seeds
-{{ found.seeds | join(", ") }}; study {{ found.study[:12] }}</p>
-<section><h2>Is it worth it for us?</h2><p class="statement">{{ found.statement }}</p></section>
-<section><h2>{{ found.metric }}, by hospital</h2>
-<table><thead><tr><th scope="col">test patients of</th><th scope="col">recipe</th>
-<th scope="col">{{ found.metric }} [95 % interval]</th><th scope="col">{{ first }} less it</th>
-</tr></thead><tbody>
-{% for row in rows %}<tr><th scope="row">{{ row.place }}</th>
-<td>{{ row.recipe }}</td><td>{{ row.figure }}</td><td>{{ row.ahead }}</td></tr>
-{% endfor %}</tbody></table></section>
-{% for name, svg in pictures.items() %}<section><h2>{{ name }}</h2>{{ svg }}</section>{% endfor %}
-<section><h2>What was compared</h2><ul>
-{% for name, about in found.recipes.items() %}<li><b>{{ name }}</b>: {{ about }}</li>{% endfor %}
-</ul>
-<p class="muted">Every recipe is tested on the same patients of each hospital; the patients are the
-same for all seeds. The baselines do as many rounds and passes over the training patients as the
-study. Intervals: 95 %, paired bootstrap, test patients redrawn within each hospital and seeds
-redrawn among those run. Hospitals count once each in the mean of sites. In "all patients", scores
-of different models are put together where each hospital has a model of its own.</p></section>
-</main></body></html>
-"""
-
-_HEADINGS = {"sites": "Figures, with intervals", "differences": "Paired differences"}
+Figure = Mapping[str, Any]
 
 
-def write_page(out: Path, found: Mapping[str, Any]) -> None:
-    """Write the pictures and the page."""
-    import jinja2
-    from markupsafe import Markup
+def write_page(out: Path, found: Mapping[str, Any], question: str = "") -> None:
+    """Write the pictures and the page.
+
+    Args:
+        out: The comparison's folder.
+        found: The answer, as ``comparison.json`` holds it.
+        question: The study's clinical question.
+    """
+    from medfed.services.comparison.plots import NAMES, draw  # brings Matplotlib, and Jinja2 below
+    from medfed.services.reports.page import render_page
 
     pictures = draw(found)
-    for name, kinds in pictures.items():
-        for kind, blob in kinds.items():
+    for name, picture in pictures.items():
+        for kind, blob in picture.files.items():
             write_atomic(out / f"{name}.{kind}", blob)
-    inline = {_HEADINGS[n]: Markup(_svg(kinds["svg"])) for n, kinds in pictures.items()}  # noqa: S704  # drawn here, Matplotlib escapes names
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    page = environment.from_string(_PAGE).render(
-        found=found, pictures=inline, rows=figure_rows(found), first=next(iter(found["recipes"]))
+    inline = {name: pictures[name].inline if name in pictures else "" for name in NAMES}
+    metric = found["metric"]
+    page = render_page(
+        "comparison.html",
+        "medfed.services.comparison",
+        title=found["title"],
+        question=question,
+        notices=(),
+        medfed=__version__,
+        metric=words.first_capital(words.metric_name(metric)),
+        meaning=words.metric_meaning(metric),
+        first=next(iter(found["recipes"])),
+        recipes=found["recipes"],
+        statement=_statement(found["statement"]),
+        pictures=inline,
+        groups=list(_groups(found)),
+        seeds=found["seeds"],
+        digest=found["study"],
     )
     write_atomic(out / "comparison.html", page.encode())
 
 
 def figure_rows(found: Mapping[str, Any]) -> list[dict[str, str]]:
     """The figures of the chosen metric as rows for people, a row for each place and recipe."""
+    return [
+        {
+            "place": f"{place} ({n})" if n else place,
+            "recipe": recipe,
+            "figure": _line(*_parts(figure)),
+            "ahead": _line(*_parts(ahead, sign=True)),
+        }
+        for place, n, recipe, figure, ahead in _figures(found)
+    ]
+
+
+def _figures(
+    found: Mapping[str, Any],
+) -> Iterator[tuple[str, int | None, str, Figure, Figure | None]]:
+    """Place, its test patients, recipe, figure, and how far the first recipe is ahead of it."""
     metric = found["metric"]
     figures = {(f["recipe"], f["site"]): f for f in found["summary"] if f["metric"] == metric}
     ahead = {(d["against"], d["site"]): d for d in found["differences"] if d["metric"] == metric}
     counts = found["test_patients"]
     places = {**counts, MEAN: None, ALL: sum(counts.values())}
-    return [
-        {
-            "place": f"{place} ({n})" if n else place,
-            "recipe": recipe,
-            "figure": cell(figures[recipe, place]),
-            "ahead": cell(ahead.get((recipe, place)), "+.3f"),
-        }
-        for place, n in places.items()
-        for recipe in found["recipes"]
-        if (recipe, place) in figures
-    ]
+    for place, n in places.items():
+        for recipe in found["recipes"]:
+            if (recipe, place) in figures:
+                yield place, n, recipe, figures[recipe, place], ahead.get((recipe, place))
 
 
-def cell(figure: Mapping[str, Any] | None, form: str = ".3f") -> str:
-    """A figure with its interval; empty where there is none."""
+def _parts(figure: Figure | None, *, sign: bool = False) -> tuple[str, str, str]:
+    """A value and its bounds, in digits that line up; empty where there is none."""
     if figure is None:
-        return ""
-    value, low, high = (
-        None if figure[k] is None else f"{figure[k] + 0.0:{form}}" for k in ("value", "low", "high")
-    )
-    text = f"{value} [{low}, {high}]" if low is not None else f"{value}"
-    return text.replace("-", "−")
+        return "", "", ""
+    value, low, high = (_number(figure[key], sign) for key in ("value", "low", "high"))
+    return (value, low, high) if figure["low"] is not None else (value, "", "")
 
 
-def _svg(blob: bytes) -> str:
-    """The drawing without the prologue that only a file needs."""
-    text = blob.decode()
-    return text[text.index("<svg") :]
+def _number(value: float | None, sign: bool) -> str:
+    text = words.number(value)
+    return f"+{text}" if sign and value and value > 0 and float(text) else text
+
+
+def _line(value: str, low: str, high: str) -> str:
+    return f"{value} [{low}, {high}]" if low else value
+
+
+def _cells(value: str, low: str, high: str, joint: str = "–") -> tuple[str, str]:
+    return value, f"{low}{' to ' if '−' in low else joint}{high}" if low else ""
+
+
+def _groups(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The table's rows, those of a place together."""
+    for (place, n), rows in itertools.groupby(_figures(found), key=lambda row: row[:2]):
+        cells = [
+            {
+                "recipe": recipe,
+                "figure": _cells(*_parts(figure)),
+                "ahead": _cells(*_parts(ahead, sign=True), " to "),
+                "shown": bool(ahead and ahead["shown"]),
+            }
+            for _, _, recipe, figure, ahead in rows
+        ]
+        yield {"place": place, "patients": n, "whole": place in (MEAN, ALL), "rows": cells}
+
+
+def _statement(text: str) -> dict[str, Any]:
+    """The statement's lines by kind: opening, one against each recipe, and remarks."""
+    opening, *lines = text.split("\n")
+    against: list[tuple[str, list[str]]] = []
+    notes: list[str] = []
+    for line in lines:
+        if line.startswith("  ") and against:
+            against[-1][1].append(line.strip())
+        elif line.startswith("Against "):
+            against.append((line, []))
+        else:
+            notes.append(line)
+    by_hospital = any(hospitals for _, hospitals in against)
+    return {"opening": opening, "against": against, "notes": notes, "by_hospital": by_hospital}

@@ -255,12 +255,12 @@ def _conclude(
     }
     found["statement"] = answer.statement(found, list(counts))
     found["out"] = str(options.out.resolve())
-    _write(options.out, found)
+    _write(options.out, found, study.question)
     return found
 
 
-def _write(out: Path, found: Mapping[str, Any]) -> None:
+def _write(out: Path, found: Mapping[str, Any], question: str) -> None:
     from medfed.services.comparison.page import write_page  # brings Matplotlib
 
-    write_page(out, found)
+    write_page(out, found, question)
     write_json(out / "comparison.json", dict(found))

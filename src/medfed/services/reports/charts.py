@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from medfed.services.reports import palette, words
-from medfed.services.reports.drawing import canvas, style, to_svg
+from medfed.services.reports.drawing import MARKERS, canvas, label_rows, style, to_svg, whisker
 from medfed.services.reports.words import Figure, finite, shorten
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 HALF, FULL = 3.55, 7.3
 """Widths in inches of a chart beside another, and of one by itself."""
 
-MARKERS = "osD^vPX*"
 MOST_INPUTS = 20
 MOST_FOREST = 30
 EDGE = 12
@@ -77,13 +76,13 @@ def forest(
         figure, axes = canvas(FULL, 0.55 + 0.24 * rows)
         for place, site in enumerate(names):
             colour = colours.get(site, palette.ACCENT)
-            _whisker(axes, place, known[site], colour, _marker(colours, site))
+            whisker(axes, place, known[site], colour, _marker(colours, site))
         labels = [shorten(site) for site in names]
         if overall and finite(overall.get("value")):
-            _whisker(axes, len(names), overall, palette.INK, "D", size=6.5)
+            whisker(axes, len(names), overall, palette.INK, "D", size=6.5)
             axes.axvline(float(overall["value"] or 0), color=palette.MUTED, lw=0.8, ls=(0, (3, 3)))
             labels.append("all sites")
-        _rows(axes, labels)
+        label_rows(axes, labels)
         axes.set_xlabel(f"{title}, with 95 % interval")
         if gap:
             axes.axhline(gap - 0.5, color=palette.FAINT, lw=0.8, ls=(0, (1, 2)))
@@ -103,8 +102,8 @@ def importance(name: str, metric: str, figures: Mapping[str, Figure]) -> Markup 
         axes.axvline(0, color=palette.MUTED, lw=0.8)
         for place, key in enumerate(top):
             sure = clear_of_zero(known[key])
-            _whisker(axes, place, known[key], palette.ACCENT, "o", hollow=not sure)
-        _rows(axes, [shorten(key, 34) for key in top])
+            whisker(axes, place, known[key], palette.ACCENT, "o", hollow=not sure)
+        label_rows(axes, [shorten(key, 34) for key in top])
         axes.set_xlabel(f"fall in {metric} when the input is shuffled, with 95 % interval")
         label = f"Permutation importance of {len(top)} inputs, the most important first: "
         return to_svg(figure, name, label + words.listing(top, 8))
@@ -149,7 +148,7 @@ def participation(
                 height = heights.get(state, 0.84)
                 bars = (place - height / 2, height)
                 axes.broken_barh(spans, bars, facecolors=STATES[state], edgecolor="none")
-        _rows(axes, [shorten(site) for site in states])
+        label_rows(axes, [shorten(site) for site in states])
         axes.grid(visible=False)
         axes.spines["left"].set_visible(False)
         length = max(len(row) for row in states.values())
@@ -197,8 +196,8 @@ def recipes(
             values = [value for value in dots.get(recipe, ()) if finite(value)][:400]
             heights = [place + 0.27] * len(values)
             axes.plot(values, heights, "|", color=palette.MUTED, ms=5, alpha=0.75, clip_on=False)
-            _whisker(axes, place, total, palette.ACCENT, "D" if place == 0 else "o", size=6)
-        _rows(axes, [shorten(recipe, 34) for recipe in known])
+            whisker(axes, place, total, palette.ACCENT, "D" if place == 0 else "o", size=6)
+        label_rows(axes, [shorten(recipe, 34) for recipe in known])
         axes.set_xlabel(f"{metric}, with 95 % interval; ticks below: single results")
         return to_svg(figure, name, f"{metric} of {words.listing(list(known), 8)}.")
 
@@ -240,32 +239,6 @@ def _spread(axes: "Axes", by_site: Mapping[str, Series]) -> None:
 def _quantile(values: Sequence[float], share: float) -> float:
     ordered = sorted(values)
     return ordered[round(share * (len(ordered) - 1))]
-
-
-def _whisker(
-    axes: "Axes",
-    place: int,
-    figure: Figure,
-    colour: str,
-    marker: str,
-    *,
-    size: float = 5.5,
-    hollow: bool = False,
-) -> None:
-    low, high = figure.get("low"), figure.get("high")
-    if finite(low) and finite(high):
-        axes.hlines(place, float(low or 0), float(high or 0), color=colour, lw=1.6)
-    face = palette.PAPER if hollow else colour
-    value = float(figure["value"] or 0)
-    axes.plot([value], [place], marker, ms=size, mfc=face, mec=colour, mew=1.3, zorder=5)
-
-
-def _rows(axes: "Axes", labels: Sequence[str]) -> None:
-    axes.set_yticks(range(len(labels)), labels)
-    axes.set_ylim(len(labels) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0, labelcolor=palette.INK)
-    axes.grid(visible=False, axis="y")
-    axes.margins(x=0.05)
 
 
 def _fitting(figures: Mapping[str, Figure]) -> tuple[list[str], int]:

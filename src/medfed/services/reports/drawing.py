@@ -2,17 +2,18 @@
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
 from medfed.services.reports import palette
+from medfed.services.reports.words import Figure, finite
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as Drawing
 
 _STYLE = {
     "svg.fonttype": "none",  # text stays text: small, selectable, in the page's own font
@@ -49,6 +50,9 @@ _STYLE = {
     "savefig.facecolor": "none",
 }
 
+MARKERS = "osD^vPX*"
+"""For eyes and paper that do not tell colours apart."""
+
 
 @contextmanager
 def style() -> Iterator[None]:
@@ -59,7 +63,7 @@ def style() -> Iterator[None]:
         yield
 
 
-def canvas(width: float, height: float) -> tuple["Figure", "Axes"]:
+def canvas(width: float, height: float) -> tuple["Drawing", "Axes"]:
     """An empty chart, in inches; nothing of pyplot's global state is touched."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -69,7 +73,35 @@ def canvas(width: float, height: float) -> tuple["Figure", "Axes"]:
     return figure, figure.add_subplot()
 
 
-def to_svg(figure: "Figure", name: str, label: str) -> Markup:
+def whisker(
+    axes: "Axes",
+    place: float,
+    figure: Figure,
+    colour: str,
+    marker: str,
+    *,
+    size: float = 5.5,
+    hollow: bool = False,
+) -> None:
+    """A value with its interval, in a row of the chart."""
+    low, high = figure.get("low"), figure.get("high")
+    if finite(low) and finite(high):
+        axes.hlines(place, float(low or 0), float(high or 0), color=colour, lw=1.6)
+    face = palette.PAPER if hollow else colour
+    value = float(figure["value"] or 0)
+    axes.plot([value], [place], marker, ms=size, mfc=face, mec=colour, mew=1.3, zorder=5)
+
+
+def label_rows(axes: "Axes", labels: Sequence[str]) -> None:
+    """Name the rows, the first on top."""
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0, labelcolor=palette.INK)
+    axes.grid(visible=False, axis="y")
+    axes.margins(x=0.05)
+
+
+def to_svg(figure: "Drawing", name: str, label: str) -> Markup:
     """The chart as SVG for a page.
 
     Args:

@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
 from medfed.core.files import write_atomic
 from medfed.services.reports import palette, sections
+from medfed.services.reports.page import render_page
 from medfed.services.reports.view import RunView
 from medfed.storage.run_folder import RunFolder
 
@@ -33,20 +31,12 @@ def write_report(folder: RunFolder, result: Mapping[str, Any]) -> Path:
 
 def render(view: RunView) -> str:
     """The page as text."""
-    environment = Environment(
-        loader=PackageLoader("medfed.services.reports"),
-        autoescape=True,  # titles, names and messages were written by other people
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     colours = palette.site_colours(view.sites)
-    return environment.get_template("report.html").render(
+    return render_page(
+        "report.html",
         title=view.study.title,
         question=view.study.question,
         notices=view.notices,
-        light=Markup(palette.variables(dark=False)),  # noqa: S704  # constants of ours
-        dark=Markup(palette.variables(dark=True)),  # noqa: S704
         headline=sections.headline.section(view),
         pictures=sections.pictures.section(view),
         comparison=sections.comparison.section(view),

@@ -3,6 +3,7 @@
 import pytest
 
 from medfed.services.reports import words
+from medfed.services.reports.page import marked
 
 
 @pytest.mark.parametrize(
@@ -32,3 +33,11 @@ def test_units_are_those_that_people_use():
     assert words.rounds_text([1, 2, 3, 7]) == "1–3, 7"
     assert words.listing(["a", "b", "c"], 2) == "a, b and 1 more"
     assert words.metric_name("balanced_accuracy") == "balanced accuracy"
+
+
+def test_code_in_a_sentence_is_shown_as_code_and_nothing_else_is_markup():
+    assert marked("see `a`, ``b/`` and <i>") == (
+        "see <code>a</code>, <code>b/</code> and &lt;i&gt;"
+    )
+    assert marked("a ` alone") == "a ` alone"
+    assert "<b>" not in marked("`<b>`")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from medfed.services.reports import charts, palette, words
+from medfed.services.reports.drawing import MARKERS
 from medfed.services.reports.view import RunView
 
 MOST_ROUNDS = 40
@@ -71,6 +72,6 @@ def legend(view: RunView, colours: Mapping[str, str]) -> list[tuple[str, str, st
     if len(colours) > palette.MOST_COLOURED or not view.shows_sites:
         return []
     return [
-        (site, palette.swatch(colours, site), "●■▲◆▼✚★✖"["os^DvP*X".index(charts.MARKERS[i])])
+        (site, palette.swatch(colours, site), "●■▲◆▼✚★✖"["os^DvP*X".index(MARKERS[i])])
         for i, site in enumerate(view.sites)
     ]
