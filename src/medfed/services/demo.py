@@ -5,7 +5,7 @@ evaluation for every figure. Nothing is chosen by the held-out patients.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from medfed.core.update import Stats, Tensors, add_stats
 from medfed.services.demo_pictures import names, write_pictures
 from medfed.services.demo_study import TEXT, alone, demo_study
 from medfed.services.reports import write_report
+from medfed.services.reports.words import listing
 from medfed.services.runs import RunOptions, start
 from medfed.storage.models import read_model
 from medfed.storage.run_folder import RunFolder
@@ -80,7 +81,7 @@ def run_demo(study: Study, out: Path, data: Path, stage: Stage) -> dict[str, Any
     clock = _Clock()
     folder = RunFolder(out / FEDERATED)
     stage.say("Learning together: only models travel. Meanwhile each hospital learns alone, too.")
-    options = RunOptions(folder.path, data, resume=folder.exists, threads=1)
+    options = RunOptions(folder.path, data=data, resume=folder.exists, threads=1)
     result = start(study, options, TEXT, stage.listen(study))
     clock.lap("together")
     stage.say("Scoring it, and two models that know nothing, on patients nobody trained on.")
@@ -108,7 +109,7 @@ def learn_alone(study: Study, out: Path, data: Path, say: Say) -> None:
     """Each hospital by itself, as many steps on the same patients as in the study."""
     for site in study.sites:
         folder = _alone_folder(out, site)
-        options = RunOptions(folder.path, data, resume=folder.exists, threads=1)
+        options = RunOptions(folder.path, data=data, resume=folder.exists, threads=1)
         start(alone(study, site), options)
         say(f"  {site} has trained alone")
 
@@ -220,7 +221,7 @@ def statement(summary: Mapping[str, Any]) -> str:
         for site, own in summary["sites"][LOCAL].items()
         if summary["sites"][FEDERATED].get(site, 0.0) > own
     ]
-    who = _listing(better) if better else "no hospital"
+    who = listing(better) if better else "no hospital"
     return (
         f"Mean Dice of {patients} held-out patients with nodules: {dice[FEDERATED]:.2f} learning "
         f"together, {dice[LOCAL]:.2f} with each hospital's own model, {dice[UNTRAINED]:.2f} "
@@ -229,10 +230,6 @@ def statement(summary: Mapping[str, Any]) -> str:
         "synthetic patients prove nothing, clinically or otherwise: the command medfed compare "
         "takes several seeds and says when no difference is shown."
     )
-
-
-def _listing(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 class _Clock:
