@@ -4,8 +4,9 @@ import json
 
 import pytest
 from unit.services.pages import check_page
-from unit.services.reports.made_up_run import EVIL
+from unit.services.reports.made_up_run import EVIL, STUDY, new_run
 
+from medfed.core.study_file import parse_study
 from medfed.services.comparison.page import figure_rows, write_page
 from medfed.services.comparison.statistics import ALL, MEAN
 
@@ -73,6 +74,13 @@ def test_what_others_wrote_cannot_become_markup(tmp_path):
 def test_a_page_without_figures_is_a_page(tmp_path, missing):
     page = written(tmp_path, answer() | {key: [] for key in missing})
     assert page.tags["svg"] == 2 - len(missing)
+
+
+def test_the_runs_notices_stand_on_the_page(tmp_path):
+    study = parse_study(STUDY)
+    for name in ("federated-1", "local-1-north"):
+        new_run(tmp_path / "runs" / name, study, [], notice="Made-up patients.")
+    assert written(tmp_path, answer()).words.count("Made-up patients.") == 1
 
 
 def test_many_recipes_and_hospitals_stay_apart(tmp_path):

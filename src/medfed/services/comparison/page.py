@@ -9,6 +9,8 @@ from medfed import __version__
 from medfed.core.files import write_atomic
 from medfed.services.comparison.statistics import ALL, MEAN
 from medfed.services.reports import words
+from medfed.services.reports.view import notices_of
+from medfed.storage.run_folder import RunFolder
 
 Figure = Mapping[str, Any]
 
@@ -35,7 +37,7 @@ def write_page(out: Path, found: Mapping[str, Any], question: str = "") -> None:
         "medfed.services.comparison",
         title=found["title"],
         question=question,
-        notices=(),
+        notices=_notices(out),
         medfed=__version__,
         metric=words.first_capital(words.metric_name(metric)),
         meaning=words.metric_meaning(metric),
@@ -48,6 +50,12 @@ def write_page(out: Path, found: Mapping[str, Any], question: str = "") -> None:
         digest=found["study"],
     )
     write_atomic(out / "comparison.html", page.encode())
+
+
+def _notices(out: Path) -> tuple[str, ...]:
+    """What the runs say must not be overlooked, such as that the patients are made up."""
+    runs = [RunFolder(folder) for folder in sorted((out / "runs").glob("*"))]
+    return notices_of(*(run.record() for run in runs if run.exists))
 
 
 def figure_rows(found: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -127,10 +127,7 @@ class RunView:
     @cached_property
     def notices(self) -> tuple[str, ...]:
         """What must not be overlooked, such as that the patients are made up."""
-        found: list[str] = []
-        for given in (self.record.get("notice"), self.result.get("notice")):
-            found += [given] if isinstance(given, str) else [str(text) for text in given or ()]
-        return tuple(dict.fromkeys(text for text in found if text.strip()))
+        return notices_of(self.record, self.result)
 
     @cached_property
     def about_model(self) -> Mapping[str, Any]:
@@ -185,6 +182,14 @@ class RunView:
             words += ["--data", str(self.record["data"])]
         threads = self.record.get("execution", {}).get("threads")
         return [*words, "--threads", str(threads)] if threads else words
+
+
+def notices_of(*records: Mapping[str, Any]) -> tuple[str, ...]:
+    """The notices of records or results, each once."""
+    found: list[str] = []
+    for given in (record.get("notice") for record in records):
+        found += [given] if isinstance(given, str) else [str(text) for text in given or ()]
+    return tuple(dict.fromkeys(text for text in found if text.strip()))
 
 
 def _seed(file: Path) -> int | None:
