@@ -48,7 +48,7 @@ def tables(tmp_path):
 
 def run(tables, tmp_path, min_sites=2, test=0.3):
     study = parse_study(STUDY.format(min_sites=min_sites, test=test))
-    return start(study, RunOptions(tmp_path / "run", tables.folder, report=False))
+    return start(study, RunOptions(out=tmp_path / "run", data=tables.folder, report=False))
 
 
 def missing_reasons(tmp_path):
