@@ -11,6 +11,7 @@ The tree, with the exit code of the command line::
     │   ├── QuorumError          5   fewer sites answered than the study asks for
     │   └── CheckpointError      5   no checkpoint of the run can be read
     ├── WireError                6   a message is malformed, forged, replayed or too large
+    │   └── WireVersionError     6   a message is of a wire version this program does not speak
     └── Refused                  7   a site says no, under a public name
 
 A message says what is wrong; a remedy says what to do about it. Neither may hold patient data:
@@ -114,6 +115,10 @@ class WireError(MedfedError):
     exit_code = 6
 
 
+class WireVersionError(WireError):
+    """A message is of a wire version this program does not speak."""
+
+
 class Refused(MedfedError):
     """A site's "no".
 
@@ -132,6 +137,7 @@ class Refused(MedfedError):
 
 REFUSALS = {
     "bad-signature": "the order is not signed by the coordinator this site trusts",
+    "wire-version": "the order is of a wire version that this site does not speak",
     "not-approved": "this site has not approved the study",
     "not-for-this-site": "the order names another site",
     "stale-order": "the order belongs to a round that this site has left behind",

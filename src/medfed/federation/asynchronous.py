@@ -156,6 +156,8 @@ class AsynchronousCoordinator(Coordinator):
                 flight = self._flights.get(delivery.order)
                 if flight is None or flight.site != delivery.site:
                     continue
+                if flight.exchange.asked_again(delivery, flight.order):
+                    continue
                 reply = flight.exchange.receive(delivery, flight.order)
                 if flight.exchange is not exchange:
                     _merge(flight.exchange, exchange)

@@ -2,26 +2,35 @@
 
 import logging
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from medfed.core.errors import QuorumError, WireError
-from medfed.core.events import Event, ReplyCounted, RoundStarted, SiteMissing
+from medfed.core.errors import QuorumError, WireError, WireVersionError
+from medfed.core.events import Event, Notice, ReplyCounted, RoundStarted, SiteMissing
 from medfed.core.files import Buffer, canonical_json, write_atomic
 from medfed.core.packing import PackedUpdate
 from medfed.core.update import Shapes, Update, misfit, odd_ones
 from medfed.federation.channel import Channel, Delivery
 from medfed.federation.spool import (
+    MAX_HEADER,
     SpooledUpdate,
     check_update,
     decode_update,
     encode_update,
 )
-from medfed.federation.wire import Order, Sealed, open_reply, seal, sha256
+from medfed.federation.wire import (
+    VERSION,
+    Order,
+    Sealed,
+    open_reply,
+    seal,
+    sha256,
+    version_wanted,
+)
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +47,11 @@ Orders = Mapping[str, tuple[Order, Buffer]]
 
 @dataclass(frozen=True)
 class Post:
-    """What every exchange of a run shares: who asks, through what, and where replies lie."""
+    """What every exchange of a run shares: who asks, through what, and where replies lie.
+
+    Attributes:
+        versions: The wire version of each site that was found to speak another than ours.
+    """
 
     run: str
     study: str
@@ -49,6 +62,7 @@ class Post:
     deadline: float
     min_sites: int
     on_event: Callable[[Event], None]
+    versions: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -77,6 +91,7 @@ class Exchange:
     seconds: dict[str, float] = field(default_factory=dict)
     bytes_up: int = 0
     bytes_down: int = 0
+    _again: set[str] = field(default_factory=set)
 
     def ask(self, phase: str, each: Mapping[str, Update]) -> list[SpooledUpdate]:
         """Hold one phase: the replies that passed every check, in site order.
@@ -124,6 +139,7 @@ class Exchange:
                 body=body,
                 payload_sha256=digest,
                 payload_bytes=len(payload),
+                deadline=self.post.deadline,
             )
             orders[site] = (order, payload)
         return orders
@@ -136,11 +152,13 @@ class Exchange:
         return {site: update for site, update in found.items() if update is not None}
 
     def send(self, orders: Orders, skip: Container[str] = ()) -> None:
-        """Seal and send orders, but for some sites."""
+        """Seal and send orders, each in its site's wire version, but for some sites."""
         sealed: dict[str, tuple[str, Sealed]] = {}
         for site, (order, payload) in orders.items():
             if site not in skip:
-                message = seal(order, self.post.key, payload)
+                version = self.post.versions.get(site)
+                spoken = order if version is None else replace(order, version=version)
+                message = seal(spoken, self.post.key, payload)
                 sealed[site] = (order.id, message)
                 self.bytes_down += message.size
         self.post.channel.send(sealed)
@@ -155,6 +173,8 @@ class Exchange:
                 message = "a reply came to an order that is no longer waited for"
                 self.post.on_event(SiteMissing(self.round, delivery.site, "late", message))
                 continue
+            if self.asked_again(delivery, *orders[site]):
+                continue
             del outstanding[delivery.order]
             update = self.receive(delivery, orders[site][0])
             if update is not None:
@@ -162,6 +182,40 @@ class Exchange:
         for order, site in outstanding.items():
             self.post.channel.cancel(order)
             self._miss(site, "late", f"no reply within {self.post.deadline:g} s")
+
+    def asked_again(self, delivery: Delivery, order: Order, payload: Buffer | None = None) -> bool:
+        """Send an order once more, if its site refused it for its wire version only.
+
+        From then on the site gets its orders in the version that it speaks.
+
+        Args:
+            delivery: What came back.
+            order: The order it answers.
+            payload: What went with the order; None for what goes to all.
+
+        Returns:
+            Whether the order was sent again: a reply is still to come.
+        """
+        site, sent = order.site, self.post.versions.get(order.site, VERSION)
+        version = self._version_wanted(delivery, sent)
+        if version is None or order.id in self._again:
+            return False
+        self._again.add(order.id)
+        self.post.versions[site] = version
+        text = f"{site} speaks wire version {version} and was sent {sent}: asked again in {version}"
+        self.post.on_event(Notice(text))
+        log.info("round %d: %s", self.round, text)
+        self.send({site: (order, encode_update(self.sent) if payload is None else payload)})
+        return True
+
+    def _version_wanted(self, delivery: Delivery, sent: int) -> int | None:
+        reply, site = delivery.reply, delivery.site
+        if reply is None or len(reply.payload):  # no refusal: not worth opening twice
+            return None
+        try:
+            return version_wanted(open_reply(reply, self.post.site_keys[site], site, 0), sent)
+        except WireError:
+            return None
 
     def receive(self, delivery: Delivery, order: Order) -> SpooledUpdate | None:
         """Check a delivery and spool it; None (and a note) when it cannot be used."""
@@ -173,7 +227,8 @@ class Exchange:
             self._miss(site, "late", f"its reply took {delivery.seconds:.1f} s")
             return None
         try:
-            reply = open_reply(delivery.reply, self.post.site_keys[site], site)
+            key = self.post.site_keys[site]
+            reply = open_reply(delivery.reply, key, site, self._bound + MAX_HEADER)
             if reply.order != order.id and not (reply.refusal and not reply.order):
                 raise WireError("the reply answers another order")
             if reply.refusal:  # names no order where the site could not even read it
@@ -182,13 +237,17 @@ class Exchange:
             if reply.base_sha256 != order.payload_sha256:
                 raise WireError("the reply was computed from another model")
             update = self._spool(order, delivery.reply.payload, reply.payload_sha256)
+        except WireVersionError as error:
+            self._miss(site, "wire-version", str(error))
+            return None
         except WireError as error:
             self._miss(site, "rejected", error.message)
             return None
-        self.seconds[site] = self.seconds.get(site, 0.0) + delivery.seconds
+        # The channel's clock includes the way, and tells nothing of a reply that was stored.
+        seconds = reply.seconds or delivery.seconds
+        self.seconds[site] = self.seconds.get(site, 0.0) + seconds
         self.bytes_up += delivery.reply.size
-        event = ReplyCounted(self.round, site, delivery.seconds, delivery.reply.size)
-        self.post.on_event(event)
+        self.post.on_event(ReplyCounted(self.round, site, seconds, delivery.reply.size))
         return update
 
     def _spool(self, order: Order, payload: Buffer, digest: str) -> SpooledUpdate:
@@ -200,12 +259,16 @@ class Exchange:
         return SpooledUpdate(file, order.site, update if len(payload) <= SMALL else None)
 
     def _check(self, update: PackedUpdate) -> None:
-        bound = MAX_OVER_MODEL * sum(a.nbytes for a in self.sent.tensors.values()) + MAX_STATS
         got = {name: (p.shape, p.dtype) for name, p in update.packed.items()}
         complaint = misfit(self._sent_shapes, got) if self.fits else ""
         if complaint:
             raise WireError(f"the update does not fit the model: {complaint}")
-        check_update(update, got if self.fits else None, max_bytes=bound)
+        check_update(update, got if self.fits else None, max_bytes=self._bound)
+
+    @cached_property
+    def _bound(self) -> int:
+        """Bytes that the arrays of an update may have."""
+        return MAX_OVER_MODEL * sum(a.nbytes for a in self.sent.tensors.values()) + MAX_STATS
 
     @cached_property
     def _sent_shapes(self) -> Shapes:

@@ -2,8 +2,9 @@
 
 import errno
 import logging
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from medfed.core.aggregator import Aggregator, Compression
 from medfed.core.data import SiteData, selected
-from medfed.core.errors import DataError, MedfedError, Refused, StudyError, WireError
+from medfed.core.errors import (
+    DataError,
+    MedfedError,
+    Refused,
+    StudyError,
+    WireError,
+    WireVersionError,
+)
 from medfed.core.query import Query
 from medfed.core.registry import make, part_from_json
 from medfed.core.strategy import Strategy, Turn
@@ -21,7 +29,17 @@ from medfed.core.update import Tensors, Update, group, grouped
 from medfed.federation.receipts import make_receipt, sign_receipt
 from medfed.federation.site_folder import SiteFolder, SiteSettings
 from medfed.federation.spool import decode_update, encode_update
-from medfed.federation.wire import Order, Reply, Sealed, open_order, open_reply, seal, sha256
+from medfed.federation.wire import (
+    Order,
+    Reply,
+    Sealed,
+    open_order,
+    open_reply,
+    seal,
+    sha256,
+    shown,
+    version_asked_in,
+)
 
 NEEDED = {
     "query": {"query", "facts"},
@@ -83,25 +101,34 @@ class Site:
     def handle(self, sealed: Sealed) -> Sealed:
         """Answer an order: with an update, or with a refusal under a public name.
 
-        The same order again gets the stored reply; it is never worked on twice.
+        The same order again gets the stored reply; it is never worked on twice. A reply is in the
+        wire version of its order.
         """
+        start = time.perf_counter()
         order: Order | None = None
         try:
             order = self._open(sealed)
             study = self.folder.approved(order.study)  # nothing leaves after it was withdrawn
-            return self._stored(order) or self._answer(order, study, sealed)
+            return self._stored(order) or self._answer(order, study, sealed, start)
         except Refused as no:
-            return self._refuse(order, no)
+            return self._refuse(order, no, sealed)
         except Exception as error:  # a traceback may carry patient data: it stays in the site's log
             self.log.exception("an order could not be answered")
-            return self._refuse(order, _public(error))
+            return self._refuse(order, _public(error), sealed)
 
     def _open(self, sealed: Sealed) -> Order:
         if self.coordinator is None:
             message = "this site has not pinned a coordinator's key"
             raise Refused("bad-signature", message, remedy="Run `medfed site trust` there")
+        most = self.settings.max_order_mb
+        if len(sealed.payload) > most * 2**20:  # not even hashed
+            message = f"the order has {len(sealed.payload)} bytes, this site takes {most} MB"
+            remedy = "Raise max_order_mb in its site.toml if such a model is meant"
+            raise Refused("malformed-order", message, remedy=remedy)
         try:
             order = open_order(sealed, self.coordinator)
+        except WireVersionError as error:
+            raise Refused("wire-version", error.message, remedy=error.remedy) from None
         except WireError as error:
             raise Refused("bad-signature", error.message) from None
         if order.site != self.name:
@@ -111,21 +138,28 @@ class Site:
     def _stored(self, order: Order) -> Sealed | None:
         """The reply already given to this very order, if it is whole."""
         stored = self.folder.stored_reply(order)
+        if stored is None:
+            return None
         try:
-            if stored and open_reply(stored, self.key.public_key(), self.name).order == order.id:
-                return stored
+            reply = open_reply(stored, self.key.public_key(), self.name)
         except WireError:  # a power cut came between its parts: do the work again
             self.log.warning("a stored reply is damaged")
-        return None
+            return None
+        if reply.order != order.id:
+            return None
+        if reply.version != order.version:  # one of the two sides was updated in between
+            return seal(replace(reply, version=order.version), self.key, stored.payload)
+        return stored
 
-    def _answer(self, order: Order, study: Study, sealed: Sealed) -> Sealed:
+    def _answer(self, order: Order, study: Study, sealed: Sealed, start: float) -> Sealed:
         if order.round < self.folder.latest_round(order) - 1:
             raise Refused("stale-order")
         self.folder.forget_replies(order)
         desk = self._desk(order.study, study)
         work = _Work(order, desk, decode_update(sealed.payload), self.folder.memory(order))
         update = work.answer()
-        reply = self._seal(order, desk, update, _patients_used(order, work.content, desk.data))
+        patients = _patients_used(order, work.content, desk.data)
+        reply = self._seal(order, desk, update, patients, start)
         if order.purpose != "query":
             self.folder.propose_memory(order, work.memory)
         if work.personal_model:
@@ -155,7 +189,9 @@ class Site:
         compression = make("compression", study.compression) if study.compression else None
         return _Desk(study, task, strategy, aggregator, compression, data)
 
-    def _seal(self, order: Order, desk: _Desk, update: Update, patients: int) -> Sealed:
+    def _seal(
+        self, order: Order, desk: _Desk, update: Update, patients: int, start: float
+    ) -> Sealed:
         payload = encode_update(update)
         digest = sha256(payload)
         reply = Reply(
@@ -167,12 +203,22 @@ class Site:
             message="",
             payload_sha256=digest,
             payload_bytes=len(payload),
+            seconds=self._worked(order, start),
+            version=order.version,
         )
         receipt = make_receipt(order, desk.study.title, update, patients, len(payload), digest)
         self.folder.add_receipt(order, sign_receipt(receipt, self.key))
         return seal(reply, self.key, payload)
 
-    def _refuse(self, order: Order | None, no: Refused) -> Sealed:
+    def _worked(self, order: Order, start: float) -> float:
+        """Seconds since an order came in; both lengths are this site's, no clocks are compared."""
+        seconds = time.perf_counter() - start
+        if 0 < order.deadline < seconds:
+            message = "the work took %.0f s and the coordinator waits for %.0f s: it may be late"
+            self.log.warning(message, seconds, order.deadline)
+        return seconds
+
+    def _refuse(self, order: Order | None, no: Refused, sealed: Sealed) -> Sealed:
         self.log.warning("refused (%s): %s", no.name, no)
         reply = Reply(
             run=order.run if order else "",
@@ -180,9 +226,10 @@ class Site:
             order=order.id if order else "",
             base_sha256="",
             refusal=no.name,
-            message=str(no).encode(errors="replace").decode(),  # a path may hold any bytes
+            message=shown(str(no)).encode(errors="replace").decode(),  # a path may hold any bytes
             payload_sha256=sha256(b""),
             payload_bytes=0,
+            version=order.version if order else version_asked_in(sealed.header),
         )
         return seal(reply, self.key)
 
@@ -275,8 +322,8 @@ def _content(order: Order) -> Mapping[str, Any]:
     """What the order asks, once it is certain that it says so in full."""
     try:
         content = order.content()
-    except (ValueError, RecursionError):
-        raise Refused("malformed-order") from None
+    except WireError as error:
+        raise Refused("malformed-order", error.message) from None
     if not isinstance(content, Mapping) or NEEDED[order.purpose] - content.keys():
         raise Refused("malformed-order")
     return content

@@ -29,6 +29,7 @@ from medfed.core.files import append_line, canonical_json, read_lines, write_ato
 from medfed.core.options import check, option
 from medfed.core.study import PLAIN, PLAIN_NAME, RESERVED, Study
 from medfed.core.update import Tensors
+from medfed.federation.settings.site import own_fields
 from medfed.federation.wire import Order, Sealed
 
 TRUST = "coordinator.pub"
@@ -42,6 +43,9 @@ class _Settings:
     name: str = option(help="The site's name")
     data: str | None = option(None, help="Folder of the site's data")
     min_patients: int = option(1, help="Fewer training patients than this, and it refuses", low=1)
+    max_order_mb: int = option(
+        4096, help="An order with more megabytes than this is refused", low=1
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class SiteSettings:
     name: str
     data: Path | None = None
     min_patients: int = 1
+    max_order_mb: int = 4096
 
 
 class SiteFolder:
@@ -69,7 +74,7 @@ class SiteFolder:
         """
         file = self.path / "site.toml"
         try:
-            given = tomllib.loads(file.read_text(encoding="utf-8"))
+            given = own_fields(tomllib.loads(file.read_text(encoding="utf-8")))
         except FileNotFoundError:
             remedy = f"Make it with `medfed site init {self.path}`"
             raise SiteError(f"{self.path} is not a site's folder", remedy=remedy) from None
@@ -82,7 +87,7 @@ class SiteFolder:
             raise SiteError(f"{file}: {problems[0]}")
         data = given["data"]
         folder = (self.path / data).resolve() if data else None
-        return SiteSettings(given["name"], folder, given["min_patients"])
+        return SiteSettings(given["name"], folder, given["min_patients"], given["max_order_mb"])
 
     def approve(self, study: Study) -> None:
         """Keep a study among the approved, under its digest."""

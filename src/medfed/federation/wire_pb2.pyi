@@ -5,7 +5,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Order(_message.Message):
-    __slots__ = ("version", "run", "study", "site", "round", "purpose", "phase", "memory", "body", "payload_sha256", "payload_bytes")
+    __slots__ = ("version", "run", "study", "site", "round", "purpose", "phase", "memory", "body", "payload_sha256", "payload_bytes", "deadline")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     RUN_FIELD_NUMBER: _ClassVar[int]
     STUDY_FIELD_NUMBER: _ClassVar[int]
@@ -17,6 +17,7 @@ class Order(_message.Message):
     BODY_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_SHA256_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_FIELD_NUMBER: _ClassVar[int]
     version: int
     run: str
     study: str
@@ -28,10 +29,11 @@ class Order(_message.Message):
     body: str
     payload_sha256: str
     payload_bytes: int
-    def __init__(self, version: _Optional[int] = ..., run: _Optional[str] = ..., study: _Optional[str] = ..., site: _Optional[str] = ..., round: _Optional[int] = ..., purpose: _Optional[str] = ..., phase: _Optional[str] = ..., memory: _Optional[int] = ..., body: _Optional[str] = ..., payload_sha256: _Optional[str] = ..., payload_bytes: _Optional[int] = ...) -> None: ...
+    deadline: float
+    def __init__(self, version: _Optional[int] = ..., run: _Optional[str] = ..., study: _Optional[str] = ..., site: _Optional[str] = ..., round: _Optional[int] = ..., purpose: _Optional[str] = ..., phase: _Optional[str] = ..., memory: _Optional[int] = ..., body: _Optional[str] = ..., payload_sha256: _Optional[str] = ..., payload_bytes: _Optional[int] = ..., deadline: _Optional[float] = ...) -> None: ...
 
 class Reply(_message.Message):
-    __slots__ = ("version", "run", "site", "order", "base_sha256", "refusal", "message", "payload_sha256", "payload_bytes")
+    __slots__ = ("version", "run", "site", "order", "base_sha256", "refusal", "message", "payload_sha256", "payload_bytes", "seconds")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     RUN_FIELD_NUMBER: _ClassVar[int]
     SITE_FIELD_NUMBER: _ClassVar[int]
@@ -41,6 +43,7 @@ class Reply(_message.Message):
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_SHA256_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
     version: int
     run: str
     site: str
@@ -50,4 +53,5 @@ class Reply(_message.Message):
     message: str
     payload_sha256: str
     payload_bytes: int
-    def __init__(self, version: _Optional[int] = ..., run: _Optional[str] = ..., site: _Optional[str] = ..., order: _Optional[str] = ..., base_sha256: _Optional[str] = ..., refusal: _Optional[str] = ..., message: _Optional[str] = ..., payload_sha256: _Optional[str] = ..., payload_bytes: _Optional[int] = ...) -> None: ...
+    seconds: float
+    def __init__(self, version: _Optional[int] = ..., run: _Optional[str] = ..., site: _Optional[str] = ..., order: _Optional[str] = ..., base_sha256: _Optional[str] = ..., refusal: _Optional[str] = ..., message: _Optional[str] = ..., payload_sha256: _Optional[str] = ..., payload_bytes: _Optional[int] = ..., seconds: _Optional[float] = ...) -> None: ...

@@ -4,11 +4,11 @@ Run once per wire version, from the repository, with the last code that speaks i
 
     python tests/unit/federation/recorded/record.py
 
-It writes ``vN/`` beside itself: a sealed order, the sealed reply to it, and what a real site of this
-version answers to an order of the next one (each as `Sealed.pieces` lays it out), with the public
-keys to check them by. The keys were made for the occasion and their private halves thrown away, so
-nobody can make these files again: they are what the old program wrote, not what a newer one thinks
-it wrote. Version 1 was recorded at commit 3ffa901. All numbers are made up.
+It writes ``vN/`` beside itself: a sealed order, the sealed reply to it, and what a real site of
+this version answers to an order of the next one (each as `Sealed.pieces` lays it out), with the
+public keys to check them by. The keys were made for the occasion and their private halves thrown
+away, so nobody can make these files again: they are what the old program wrote, not what a newer
+one thinks it wrote. Version 1 was recorded at commit 3ffa901. All numbers are made up.
 """
 
 import json
