@@ -12,7 +12,7 @@ import click
 
 from medfed import __version__
 from medfed.config import Settings
-from medfed.core.errors import MedfedError, StudyError
+from medfed.core.errors import MedfedError, SettingsError, StudyError
 
 COMMANDS = {
     "run": ("medfed.cli.run:run", "Run a study over several hospitals."),
@@ -94,7 +94,7 @@ def _end(arguments: list[str], exit_code: int, kind: str, message: str) -> NoRet
 
 
 def _complain(error: MedfedError) -> None:
-    if isinstance(error, StudyError) and error.problems:
+    if isinstance(error, (StudyError, SettingsError)) and error.problems:
         lines = [error.message, *(f"  {problem}" for problem in error.problems)]
         click.echo(click.style("Error: ", fg="red") + "\n".join(lines), err=True)
     else:

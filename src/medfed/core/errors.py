@@ -7,6 +7,7 @@ The tree, with the exit code of the command line::
     │   └── PartError            2   an unknown part, or an option that the part does not take
     ├── DataError                3   data are missing, unreadable or not what they claim to be
     ├── SiteError                4   a site's folder, key or approval is not in order
+    │   └── SettingsError        4   a settings file contradicts itself
     ├── RunError                 5   a run cannot start or go on
     │   ├── QuorumError          5   fewer sites answered than the study asks for
     │   └── CheckpointError      5   no checkpoint of the run can be read
@@ -93,6 +94,18 @@ class SiteError(MedfedError):
     """A site's folder, key or approval is not in order."""
 
     exit_code = 4
+
+
+class SettingsError(SiteError):
+    """A settings file cannot be used; carries every problem found, not just the first."""
+
+    def __init__(self, message: str, problems: Sequence[Problem] = (), *, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        lines = [super().__str__(), *(f"  {problem}" for problem in self.problems)]
+        return "\n".join(lines)
 
 
 class RunError(MedfedError):

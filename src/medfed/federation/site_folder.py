@@ -29,6 +29,7 @@ from medfed.core.files import append_line, canonical_json, read_lines, write_ato
 from medfed.core.options import check, option
 from medfed.core.study import PLAIN, PLAIN_NAME, RESERVED, Study
 from medfed.core.update import Tensors
+from medfed.federation.settings.site import own_fields
 from medfed.federation.wire import Order, Sealed
 
 TRUST = "coordinator.pub"
@@ -73,7 +74,7 @@ class SiteFolder:
         """
         file = self.path / "site.toml"
         try:
-            given = tomllib.loads(file.read_text(encoding="utf-8"))
+            given = own_fields(tomllib.loads(file.read_text(encoding="utf-8")))
         except FileNotFoundError:
             remedy = f"Make it with `medfed site init {self.path}`"
             raise SiteError(f"{self.path} is not a site's folder", remedy=remedy) from None

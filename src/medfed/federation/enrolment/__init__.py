@@ -1,0 +1,1 @@
+"""How a hospital joins: certificates, one-time codes, and the coordinator's list of sites."""

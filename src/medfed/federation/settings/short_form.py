@@ -1,0 +1,123 @@
+"""The short form: a whole federation on one machine in one file.
+
+::
+
+    {"workers": [{"id": "north", "host": "127.0.0.1", "port": 9001, "data": "north"}],
+     "model": "mlp", "epochs": 1, "batch_size": 32, "dp_epsilon": null, "encryption": "none"}
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medfed.core.options import describe, option
+from medfed.federation.enrolment.address import is_loopback
+from medfed.federation.settings.reading import Reader
+
+MODELS = ("logistic", "mlp", "unet")
+LATER = {
+    "dp_epsilon": "differential privacy",
+    "encryption": "encryption of updates",
+}
+"""Fields that ask for what this version does not have: never to be passed over in silence."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """A member of ``workers``."""
+
+    id: str = option(help="The site's name")
+    host: str = option("127.0.0.1", help="Where its worker listens: this machine")
+    port: int = option(0, help="The port it listens on; 0: any free one", low=0, high=65535)
+    data: str = option(help="Folder of its data")
+
+
+@dataclass(frozen=True, slots=True)
+class _Fields:
+    """What the short form says about the study."""
+
+    model: str = option("mlp", help="The model", choices=MODELS)
+    rounds: int = option(10, help="Rounds of training", low=1, high=1_000_000)
+    epochs: int = option(1, help="Passes over a site's patients in a round", low=1)
+    batch_size: int = option(32, help="Patients in a step", low=1)
+    dp_epsilon: None = option(None, help="Comes with a later version")
+    encryption: None = option(None, help="Comes with a later version")
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A site of a federation on one machine."""
+
+    id: str
+    host: str
+    port: int
+    data: Path
+
+
+@dataclass(frozen=True, slots=True)
+class ShortForm:
+    """What the short form says beside names and addresses."""
+
+    workers: tuple[Worker, ...]
+    model: str
+    rounds: int
+    epochs: int
+    batch_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A file in the short form: what is the short form's own, and the rest."""
+
+    form: ShortForm
+    rest: Mapping[str, Any]
+
+
+def read_short_form(reader: Reader) -> Split:
+    """Read the short form's own fields; problems stay with the reader."""
+    own = {one.name for one in describe(_Fields)}
+    given = {name: value for name, value in reader.given.items() if name in own}
+    for name, what in LATER.items():
+        wanted = given.pop(name, None)
+        if wanted is not None and wanted != "none":
+            message = f"asks for {what}, which comes with a later version of medfed"
+            remedy = f"Remove {name} to run without, knowing that nothing protects the updates"
+            reader.complain(name, message, remedy)
+    values = reader.fields(_Fields, given)
+    workers = _workers(reader)
+    rest = {k: v for k, v in reader.given.items() if k not in own | {"workers", "sites"}}
+    if reader.problems:
+        return Split(ShortForm((), MODELS[0], 1, 1, 1), rest)
+    plain = ("model", "rounds", "epochs", "batch_size")
+    return Split(ShortForm(workers, **{name: values[name] for name in plain}), rest)
+
+
+def _workers(reader: Reader) -> tuple[Worker, ...]:
+    found = reader.tables("workers", _Worker)
+    reader.names("workers", found)
+    if not found and not reader.problems:
+        reader.complain("workers", "names no site", "Give at least one, with id and data")
+    taken: dict[int, int] = {}
+    workers = []
+    for i, one in enumerate(found):
+        _check_host(reader, i, one.get("host"))
+        port = one.get("port", 0)
+        if port and taken.setdefault(port, i) != i:
+            message = f"{port} is the port of workers[{taken[port]}] too"
+            reader.complain(f"workers[{i}].port", message, "Give each its own, or 0 for any")
+        data = reader.path(one.get("data"))
+        if data and not data.is_dir():
+            remedy = "Give a folder that exists; paths begin at the file's own folder"
+            reader.complain(f"workers[{i}].data", f"there is no folder {data}", remedy)
+        if data and "id" in one and "host" in one:
+            workers.append(Worker(one["id"], one["host"], port, data))
+    return tuple(workers)
+
+
+def _check_host(reader: Reader, number: int, host: str | None) -> None:
+    if host is None or is_loopback(host):
+        return
+    message = f"{host!r} is another machine, and the short form is for one"
+    remedy = 'Write "127.0.0.1"; a hospital elsewhere joins with `medfed coordinator invite`'
+    reader.complain(f"workers[{number}].host", message, remedy)
