@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -12,8 +13,12 @@ from medfed.federation.site import Site
 from medfed.federation.site_folder import TRUST, SiteFolder, init_site
 
 
-def open_site(path: Path) -> Site:
+def open_site(path: Path, data: Path | None = None) -> Site:
     """Open a site.
+
+    Args:
+        path: Its folder.
+        data: Folder of its data; what its settings say when None.
 
     Raises:
         SiteError: The folder, its settings or its key are not in order.
@@ -22,6 +27,8 @@ def open_site(path: Path) -> Site:
     trust = path / TRUST
     coordinator = load_public(trust) if trust.exists() else None
     settings = folder.settings()
+    if data is not None:
+        settings = replace(settings, data=data)
     return Site(folder, settings, load_key(path), coordinator, _own_log(path, settings.name))
 
 

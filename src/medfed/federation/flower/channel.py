@@ -1,0 +1,215 @@
+"""`medfed.federation.channel.Channel` over Flower: orders lie at the SuperLink until fetched.
+
+An order is sent again when it may have been lost: after the SuperLink forgot the run, after it
+called a site offline that came back, and after a long silence. That is safe, because a site answers
+the same order with the same reply and the first one that comes is taken.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, ObjectPushError
+
+from medfed.core.errors import RunError, SiteError
+from medfed.federation.channel import Delivery
+from medfed.federation.flower.conversation import Arrived, Conversation, RunLost
+from medfed.federation.flower.fleet import LOST_WORDS
+from medfed.federation.flower.superlink import NodeSeen, Registry, SuperLinkAt
+from medfed.federation.wire import Sealed
+
+log = logging.getLogger(__name__)
+
+SILENCE = 900.0
+"""Seconds after which an unanswered order is sent again, in case the site lost it."""
+ONLINE_EVERY = 2.0
+"""Seconds between looks whether a site is back."""
+AWAY = (httpx.TransportError, httpx.HTTPStatusError)
+
+
+@dataclass
+class _Waiting:
+    """An order without a reply.
+
+    Attributes:
+        message: Its id at the SuperLink; empty while it has not been sent.
+        sent: When it was sent last, on the monotonic clock.
+        asked: When it was handed to the channel.
+    """
+
+    site: str
+    order: str
+    sealed: Sealed
+    asked: float
+    message: str = ""
+    sent: float = 0.0
+    offline: bool = False
+
+
+class FlowerChannel:
+    """Sites behind a SuperLink on this machine.
+
+    Attributes:
+        on_close: Called when the channel is closed.
+
+    Args:
+        at: The SuperLink.
+        sites: The sites of the study.
+        memo: File for the number of the run, so that a coordinator that was killed ends it.
+        say: Told in a sentence what happens.
+
+    Raises:
+        SiteError: A site is not enrolled.
+        RunError: The SuperLink is not there.
+    """
+
+    def __init__(
+        self,
+        at: SuperLinkAt,
+        sites: Sequence[str],
+        memo: Path,
+        say: Callable[[str], None] = log.info,
+    ) -> None:
+        self._at = at
+        self._memo = memo
+        self._say = say
+        self.on_close: Callable[[], None] = lambda: None
+        self._names = tuple(sites)
+        self._waiting: dict[str, _Waiting] = {}
+        self._looked = 0.0
+        self._away = False
+        try:
+            self._nodes = self._seen()
+            self._talk = self._begin()
+        except AWAY:
+            raise RunError(
+                f"there is no SuperLink at {at.address}",
+                remedy="Start the coordinator: `medfed coordinator --config FILE`",
+            ) from None
+
+    def sites(self) -> Sequence[str]:
+        """Sites that are online."""
+        return tuple(name for name, node in self._nodes.items() if node.online)
+
+    def send(self, orders: Mapping[str, tuple[str, Sealed]]) -> None:
+        """Lay orders ready at the SuperLink; what it cannot take now it gets later."""
+        now = time.monotonic()
+        for site, (order, sealed) in orders.items():
+            self._waiting[order] = _Waiting(site, order, sealed, now)
+        self._patiently(self._send_rest)
+
+    def replies(self, timeout: float) -> Iterator[Delivery]:
+        """Deliveries as they arrive, until none is outstanding or the time is up."""
+        start = time.monotonic()
+        while self._waiting and time.monotonic() - start < timeout:
+            found = self._patiently(self._look) or []
+            yield from found
+            if self._waiting and not found:
+                time.sleep(_pace(time.monotonic() - start))
+
+    def cancel(self, order: str) -> None:
+        """Stop waiting for an order."""
+        self._waiting.pop(order, None)
+
+    def close(self) -> None:
+        """End the run at the SuperLink."""
+        try:
+            self._talk.close()
+            self._memo.unlink(missing_ok=True)
+        finally:
+            self.on_close()
+
+    def _patiently(self, do: Callable[[], list[Delivery]]) -> list[Delivery]:
+        """Do it; when the SuperLink is away or has forgotten the run, say so and do it later."""
+        try:
+            if self._talk.lost:
+                raise RunLost
+            found = do()
+        except RunLost:
+            self._patiently_begin()
+            return []
+        except (*AWAY, ObjectPullError, ObjectPushError) as error:
+            if not self._away:
+                self._say(f"the SuperLink is away ({error}); waiting for it")
+            self._away = True
+            time.sleep(1.0)
+            return []
+        if self._away:
+            self._say("the SuperLink is there again")
+        self._away = False
+        return found
+
+    def _patiently_begin(self) -> None:
+        try:
+            self._talk.close()
+            self._talk = self._begin()
+            self._say(
+                "the SuperLink had given the run up: a new one is begun, orders are sent again"
+            )
+        except AWAY:
+            time.sleep(1.0)
+            return
+        for waiting in self._waiting.values():
+            waiting.message = ""
+
+    def _begin(self) -> Conversation:
+        leftover = int(self._memo.read_text()) if self._memo.exists() else None
+        talk = Conversation(self._at, leftover)
+        self._memo.write_text(str(talk.run))
+        return talk
+
+    def _send_rest(self) -> list[Delivery]:
+        for waiting in self._waiting.values():
+            if waiting.message and time.monotonic() - waiting.sent > SILENCE:
+                self._say(f"{waiting.site} has been silent for long: its order is sent again")
+                waiting.message = ""
+            if not waiting.message and not (waiting.offline and not self._back(waiting.site)):
+                waiting.message = self._talk.send(self._nodes[waiting.site].node, waiting.sealed)
+                waiting.sent, waiting.offline = time.monotonic(), False
+        return []
+
+    def _look(self) -> list[Delivery]:
+        self._send_rest()
+        for waiting in list(self._waiting.values()):
+            arrived = self._talk.receive(waiting.message) if waiting.message else None
+            if arrived is not None:
+                delivery = self._delivery(waiting, arrived)
+                if delivery is not None:
+                    del self._waiting[waiting.order]
+                    return [delivery]  # one at a time: they may be large
+        return []
+
+    def _delivery(self, waiting: _Waiting, arrived: Arrived) -> Delivery | None:
+        seconds = time.monotonic() - waiting.asked
+        if arrived.sealed is not None or arrived.reason == LOST_WORDS:
+            return Delivery(waiting.site, waiting.order, arrived.sealed, seconds)
+        if not waiting.offline:
+            self._say(f"{waiting.site} is offline ({arrived.reason}); waiting for it")
+        waiting.message, waiting.offline = "", True
+        return None
+
+    def _back(self, site: str) -> bool:
+        """Whether a site that was offline is online again."""
+        if time.monotonic() - self._looked > ONLINE_EVERY:
+            self._nodes = self._seen()
+            self._looked = time.monotonic()
+        return self._nodes[site].online
+
+    def _seen(self) -> dict[str, NodeSeen]:
+        with Registry(self._at) as registry:
+            nodes = registry.nodes()
+        missing = [name for name in self._names if name not in nodes]
+        if missing:
+            raise SiteError(
+                f"not enrolled with this coordinator: {', '.join(missing)}",
+                remedy="Invite them with `medfed coordinator invite`, or correct the study's sites",
+            )
+        return {name: nodes[name] for name in self._names}
+
+
+def _pace(waited: float) -> float:
+    """Look often for what may come at once, seldom for what takes long."""
+    return min(1.0, max(0.05, waited * 0.02))

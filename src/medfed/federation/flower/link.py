@@ -1,0 +1,158 @@
+"""Fetches a site's orders, has them answered, and sends the replies, whatever is cut in between.
+
+The SuperLink hands a message out once. So an order is written down before it is confirmed, and
+struck out when its reply has arrived: a site that is killed in the middle goes on with it.
+"""
+
+import logging
+import struct
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, ObjectPushError
+
+from medfed.core.errors import WireError
+from medfed.core.files import write_atomic
+from medfed.federation.flower.fleet import Envelope, Fetched, Fleet, NotEnrolled, RunOver
+from medfed.federation.wire import Sealed
+
+log = logging.getLogger(__name__)
+
+Answer = Callable[[Sealed], tuple[Sealed | None, float]]
+"""Answers an order: the reply (None when none can be given), and the seconds it took."""
+
+HEARTBEAT = 10.0
+BRISK, IDLE = 0.1, 2.0
+"""Seconds between looks for an order: in a run, and when nothing has come for long."""
+BRISK_FOR = 15.0
+RETRY_FIRST, RETRY_MOST = 1.0, 30.0
+
+
+class Link:
+    """A site's line to the coordinator.
+
+    Args:
+        fleet: The site at the SuperLink.
+        answer: What answers orders.
+        inbox: File for the order in hand.
+        say: Told in a sentence what happens.
+    """
+
+    def __init__(
+        self, fleet: Fleet, answer: Answer, inbox: Path, say: Callable[[str], None]
+    ) -> None:
+        self._fleet = fleet
+        self._answer = answer
+        self._inbox = inbox
+        self._say = say
+        self._stop = threading.Event()
+        self._online = False
+        self._envelope: Envelope | None = None
+        self._reply: tuple[Sealed | None, float] | None = None
+
+    def stop(self) -> None:
+        """End `run` after what is in hand."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Serve until stopped; waits out every cut."""
+        threading.Thread(target=self._beat, daemon=True, name="medfed-heartbeat").start()
+        failures, idle_since = 0, time.monotonic()
+        while not self._stop.is_set():
+            try:
+                worked = self._step()
+            except (httpx.TransportError, ObjectPullError, ObjectPushError) as error:
+                failures += 1
+                if failures == 1:
+                    self._say(f"the coordinator cannot be reached ({_words(error)}); trying on")
+                self._wait(min(RETRY_FIRST * 2 ** (failures - 1), RETRY_MOST))
+                continue
+            except NotEnrolled as error:
+                self._online = False
+                self._say(str(error))
+                self._wait(RETRY_MOST)
+                continue
+            if failures:
+                self._say("the coordinator is there again")
+            failures = 0
+            if worked:
+                idle_since = time.monotonic()
+            else:
+                self._wait(_pace(time.monotonic() - idle_since))
+
+    def leave(self) -> None:
+        """Tell the coordinator that the site goes offline."""
+        try:
+            self._fleet.leave()
+        except (httpx.TransportError, NotEnrolled):
+            log.info("the coordinator was not told that the site went offline")
+
+    def _step(self) -> bool:
+        """One look for an order, and its answer; whether there was one."""
+        if not self._online:
+            self._fleet.connect()
+            self._online = True
+            self._say("connected to the coordinator")
+        kept = self._kept() or self._fetched()
+        if kept is None:
+            return False
+        try:
+            self._reply = self._reply or self._answer(kept.sealed)
+            self._fleet.reply(kept.envelope, *self._reply)
+        except RunOver:
+            self._say("nobody waits for this reply any more")
+        self._reply = None
+        self._inbox.unlink(missing_ok=True)
+        return True
+
+    def _fetched(self) -> Fetched | None:
+        """The next order, written down; None when there is none that can be used."""
+        self._envelope = self._envelope or self._fleet.fetch()
+        if self._envelope is None:
+            return None
+        envelope = self._envelope
+        try:
+            fetched = Fetched(self._fleet.open(envelope), envelope.to_bytes())
+            self._keep(fetched)
+            self._fleet.confirm(envelope)
+        except (WireError, RunOver) as error:
+            log.warning("an order was dropped: %s", error)
+            self._envelope = None
+            return None
+        self._envelope = None
+        return fetched
+
+    def _keep(self, fetched: Fetched) -> None:
+        length = struct.pack("<I", len(fetched.envelope))
+        write_atomic(self._inbox, (length, fetched.envelope, *fetched.sealed.pieces()))
+
+    def _kept(self) -> Fetched | None:
+        """The order that was in hand when the site was stopped or cut off."""
+        try:
+            blob = self._inbox.read_bytes()
+        except FileNotFoundError:
+            return None
+        (length,) = struct.unpack_from("<I", blob)
+        return Fetched(Sealed.from_bytes(blob[4 + length :]), blob[4 : 4 + length])
+
+    def _beat(self) -> None:
+        while not self._stop.wait(HEARTBEAT):
+            if self._online:
+                try:
+                    self._fleet.heartbeat()
+                except (httpx.TransportError, NotEnrolled):
+                    continue  # the other thread meets it too, and says so
+
+    def _wait(self, seconds: float) -> None:
+        self._stop.wait(seconds)
+
+
+def _pace(idle: float) -> float:
+    return BRISK if idle < BRISK_FOR else min(IDLE, BRISK * idle / BRISK_FOR)
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,116 @@
+"""A whole federation on this machine, for one run: SuperLink, sites, TLS and keys.
+
+Everything is real but the network between: the same processes, certificates and checks as between
+hospitals. It lies in the run's folder and is taken down with the run, whatever happens.
+"""
+
+import json
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medfed.core.errors import RunError
+from medfed.federation.channel import Channel
+from medfed.federation.enrolment.address import Address
+from medfed.federation.enrolment.certificates import (
+    CA,
+    TLS,
+    make_authority,
+    make_server_certificate,
+)
+from medfed.federation.enrolment.node_key import (
+    NODE_KEY,
+    load_node_key,
+    make_node_key,
+    node_public_pem,
+    public_line,
+)
+from medfed.federation.guarded import Guarded
+from medfed.services.federation.site_process import Line
+
+if TYPE_CHECKING:
+    from medfed.federation.flower.superlink import SuperLinkAt
+
+HOST = "127.0.0.1"
+ONLINE_WITHIN = 60.0
+
+
+def open_loopback(folders: Mapping[str, Path], place: Path, say: Callable[[str], None]) -> Channel:
+    """Start a federation of sites on this machine, and open a channel to it.
+
+    Args:
+        folders: The sites' folders.
+        place: For what the federation needs of its own; removed when it ends.
+        say: Told in a sentence what happens.
+
+    Raises:
+        RunError: Something does not start.
+    """
+    from medfed.federation.flower.channel import FlowerChannel
+    from medfed.federation.flower.superlink import SuperLink
+    from medfed.federation.flower.superlink import Tls as TlsFiles
+
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, place, ignore_errors=True)
+        address = Address(HOST, free_port())
+        tls = TlsFiles(*make_certificates(place, address))
+        link = SuperLink(place, address.port, tls)
+        stack.callback(link.stop)
+        link.start()
+        for site, folder in folders.items():
+            stack.callback(_start_site(link.at, site, folder, place).stop)
+        _await_all(link.at, folders, place)
+        channel = FlowerChannel(link.at, tuple(folders), place / "run", say)
+        channel.on_close = stack.pop_all().close
+        return channel
+
+
+def make_certificates(place: Path, address: Address) -> tuple[Path, Path, Path]:
+    """An authority of its own and a certificate for the loopback: authority, certificate, key."""
+    place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not (place / CA).exists():
+        make_authority(place, "loopback")
+    make_server_certificate(place, address)
+    return (place / CA).resolve(), (place / TLS).resolve(), (place / TLS).resolve()
+
+
+def _start_site(at: "SuperLinkAt", site: str, folder: Path, place: Path) -> Guarded:
+    from medfed.federation.flower.superlink import Registry
+
+    home = place / "sites" / site
+    home.mkdir(parents=True, exist_ok=True)
+    key = load_node_key(home) if (home / NODE_KEY).exists() else make_node_key(home)
+    with Registry(at) as registry:
+        registry.register(site, node_public_pem(public_line(key.public_key())))
+    line = Line(folder.resolve(), at.address, at.ca, home.resolve() / NODE_KEY, home.resolve())
+    program = [sys.executable, "-m", "medfed.services.federation.site_process"]
+    return Guarded([*program, json.dumps(line.to_json())], home / "log")
+
+
+def _await_all(at: "SuperLinkAt", folders: Mapping[str, Path], place: Path) -> None:
+    from medfed.federation.flower.superlink import Registry
+
+    end = time.monotonic() + ONLINE_WITHIN
+    away = set(folders)
+    with Registry(at) as registry:
+        while time.monotonic() < end:
+            away = {s for s, node in registry.nodes().items() if s in folders and not node.online}
+            if not away:
+                return
+            time.sleep(0.1)
+    raise RunError(
+        f"these sites do not come online: {', '.join(sorted(away))}",
+        remedy=f"Their logs are in {place / 'sites'}",
+    )
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
