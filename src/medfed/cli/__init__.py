@@ -23,7 +23,8 @@ COMMANDS = {
     "demo": ("medfed.cli.demo:demo", "See it work: three synthetic hospitals, one model."),
     "study": ("medfed.cli.study:study", "Write, check and show study files."),
     "parts": ("medfed.cli.parts:parts", "List what studies can be made of, with all options."),
-    "site": ("medfed.cli.site:site", "A hospital's own folder: key, approvals, receipts."),
+    "site": ("medfed.cli.site:site", "A hospital's own folder: joining, approvals, receipts."),
+    "coordinator": ("medfed.cli.coordinator:coordinator", "Invite hospitals, and run for them."),
     "data": ("medfed.cli.data:data", "Fetch public data sets, make synthetic ones."),
     "model": ("medfed.cli.model:model", "Export a trained model."),
 }

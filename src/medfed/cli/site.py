@@ -1,6 +1,8 @@
 """``medfed site``: a hospital's own folder."""
 
+import dataclasses
 import json
+import sys
 from pathlib import Path
 
 import click
@@ -14,9 +16,90 @@ FOLDER = click.argument("folder", type=click.Path(path_type=Path))
 STUDY = click.argument("study_file", metavar="STUDY", type=click.Path(path_type=Path))
 
 
-@click.group()
-def site() -> None:
-    """A hospital's own folder: key, approvals, receipts."""
+@click.group(invoke_without_command=True)
+@click.option("--config", type=click.Path(path_type=Path), help="Run by this file, TOML or JSON.")
+@click.option("--id", "name", help="The site's name, or which of the file's workers it is.")
+@click.option("--host", help="Where its worker listens, on this machine.")
+@click.option("--port", type=click.IntRange(0, 65535), help="The port it listens on.")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder of its data.")
+@click.pass_context
+def site(
+    ctx: click.Context,
+    config: Path | None,
+    name: str | None,
+    host: str | None,
+    port: int | None,
+    data: Path | None,
+) -> None:
+    """A hospital's own folder: joining, key, approvals, receipts.
+
+    With --config and no command the site runs, until it is stopped.
+    """
+    if ctx.invoked_subcommand:
+        return
+    if config is None:
+        click.echo(ctx.get_help())
+        return
+    from medfed.cli.coordinator import service
+
+    folder = str(data.resolve()) if data else None
+    service("serve_site")(config, {"id": name, "host": host, "port": port, "data": folder})
+
+
+@site.command()
+@click.argument("code", nargs=-1, required=True)
+@click.option("--folder", type=click.Path(path_type=Path), help="By default the site's name.")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder of this site's data.")
+@click.option("--min-patients", type=click.IntRange(min=1), help="Refuse with fewer patients.")
+@click.option("--proxy", help="The way out, http://HOST:PORT; else HTTPS_PROXY.")
+def join(
+    code: tuple[str, ...],
+    folder: Path | None,
+    data: Path | None,
+    min_patients: int | None,
+    proxy: str | None,
+) -> None:
+    """Join a federation with the CODE that its coordinator sent.
+
+    Keys are made here and never leave. Nothing is left behind when it fails.
+    """
+    from medfed.federation.enrolment.join import CLOCK, span
+    from medfed.federation.enrolment.join import join as enrol
+
+    done = enrol("".join(code), folder, data=data, min_patients=min_patients, proxy=proxy)
+    click.echo(f"{done.site} has joined {done.federation} at {done.address}.")
+    click.echo("Compare both by telephone before you approve a study:")
+    click.echo(f"  this site's fingerprint:    {done.fingerprint}")
+    click.echo(f"  the coordinator's:          {done.coordinator}")
+    if done.clock is not None and abs(done.clock) > CLOCK:
+        side = "ahead of" if done.clock > 0 else "behind"
+        wrong = f"this machine's clock is {span(abs(done.clock))} {side} the coordinator's"
+        click.echo(click.style("Warning: ", fg="yellow") + wrong, err=True)
+    click.echo(f"Next: medfed site doctor {done.folder}")
+
+
+@site.command()
+@FOLDER
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.option("--timeout", type=click.FloatRange(min=0.1), default=10.0, show_default=True)
+def doctor(folder: Path, as_json: bool, timeout: float) -> None:
+    """Find out what stands between this site and its coordinator; changes nothing."""
+    from medfed.services.doctor import examine
+
+    findings = examine(folder, timeout)
+    sick = any(one.level == "failure" for one in findings)
+    if as_json:
+        checks = [dataclasses.asdict(one) for one in findings]
+        click.echo(json.dumps({"schema": 1, "ok": not sick, "checks": checks}, ensure_ascii=False))
+    else:
+        colours = {"ok": "green", "warning": "yellow", "failure": "red", "skipped": None}
+        for one in findings:
+            level = click.style(f"{one.level:<8}", fg=colours[one.level])
+            click.echo(f"{level} {one.check:<12} {one.message}")
+            if one.remedy:
+                click.echo(f"{'':<21} What to do: {one.remedy}")
+    if sick:
+        sys.exit(1)
 
 
 @site.command()

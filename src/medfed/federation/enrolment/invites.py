@@ -130,7 +130,7 @@ def parse_duration(text: str) -> timedelta:
     """
     found = re.fullmatch(r"([0-9]{1,6})([mhd])", text.strip().lower())
     if not found:
-        raise ValueError(text)
+        raise ValueError(f"{text!r} is not a time")
     return timedelta(seconds=int(found[1]) * UNITS[found[2]])
 
 

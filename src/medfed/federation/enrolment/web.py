@@ -99,12 +99,11 @@ class Web:
 
 
 def proxy_for(address: Address, proxy: str | None = None) -> str | None:
-    """The proxy that a request takes: the one given, or the environment's."""
-    if proxy:
-        return proxy
+    """The proxy that a request takes: the one given, or the environment's; none for NO_PROXY."""
     if urllib.request.proxy_bypass(address.netloc):
         return None
-    return urllib.request.getproxies().get("https")
+    found = proxy or urllib.request.getproxies().get("https")
+    return f"http://{found}" if found and "://" not in found else found
 
 
 def unverified() -> ssl.SSLContext:
@@ -127,11 +126,11 @@ def explain(error: Exception, address: Address, proxy: str | None = None) -> Unr
         return Unreachable("tls", message, remedy)
     if "Tunnel connection failed" in str(error):
         status = str(error).partition("failed: ")[2]
-        message = f"the proxy {_plain(through)} does not let us through to {address.netloc}"
+        message = f"the proxy {plain(through)} does not let us through to {address.netloc}"
         remedy = "Ask those who run the proxy to allow CONNECT to this address"
         return Unreachable("proxy", f"{message} ({status})", remedy)
     if through:
-        message = f"no connection through the proxy {_plain(through)} ({_short(error)})"
+        message = f"no connection through the proxy {plain(through)} ({_short(error)})"
         remedy = "Check proxy in site.toml or HTTPS_PROXY; NO_PROXY names what needs none"
         return Unreachable("proxy", message, remedy)
     return _no_connection(error, address)
@@ -190,7 +189,7 @@ def _clock(headers: Message) -> float | None:
     return (datetime.now(UTC) - theirs.replace(tzinfo=theirs.tzinfo or UTC)).total_seconds()
 
 
-def _plain(proxy: str | None) -> str:
+def plain(proxy: str | None) -> str:
     """A proxy's address without a password in it."""
     try:
         parts = urlsplit(proxy or "")

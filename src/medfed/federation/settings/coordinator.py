@@ -84,12 +84,15 @@ def read_coordinator(file: Path, overrides: Mapping[str, Any] | None = None) -> 
 
     Args:
         file: The file.
-        overrides: Fields of the long form that win over the file's, such as ``bind``.
+        overrides: Fields that win over the file's, such as ``address``; ``host`` and ``port``
+            stand for the halves of ``bind``.
 
     Raises:
         SettingsError: With every problem found.
     """
-    reader = Reader(file, overrides)
+    flags = dict(overrides or {})
+    own_host, own_port = flags.pop("host", None), flags.pop("port", None)
+    reader = Reader(file, flags)
     short = read_short_form(reader) if "workers" in reader.given else None
     given = {name: value for name, value in reader.given.items() if name != "sites"}
     if short:
@@ -108,8 +111,8 @@ def read_coordinator(file: Path, overrides: Mapping[str, Any] | None = None) -> 
         folder=reader.path(values["folder"]) or _own_folder(file, short is not None),
         name=values["name"],
         address=str(address),
-        bind_host=host,
-        bind_port=port,
+        bind_host=own_host or host,
+        bind_port=port if own_port is None else own_port,
         sites=tuple(PinnedSite(s["id"], p) for s, p in zip(sites, prints, strict=True)),
         min_sites=values["min_sites"],
         superlink_port=values["superlink_port"],
