@@ -34,7 +34,10 @@ class Channel(Protocol):
         """Send orders: for each site, the order's id and the sealed order."""
 
     def replies(self, timeout: float) -> Iterator[Delivery]:
-        """Deliveries as they arrive; ends when none is outstanding or the time is up."""
+        """Deliveries as they arrive; ends when none is outstanding or the time is up.
+
+        Meanwhile an order may be sent again under its id: its reply comes like the others.
+        """
 
     def cancel(self, order: str) -> None:
         """Stop waiting for an order; a reply that comes all the same is dropped or late."""
