@@ -42,26 +42,30 @@ def coordinator(
     if config is None:
         click.echo(ctx.get_help())
         return
-    service("serve_coordinator")(config, {"address": address, "host": host, "port": port})
+    need_flower()
+    from medfed.services.federation.coordinator_process import serve_coordinator
+
+    serve_coordinator(config, {"address": address, "host": host, "port": port}, say)
 
 
-def service(name: str) -> Any:
-    """A long-lived program.
+def need_flower() -> None:
+    """Complain when the package that carries messages between machines is not installed.
 
     Raises:
-        RunError: This version does not have it.
+        RunError: It is not.
     """
-    from importlib import import_module
+    from importlib.util import find_spec
 
-    try:
-        return getattr(import_module("medfed.services.federation"), name)
-    except (ModuleNotFoundError, AttributeError) as error:
-        missing = getattr(error, "name", "")
-        if missing not in ("medfed.services.federation", name):
-            raise
-        message = "this version of medfed cannot run between machines yet"
-        remedy = "Invite, join and examine sites today; run studies with `medfed run`"
-        raise RunError(message, remedy=remedy) from None
+    if find_spec("flwr") is None:
+        message = "the package flwr, which carries messages between machines, is not installed"
+        raise RunError(message, remedy="Install it: pip install 'medfed[flower]'")
+
+
+def say(text: str) -> None:
+    """Print a line of a long-lived program, with the time."""
+    from datetime import datetime
+
+    click.echo(f"{datetime.now().astimezone():%H:%M:%S}  {text}")
 
 
 @coordinator.command()

@@ -16,12 +16,19 @@ from medfed.core.study_file import read_study
 if TYPE_CHECKING:
     from medfed.services.runs import RunOptions
 
-ENGINES = ("local",)
+ENGINES = ("local", "ray", "flower")
+SHARE = click.FloatRange(min=0)
 
 
 @click.command()
 @click.argument("study_file", metavar="STUDY", type=click.Path(path_type=Path))
-@click.option("--engine", type=click.Choice(ENGINES), default="local", show_default=True)
+@click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    default="local",
+    show_default=True,
+    help="What carries the messages; same bits.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder.")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as the last line, in JSON.")
@@ -32,6 +39,14 @@ ENGINES = ("local",)
 @click.option(
     "--workers", type=click.IntRange(min=0), default=0, help="Processes for the sites; same bits."
 )
+@click.option(
+    "--coordinator",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Flower: folder of a running coordinator; without it, a federation is started here.",
+)
+@click.option("--cluster", help="Address of a Ray cluster; without it, one is started here.")
+@click.option("--cpus", type=SHARE, help="Ray: CPUs of each site; else an equal part of all.")
+@click.option("--gpus", type=SHARE, help="Ray: GPUs of each site; else an equal part, if used.")
 @click.option(
     "--sites",
     type=click.Path(path_type=Path, file_okay=False),
@@ -54,6 +69,10 @@ def run(  # noqa: PLR0913, PLR0917  # one argument per option
     seed: int | None,
     data: Path | None,
     workers: int,
+    coordinator: Path | None,
+    cluster: str | None,
+    cpus: float | None,
+    gpus: float | None,
     sites: Path | None,
     replay: Path | None,
     threads: int | None,
@@ -76,7 +95,11 @@ def run(  # noqa: PLR0913, PLR0917  # one argument per option
     options = RunOptions(
         out=folder,
         engine=engine,
-        data=data or settings.data,
+        coordinator=coordinator,
+        cluster=cluster,
+        cpus=cpus,
+        gpus=gpus,
+        data=data or (None if coordinator else settings.data),
         resume=resume,
         workers=workers,
         sites=sites,
@@ -101,6 +124,11 @@ def run(  # noqa: PLR0913, PLR0917  # one argument per option
 def _again(study_file: Path, seed: int | None, options: "RunOptions") -> str:
     """The command that goes on with a run that was stopped."""
     given = {
+        "--engine": options.engine if options.engine != "local" else None,
+        "--coordinator": options.coordinator,
+        "--cluster": options.cluster,
+        "--cpus": options.cpus,
+        "--gpus": options.gpus,
         "--out": options.out,
         "--seed": seed,
         "--data": options.data,

@@ -40,10 +40,13 @@ def site(
     if config is None:
         click.echo(ctx.get_help())
         return
-    from medfed.cli.coordinator import service
+    from medfed.cli.coordinator import need_flower, say
+
+    need_flower()
+    from medfed.services.federation.site_process import serve_site
 
     folder = str(data.resolve()) if data else None
-    service("serve_site")(config, {"id": name, "host": host, "port": port, "data": folder})
+    serve_site(config, {"id": name, "host": host, "port": port, "data": folder}, say)
 
 
 @site.command()

@@ -10,9 +10,11 @@ from string import Template
 
 from medfed.core.errors import SiteError
 from medfed.core.files import write_atomic
-from medfed.federation.enrolment.certificates import TLS
+from medfed.federation.enrolment.certificates import CA, TLS
 from medfed.federation.settings.coordinator import CoordinatorSettings
 
+SUPERLINK = "flower"
+"""Folder of the SuperLink's own certificates inside the coordinator's."""
 SCRATCH = "nginx"
 """Its folder inside the coordinator's: configuration, process number, temporary files."""
 
@@ -42,6 +44,7 @@ def nginx_config(
         scratch=_quoted(settings.folder / SCRATCH),
         tls=_quoted(settings.folder / TLS),
         superlink_port=superlink_port,
+        superlink_ca=_quoted(settings.folder / SUPERLINK / CA),
         enrol_port=enrol_port,
     )
 
@@ -99,4 +102,4 @@ def _quoted(path: Path) -> str:
     if any(sign in text for sign in '$"\\;{}\n\r'):
         remedy = "Use a folder without $, quotes, braces, backslashes and semicolons in its path"
         raise SiteError(f"nginx cannot work in {text}", remedy=remedy)
-    return text.replace(" ", "\\ ")
+    return text

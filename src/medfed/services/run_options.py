@@ -20,7 +20,10 @@ class RunOptions:
     Attributes:
         out: The run's folder.
         engine: What carries the messages, see `ENGINES`.
+        coordinator: Folder of a coordinator that is running; None starts a federation here.
         cluster: Address of a Ray cluster; None starts one here.
+        cpus: CPUs of each site on a Ray cluster; None for an equal part.
+        gpus: GPUs of each site on a Ray cluster; None for an equal part where the run uses them.
         data: The folder of the sites' data; None where the study brings its own.
         resume: Go on with the run in ``out``.
         workers: Processes for the sites; 0 for one after another in this process.
@@ -33,7 +36,10 @@ class RunOptions:
 
     out: Path
     engine: str = "local"
+    coordinator: Path | None = None
     cluster: str | None = None
+    cpus: float | None = None
+    gpus: float | None = None
     data: Path | None = None
     resume: bool = False
     workers: int = 0

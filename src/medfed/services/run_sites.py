@@ -1,12 +1,14 @@
 """A run's sites on this machine: their folders, keys and approvals, and the channel to them."""
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from medfed.core.errors import SiteError
+from medfed.core.errors import RunError, SiteError
+from medfed.core.events import Notice
 from medfed.core.study import Study
 from medfed.federation.channel import Channel
 from medfed.federation.exchange import Post
@@ -21,6 +23,30 @@ HOME = "coordinator"
 """Folder of the coordinator's own key, beside the sites'."""
 
 
+def check_engine(options: RunOptions) -> None:
+    """Complain about an engine that cannot be had, before anything is made.
+
+    Raises:
+        RunError: Options contradict each other, or a package is missing.
+    """
+    if options.engine != "local" and options.workers:
+        message = f"--workers divides the local engine; {options.engine} has its own processes"
+        raise RunError(message, remedy="Leave out --workers or --engine")
+    if options.engine != "ray" and (options.cluster, options.cpus, options.gpus) != (None,) * 3:
+        message = "--cluster, --cpus and --gpus speak of a Ray cluster"
+        raise RunError(message, remedy="Add --engine ray, or leave them out")
+    if options.engine != "flower" and options.coordinator:
+        message = "--coordinator speaks of a federation between machines"
+        raise RunError(message, remedy="Add --engine flower, or leave it out")
+    if options.coordinator and (options.sites or options.data):
+        message = "the sites of a federation have folders and data of their own"
+        raise RunError(message, remedy="Leave out --sites and --data, or --coordinator")
+    for engine, package in (("ray", "ray"), ("flower", "flwr")):
+        if options.engine == engine and find_spec(package) is None:
+            message = f"the package {package} is not installed"
+            raise RunError(message, remedy=f"Install it: pip install 'medfed[{engine}]'")
+
+
 def open_sites(
     study: Study,
     folder: RunFolder,
@@ -33,24 +59,54 @@ def open_sites(
     Raises:
         SiteError: A site's folder is not in order, or is another site's.
     """
+    if options.coordinator:
+        return _attached(study, folder, options.coordinator, record, on_event)
     place = options.sites or folder.path / "sites"
     folders = {site: place / site for site in study.sites}
     key = coordinator_key((options.sites or folder.path) / HOME)
     if not options.sites:
         _make_sites(study, folders, options.data, key)
     opened = {site: _opened(path, site) for site, path in folders.items()}
-    post = Post(
+    keys = {site: found.key.public_key() for site, found in opened.items()}
+    channel = _channel(folders, options, folder.path, record["execution"], on_event)
+    return channel, _post(study, folder, record, channel, key, keys, on_event)
+
+
+def _attached(
+    study: Study,
+    folder: RunFolder,
+    home: Path,
+    record: Mapping[str, Any],
+    on_event: Listener,
+) -> tuple[Channel, Post]:
+    """The sites of a federation that is up, and its coordinator's key."""
+    from medfed.services.federation.attached import enrolled_keys, open_attached  # an extra
+
+    key, keys = load_key(home), enrolled_keys(study, home)
+    channel = open_attached(study, home, folder.path, lambda text: on_event(Notice(text)))
+    return channel, _post(study, folder, record, channel, key, keys, on_event)
+
+
+def _post(
+    study: Study,
+    folder: RunFolder,
+    record: Mapping[str, Any],
+    channel: Channel,
+    key: Ed25519PrivateKey,
+    site_keys: Mapping[str, Ed25519PublicKey],
+    on_event: Listener,
+) -> Post:
+    return Post(
         run=record["run"],
         study=study.digest,
-        channel=_channel(folders, options),
+        channel=channel,
         key=key,
-        site_keys={site: found.key.public_key() for site, found in opened.items()},
+        site_keys=site_keys,
         spool=folder.spool,
         deadline=study.deadline,
         min_sites=study.min_sites,
         on_event=on_event,
     )
-    return post.channel, post
 
 
 def coordinator_key(home: Path) -> Ed25519PrivateKey:
@@ -80,7 +136,48 @@ def _opened(path: Path, site: str) -> Site:
     return found
 
 
-def _channel(folders: Mapping[str, Path], options: RunOptions) -> Channel:
+def _channel(
+    folders: Mapping[str, Path],
+    options: RunOptions,
+    place: Path,
+    execution: Mapping[str, Any],
+    on_event: Listener,
+) -> Channel:
+    """What carries the messages of this run."""
+    if options.engine == "flower":
+        from medfed.services.federation.loopback import open_loopback  # an extra, and slow
+
+        return open_loopback(folders, place / "flower", lambda text: on_event(Notice(text)))
+    if options.engine == "ray":
+        return _ray(folders, options, execution, on_event)
+    if options.engine != "local":
+        raise RunError(f"there is no engine {options.engine}", remedy="Choose local or ray")
     if options.workers:
         return WorkerChannel(folders, open_site, options.workers)
     return LocalChannel(folders, open_site)
+
+
+def _ray(
+    folders: Mapping[str, Path],
+    options: RunOptions,
+    execution: Mapping[str, Any],
+    on_event: Listener,
+) -> Channel:
+    from medfed.federation.ray_channel import RayChannel  # an extra; and its import takes a second
+
+    cuda = execution["device"] != "cpu"
+    if options.gpus and not cuda:
+        message = "this run computes on the CPU, and would leave the --gpus idle"
+        remedy = "Leave out --gpus; or, if the study can use them, begin a run on a node with one"
+        raise RunError(message, remedy=remedy)
+    if not options.cluster:
+        on_event(Notice("starting Ray on this machine; this takes a few seconds"))
+    return RayChannel(
+        folders,
+        open_site,
+        cluster=options.cluster,
+        cpus=options.cpus,
+        gpus=options.gpus,
+        threads=execution["threads"],
+        cuda=cuda,
+    )

@@ -22,7 +22,7 @@ from medfed.federation.exchange import Post
 from medfed.services.reports import write_model_card, write_report
 from medfed.services.run_options import Listener, RunOptions
 from medfed.services.run_record import SCHEMA, new_record, result_of
-from medfed.services.run_sites import open_sites
+from medfed.services.run_sites import check_engine, open_sites
 from medfed.storage.run_folder import RunFolder
 
 __all__ = ["Listener", "RunOptions", "check_data", "start"]
@@ -56,18 +56,21 @@ def start(
         MedfedError: With what is wrong and what to do; what was done so far is kept.
     """
     folder = RunFolder(options.out)
+    check_engine(options)
     _check_folder(folder, study, options)
     if folder.exists and (result := folder.result()):
         on_event(Notice(f"this run is finished; its result is in {folder.path}"))
         return result
     if folder.exists and options.data is None and (data := folder.record()["data"]):
         options = replace(options, data=Path(data))
-    notices = [] if options.sites else check_data(study, options.data)
+    elsewhere = options.sites or options.coordinator
+    notices = [] if elsewhere else check_data(study, options.data)
     with _disk_trouble(folder), _locked(folder):
         folder.tidy()
         if not folder.exists:
             folder.create(study, text, {**new_record(study, options), "notice": notices})
-        return _go_on(study, folder, options, on_event)
+        with _told(folder, options, on_event) as tell:
+            return _go_on(study, folder, options, tell)
 
 
 def check_data(study: Study, data: Path | None) -> list[str]:
@@ -211,6 +214,18 @@ def _check_folder(folder: RunFolder, study: Study, options: RunOptions) -> None:
             f"the study has changed since the run in {folder.path} began",
             remedy=f"Run {folder.path / 'study.toml'} to go on, or choose another --out",
         )
+
+
+@contextmanager
+def _told(folder: RunFolder, options: RunOptions, on_event: Listener) -> Iterator[Listener]:
+    """Tell the coordinator of a federation too, where there is one."""
+    if not options.coordinator:
+        yield on_event
+        return
+    from medfed.services.federation.attached import told
+
+    with told(options.coordinator, folder.record()["run"], folder.path, on_event) as tell:
+        yield tell
 
 
 @contextmanager

@@ -80,14 +80,14 @@ class SuperLink:
     Args:
         folder: For its database, its log and its secret.
         port: On 127.0.0.1.
-        tls: Its certificates; they must name 127.0.0.1.
+        tls: Its certificates; they must name localhost.
     """
 
     def __init__(self, folder: Path, port: int, tls: Tls) -> None:
         self.folder = folder
         self.port = port
         self.tls = tls
-        self.at = SuperLinkAt(f"127.0.0.1:{port}", tls.ca, folder / "superexec.secret")
+        self.at = SuperLinkAt(f"localhost:{port}", tls.ca, folder / "superexec.secret")
         self._process: Guarded | None = None
 
     def start(self) -> None:

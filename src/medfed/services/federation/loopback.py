@@ -36,7 +36,7 @@ from medfed.services.federation.site_process import Line
 if TYPE_CHECKING:
     from medfed.federation.flower.superlink import SuperLinkAt
 
-HOST = "127.0.0.1"
+HOST = "localhost"
 ONLINE_WITHIN = 60.0
 
 
@@ -112,5 +112,5 @@ def _await_all(at: "SuperLinkAt", folders: Mapping[str, Path], place: Path) -> N
 def free_port() -> int:
     """A port of the loopback interface that nobody listens on."""
     with socket.socket() as probe:
-        probe.bind((HOST, 0))
+        probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -4,22 +4,23 @@ The line imports no numerics; the worker, a process of its own, keeps data, mode
 and is started again when it is lost.
 """
 
-import fcntl
 import json
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from medfed.core.errors import SiteError
+from medfed.federation.enrolment.address import Address
+from medfed.federation.enrolment.certificates import CA
+from medfed.federation.enrolment.node_key import NODE_KEY
 from medfed.federation.local import WorkerChannel
+from medfed.federation.settings.site import read_site
 from medfed.federation.wire import Sealed
+from medfed.services.federation.alone import alone, ending_on_signals
 from medfed.services.sites import open_site
 
 FOREVER = 2e6
@@ -74,17 +75,40 @@ def hold(line: Line, say: Callable[[str], None]) -> None:
 
     site = open_site(line.folder)
     line.memory.mkdir(parents=True, exist_ok=True)
-    with _alone(line.memory), _ending_on_signals():
+    with alone(line.memory, "site"), ending_on_signals():
         worker = WorkerChannel({site.name: line.folder}, partial(open_site, data=line.data), 1)
         fleet = Fleet(line.address, line.ca, line.key, line.memory / "node")
         link = Link(fleet, partial(_answer, worker, site.name), line.memory / "order", say)
         try:
-            with suppress(_End):
-                link.run()
+            link.run()
         finally:
             link.stop()
             worker.close()
             link.leave()
+
+
+def serve_site(file: Path, overrides: Mapping[str, Any], say: Callable[[str], None]) -> None:
+    """Serve a site that has joined, until this process is told to end.
+
+    Raises:
+        SiteError: It has not joined, or its folder is not in order.
+    """
+    settings = read_site(file, {k: v for k, v in overrides.items() if v is not None})
+    if settings.coordinator is None or not (settings.folder / NODE_KEY).exists():
+        message = f"site {settings.id} has not joined a federation"
+        raise SiteError(message, remedy="Join with the code you were sent: medfed site join CODE")
+    if settings.proxy:
+        os.environ["HTTPS_PROXY"] = settings.proxy
+    line = Line(
+        folder=settings.folder,
+        address=Address.parse(settings.coordinator).netloc,
+        ca=settings.folder / CA,
+        key=settings.folder / NODE_KEY,
+        memory=settings.folder / "line",
+        data=settings.data,
+    )
+    say(f"site {settings.id}, for the coordinator at {settings.coordinator}")
+    hold(line, say)
 
 
 def _answer(worker: WorkerChannel, site: str, sealed: Sealed) -> tuple[Sealed | None, float]:
@@ -94,40 +118,6 @@ def _answer(worker: WorkerChannel, site: str, sealed: Sealed) -> tuple[Sealed | 
             if delivery.reply is not None:
                 return delivery.reply, delivery.seconds
     return None, 0.0
-
-
-class _End(BaseException):
-    """Somebody wants this process to end."""
-
-
-@contextmanager
-def _ending_on_signals() -> Iterator[None]:
-    def end(number: int, _: FrameType | None) -> None:
-        raise _End(number)
-
-    before = {s: signal.signal(s, end) for s in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        raise SiteError(
-            f"another process serves the site in {folder.parent} already",
-            remedy="Stop it first; two would answer the same orders",
-        ) from None
-    try:
-        yield
-    finally:
-        os.close(handle)
 
 
 def main(line: str) -> None:

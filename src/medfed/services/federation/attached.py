@@ -1,0 +1,73 @@
+"""A run over a federation that is up: its sites are elsewhere, and known by their enrolment."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from medfed.core.errors import MedfedError, SiteError
+from medfed.core.events import Event
+from medfed.core.study import Study
+from medfed.federation.channel import Channel
+from medfed.federation.enrolment.roster import enrolled_sites
+from medfed.services.federation.activity import ActivityFile
+
+MEMO = "flower-run"
+"""File in the run's folder with the number of its conversation at the SuperLink."""
+
+
+def open_attached(study: Study, home: Path, place: Path, say: Callable[[str], None]) -> Channel:
+    """A channel to the sites of a federation.
+
+    Args:
+        study: The study.
+        home: The folder of the coordinator, whose process runs on this machine.
+        place: The run's folder.
+        say: Told in a sentence what happens.
+
+    Raises:
+        SiteError: A site of the study has not enrolled.
+        RunError: The coordinator is not running.
+    """
+    from medfed.federation.flower.channel import FlowerChannel
+    from medfed.services.federation.coordinator_process import superlink_at
+
+    return FlowerChannel(superlink_at(home), study.sites, place / MEMO, say)
+
+
+def enrolled_keys(study: Study, home: Path) -> dict[str, Ed25519PublicKey]:
+    """The keys that the study's sites sign with.
+
+    Raises:
+        SiteError: One has not enrolled.
+    """
+    known = {site.name: site for site in enrolled_sites(home)}
+    missing = [name for name in study.sites if name not in known]
+    if missing:
+        raise SiteError(
+            f"not enrolled with this coordinator: {', '.join(missing)}",
+            remedy=f"Invite them: medfed coordinator invite {home} SITE; or correct the study",
+        )
+    return {name: known[name].public_key for name in study.sites}
+
+
+@contextmanager
+def told(
+    home: Path, run: str, place: Path, on_event: Callable[[Event], None]
+) -> Iterator[Callable[[Event], None]]:
+    """Keep the coordinator's activity file of a run up to date; gives who is to be told instead."""
+    file = ActivityFile(home, run, place)
+
+    def tell(event: Event) -> None:
+        file(event)
+        on_event(event)
+
+    try:
+        yield tell
+    except MedfedError as error:
+        file.ended(f"stopped: {error.message}")
+        raise
+    except BaseException:
+        file.ended("stopped")
+        raise

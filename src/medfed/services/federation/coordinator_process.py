@@ -1,0 +1,184 @@
+"""The coordinator's long-lived process: SuperLink, enrolment, and nginx before them.
+
+::
+
+    flower/           the SuperLink's database, certificates of the loopback, its log
+    flower/at.json    where it listens
+    nginx/            configuration and scratch of nginx
+    activity/         what runs are doing
+
+Whatever of it ends is started again. A run is a process of its own (`medfed run`): it goes on when
+this one is killed, and waits until it is back.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from medfed.core.errors import RunError, SiteError
+from medfed.core.files import write_json
+from medfed.federation.enrolment.address import Address
+from medfed.federation.enrolment.app import enrolment_app
+from medfed.federation.enrolment.folder import CoordinatorFolder
+from medfed.federation.enrolment.node_key import node_public_pem
+from medfed.federation.enrolment.roster import EnrolledSite, enrolled_sites
+from medfed.federation.enrolment.server import EnrolmentServer
+from medfed.federation.guarded import Guarded
+from medfed.federation.nginx import SUPERLINK, prepare_nginx
+from medfed.federation.settings.coordinator import CoordinatorSettings, read_coordinator
+from medfed.services.federation.alone import alone, ending_on_signals
+from medfed.services.federation.loopback import free_port, make_certificates
+
+if TYPE_CHECKING:
+    from medfed.federation.flower.superlink import SuperLink, SuperLinkAt
+
+AT = "at.json"
+EVERY = 1.0
+"""Seconds between looks whether everything still runs."""
+Say = Callable[[str], None]
+
+
+def serve_coordinator(file: Path, overrides: Mapping[str, Any], say: Say) -> None:
+    """Serve a federation until this process is told to end.
+
+    Raises:
+        SiteError: The folder or the settings are not in order.
+        RunError: Something does not start.
+    """
+    settings = read_coordinator(file, {k: v for k, v in overrides.items() if v is not None})
+    keeper = CoordinatorFolder(settings.folder)
+    if not keeper.tls.exists():
+        message = f"{settings.folder} is not a coordinator's folder"
+        remedy = f"Make it: medfed coordinator init {settings.folder} --address {settings.address}"
+        raise SiteError(message, remedy=remedy)
+    for warning in keeper.warnings():
+        say(f"Warning: {warning}")
+    with alone(settings.folder, "coordinator"), ExitStack() as stack:
+        services = _Services(settings, keeper, stack, say)
+        services.start()
+        with ending_on_signals():
+            while True:
+                time.sleep(EVERY)
+                services.look()
+
+
+@dataclass
+class _Services:
+    """What runs behind the coordinator's address."""
+
+    settings: CoordinatorSettings
+    keeper: CoordinatorFolder
+    stack: ExitStack
+    say: Say
+    nginx: Guarded | None = None
+
+    def start(self) -> None:
+        """Start everything, from the inside out."""
+        self.link = self._superlink()
+        self.stack.callback(self.stop)
+        self.link.start()
+        self._register_all()
+        app = enrolment_app(self.keeper, self._enrolled)
+        server = self.stack.enter_context(EnrolmentServer(app, self.settings.enrol_port))
+        self.command = prepare_nginx(self.settings, self.link.port, server.port)
+        self.nginx = self._start_nginx()
+        where = f"{self.settings.bind_host}:{self.settings.bind_port}"
+        self.say(
+            f"{self.settings.name} listens on {where}; sites find it at {self.settings.address}"
+        )
+
+    def look(self) -> None:
+        """Start again what has ended; shut out what was removed."""
+        if not self.link.alive:
+            self.say("the SuperLink has ended; starting it again")
+            self.link.start()
+        if self.nginx is None or not self.nginx.alive:
+            self.say(f"nginx has ended (its log: {self._nginx_log}); starting it again")
+            self.nginx = self._start_nginx()
+        known = frozenset(site.name for site in enrolled_sites(self.keeper.path))
+        if known != self.registered:
+            self._register_all()
+
+    def stop(self) -> None:
+        """End what was started."""
+        if self.nginx is not None:
+            self.nginx.stop()
+        self.link.stop()
+
+    def _superlink(self) -> "SuperLink":
+        from medfed.federation.flower.superlink import SuperLink, Tls
+
+        place = self.keeper.path / SUPERLINK
+        port = self.settings.superlink_port or _kept_port(place) or free_port()
+        tls = Tls(*make_certificates(place, Address("localhost", port)))
+        write_json(place / AT, {"port": port})
+        return SuperLink(place, port, tls)
+
+    def _register_all(self) -> None:
+        from medfed.federation.flower.superlink import Registry
+
+        sites = enrolled_sites(self.keeper.path)
+        try:
+            with Registry(self.link.at) as registry:
+                names = {site.name for site in sites}
+                for name, node in registry.nodes().items():
+                    if name not in names:
+                        registry.remove(node.node)
+                        self.say(f"{name} was removed and is shut out")
+                for site in sites:
+                    registry.register(site.name, node_public_pem(site.node_key))
+        except httpx.HTTPError:
+            return  # at the next look
+        self.registered = frozenset(names)
+
+    def _enrolled(self, site: EnrolledSite) -> None:
+        """A site has joined: let it in before it is told so."""
+        from medfed.federation.flower.superlink import Registry
+
+        with Registry(self.link.at) as registry:
+            registry.register(site.name, node_public_pem(site.node_key))
+        self.say(f"{site.name} has joined; compare its fingerprint: {site.fingerprint}")
+
+    @property
+    def _nginx_log(self) -> Path:
+        return self.keeper.path / "nginx" / "nginx.log"
+
+    def _start_nginx(self) -> Guarded:
+        started = Guarded(self.command, self._nginx_log)
+        time.sleep(0.5)
+        if not started.alive:
+            tail = self._nginx_log.read_text(errors="replace").strip().splitlines()[-1:]
+            raise RunError(f"nginx does not start: {' '.join(tail)}", remedy="Is the port taken?")
+        return started
+
+
+def superlink_at(home: Path) -> "SuperLinkAt":
+    """Where the SuperLink of a coordinator's folder is.
+
+    Raises:
+        RunError: The coordinator has never run.
+    """
+    from medfed.federation.enrolment.certificates import CA
+    from medfed.federation.flower.superlink import SuperLinkAt
+
+    place = (home / SUPERLINK).resolve()
+    port = _kept_port(place)
+    if not port:
+        raise RunError(
+            f"no coordinator has run in {home}",
+            remedy=f"Start it: medfed coordinator --config {home / 'coordinator.toml'}",
+        )
+    return SuperLinkAt(f"localhost:{port}", place / CA, place / "superexec.secret")
+
+
+def _kept_port(place: Path) -> int:
+    try:
+        return int(json.loads((place / AT).read_bytes())["port"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return 0
