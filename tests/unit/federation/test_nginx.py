@@ -21,7 +21,7 @@ def test_only_two_things_are_passed_on(tmp_path):
     assert passed == [
         "http://127.0.0.1:9092",
         "http://127.0.0.1:9092/v1/enrol/",
-        "http://127.0.0.1:9091/v1/fleet/",
+        "https://127.0.0.1:9091/v1/fleet/",
     ]
     assert "ssl_protocols TLSv1.3;" in text
     assert "listen 0.0.0.0:8443 ssl;" in text

@@ -25,7 +25,7 @@ from medfed.core.errors import SiteError
 from medfed.core.files import write_atomic
 from medfed.core.study import PLAIN, PLAIN_NAME
 from medfed.federation.enrolment import certificates
-from medfed.federation.enrolment.address import Address
+from medfed.federation.enrolment.address import Address, split_bind
 from medfed.federation.keys import PUBLIC, load_public, make_key
 from medfed.federation.settings.coordinator import CoordinatorSettings, read_coordinator
 
@@ -128,6 +128,8 @@ def init_coordinator(
     if (path / SETTINGS).exists():
         message = f"{path} is a coordinator's folder already"
         raise SiteError(message, remedy="Choose another folder")
+    if bind is not None:
+        _check_bind(bind)
     text = _settings_text(name, where, bind or f"0.0.0.0:{where.port}")
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     if own:
@@ -162,6 +164,14 @@ def replace_certificate(folder: CoordinatorFolder, chain: Path, key: Path) -> Ce
     authority = folder.path / certificates.CA
     certificates.adopt(folder.path, chain, key, authority, address)
     return folder.certificate()
+
+
+def _check_bind(text: str) -> None:
+    try:
+        split_bind(text)
+    except ValueError:
+        remedy = "Write HOST:PORT, such as 0.0.0.0:8443"
+        raise SiteError(f"{text!r} is no place to bind to", remedy=remedy) from None
 
 
 def _settings_text(name: str, address: Address, bind: str) -> str:

@@ -93,13 +93,21 @@ def _tls(
         connection.connect()
         shown = connection.sock.getpeercert(binary_form=True) or b""
     except (OSError, http.client.HTTPException) as error:
-        why = explain(error, address, proxy)
-        check = "tls" if why.cause in ("tls", "answer") else "port"
-        return failure(check, why.message, why.remedy), None
+        return _no_tls(explain(error, address, proxy), proxy), None
     finally:
         connection.close()
     name = f"TLS 1.3 with {address.netloc}, signed by the authority this site pinned"
     return ok("tls", name), x509.load_der_x509_certificate(shown)
+
+
+def _no_tls(why: Unreachable, proxy: str | None) -> Finding:
+    """Without a proxy the port is known to be open; with one, it has not been tried before."""
+    if proxy and why.cause == "proxy":
+        return failure("port", why.message, why.remedy)
+    if why.cause == "timeout":
+        remedy = "The port is open and TLS is held up: ask for an exception in the firewall"
+        return failure("tls", why.message, remedy)
+    return failure("tls", why.message, why.remedy)
 
 
 def _connection(
