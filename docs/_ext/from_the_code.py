@@ -84,6 +84,49 @@ def refusals() -> str:
     return _table(("name", "what it says"), [(f"`{n}`", text) for n, text in REFUSALS.items()])
 
 
+def coordinator_fields() -> str:
+    """Every field of a coordinator's file."""
+    from medfed.federation.settings import coordinator
+
+    return _options(coordinator._Fields)  # noqa: SLF001  # the one declaration of these fields
+
+
+def pinned_site_fields() -> str:
+    """Every field of ``[[sites]]`` in a coordinator's file."""
+    from medfed.federation.settings import coordinator
+
+    return _options(coordinator._Site)  # noqa: SLF001  # as above
+
+
+def site_fields() -> str:
+    """Every field of a site's file."""
+    from medfed.federation.settings import site
+
+    return _options(site._Fields)  # noqa: SLF001  # as above
+
+
+def short_form_fields() -> str:
+    """Every field of the short form beside ``workers``."""
+    from medfed.federation.settings import short_form
+
+    return _options(short_form._Fields)  # noqa: SLF001  # as above
+
+
+def worker_fields() -> str:
+    """Every field of ``workers`` in the short form."""
+    from medfed.federation.settings import short_form
+
+    return _options(short_form._Worker)  # noqa: SLF001  # as above
+
+
+def enrolment_reasons() -> str:
+    """Why a site is not enrolled."""
+    from medfed.federation.enrolment.desk import REASONS
+
+    rows = [(f"`{n}`", str(code), text, todo) for n, (text, todo, code) in REASONS.items()]
+    return _table(("name", "HTTP", "what it says", "what to do"), rows)
+
+
 def errors() -> str:
     """The tree of errors with the exit codes."""
     from medfed.core import errors as module
@@ -111,13 +154,19 @@ def wire() -> str:
 
 LISTS: Mapping[str, Callable[[], str]] = {
     "commands": commands,
+    "coordinator-fields": coordinator_fields,
+    "enrolment-reasons": enrolment_reasons,
     "errors": errors,
     "part-groups": part_groups,
     "parts": parts,
+    "pinned-site-fields": pinned_site_fields,
     "refusals": refusals,
     "settings": settings,
+    "short-form-fields": short_form_fields,
+    "site-fields": site_fields,
     "study-fields": study_fields,
     "wire": wire,
+    "worker-fields": worker_fields,
 }
 
 

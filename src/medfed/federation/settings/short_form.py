@@ -41,8 +41,8 @@ class _Fields:
     rounds: int = option(10, help="Rounds of training", low=1, high=1_000_000)
     epochs: int = option(1, help="Passes over a site's patients in a round", low=1)
     batch_size: int = option(32, help="Patients in a step", low=1)
-    dp_epsilon: None = option(None, help="Comes with a later version")
-    encryption: None = option(None, help="Comes with a later version")
+    dp_epsilon: float | None = option(None, help="Comes later; only null today")
+    encryption: str | None = option(None, help="Comes later; only null or none today")
 
 
 @dataclass(frozen=True, slots=True)
