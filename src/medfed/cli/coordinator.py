@@ -1,6 +1,7 @@
 """``medfed coordinator``: whom it invites, who has joined, its certificates."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -162,6 +163,23 @@ def sites(folder: Path, as_json: bool) -> None:
 
 @coordinator.command()
 @FOLDER
+@AS_JSON
+def status(folder: Path, as_json: bool) -> None:
+    """Show who is online and who is doing what."""
+    need_flower()
+    from medfed.services.federation.status import in_words, status_of
+
+    found = status_of(folder)
+    if as_json:
+        click.echo(json.dumps(found.to_json(), ensure_ascii=False))
+        return
+    for line in in_words(found):
+        click.echo(line)
+    _warn_all(found.warnings)
+
+
+@coordinator.command()
+@FOLDER
 @click.argument("site")
 def remove(folder: Path, site: str) -> None:
     """Forget SITE and its invitation; it takes part in nothing from now on."""
@@ -199,5 +217,9 @@ def renew(folder: Path, days: int, certificate: Path | None, key: Path | None) -
 
 
 def _warn(keeper: Any) -> None:
-    for sentence in keeper.warnings():
+    _warn_all(keeper.warnings())
+
+
+def _warn_all(sentences: Iterable[str]) -> None:
+    for sentence in sentences:
         click.echo(click.style("Warning: ", fg="yellow") + sentence, err=True)
