@@ -43,17 +43,24 @@ class OwnCertificate:
 
 @dataclass(frozen=True, slots=True)
 class CoordinatorFolder:
-    """Access to a coordinator's folder."""
+    """Access to a coordinator's folder.
+
+    Attributes:
+        path: The folder.
+        file: Its settings, where they do not lie in it: what ``--config`` names. Fingerprints
+            pinned there are demanded of sites that enrol.
+    """
 
     path: Path
+    file: Path | None = None
 
     def settings(self) -> CoordinatorSettings:
-        """Read ``coordinator.toml``; each time anew, so that a change needs no restart.
+        """Read the settings; each time anew, so that a change needs no restart.
 
         Raises:
             SiteError: It is missing or wrong.
         """
-        file = self.path / SETTINGS
+        file = self.file or self.path / SETTINGS
         if not file.exists():
             remedy = f"Make it with `medfed coordinator init {self.path} --address https://HOST`"
             raise SiteError(f"{self.path} is not a coordinator's folder", remedy=remedy)

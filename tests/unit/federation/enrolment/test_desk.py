@@ -137,6 +137,16 @@ def test_a_pinned_fingerprint_is_demanded(folder, site, tmp_path):
     assert ask(folder, body(code, site))
 
 
+def test_a_pin_in_a_file_elsewhere_is_demanded_too(folder, site, tmp_path):
+    mark = fingerprint(other(tmp_path).key.public_key())
+    file = tmp_path / "elsewhere.json"
+    pinned = {"address": "https://localhost:8443", "folder": str(folder.path)}
+    file.write_text(json.dumps({**pinned, "sites": [{"id": "b", "fingerprint": mark}]}))
+    keeper = CoordinatorFolder(folder.path, file)
+    code = invites.invite(keeper, "b", HOUR)
+    assert refused(keeper, body(code, site)) == "wrong-fingerprint"
+
+
 @pytest.mark.parametrize("name", ["", "../b", "coordinator", "a" * 65, "b b"])
 def test_names_that_cannot_be(folder, name):
     with pytest.raises(SiteError, match="not a site name"):
