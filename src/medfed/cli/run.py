@@ -10,6 +10,7 @@ import click
 from medfed.cli.logs import set_up_logs
 from medfed.cli.progress import RunProgress
 from medfed.config import Settings
+from medfed.core.errors import RunError
 from medfed.core.study import Study
 from medfed.core.study_file import read_study
 
@@ -41,8 +42,8 @@ SHARE = click.FloatRange(min=0)
 )
 @click.option(
     "--coordinator",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="Flower: folder of a running coordinator; without it, a federation is started here.",
+    help="Flower: a running coordinator, by its folder on this machine or by its URL; without it, "
+    "a federation is started here.",
 )
 @click.option("--cluster", help="Address of a Ray cluster; without it, one is started here.")
 @click.option("--cpus", type=SHARE, help="Ray: CPUs of each site; else an equal part of all.")
@@ -69,7 +70,7 @@ def run(  # noqa: PLR0913, PLR0917  # one argument per option
     seed: int | None,
     data: Path | None,
     workers: int,
-    coordinator: Path | None,
+    coordinator: str | None,
     cluster: str | None,
     cpus: float | None,
     gpus: float | None,
@@ -90,12 +91,22 @@ def run(  # noqa: PLR0913, PLR0917  # one argument per option
     if seed is not None:
         study = study.evolve(seed=seed)
         text = study_toml(study)  # what is kept beside the run is what was run
+    if coordinator and coordinator.startswith(("http://", "https://")):
+        _submit(
+            coordinator,
+            settings.token,
+            out.name if out else default_name(study_file, study),
+            text,
+            resume=resume,
+            as_json=as_json,
+        )
+        return
     folder = out or settings.runs / default_name(study_file, study)
 
     options = RunOptions(
         out=folder,
         engine=engine,
-        coordinator=coordinator,
+        coordinator=Path(coordinator) if coordinator else None,
         cluster=cluster,
         cpus=cpus,
         gpus=gpus,
@@ -119,6 +130,22 @@ def run(  # noqa: PLR0913, PLR0917  # one argument per option
         click.echo(json.dumps(result, ensure_ascii=False))
     else:
         progress.show_result(result)
+
+
+def _submit(url: str, token: str, name: str, study: str, *, resume: bool, as_json: bool) -> None:
+    """Run a study at a coordinator elsewhere; ends as a run here would."""
+    from medfed.services.federation.submit import Control
+
+    control = Control(url, token)
+    control.submit(name, study, resume=resume)
+    end = control.follow(name, lambda line: click.echo(line, err=True))
+    if "error" in end:
+        error = end["error"]
+        raise RunError(error["message"], remedy=error.get("remedy", ""))
+    if as_json:
+        click.echo(json.dumps(end, ensure_ascii=False))
+    else:
+        click.echo(f"{name} is finished; its folder at the coordinator: {end['run_dir']}")
 
 
 def _again(study_file: Path, seed: int | None, options: "RunOptions") -> str:

@@ -25,6 +25,7 @@ class _Fields:
     min_sites: int = option(1, help="Sites that must be connected before a study begins", low=1)
     superlink_port: int = option(0, help="Flower's SuperLink, loopback; 0: any", low=0, high=65535)
     enrol_port: int = option(0, help="Enrolment, loopback; 0: any free", low=0, high=65535)
+    control_port: int = option(0, help="Where studies are taken, loopback", low=0, high=65535)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class CoordinatorSettings:
         min_sites: Sites that must be connected before a study begins.
         superlink_port: Port of Flower's SuperLink on loopback; 0 for any.
         enrol_port: Port of the enrolment's server on loopback; 0 for any.
+        control_port: Port where studies are taken, on loopback; 0 for any.
         short: The short form for one machine, if the file is one.
     """
 
@@ -72,6 +74,7 @@ class CoordinatorSettings:
     min_sites: int = 1
     superlink_port: int = 0
     enrol_port: int = 0
+    control_port: int = 0
     short: ShortForm | None = None
 
     def pinned(self, site: str) -> str | None:
@@ -117,6 +120,7 @@ def read_coordinator(file: Path, overrides: Mapping[str, Any] | None = None) -> 
         min_sites=values["min_sites"],
         superlink_port=values["superlink_port"],
         enrol_port=values["enrol_port"],
+        control_port=values["control_port"],
         short=short.form if short else None,
     )
 

@@ -33,6 +33,7 @@ from medfed.federation.guarded import Guarded
 from medfed.federation.nginx import SUPERLINK, prepare_nginx
 from medfed.federation.settings.coordinator import CoordinatorSettings, read_coordinator
 from medfed.services.federation.alone import alone, ending_on_signals
+from medfed.services.federation.control import TOKEN, control_app
 from medfed.services.federation.loopback import free_port, make_certificates
 
 if TYPE_CHECKING:
@@ -86,8 +87,12 @@ class _Services:
         self._register_all()
         app = enrolment_app(self.keeper, self._enrolled)
         server = self.stack.enter_context(EnrolmentServer(app, self.settings.enrol_port))
+        control = self.stack.enter_context(
+            EnrolmentServer(control_app(self.keeper.path), self.settings.control_port)
+        )
         self.command = prepare_nginx(self.settings, self.link.port, server.port)
         self.nginx = self._start_nginx()
+        self.say(f"studies are taken at http://127.0.0.1:{control.port} (token: {TOKEN})")
         where = f"{self.settings.bind_host}:{self.settings.bind_port}"
         self.say(
             f"{self.settings.name} listens on {where}; sites find it at {self.settings.address}"
