@@ -15,7 +15,7 @@ travels is medfed's sealed orders and replies; what is at either end is the roun
 
 Flower's own executors (``flower-superexec``, ``flwr-serverapp``, ``flwr-clientapp``) are not used:
 they would load code that came over the wire, and wait three seconds here and there. See
-``docs/decisions/0015-flower-carries-messages-only.md``.
+``docs/decisions/0016-flower-carries-messages-only.md``.
 """
 
 import os
