@@ -62,6 +62,8 @@ class Guarded:
 
     def kill(self) -> None:
         """End it at once, with all it started."""
+        if self._process.stdin:
+            self._process.stdin.close()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()

@@ -1,22 +1,28 @@
 """`medfed.federation.channel.Channel` over Flower: orders lie at the SuperLink until fetched.
 
-An order is sent again when it may have been lost: after the SuperLink forgot the run, after it
-called a site offline that came back, and after a long silence. That is safe, because a site answers
+An order is sent again when it may have been lost: after the SuperLink forgot the run, after a site
+was offline or began anew, and after a long silence. That is safe, because a site answers
 the same order with the same reply and the first one that comes is taken.
 """
 
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
 from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, ObjectPushError
 
 from medfed.core.errors import RunError, SiteError
+from medfed.core.files import write_atomic
 from medfed.federation.channel import Delivery
-from medfed.federation.flower.conversation import Arrived, Conversation, RunLost
+from medfed.federation.flower.conversation import (
+    Arrived,
+    Conversation,
+    NeverSeen,
+    RunLost,
+)
 from medfed.federation.flower.fleet import LOST_WORDS
 from medfed.federation.flower.superlink import NodeSeen, Registry, SuperLinkAt
 from medfed.federation.wire import Sealed
@@ -25,8 +31,8 @@ log = logging.getLogger(__name__)
 
 SILENCE = 900.0
 """Seconds after which an unanswered order is sent again, in case the site lost it."""
-ONLINE_EVERY = 2.0
-"""Seconds between looks whether a site is back."""
+LOOK_EVERY = 2.0
+"""Seconds between looks who is online."""
 AWAY = (httpx.TransportError, httpx.HTTPStatusError)
 
 
@@ -36,8 +42,11 @@ class _Waiting:
 
     Attributes:
         message: Its id at the SuperLink; empty while it has not been sent.
+        created: When that message was made, seconds since 1970; 0 until one is to be sent.
         sent: When it was sent last, on the monotonic clock.
         asked: When it was handed to the channel.
+        since: Since when its site was online when it was sent.
+        offline: Whether its site must come online first.
     """
 
     site: str
@@ -45,8 +54,14 @@ class _Waiting:
     sealed: Sealed
     asked: float
     message: str = ""
+    created: float = 0.0
     sent: float = 0.0
+    since: str = ""
     offline: bool = False
+
+    def again(self) -> None:
+        """To be sent once more, as another message of Flower's."""
+        self.message, self.created = "", 0.0
 
 
 class FlowerChannel:
@@ -83,8 +98,9 @@ class FlowerChannel:
         self._away = False
         try:
             self._nodes = self._seen()
+            self._complain_of_strangers()
             self._talk = self._begin()
-        except AWAY:
+        except (*AWAY, RunLost):
             raise RunError(
                 f"there is no SuperLink at {at.address}",
                 remedy="Start the coordinator: `medfed coordinator --config FILE`",
@@ -149,65 +165,100 @@ class FlowerChannel:
             self._say(
                 "the SuperLink had given the run up: a new one is begun, orders are sent again"
             )
-        except AWAY:
+        except (*AWAY, RunLost):
             time.sleep(1.0)
             return
         for waiting in self._waiting.values():
-            waiting.message = ""
+            waiting.again()
 
     def _begin(self) -> Conversation:
-        leftover = int(self._memo.read_text()) if self._memo.exists() else None
-        talk = Conversation(self._at, leftover)
-        self._memo.write_text(str(talk.run))
+        text = self._memo.read_text() if self._memo.exists() else ""
+        talk = Conversation(self._at, int(text) if text.isdigit() else None)
+        write_atomic(self._memo, str(talk.run).encode())
         return talk
 
     def _send_rest(self) -> list[Delivery]:
+        """Send what is not with the SuperLink, as far as its sites have been seen online."""
         for waiting in self._waiting.values():
-            if waiting.message and time.monotonic() - waiting.sent > SILENCE:
-                self._say(f"{waiting.site} has been silent for long: its order is sent again")
-                waiting.message = ""
-            if not waiting.message and not (waiting.offline and not self._back(waiting.site)):
-                waiting.message = self._talk.send(self._nodes[waiting.site].node, waiting.sealed)
-                waiting.sent, waiting.offline = time.monotonic(), False
+            node = self._nodes.get(waiting.site)
+            if waiting.message or node is None or (waiting.offline and not node.online):
+                continue
+            waiting.created = waiting.created or time.time()
+            try:
+                waiting.message = self._talk.send(node.node, waiting.sealed, waiting.created)
+            except NeverSeen:
+                self._offline(waiting, "it has never been online")
+            else:
+                waiting.sent, waiting.since = time.monotonic(), node.since
+                waiting.offline = False
         return []
 
     def _look(self) -> list[Delivery]:
+        if time.monotonic() - self._looked > LOOK_EVERY:
+            self._nodes = self._seen()
+            self._looked = time.monotonic()
+            for waiting in list(self._waiting.values()):
+                if self._is_removed(waiting):
+                    return [self._done(waiting, None)]
+                self._doubt(waiting)
         self._send_rest()
         for waiting in list(self._waiting.values()):
             arrived = self._talk.receive(waiting.message) if waiting.message else None
-            if arrived is not None:
-                delivery = self._delivery(waiting, arrived)
-                if delivery is not None:
-                    del self._waiting[waiting.order]
-                    return [delivery]  # one at a time: they may be large
+            if arrived is not None and self._counts(waiting, arrived):
+                return [self._done(waiting, arrived.sealed)]  # one at a time: they may be large
         return []
 
-    def _delivery(self, waiting: _Waiting, arrived: Arrived) -> Delivery | None:
-        seconds = time.monotonic() - waiting.asked
-        if arrived.sealed is not None or arrived.reason == LOST_WORDS:
-            return Delivery(waiting.site, waiting.order, arrived.sealed, seconds)
-        if not waiting.offline:
-            self._say(f"{waiting.site} is offline ({arrived.reason}); waiting for it")
-        waiting.message, waiting.offline = "", True
-        return None
+    def _done(self, waiting: _Waiting, sealed: Sealed | None) -> Delivery:
+        del self._waiting[waiting.order]
+        return Delivery(waiting.site, waiting.order, sealed, time.monotonic() - waiting.asked)
 
-    def _back(self, site: str) -> bool:
-        """Whether a site that was offline is online again."""
-        if time.monotonic() - self._looked > ONLINE_EVERY:
-            self._nodes = self._seen()
-            self._looked = time.monotonic()
-        return self._nodes[site].online
+    def _counts(self, waiting: _Waiting, arrived: Arrived) -> bool:
+        """Whether this is the site's answer; else its order is to be sent again."""
+        if arrived.sealed is not None or arrived.reason == LOST_WORDS:
+            return True
+        if arrived.offline:
+            self._offline(waiting, arrived.reason)
+        else:
+            self._say(f"a reply of {waiting.site} was lost on the way; its order is sent again")
+            waiting.again()
+        return False
+
+    def _offline(self, waiting: _Waiting, reason: str) -> None:
+        if not waiting.offline:
+            self._say(f"{waiting.site} is offline ({reason}); waiting for it")
+        waiting.again()
+        waiting.offline = True
+        self._nodes[waiting.site] = replace(self._nodes[waiting.site], online=False)
+
+    def _doubt(self, waiting: _Waiting) -> None:
+        """Have an order sent again that its site may have lost."""
+        if not waiting.message:
+            return
+        if self._nodes[waiting.site].since != waiting.since:
+            self._say(f"{waiting.site} has begun anew; its order is sent again")
+            waiting.again()
+        elif time.monotonic() - waiting.sent > SILENCE:
+            self._say(f"{waiting.site} has been silent for long; its order is sent again")
+            waiting.again()
+
+    def _is_removed(self, waiting: _Waiting) -> bool:
+        if waiting.site in self._nodes:
+            return False
+        self._say(f"{waiting.site} was removed from the federation")
+        return True
 
     def _seen(self) -> dict[str, NodeSeen]:
         with Registry(self._at) as registry:
             nodes = registry.nodes()
-        missing = [name for name in self._names if name not in nodes]
+        return {name: nodes[name] for name in self._names if name in nodes}
+
+    def _complain_of_strangers(self) -> None:
+        missing = [name for name in self._names if name not in self._nodes]
         if missing:
             raise SiteError(
                 f"not enrolled with this coordinator: {', '.join(missing)}",
                 remedy="Invite them with `medfed coordinator invite`, or correct the study's sites",
             )
-        return {name: nodes[name] for name in self._names}
 
 
 def _pace(waited: float) -> float:

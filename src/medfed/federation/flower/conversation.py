@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from flwr.app import Message
 from flwr.app.message import make_message
 from flwr.app.metadata import Metadata
-from flwr.common.constant import SUPERLINK_NODE_ID
+from flwr.common.constant import SUPERLINK_NODE_ID, ErrorCode
 from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest
 from flwr.proto.node_pb2 import Node
 from flwr.proto.runtime_pb2 import (
@@ -28,16 +27,11 @@ from flwr.supercore.inflatable.inflatable_protobuf_utils import (
     make_pull_object_fn_protobuf,
     make_push_object_fn_protobuf,
 )
-from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents, pull_objects
-from flwr.supercore.interceptors import (
-    RuntimeTokenHttpInterceptor,
-    RuntimeVersionHttpInterceptor,
-    SuperExecAuthHttpInterceptor,
-)
+from flwr.supercore.interceptors import RuntimeTokenHttpInterceptor, SuperExecAuthHttpInterceptor
 from flwr.supercore.runtime import RuntimeHttpClient
 
 from medfed.core.errors import RunError, WireError
-from medfed.federation.flower.records import deliver, from_record, pieces, to_record
+from medfed.federation.flower.records import Versions, collect, deliver, from_record, to_record
 from medfed.federation.flower.superlink import Registry, SuperLinkAt
 from medfed.federation.wire import Sealed
 
@@ -46,18 +40,23 @@ ACQUIRE = "/flwr.proto.Runtime/AcquireTask"
 COORDINATOR = Node(node_id=SUPERLINK_NODE_ID)
 HEARTBEAT = 10.0
 """Seconds; a minute without one and the SuperLink ends the run."""
-PIECES_WITHIN = 600.0
-"""Seconds to wait for the pieces of a reply that is being uploaded."""
 TTL = 30 * 86_400.0
 """Seconds a message may lie at the SuperLink: the deadline is the round loop's to judge."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """What came back: a sealed reply, or None and Flower's words why there is none."""
+    """What came back.
+
+    Attributes:
+        sealed: A sealed reply, or None.
+        reason: Flower's words why there is none.
+        offline: Whether that is because the site is not there.
+    """
 
     sealed: Sealed | None
     reason: str = ""
+    offline: bool = False
 
 
 NOT_OURS = Arrived(Sealed(b"", b""))
@@ -84,11 +83,17 @@ class Conversation:
         self._heart = _Heart(self._client)
         self._heart.start()
 
-    def send(self, node: int, sealed: Sealed) -> str:
+    def send(self, node: int, sealed: Sealed, created: float) -> str:
         """Lay a message ready for a node; the message's id.
 
+        Args:
+            node: The node.
+            sealed: The message.
+            created: When it was made, seconds since 1970. The same message of the same time again
+                completes one that was cut off on its way to the SuperLink.
+
         Raises:
-            RunError: The node is not registered.
+            NeverSeen: The node is not registered, or has never been online.
         """
         metadata = Metadata(
             run_id=self.run,
@@ -97,7 +102,7 @@ class Conversation:
             dst_node_id=node,
             reply_to_message_id="",
             group_id="",
-            created_at=time.time(),
+            created_at=created,
             ttl=TTL,
             message_type="query",
         )
@@ -105,7 +110,7 @@ class Conversation:
         with _told():
             answer = deliver(message, self._push, self._pusher)
         if not answer.message_ids[0]:
-            raise RunError("the SuperLink does not know the site any more")
+            raise NeverSeen
         return str(answer.message_ids[0])
 
     def _push(self, message: Any, tree: Any) -> Any:
@@ -124,25 +129,21 @@ class Conversation:
         return None
 
     def _fetched(self, message_id: str, tree: Any) -> Arrived:
+        pull = make_pull_object_fn_protobuf(self._client.PullObject, COORDINATOR, self.run)
         try:
-            names = pieces(tree)
+            reply = collect(message_id, tree, pull)
         except WireError:
             return NOT_OURS
-        contents = pull_objects(
-            names,
-            make_pull_object_fn_protobuf(self._client.PullObject, COORDINATOR, self.run),
-            initial_backoff=0.1,
-            max_time=PIECES_WITHIN,
-        )
-        self._client.ConfirmMessageReceived(
-            ConfirmMessageReceivedRequest(
-                node=COORDINATOR, run_id=self.run, message_object_id=message_id
+        with contextlib.suppress(httpx.HTTPError):  # else it goes with the run
+            self._client.ConfirmMessageReceived(
+                ConfirmMessageReceivedRequest(
+                    node=COORDINATOR, run_id=self.run, message_object_id=message_id
+                )
             )
-        )
-        reply = inflate_object_from_contents(message_id, contents)
-        assert isinstance(reply, Message)  # noqa: S101  # nothing else is a message's object
         if reply.has_error():
-            return Arrived(None, reply.error.reason or f"error {reply.error.code}")
+            code, reason = reply.error.code, reply.error.reason
+            offline = code == ErrorCode.NODE_UNAVAILABLE
+            return Arrived(None, reason or f"error {code}", offline)
         try:
             return Arrived(from_record(reply.content))
         except WireError:
@@ -156,6 +157,7 @@ class Conversation:
     def close(self) -> None:
         """End the run; stopping it also removes its messages from the SuperLink's database."""
         self._heart.done.set()
+        self._heart.lost = True  # whoever still asks must begin another
         with contextlib.suppress(httpx.HTTPError), Registry(self._at) as registry:
             registry.stop_run(self.run)  # else the next conversation stops what is left
         self._client.close()
@@ -163,6 +165,10 @@ class Conversation:
 
 class RunLost(Exception):
     """The SuperLink has given a run up; messages of it are gone."""
+
+
+class NeverSeen(Exception):
+    """The SuperLink takes no message for a node that has never been online."""
 
 
 class _Heart(threading.Thread):
@@ -181,7 +187,7 @@ class _Heart(threading.Thread):
                 self.lost = self.lost or not answer.success
             except httpx.HTTPStatusError as error:
                 self.lost = self.lost or error.response.status_code in (401, 403)
-            except httpx.HTTPError:
+            except (httpx.HTTPError, RuntimeError):  # the latter when closed in between
                 continue  # the SuperLink is away; whoever sends or receives notices
 
 
@@ -211,9 +217,8 @@ def _claim(at: SuperLinkAt, leftover: int | None) -> tuple[int, str]:
 
 def _runtime(at: SuperLinkAt, interceptor: Any) -> RuntimeHttpClient:
     # Without Flower's retrying: it ends the process on some answers and hides others.
-    version = RuntimeVersionHttpInterceptor(component_name=SERVER)
     return RuntimeHttpClient.from_server_address(
-        at.address, False, str(at.ca), interceptors=[version, interceptor]
+        at.address, False, str(at.ca), interceptors=[Versions(SERVER), interceptor]
     )
 
 

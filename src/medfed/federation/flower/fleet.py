@@ -5,7 +5,7 @@ nothing but what it has installed.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
     load_ssh_private_key,
 )
-from flwr.app import Error, Message
+from flwr.app import Error, Message, RecordDict
+from flwr.app.message import make_message
+from flwr.app.metadata import Metadata
 from flwr.common.serde import message_from_proto
 from flwr.proto.fleet_pb2 import (
     ActivateNodeRequest,
@@ -32,15 +34,19 @@ from flwr.supercore.inflatable.inflatable_protobuf_utils import (
     make_pull_object_fn_protobuf,
     make_push_object_fn_protobuf,
 )
-from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents, pull_objects
-from flwr.supercore.interceptors.http.runtime_version import RuntimeVersionHttpInterceptor
 from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from medfed.core.errors import SiteError, WireError
 from medfed.core.files import write_atomic
-from medfed.federation.flower.records import deliver, from_record, pieces, to_record
+from medfed.federation.flower.records import (
+    Versions,
+    collect,
+    deliver,
+    from_record,
+    to_record,
+)
 from medfed.federation.wire import Sealed
 
 ANNOUNCED = 30.0
@@ -94,29 +100,28 @@ class Fleet:
             False,
             str(ca),
             interceptors=[
-                RuntimeVersionHttpInterceptor(component_name="SuperNode"),
+                Versions("SuperNode"),
                 NodeAuthHttpInterceptor(private, private.public_key()),
             ],
         )
 
     def connect(self) -> None:
-        """Come online.
+        """Come online, anew even where the coordinator still takes the site for online.
 
-        Where the number is known a heartbeat does it: for a minute after a crash Flower refuses
-        to activate a site that it still takes for online.
+        The coordinator sees that the site has begun anew, and sends again what may have been lost
+        on the way; besides, Flower does not activate a site that it takes for online.
         """
         if self._memo.exists():
-            try:
-                self._node = Node(node_id=int(self._memo.read_text()))
-                self.heartbeat()
-            except (NotEnrolled, ValueError):
-                self._memo.unlink()  # the coordinator's database is another one now
-            else:
-                return
+            with suppress(NotEnrolled, ValueError):  # off already, or of another database
+                self._deactivate(int(self._memo.read_text()))
         request = ActivateNodeRequest(public_key=self._public, heartbeat_interval=ANNOUNCED)
         with _told():
             self._node = Node(node_id=self._client.ActivateNode(request).node_id)
         write_atomic(self._memo, str(self._node.node_id).encode())
+
+    def _deactivate(self, node: int) -> None:
+        with _told():
+            self._client.DeactivateNode(DeactivateNodeRequest(node_id=node))
 
     def heartbeat(self) -> None:
         """Say that the site lives."""
@@ -139,17 +144,13 @@ class Fleet:
         Raises:
             RunOver: It is gone.
             WireError: It is not an order.
+            ObjectPullError: Its pieces do not come.
         """
-        run, message_id = envelope.proto.metadata.run_id, envelope.tree.object_id
+        run = envelope.proto.metadata.run_id
+        pull = make_pull_object_fn_protobuf(self._client.PullObject, self._node, run)
         with _told(gone=RunOver):
-            contents = pull_objects(
-                pieces(envelope.tree),
-                make_pull_object_fn_protobuf(self._client.PullObject, self._node, run),
-                initial_backoff=0.1,
-                max_time=600.0,
-            )
-        message = inflate_object_from_contents(message_id, contents)
-        if not isinstance(message, Message) or not message.has_content():
+            message = collect(envelope.tree.object_id, envelope.tree, pull)
+        if not message.has_content():
             raise WireError("Flower delivered a message that is not medfed's")
         return from_record(message.content)
 
@@ -166,14 +167,14 @@ class Fleet:
     def reply(self, envelope: bytes, sealed: Sealed | None, seconds: float) -> None:
         """Answer a message: with a sealed reply, or with word that there is none.
 
+        The same answer again is the same message of Flower's, so that one which was cut off in the
+        middle is completed: a second one to the same order would be ignored.
+
         Raises:
             RunOver: Nobody waits for it.
         """
         order = message_from_proto(MessageProto.FromString(envelope))
-        if sealed is None:
-            reply = Message(Error(LOST, LOST_WORDS), reply_to=order)
-        else:
-            reply = Message(to_record(sealed), reply_to=order)
+        reply = _reply_to(order.metadata, sealed)
         run = order.metadata.run_id
 
         def push(bare: Any, tree: Any) -> Any:
@@ -196,8 +197,7 @@ class Fleet:
         """Go offline at once, and not after a minute of silence."""
         if self._node.node_id:
             self._memo.unlink(missing_ok=True)
-            with _told():
-                self._client.DeactivateNode(DeactivateNodeRequest(node_id=self._node.node_id))
+            self._deactivate(self._node.node_id)
         self._client.close()
 
 
@@ -216,6 +216,24 @@ class Envelope:
         return proto.SerializeToString()
 
 
+def _reply_to(order: Metadata, sealed: Sealed | None) -> Message:
+    metadata = Metadata(
+        run_id=order.run_id,
+        message_id="",
+        src_node_id=order.dst_node_id,
+        dst_node_id=order.src_node_id,
+        reply_to_message_id=order.message_id,
+        group_id=order.group_id,
+        created_at=order.created_at,
+        ttl=order.ttl,
+        message_type=order.message_type,
+    )
+    if sealed is None:
+        return make_message(metadata=metadata, error=Error(LOST, LOST_WORDS))
+    content: RecordDict = to_record(sealed)
+    return make_message(metadata=metadata, content=content)
+
+
 @contextmanager
 def _told(gone: type[Exception] | None = None) -> Iterator[None]:
     """Turn the SuperLink's noes into ours."""
@@ -232,6 +250,8 @@ def _told(gone: type[Exception] | None = None) -> Iterator[None]:
                 "clock here: it may be at most 5 s ahead",
             ) from None
         raise httpx.TransportError(f"the coordinator answered {status}") from None
+    except ValueError as error:  # a proxy answered, with a page of its own
+        raise httpx.TransportError(f"the coordinator's answer cannot be read: {error}") from None
 
 
 def _load(path: Path) -> EllipticCurvePrivateKey:

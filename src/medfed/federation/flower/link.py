@@ -9,6 +9,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -16,7 +17,7 @@ from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, ObjectPu
 
 from medfed.core.errors import WireError
 from medfed.core.files import write_atomic
-from medfed.federation.flower.fleet import Envelope, Fetched, Fleet, NotEnrolled, RunOver
+from medfed.federation.flower.fleet import Fetched, Fleet, NotEnrolled, RunOver
 from medfed.federation.wire import Sealed
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ class Link:
         self._say = say
         self._stop = threading.Event()
         self._online = False
-        self._envelope: Envelope | None = None
+        self._was_online = False
         self._reply: tuple[Sealed | None, float] | None = None
 
     def stop(self) -> None:
@@ -66,6 +67,7 @@ class Link:
                 worked = self._step()
             except (httpx.TransportError, ObjectPullError, ObjectPushError) as error:
                 failures += 1
+                self._online = False  # to begin anew: what was on the way may be lost
                 if failures == 1:
                     self._say(f"the coordinator cannot be reached ({_words(error)}); trying on")
                 self._wait(min(RETRY_FIRST * 2 ** (failures - 1), RETRY_MOST))
@@ -95,7 +97,9 @@ class Link:
         if not self._online:
             self._fleet.connect()
             self._online = True
-            self._say("connected to the coordinator")
+            if not self._was_online:
+                self._say("connected to the coordinator")
+            self._was_online = True
         kept = self._kept() or self._fetched()
         if kept is None:
             return False
@@ -110,19 +114,17 @@ class Link:
 
     def _fetched(self) -> Fetched | None:
         """The next order, written down; None when there is none that can be used."""
-        self._envelope = self._envelope or self._fleet.fetch()
-        if self._envelope is None:
+        envelope = self._fleet.fetch()
+        if envelope is None:
             return None
-        envelope = self._envelope
         try:
             fetched = Fetched(self._fleet.open(envelope), envelope.to_bytes())
             self._keep(fetched)
-            self._fleet.confirm(envelope)
-        except (WireError, RunOver) as error:
+        except (WireError, RunOver, ObjectPullError) as error:
             log.warning("an order was dropped: %s", error)
-            self._envelope = None
             return None
-        self._envelope = None
+        with suppress(RunOver):  # the reply meets that too
+            self._fleet.confirm(envelope)
         return fetched
 
     def _keep(self, fetched: Fetched) -> None:
@@ -133,17 +135,21 @@ class Link:
         """The order that was in hand when the site was stopped or cut off."""
         try:
             blob = self._inbox.read_bytes()
+            (length,) = struct.unpack_from("<I", blob)
+            return Fetched(Sealed.from_bytes(blob[4 + length :]), blob[4 : 4 + length])
         except FileNotFoundError:
             return None
-        (length,) = struct.unpack_from("<I", blob)
-        return Fetched(Sealed.from_bytes(blob[4 + length :]), blob[4 : 4 + length])
+        except (struct.error, WireError):
+            log.warning("the order in hand was damaged on the disk; it will be sent again")
+            self._inbox.unlink()
+            return None
 
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT):
             if self._online:
                 try:
                     self._fleet.heartbeat()
-                except (httpx.TransportError, NotEnrolled):
+                except (httpx.TransportError, NotEnrolled, RuntimeError):
                     continue  # the other thread meets it too, and says so
 
     def _wait(self, seconds: float) -> None:

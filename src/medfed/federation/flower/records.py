@@ -4,7 +4,8 @@ The payload is an array record of bytes: Flower cuts it into chunks, sends each 
 many messages share it, and so an order with the same model for all sites is uploaded once.
 """
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
@@ -16,13 +17,24 @@ from flwr.supercore.inflatable.inflatable_object import (
     iterate_object_tree,
     no_object_id_recompute,
 )
-from flwr.supercore.inflatable.inflatable_utils import push_objects
+from flwr.supercore.inflatable.inflatable_utils import (
+    ObjectPullError,
+    ObjectUnavailableError,
+    inflate_object_from_contents,
+    pull_objects,
+    push_objects,
+)
+from flwr.supercore.runtime_version_compatibility import RuntimeVersionMetadata
 
 from medfed.core.errors import WireError
 from medfed.federation.wire import Sealed
 
 MAX_PIECES = 2048
 """Pieces of a message, of 5 MiB at most each."""
+MAX_PIECE = 6 * 2**20
+"""Bytes of a piece: a chunk and Flower's words around it."""
+PATIENCE = 30.0
+"""Seconds without a new piece, after which a message that is still being uploaded is given up."""
 HEAD, BODY, PAYLOAD = "medfed", "payload", "payload"
 
 
@@ -64,6 +76,72 @@ def pieces(tree: Any) -> list[str]:
     if len(names) > MAX_PIECES:
         raise WireError(f"a message in {len(names)} pieces is too large")
     return names
+
+
+def collect(message_id: str, tree: Any, pull: Callable[[str], bytes]) -> Message:
+    """Fetch a message's pieces and put it together.
+
+    It may take as long as its pieces keep coming: who uploads may be behind a slow line.
+
+    Args:
+        message_id: Its name at the SuperLink.
+        tree: Its tree of objects.
+        pull: Fetches one object.
+
+    Raises:
+        WireError: It is too large, or no message.
+        ObjectPullError: Its pieces do not come.
+    """
+    latest = [time.monotonic()]
+
+    def one(name: str) -> bytes:
+        try:
+            content = pull(name)
+        except ObjectUnavailableError:
+            if time.monotonic() - latest[0] > PATIENCE:
+                raise ObjectPullError(name, "the pieces of the message do not come") from None
+            raise
+        if len(content) > MAX_PIECE:
+            raise WireError("a piece of a message is too large")
+        latest[0] = time.monotonic()
+        return content
+
+    contents = pull_objects(
+        pieces(tree),
+        one,
+        max_time=None,
+        max_tries_per_object=None,
+        initial_backoff=0.1,
+        backoff_cap=2.0,
+    )
+    return _put_together(message_id, contents)
+
+
+def _put_together(message_id: str, contents: dict[str, bytes]) -> Message:
+    try:
+        message = inflate_object_from_contents(message_id, contents)
+    except Exception:  # noqa: BLE001  # whoever made the pieces may have put anything into them
+        raise WireError("Flower delivered a message that cannot be read") from None
+    if not isinstance(message, Message):
+        raise WireError("Flower delivered something that is no message")
+    return message
+
+
+class Versions:
+    """Says which Flower this is with every request.
+
+    Flower's own interceptor also ends the process when the other end refuses the version; here a
+    refusal is an error like any other.
+    """
+
+    def __init__(self, component: str) -> None:
+        about = RuntimeVersionMetadata.from_local_component(component).as_metadata()
+        self._headers: Mapping[str, str] = dict(about)
+
+    def intercept(self, context: Any, call_next: Callable[[Any], Any]) -> Any:
+        """Add the headers to a request."""
+        context.request.headers.update(self._headers)
+        return call_next(context)
 
 
 def deliver(

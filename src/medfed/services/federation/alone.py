@@ -3,6 +3,7 @@
 import fcntl
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,16 +13,22 @@ from medfed.core.errors import RunError
 
 
 @contextmanager
-def alone(folder: Path, what: str) -> Iterator[None]:
+def alone(folder: Path, what: str, patience: float = 0.0) -> Iterator[None]:
     """Keep a second process of this kind out of a folder.
+
+    Args:
+        folder: The folder.
+        what: The kind.
+        patience: Seconds that another one, which may be about to end, is waited for.
 
     Raises:
         RunError: There is one.
     """
     handle = os.open(folder / f".{what}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    end = time.monotonic() + patience
+    while not (taken := _take(handle)) and time.monotonic() < end:
+        time.sleep(0.1)
+    if not taken:
         os.close(handle)
         message = f"another process serves the {what} in {folder} already"
         raise RunError(message, remedy="Stop it first") from None
@@ -29,6 +36,14 @@ def alone(folder: Path, what: str) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _take(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def is_served(folder: Path, what: str) -> bool:

@@ -25,6 +25,8 @@ from medfed.services.sites import open_site
 
 FOREVER = 2e6
 """Seconds; the most that waiting for a pipe can be told is not much more."""
+ENDING = 20.0
+"""Seconds in which the process before this one, whose run was killed, has ended."""
 TRIES = 2
 """How often an order is given to a worker that dies of it."""
 
@@ -75,7 +77,7 @@ def hold(line: Line, say: Callable[[str], None]) -> None:
 
     site = open_site(line.folder)
     line.memory.mkdir(parents=True, exist_ok=True)
-    with alone(line.memory, "site"), ending_on_signals():
+    with alone(line.memory, "site", ENDING), ending_on_signals():
         worker = WorkerChannel({site.name: line.folder}, partial(open_site, data=line.data), 1)
         fleet = Fleet(line.address, line.ca, line.key, line.memory / "node")
         link = Link(fleet, partial(_answer, worker, site.name), line.memory / "order", say)
