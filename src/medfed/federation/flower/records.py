@@ -4,15 +4,21 @@ The payload is an array record of bytes: Flower cuts it into chunks, sends each 
 many messages share it, and so an order with the same model for all sites is uploaded once.
 """
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import httpx
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.app.message import remove_content_from_message
+from flwr.app.message.arraychunk import ArrayChunk
 from flwr.common.serde import message_to_proto
 from flwr.supercore.inflatable.inflatable_object import (
+    InflatableObject,
     get_all_nested_objects,
+    get_object_body,
+    get_object_head_values_from_object_content,
     get_object_tree,
     iterate_object_tree,
     no_object_id_recompute,
@@ -22,7 +28,6 @@ from flwr.supercore.inflatable.inflatable_utils import (
     ObjectUnavailableError,
     inflate_object_from_contents,
     pull_objects,
-    push_objects,
 )
 from flwr.supercore.runtime_version_compatibility import RuntimeVersionMetadata
 
@@ -35,6 +40,7 @@ MAX_PIECE = 6 * 2**20
 """Bytes of a piece: a chunk and Flower's words around it."""
 PATIENCE = 30.0
 """Seconds without a new piece, after which a message that is still being uploaded is given up."""
+Pull = Callable[[str], bytes]
 HEAD, BODY, PAYLOAD = "medfed", "payload", "payload"
 
 
@@ -61,7 +67,7 @@ def from_record(record: RecordDict) -> Sealed:
         payload = body[PAYLOAD].data if body is not None else b""
     except (LookupError, AttributeError, TypeError):
         raise WireError("Flower delivered a message that is not medfed's") from None
-    if not all(isinstance(part, bytes) for part in (header, signature, payload)):
+    if not all(isinstance(part, bytes | bytearray) for part in (header, signature, payload)):
         raise WireError("Flower delivered a message that is not medfed's")
     return Sealed(header, signature, payload)
 
@@ -78,10 +84,12 @@ def pieces(tree: Any) -> list[str]:
     return names
 
 
-def collect(message_id: str, tree: Any, pull: Callable[[str], bytes]) -> Message:
+def collect(message_id: str, tree: Any, pull: Pull) -> Message:
     """Fetch a message's pieces and put it together.
 
-    It may take as long as its pieces keep coming: who uploads may be behind a slow line.
+    One by one, so that the payload is in memory once: Flower's own way holds the pieces, the
+    chunks in them, their join and a copy of it. It may take as long as its pieces keep coming:
+    who uploads may be behind a slow line.
 
     Args:
         message_id: Its name at the SuperLink.
@@ -106,25 +114,63 @@ def collect(message_id: str, tree: Any, pull: Callable[[str], bytes]) -> Message
         latest[0] = time.monotonic()
         return content
 
-    contents = pull_objects(
-        pieces(tree),
-        one,
-        max_time=None,
-        max_tries_per_object=None,
-        initial_backoff=0.1,
-        backoff_cap=2.0,
-    )
-    return _put_together(message_id, contents)
+    def patiently(name: str) -> bytes:
+        found = pull_objects(
+            [name],
+            one,
+            max_time=None,
+            max_tries_per_object=None,
+            initial_backoff=0.1,
+            backoff_cap=2.0,
+        )
+        return found[name]
 
-
-def _put_together(message_id: str, contents: dict[str, bytes]) -> Message:
+    pieces(tree)  # complains of too many
     try:
-        message = inflate_object_from_contents(message_id, contents)
+        return _put_together(message_id, tree, patiently)
+    except (WireError, ObjectPullError, httpx.HTTPError):
+        raise
     except Exception:  # noqa: BLE001  # whoever made the pieces may have put anything into them
         raise WireError("Flower delivered a message that cannot be read") from None
+
+
+def _put_together(message_id: str, tree: Any, pull: Pull) -> Message:
+    contents: dict[str, bytes] = {}
+    arrays: dict[str, InflatableObject] = {}
+    _gather(tree, pull, contents, arrays)
+    message = inflate_object_from_contents(message_id, contents, objects=arrays)
     if not isinstance(message, Message):
         raise WireError("Flower delivered something that is no message")
     return message
+
+
+def _gather(
+    node: Any, pull: Pull, contents: dict[str, bytes], arrays: dict[str, InflatableObject]
+) -> None:
+    content = pull(node.object_id)
+    kind, children, _ = get_object_head_values_from_object_content(content)
+    if kind == "Array":
+        arrays[node.object_id] = _array(content, children, pull)
+        return
+    contents[node.object_id] = content
+    for child in node.children:
+        _gather(child, pull, contents, arrays)
+
+
+def _array(content: bytes, names: list[str], pull: Pull) -> Array:
+    """An array joined chunk by chunk; one chunk may stand at several places."""
+    about = json.loads(get_object_body(content, Array))
+    if len(about["arraychunk_ids"]) > MAX_PIECES:
+        raise WireError("a message in so many pieces is too large")
+    joined = bytearray()
+    last, chunk = -1, b""
+    for place in about["arraychunk_ids"]:
+        if place != last:
+            last, chunk = place, get_object_body(pull(names[place]), ArrayChunk)
+        joined += chunk
+    array = Array(about["dtype"], tuple(about["shape"]), about["stype"], b"")
+    array.data = joined  # type: ignore[assignment]  # it is only ever looked at
+    return array
 
 
 class Versions:
@@ -163,9 +209,8 @@ def deliver(
         message.metadata.__dict__["_message_id"] = message.object_id
         bare = message_to_proto(remove_content_from_message(message))
         answer = push(bare, get_object_tree(message))
-        push_objects(
-            get_all_nested_objects(message),
-            pusher(answer.session_id),
-            object_ids_to_push=set(answer.objects_to_push),
-        )
+        upload, lacking = pusher(answer.session_id), set(answer.objects_to_push)
+        for name, piece in get_all_nested_objects(message).items():
+            if name in lacking:  # one by one: together they are the payload once more
+                upload(name, piece.deflate())
     return answer
