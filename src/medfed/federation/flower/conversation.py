@@ -218,7 +218,7 @@ def _claim(at: SuperLinkAt, leftover: int | None) -> tuple[int, str]:
 def _runtime(at: SuperLinkAt, interceptor: Any) -> RuntimeHttpClient:
     # Without Flower's retrying: it ends the process on some answers and hides others.
     return RuntimeHttpClient.from_server_address(
-        at.address, False, str(at.ca), interceptors=[Versions(SERVER), interceptor]
+        at.address, False, at.ca.read_bytes(), interceptors=[Versions(SERVER), interceptor]
     )
 
 

@@ -98,7 +98,7 @@ class Fleet:
         self._client = FleetHttpClient.from_server_address(
             address,
             False,
-            str(ca),
+            ca.read_bytes(),
             interceptors=[
                 Versions("SuperNode"),
                 NodeAuthHttpInterceptor(private, private.public_key()),

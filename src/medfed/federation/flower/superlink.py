@@ -164,7 +164,7 @@ class Registry:
 
     def __init__(self, at: SuperLinkAt) -> None:
         self._client = ControlHttpClient.from_server_address(
-            at.address, False, str(at.ca), interceptors=[]
+            at.address, False, at.ca.read_bytes(), interceptors=[]
         )
 
     def __enter__(self) -> Self:
