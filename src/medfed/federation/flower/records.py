@@ -4,6 +4,7 @@ The payload is an array record of bytes: Flower cuts it into chunks, sends each 
 many messages share it, and so an order with the same model for all sites is uploaded once.
 """
 
+import io
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -67,7 +68,7 @@ def from_record(record: RecordDict) -> Sealed:
         payload = body[PAYLOAD].data if body is not None else b""
     except (LookupError, AttributeError, TypeError):
         raise WireError("Flower delivered a message that is not medfed's") from None
-    if not all(isinstance(part, bytes | bytearray) for part in (header, signature, payload)):
+    if not all(isinstance(part, bytes) for part in (header, signature, payload)):
         raise WireError("Flower delivered a message that is not medfed's")
     return Sealed(header, signature, payload)
 
@@ -131,6 +132,7 @@ def collect(message_id: str, tree: Any, pull: Pull) -> Message:
     except (WireError, ObjectPullError, httpx.HTTPError):
         raise
     except Exception:  # noqa: BLE001  # whoever made the pieces may have put anything into them
+        import traceback; traceback.print_exc()
         raise WireError("Flower delivered a message that cannot be read") from None
 
 
@@ -162,15 +164,13 @@ def _array(content: bytes, names: list[str], pull: Pull) -> Array:
     about = json.loads(get_object_body(content, Array))
     if len(about["arraychunk_ids"]) > MAX_PIECES:
         raise WireError("a message in so many pieces is too large")
-    joined = bytearray()
+    joined = io.BytesIO()  # whose value is given out without a copy
     last, chunk = -1, b""
     for place in about["arraychunk_ids"]:
         if place != last:
             last, chunk = place, get_object_body(pull(names[place]), ArrayChunk)
-        joined += chunk
-    array = Array(about["dtype"], tuple(about["shape"]), about["stype"], b"")
-    array.data = joined  # type: ignore[assignment]  # it is only ever looked at
-    return array
+        joined.write(chunk)
+    return Array(about["dtype"], tuple(about["shape"]), about["stype"], joined.getvalue())
 
 
 class Versions:
