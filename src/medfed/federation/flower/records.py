@@ -132,7 +132,6 @@ def collect(message_id: str, tree: Any, pull: Pull) -> Message:
     except (WireError, ObjectPullError, httpx.HTTPError):
         raise
     except Exception:  # noqa: BLE001  # whoever made the pieces may have put anything into them
-        import traceback; traceback.print_exc()
         raise WireError("Flower delivered a message that cannot be read") from None
 
 
