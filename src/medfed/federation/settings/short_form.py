@@ -3,7 +3,10 @@
 ::
 
     {"workers": [{"id": "north", "host": "127.0.0.1", "port": 9001, "data": "north"}],
-     "model": "mlp", "epochs": 1, "batch_size": 32, "dp_epsilon": null, "encryption": "none"}
+     "model": "mlp", "epochs": 1, "batch_size": 32, "dp_epsilon": null, "encryption": "none",
+     "target": "outcome", "numeric": ["age", "bmi"]}
+
+``target`` and the columns go with the models for tables; the model ``unet`` needs none.
 """
 
 from collections.abc import Mapping
@@ -41,6 +44,10 @@ class _Fields:
     rounds: int = option(10, help="Rounds of training", low=1, high=1_000_000)
     epochs: int = option(1, help="Passes over a site's patients in a round", low=1)
     batch_size: int = option(32, help="Patients in a step", low=1)
+    target: str = option("", help="Tables: the column with the outcome")
+    positive: str = option("", help='Tables: which outcomes are positive, such as "> 0"')
+    numeric: tuple[str, ...] = option((), help="Tables: columns used as numbers")
+    categorical: tuple[str, ...] = option((), help="Tables: columns used as categories")
     dp_epsilon: float | None = option(None, help="Comes later; only null today")
     encryption: str | None = option(None, help="Comes later; only null or none today")
 
@@ -64,6 +71,10 @@ class ShortForm:
     rounds: int
     epochs: int
     batch_size: int
+    target: str = ""
+    positive: str = ""
+    numeric: tuple[str, ...] = ()
+    categorical: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +100,18 @@ def read_short_form(reader: Reader) -> Split:
     rest = {k: v for k, v in reader.given.items() if k not in own | {"workers", "sites"}}
     if reader.problems:
         return Split(ShortForm((), MODELS[0], 1, 1, 1), rest)
-    plain = ("model", "rounds", "epochs", "batch_size")
-    return Split(ShortForm(workers, **{name: values[name] for name in plain}), rest)
+    _check_columns(reader, values)
+    plain = {name: values[name] for name in own - LATER.keys()}
+    return Split(ShortForm(workers, **plain), rest)
+
+
+def _check_columns(reader: Reader, values: Mapping[str, Any]) -> None:
+    tables, columns = values["model"] != "unet", values["numeric"] or values["categorical"]
+    if tables and not values["target"]:
+        remedy = 'Write "target": "COLUMN", and "numeric" or "categorical"'
+        reader.complain("target", f"is missing: the model {values['model']} needs one", remedy)
+    elif tables and not columns:
+        reader.complain("numeric", "names no column to learn from", "List the columns to use")
 
 
 def _workers(reader: Reader) -> tuple[Worker, ...]:

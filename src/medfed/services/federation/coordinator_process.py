@@ -35,6 +35,7 @@ from medfed.federation.settings.coordinator import CoordinatorSettings, read_coo
 from medfed.services.federation.alone import alone, ending_on_signals
 from medfed.services.federation.control import TOKEN, control_app
 from medfed.services.federation.loopback import free_port, make_certificates
+from medfed.services.federation.short_form import prepare
 
 if TYPE_CHECKING:
     from medfed.federation.flower.superlink import SuperLink, SuperLinkAt
@@ -53,7 +54,11 @@ def serve_coordinator(file: Path, overrides: Mapping[str, Any], say: Say) -> Non
         RunError: Something does not start.
     """
     settings = read_coordinator(file, {k: v for k, v in overrides.items() if v is not None})
-    keeper = CoordinatorFolder(settings.folder)
+    if settings.short:
+        prepare(settings, settings.short, say)
+        keeper = CoordinatorFolder(settings.folder)
+    else:
+        keeper = CoordinatorFolder(settings.folder, file)
     if not keeper.tls.exists():
         message = f"{settings.folder} is not a coordinator's folder"
         remedy = f"Make it: medfed coordinator init {settings.folder} --address {settings.address}"
