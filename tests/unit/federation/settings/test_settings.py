@@ -149,6 +149,8 @@ def short(tmp_path):
         "batch_size": 16,
         "dp_epsilon": None,
         "encryption": "none",
+        "target": "outcome",
+        "numeric": ["age", "bmi"],
     }
 
 
@@ -166,9 +168,16 @@ def test_the_short_form(tmp_path, short):
 
 
 def test_the_short_form_in_toml(tmp_path, short):
-    text = 'model = "mlp"\n[[workers]]\nid = "north"\ndata = "north"\n'
+    text = 'model = "unet"\n[[workers]]\nid = "north"\ndata = "north"\n'
     (worker,) = read_coordinator(write(tmp_path, text)).short.workers
     assert (worker.host, worker.port) == ("127.0.0.1", 0)
+
+
+def test_a_model_for_tables_needs_columns(tmp_path, short):
+    del short["target"]
+    assert "needs one" in problems(read_coordinator, write(tmp_path, short))["target"].message
+    short |= {"target": "outcome", "numeric": []}
+    assert set(problems(read_coordinator, write(tmp_path, short))) == {"numeric"}
 
 
 @pytest.mark.parametrize(
