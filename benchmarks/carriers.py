@@ -1,10 +1,15 @@
-"""What it costs to carry a round elsewhere: on Ray, beside the same round on the local channel.
+"""What it costs to carry a round elsewhere: on Ray and over Flower, beside the local channel.
 
-Both are taken in turns, in the same process, on the same study; a ratio is that of a pair of
-neighbours. Starting a cluster is left out: a round is the time from one aggregate to the next.
+On Ray: both are taken in turns, in the same process, on the same study; a ratio is that of a pair
+of neighbours. Starting a cluster is left out: a round is the time from one aggregate to the next.
+
+Over Flower: everything is real but the network, which is the loopback interface. The peers are
+Flower's own null app, Flower's own FedAvg, and an exchange of ours that is answered by itself.
 """
 
 import itertools
+import json
+import os
 import statistics
 import sys
 import tempfile
@@ -13,8 +18,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from _common import Row, arguments, in_fresh_process, report, row
-from _studies import table_study, write_tables
+from _common import (
+    AnonymousPeak,
+    Row,
+    anonymous_bytes,
+    arguments,
+    in_fresh_process,
+    report,
+    row,
+)
+from _studies import parameters, table_study, write_tables
 from engine import MLP, ROWS, SITES, nodule_study
 
 from medfed.core.events import Event, RoundFinished
@@ -81,15 +94,98 @@ def ray_rows(quick: bool) -> list[Row]:
     ]
 
 
-def main() -> None:
-    if sys.argv[1:2] == ["child"]:
-        import json
+def flower_rows(quick: bool) -> list[Row]:
+    """Sites behind a SuperLink, each with a warm worker."""
+    if find_spec("flwr") is None:
+        print("Flower is not installed: left out", file=sys.stderr)
+        return []
+    rows = exchange_rows(quick)
+    if "MEDFED_DATA" in os.environ:
+        rows += heart_rows(quick)
+    else:
+        print("Without MEDFED_DATA the rounds of the heart study are left out", file=sys.stderr)
+    return [*rows, *large_rows(quick)]
 
+
+def exchange_rows(quick: bool) -> list[Row]:
+    """A round of next to no work, beside an exchange of Flower's own null app."""
+    from _flower import own_apps
+
+    turns = 1 if quick else 2
+    ours, theirs = [], []
+    with tempfile.TemporaryDirectory(prefix="medfed-carriers-") as name:
+        study = table_study(2, 8, [])
+        write_tables(Path(name), 2, 60)
+        for _ in range(turns):
+            ours.append(round_seconds(study, Path(name), engine="flower"))
+            theirs.append(statistics.median(own_apps(2, 3 if quick else 5)))
+    ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+    return [
+        row("Flower, 2 sites: an exchange, against Flower's own null app", ratio, "×", 1.3),
+        row("Flower, 2 sites: an exchange", statistics.median(ours), "s"),
+        row("Flower's own null app, 2 sites: an exchange", statistics.median(theirs), "s"),
+    ]
+
+
+def heart_rows(quick: bool) -> list[Row]:
+    """Rounds of the heart study, beside an exchange without work plus the work without exchange."""
+    from _flower import null_exchange
+
+    from medfed.core.study_file import read_study
+
+    examples = Path(__file__).resolve().parent.parent / "examples"
+    study = read_study(examples / "heart.toml").evolve(rounds=6 if quick else 15)
+    data = Path(os.environ["MEDFED_DATA"])
+    ratios, whole = [], []
+    for _ in range(1 if quick else 3):
+        null, local = null_exchange(len(study.sites), 8), round_seconds(study, data)
+        whole.append(round_seconds(study, data, engine="flower"))
+        ratios.append(whole[-1] / (null + local))
+    name = "Flower, heart study, 4 sites: a round"
+    against = f"{name}, against a null exchange of ours and a local round"
+    return [
+        row(against, statistics.median(ratios), "×", 1.3),
+        row(name, statistics.median(whole), "s"),
+    ]
+
+
+def large_rows(quick: bool) -> list[Row]:
+    """Four sites with a large model: the coordinator's memory, and the time beside FedAvg's."""
+    from _flower import own_apps
+
+    width = 1580 if quick else 5000
+    megabytes = round(parameters([width, width]) * 4 / 1e6)
+    ours = in_fresh_process(__file__, "large", str(width))
+    theirs = statistics.median(own_apps(4, 2, megabytes))
+    size = f"4 sites × {megabytes} MB"
+    return [
+        row(f"Flower, {size}: coordinator's peak memory", ours["peak"] / 1e9, "GB", 0.6),
+        row(f"Flower, {size}: a round", ours["round"], "s"),
+        row(f"Flower's own FedAvg, {size}: a round", theirs, "s"),
+    ]
+
+
+def large_run(width: int) -> dict[str, float]:
+    """A run with a large model: seconds of a round, and this process's peak of memory."""
+    with tempfile.TemporaryDirectory(prefix="medfed-carriers-") as name:
+        study = table_study(4, 3, [width, width])
+        write_tables(Path(name), 4, 60)
+        before = anonymous_bytes()
+        with AnonymousPeak() as peak:
+            seconds = round_seconds(study, Path(name), engine="flower")
+        return {"peak": before + peak.bytes, "round": seconds}
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["large"]:
+        print(json.dumps(large_run(int(sys.argv[2]))))
+        return
+    if sys.argv[1:2] == ["child"]:
         engine, model, rounds, turns = sys.argv[2:]
         print(json.dumps(run_child(engine, model, int(rounds), int(turns))))
         return
     given = arguments(__doc__).parse_args()
-    report(ray_rows(given.quick), as_json=given.json)
+    report([*ray_rows(given.quick), *flower_rows(given.quick)], as_json=given.json)
 
 
 if __name__ == "__main__":
