@@ -1,4 +1,4 @@
-"""Peers for the Flower carrier: Flower's own apps that do nothing, and an exchange of ours that does.
+"""Peers for the Flower carrier: Flower's own apps that do nothing, and an exchange of ours.
 
 Flower's are run as its documentation has them (SuperLink, SuperNodes, an app bundle with a
 ServerApp and a ClientApp), on the loopback interface without TLS, which favours them.
