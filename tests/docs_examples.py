@@ -10,6 +10,8 @@ Comments that a reader does not see steer it:
     <!-- exits 2 -->             before a console block: its last command ends with this status
     <!-- slow -->                anywhere: the page belongs to `make test-slow`
     <!-- needs data -->          anywhere: the page reads MEDFED_DATA; skipped where that is absent
+    <!-- machines: run by TEST -->  anywhere: blocks whose prompts name machines, such as
+                                 `medfed@north:~$ `, are run by this test (integration/machines.py)
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<language>[\w{}+-]*)[^\n`]*$")
 COMMENT = re.compile(r"^\s*<!--\s*(?P<text>.*?)\s*-->\s*$")
+PROMPT = re.compile(r"^\w+@(?P<machine>\w+):~[$#] (?P<command>.*)$")
+MACHINES = re.compile(r"^\s*<!--\s*machines: run by (?P<test>\S+)\s*-->\s*$", re.MULTILINE)
 RUN = {"python", "console"}
 
 
@@ -97,8 +101,11 @@ def pages() -> list[Path]:
 
 
 def to_run(text: str) -> list[Block]:
-    """The blocks of a page that are to be run."""
-    return [block for block in blocks(text) if block.language in RUN and not block.left_out]
+    """The blocks of a page that are to be run, in one folder of one machine."""
+    found = [block for block in blocks(text) if block.language in RUN and not block.left_out]
+    if not MACHINES.search(text):
+        return found
+    return [block for block in found if not PROMPT.match(block.text.partition("\n")[0])]
 
 
 def has(text: str, comment: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import docs_examples
 import pytest
-from docs_examples import ROOT, blocks, environment, has, run_page, to_run
+from docs_examples import MACHINES, ROOT, blocks, environment, has, run_page, to_run
 
 
 def page_parameters() -> list:
@@ -84,6 +84,18 @@ def test_a_failing_example_is_noticed(page, tmp_path):
 def test_leaving_out_needs_a_reason():
     with pytest.raises(AssertionError, match="needs a reason"):
         to_run("<!-- not run: -->\n```console\n$ true\n```")
+
+
+def test_pages_for_several_machines_name_the_test_that_runs_them():
+    """Such a block is passed over only where a test that exists reads the page."""
+    text = "```console\nmedfed@north:~$ medfed site doctor site\n```\n"
+    assert to_run(text)
+    assert not to_run(f"<!-- machines: run by x.py -->\n{text}")
+    found = {}
+    for page in (ROOT / "docs").rglob("*.md"):
+        if match := MACHINES.search(page.read_text("utf-8")):
+            found[page.name] = (ROOT / match["test"]).read_text("utf-8")
+    assert all(name in test for name, test in found.items())
 
 
 def test_comments_about_a_page_are_found():

@@ -47,6 +47,7 @@ def coordinator(
     from medfed.services.federation.coordinator_process import serve_coordinator
 
     serve_coordinator(config, {"address": address, "host": host, "port": port}, say)
+    say("stopped")
 
 
 def need_flower() -> None:
@@ -154,7 +155,8 @@ def sites(folder: Path, as_json: bool) -> None:
         click.echo(f"{site.name}  {site.fingerprint}  joined {site.enrolled[:10]}")
     now = datetime.now(UTC)
     for one in invited:
-        state = "expired" if one.expired(now) else f"open until {one.expires[:16]}"
+        until = f"open until {one.expires[:16].replace('T', ' ')} UTC"
+        state = "expired" if one.expired(now) else until
         click.echo(f"{one.site}  invited, {state}")
     if not joined and not invited:
         click.echo(f"No site yet: medfed coordinator invite {folder} SITE")

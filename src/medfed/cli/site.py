@@ -47,6 +47,7 @@ def site(
 
     folder = str(data.resolve()) if data else None
     serve_site(config, {"id": name, "host": host, "port": port, "data": folder}, say)
+    say("stopped")
 
 
 @site.command()
