@@ -264,7 +264,7 @@ def test_a_straggler_is_left_out_of_its_round_and_takes_part_again(over, standin
 
 
 def medfed(*words):
-    return [sys.executable, "-m", "medfed", *map(str, words)]
+    return [Path(sys.executable).parent / "medfed", *map(str, words)]
 
 
 def started(study_text, out, tmp_path, *words):
@@ -340,7 +340,7 @@ def test_ten_runs_with_random_kills_end_with_the_same_model(over, wanted, standi
     for number in range(10):
         out, trouble = tmp_path / str(number), RandomKills(standing, dice)
         watch = Watch(trouble, at=0)
-        got = run_through(over, watch, out, trouble)
+        got = run_through(over, watch, out, trouble, standing)
         watch.end()
         assert got == wanted(LONG), f"run {number}: {trouble.victims}"
         assert not watch.missing(), trouble.victims
@@ -352,12 +352,16 @@ def test_ten_runs_with_random_kills_end_with_the_same_model(over, wanted, standi
             assert len(receipts) <= len(said) + len(trouble.victims)
 
 
-def run_through(over, watch, out, trouble):
+def run_through(over, watch, out, trouble, standing):
     """A run to its end, whatever becomes of its coordinator."""
     while True:
         try:
             got = over(LONG, trouble.listening(watch), out, resume=out.exists())
         except Killed:
+            continue
+        except RunError as error:  # gone on with while the SuperLink was away: again, then
+            assert "there is no SuperLink" in str(error)
+            await_(lambda: standing.link.alive)
             continue
         trouble.stopped = True
         return got

@@ -1,0 +1,226 @@
+"""When an order is sent again, and when not: with a SuperLink that does what a test says."""
+
+from types import SimpleNamespace
+
+import httpx
+import pytest
+
+pytest.importorskip("flwr", reason="the extra `flower` is not installed")
+
+from medfed.core.errors import RunError, SiteError
+from medfed.federation.flower import channel as module
+from medfed.federation.flower.channel import FlowerChannel
+from medfed.federation.flower.conversation import Arrived, NeverSeen, RunLost
+from medfed.federation.flower.fleet import LOST_WORDS
+from medfed.federation.flower.superlink import NodeSeen
+from medfed.federation.wire import Sealed
+
+ORDER, REPLY = Sealed(b"order", b"s"), Sealed(b"reply", b"s")
+AWAY = httpx.ConnectError("away")
+
+
+class World:
+    """What stands behind a channel: nodes, and what comes of each message."""
+
+    def __init__(self):
+        self.nodes = {
+            name: NodeSeen(number, True, b"", "t0") for number, name in enumerate(("a", "b"), 1)
+        }
+        self.sent, self.runs, self.closed, self.said = [], [], [], []
+        self.arrives = []  # what `receive` gives next: an Arrived, an exception or None
+        self.sends = []  # what `send` raises next
+        self.known = True
+
+
+@pytest.fixture
+def world(monkeypatch):  # noqa: C901  # two small stand-ins and a clock
+    made = World()
+
+    class Conversation:
+        def __init__(self, at, leftover):
+            made.runs.append(leftover)
+            self.run, self.lost = 7, False
+
+        def send(self, node, sealed, created):
+            made.sent.append((node, created))
+            step = made.sends.pop(0) if made.sends else None
+            if step:
+                raise step
+            return f"m{len(made.sent)}"
+
+        def receive(self, message):
+            step = made.arrives.pop(0) if made.arrives else None
+            if isinstance(step, BaseException):
+                raise step
+            return step
+
+        def close(self):
+            made.closed.append(self)
+            self.lost = True
+
+    class Registry:
+        def __init__(self, at):
+            pass
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *about):
+            pass
+
+        def nodes(self):
+            return dict(made.nodes)
+
+    monkeypatch.setattr(module, "Conversation", Conversation)
+    monkeypatch.setattr(module, "Registry", Registry)
+    monkeypatch.setattr(module, "LOOK_EVERY", -1.0)
+    clock = SimpleNamespace(**{n: getattr(module.time, n) for n in ("monotonic", "time")})
+    clock.sleep = lambda seconds: None
+    monkeypatch.setattr(module, "time", clock)
+    return made
+
+
+@pytest.fixture
+def channel(world, tmp_path):
+    at = SimpleNamespace(address="localhost:1")
+    return FlowerChannel(at, ("a", "b"), tmp_path / "memo", world.said.append)
+
+
+def answers(channel, timeout=5.0):
+    return [(d.site, d.order, d.reply) for d in channel.replies(timeout)]
+
+
+def test_a_reply_is_delivered_once(channel, world):
+    world.arrives = [None, Arrived(REPLY)]
+    channel.send({"a": ("1", ORDER)})
+    assert answers(channel) == [("a", "1", REPLY)]
+    assert answers(channel) == []
+    assert len(world.sent) == 1
+
+
+def test_a_worker_that_was_lost_is_told_and_not_asked_again(channel, world):
+    world.arrives = [Arrived(None, LOST_WORDS)]
+    channel.send({"a": ("1", ORDER)})
+    assert answers(channel) == [("a", "1", None)]
+
+
+def test_a_cut_while_sending_completes_the_same_message(channel, world):
+    world.sends, world.arrives = [AWAY], [Arrived(REPLY)]
+    channel.send({"a": ("1", ORDER)})
+    assert answers(channel) == [("a", "1", REPLY)]
+    (first, second) = world.sent
+    assert first == second  # made at the same time: Flower knows it by that
+    assert "the SuperLink is away (away); waiting for it" in world.said
+    assert "the SuperLink is there again" in world.said
+
+
+def test_a_reply_that_was_lost_on_the_way_is_asked_for_again(channel, world):
+    world.arrives = [Arrived(None, "message unavailable"), Arrived(REPLY)]
+    channel.send({"a": ("1", ORDER)})
+    assert answers(channel) == [("a", "1", REPLY)]
+    assert len(set(world.sent)) == 2  # another message: the old one is gone
+    assert "a reply of a was lost on the way; its order is sent again" in world.said
+
+
+def test_a_site_that_is_offline_is_waited_for(channel, world, monkeypatch):
+    world.arrives = [Arrived(None, "node unavailable", offline=True)]
+    channel.send({"a": ("1", ORDER)})
+    world.nodes["a"] = NodeSeen(1, False, b"", "t0")
+    assert answers(channel, 0.05) == []
+    assert len(world.sent) == 1
+    world.nodes["a"] = NodeSeen(1, True, b"", "t1")
+    world.arrives = [Arrived(REPLY)]
+    assert answers(channel) == [("a", "1", REPLY)]
+    assert len([text for text in world.said if "a is offline" in text]) == 1
+
+
+def test_a_site_that_has_never_been_online_is_waited_for(channel, world):
+    world.sends, world.arrives = [NeverSeen()], [Arrived(REPLY)]
+    channel.send({"a": ("1", ORDER)})
+    assert answers(channel) == [("a", "1", REPLY)]
+    assert "a is offline (it has never been online); waiting for it" in world.said
+
+
+def test_a_site_that_began_anew_gets_its_order_again(channel, world):
+    channel.send({"a": ("1", ORDER)})
+    world.nodes["a"] = NodeSeen(1, True, b"", "t1")
+    world.arrives = [Arrived(REPLY)]
+    assert answers(channel) == [("a", "1", REPLY)]
+    assert len(world.sent) == 2
+
+
+def test_a_long_silence_has_the_order_sent_again(channel, world, monkeypatch):
+    monkeypatch.setattr(module, "SILENCE", -1.0)
+    world.arrives = [None, Arrived(REPLY)]
+    channel.send({"a": ("1", ORDER)})
+    assert answers(channel) == [("a", "1", REPLY)]
+    assert len(world.sent) >= 2
+
+
+def test_a_site_that_was_removed_is_not_waited_for(channel, world):
+    channel.send({"a": ("1", ORDER)})
+    del world.nodes["a"]
+    assert answers(channel) == [("a", "1", None)]
+    assert "a was removed from the federation" in world.said
+
+
+def test_a_run_that_was_given_up_is_begun_anew_even_if_that_fails_at_first(
+    channel, world, monkeypatch
+):
+    begin, fails = channel._begin, [AWAY, RunLost()]
+
+    def sometimes():
+        if fails:
+            raise fails.pop(0)
+        return begin()
+
+    monkeypatch.setattr(channel, "_begin", sometimes)
+    world.arrives = [RunLost(), Arrived(REPLY)]
+    channel.send({"a": ("1", ORDER), "b": ("2", ORDER)})
+    world.arrives.append(Arrived(REPLY))
+    assert {order for _, order, _ in answers(channel)} == {"1", "2"}
+    assert world.runs == [None, 7]  # the second ends what the first left
+    assert len(world.sent) == 4
+
+
+def test_an_order_that_was_cancelled_is_forgotten(channel, world):
+    channel.send({"a": ("1", ORDER)})
+    channel.cancel("1")
+    world.arrives = [Arrived(REPLY)]
+    assert answers(channel) == []
+
+
+def test_nobody_is_waited_for_past_the_time(channel, world):
+    channel.send({"a": ("1", ORDER)})
+    assert answers(channel, 0.01) == []
+    assert channel.sites() == ("a", "b")
+
+
+def test_closing_ends_the_run_and_lets_go_whatever_happens(channel, world, tmp_path):
+    ended = []
+    channel.on_close = lambda: ended.append(1)
+    assert (tmp_path / "memo").read_text() == "7"
+    channel.close()
+    assert ended
+    assert world.closed
+    assert not (tmp_path / "memo").exists()
+
+
+def test_strangers_are_named(world, tmp_path):
+    with pytest.raises(SiteError, match="not enrolled with this coordinator: z"):
+        FlowerChannel(SimpleNamespace(address="x"), ("a", "z"), tmp_path / "memo")
+
+
+def test_a_memo_that_was_cut_off_is_no_obstacle(world, tmp_path):
+    (tmp_path / "memo").write_text("")
+    FlowerChannel(SimpleNamespace(address="x"), ("a",), tmp_path / "memo")
+    assert world.runs == [None]
+
+
+def test_nobody_there_is_told_in_words(world, tmp_path, monkeypatch):
+    def nodes(self):
+        raise AWAY
+
+    monkeypatch.setattr(module.Registry, "nodes", nodes)
+    with pytest.raises(RunError, match="there is no SuperLink at x"):
+        FlowerChannel(SimpleNamespace(address="x"), ("a",), tmp_path / "memo")
