@@ -209,10 +209,7 @@ class Network:
                 each.process.wait(SECONDS)
         for namespace in (*(m.namespace for m in self.machines.values()), self.router):
             subprocess.run(["ip", "netns", "del", namespace], capture_output=True, check=False)
-            hosts = _hosts(namespace)
-            hosts.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):
-                hosts.parent.rmdir()
+            shutil.rmtree(_hosts(namespace).parent, ignore_errors=True)
 
     def _make(self) -> None:
         _ip("netns", "add", self.router)
@@ -243,11 +240,13 @@ class Network:
             _ip("-n", where, "link", "set", "lo", "up")
         _ip("-n", space, "route", "add", "default", "via", gateway)
         machine.home.mkdir(parents=True)
-        # `ip netns exec` lays this file over /etc/hosts.
+        # `ip netns exec` lays these files over those in /etc.
         hosts = _hosts(space)
         hosts.parent.mkdir(parents=True, exist_ok=True)
         lines = ["127.0.0.1 localhost", *(f"{at} {name}" for name, at in self._names.items())]
         hosts.write_text("\n".join(lines) + "\n")
+        # Nobody answers there: a name that stands in no file is unknown at once.
+        (hosts.parent / "resolv.conf").write_text("nameserver 127.0.0.1\n")
 
     def add_name(self, machine: str, name: str, address: str) -> None:
         """Put a line at the top of one machine's hosts file."""
