@@ -195,10 +195,12 @@ class Fleet:
 
     def leave(self) -> None:
         """Go offline at once, and not after a minute of silence."""
-        if self._node.node_id:
-            self._memo.unlink(missing_ok=True)
-            self._deactivate(self._node.node_id)
-        self._client.close()
+        try:
+            if self._node.node_id:
+                self._memo.unlink(missing_ok=True)
+                self._deactivate(self._node.node_id)
+        finally:
+            self._client.close()
 
 
 @dataclass(frozen=True, slots=True)
