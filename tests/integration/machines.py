@@ -195,6 +195,7 @@ class Network:
         return self.machines[name]
 
     def __enter__(self) -> Self:
+        _sweep()
         try:
             self._make()
         except BaseException:
@@ -208,8 +209,7 @@ class Network:
             for each in machine.started:
                 each.process.wait(SECONDS)
         for namespace in (*(m.namespace for m in self.machines.values()), self.router):
-            subprocess.run(["ip", "netns", "del", namespace], capture_output=True, check=False)
-            shutil.rmtree(_hosts(namespace).parent, ignore_errors=True)
+            _remove(namespace)
 
     def _make(self) -> None:
         _ip("netns", "add", self.router)
@@ -397,6 +397,19 @@ def _end_all(namespace: str) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(number), signal.SIGKILL)
         time.sleep(0.1)
+
+
+def _remove(namespace: str) -> None:
+    _end_all(namespace)
+    subprocess.run(["ip", "netns", "del", namespace], capture_output=True, check=False)
+    shutil.rmtree(_hosts(namespace).parent, ignore_errors=True)
+
+
+def _sweep() -> None:
+    """Remove what a test that was killed has left behind."""
+    for place in Path("/run/netns").glob("medfed-*-*"):
+        if not Path("/proc", place.name.split("-")[1]).exists():
+            _remove(place.name)
 
 
 def _ip(*words: str) -> None:
