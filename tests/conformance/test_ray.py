@@ -277,6 +277,16 @@ def test_a_command_that_is_stopped_leaves_nothing(tmp_path, number, status):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick", "cluster")
+def test_sites_that_take_turns_give_the_same_bits(tmp_path, monkeypatch):
+    monkeypatch.setattr(ray_channel, "_at_once", lambda *_: 1)
+    study = study_of("fedbuff", rounds=3)
+    again = go(study, tmp_path / "ray", engine="ray", cpus=0.1)
+    local = go(study, tmp_path / "local", replay=tmp_path / "ray")
+    assert again["model_sha256"] == local["model_sha256"]
+
+
+@pytest.mark.slow
 def test_a_cluster_of_two_nodes_is_joined_and_left_alone(tmp_path, monkeypatch):
     from ray.cluster_utils import Cluster
 

@@ -94,6 +94,9 @@ class RayChannel:
     gets the order in hand again: a site never does the same work twice, it sends the stored reply.
     Only an order that ends several actors is lost.
 
+    Sites whose threads are more than their CPUs take turns: as many work at a time as the nodes
+    have cores for. Numerics whose threads wait for each other's cores are several times slower.
+
     Args:
         folders: The sites' folders, on storage that every node of the cluster sees.
         open_site: Opens the site of a folder.
@@ -126,6 +129,7 @@ class RayChannel:
             share = _share(len(folders), cpus, gpus, threads=threads, cuda=cuda)
             for name, folder in folders.items():
                 self._seats[name] = _Seat(name, folder.resolve(), open_site, share)
+            self._at_once = _at_once(len(folders), share, 1 if cuda else threads)
             self._inspect(share)
         except BaseException:
             self.close()
@@ -143,7 +147,8 @@ class RayChannel:
             if key not in stored:
                 packed = _packed(sealed.payload)
                 stored[key] = packed if isinstance(packed, bytes) else ray.put(packed)
-            self._seats[site].send(order, (sealed.header, sealed.signature, stored[key]))
+            self._seats[site].add(order, (sealed.header, sealed.signature, stored[key]))
+        self._fill()
 
     def replies(self, timeout: float) -> Iterator[Delivery]:
         """Deliveries from any actor until none is outstanding or the time is up."""
@@ -153,12 +158,16 @@ class RayChannel:
             ready, _ = ray.wait(list(waiting), num_returns=1, timeout=left)
             if not ready:
                 return
-            yield from waiting[ready[0]].receive()
+            delivery = waiting[ready[0]].receive()
+            self._fill()  # the next site works while this reply is looked at
+            if delivery is not None:
+                yield delivery
 
     def cancel(self, order: str) -> None:
         """Stop waiting for an order; an actor that is at it finishes it all the same."""
         for seat in self._seats.values():
             seat.cancel(order)
+        self._fill()
 
     def close(self) -> None:
         """End the actors, and the cluster if it was started here."""
@@ -168,13 +177,20 @@ class RayChannel:
         self._seats.clear()
         self._stack.close()
 
+    def _fill(self) -> None:
+        """Let idle sites begin while there are cores for them; nobody waits for a cancelled one."""
+        free = self._at_once - sum(seat.working for seat in self._seats.values())
+        for seat in [seat for seat in self._seats.values() if seat.ready][: max(free, 0)]:
+            seat.begin()
+
     def _inspect(self, share: Share) -> None:
         """Wait until all actors are there, and see that they see what this process sees."""
         looks = {seat.actor.look.remote(): seat for seat in self._seats.values()}
         patience = START + START_EACH * len(looks)
         _, late = ray.wait(list(looks), num_returns=len(looks), timeout=patience)
         if late:
-            why = f"{len(late)} did not start, and {_amounts([ray.available_resources()])} are free"
+            free = _amounts([_state().available_resources()])
+            why = f"{len(late)} did not start, and {free} are free"
             raise _no_room(len(looks), share, why)
         for look, seat in looks.items():
             try:
@@ -196,6 +212,8 @@ class SiteActor:
     """
 
     def __init__(self, folder: Path, open_site: OpenSite) -> None:
+        # A thread that spins while it waits takes the core that another site's thread needs.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         self._folder = folder
         self._open_site = open_site
         self._site: Any = None
@@ -235,14 +253,28 @@ class _Seat:
         self.actor: Any = self._start()
 
     @property
-    def awaited(self) -> bool:
-        """Whether a reply is still to come that somebody waits for."""
-        return bool(self._queue) or (self._at is not None and not self._at.cancelled)
+    def working(self) -> bool:
+        """Whether an order is in hand that somebody waits for."""
+        return self._at is not None and not self._at.cancelled
 
-    def send(self, order: str, message: Message) -> None:
-        """Hand over an order, or let it wait for its turn."""
+    @property
+    def ready(self) -> bool:
+        """Whether it could begin an order."""
+        return self._at is None and bool(self._queue)
+
+    @property
+    def awaited(self) -> bool:
+        """Whether what it has in hand must come back before something that somebody waits for."""
+        return self._at is not None and (bool(self._queue) or not self._at.cancelled)
+
+    def add(self, order: str, message: Message) -> None:
+        """Let an order wait for its turn."""
         self._queue.append(_Task(order, message))
-        self._next()
+
+    def begin(self) -> None:
+        """Hand over the next order."""
+        self._at = self._queue.popleft()
+        self._hand_over(self._at)
 
     def cancel(self, order: str) -> None:
         """Forget an order that waits; of one in hand, only the reply."""
@@ -250,11 +282,11 @@ class _Seat:
         if self._at is not None and self._at.order == order:
             self._at.cancelled = True
 
-    def receive(self) -> Iterator[Delivery]:
-        """The reply that is there, or word of its loss."""
+    def receive(self) -> Delivery | None:
+        """The reply that is there, or word of its loss; None while nobody has to know."""
         task, seconds, reply = self._at, 0.0, None
         if task is None:
-            return
+            return None
         try:
             seconds, header, signature, payload = ray.get(self.reply)
             reply = Sealed(header, signature, _unpacked(payload))
@@ -262,21 +294,14 @@ class _Seat:
             self._restart()
             if task.tries < TRIES and not task.cancelled:
                 self._hand_over(task)
-                return
+                return None
         self._at = self.reply = None
-        self._next()
-        if not task.cancelled:
-            yield Delivery(self.site, task.order, reply, seconds)
+        return None if task.cancelled else Delivery(self.site, task.order, reply, seconds)
 
     def stop(self) -> None:
         """End the actor; what it was writing is whole or absent."""
         with contextlib.suppress(RayError):
             ray.kill(self.actor)
-
-    def _next(self) -> None:
-        if self._at is None and self._queue:
-            self._at = self._queue.popleft()
-            self._hand_over(self._at)
 
     def _hand_over(self, task: "_Task") -> None:
         task.tries += 1
@@ -487,9 +512,18 @@ def _share(
     return share
 
 
+def _at_once(sites: int, share: Share, threads: int) -> int:
+    """How many sites work at a time without more threads than cores."""
+    return sites if share.cpus >= threads else max(Share(threads).room(_nodes()), 1)
+
+
+def _state() -> Any:
+    """Ray's questions about the cluster, which it leaves untyped."""
+    return ray
+
+
 def _nodes() -> list[Mapping[str, float]]:
-    nodes: Any = ray.nodes  # untyped
-    return [node["Resources"] for node in nodes() if node["Alive"]]
+    return [node["Resources"] for node in _state().nodes() if node["Alive"]]
 
 
 def _equal_part(nodes: Sequence[Mapping[str, float]], what: str, sites: int, most: float) -> float:

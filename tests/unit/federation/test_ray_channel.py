@@ -50,6 +50,23 @@ def test_without_a_word_sites_get_equal_parts(monkeypatch, nodes, threads, cuda,
     assert share_of(monkeypatch, nodes, threads=threads, cuda=cuda) == expected
 
 
+@pytest.mark.parametrize(
+    ("nodes", "share", "threads", "expected"),
+    [
+        ([TWO_CORES], Share(0.5), 1, 2),
+        ([TWO_CORES], Share(0.5), 2, 1),
+        ([TWO_CORES], Share(0.5), 8, 1),
+        ([A_CARD, A_CARD], Share(1), 4, 4),
+        ([TWO_CORES], Share(1), 1, 9),  # nobody is in anybody's way
+    ],
+)
+def test_no_more_sites_work_at_a_time_than_there_are_cores(
+    monkeypatch, nodes, share, threads, expected
+):
+    monkeypatch.setattr(ray_channel, "_nodes", lambda: nodes)
+    assert ray_channel._at_once(9, share, threads) == expected
+
+
 def test_a_share_that_does_not_fit_is_refused_with_numbers(monkeypatch):
     with pytest.raises(RunError) as caught:
         share_of(monkeypatch, [TWO_CORES], cpus=1)
