@@ -81,7 +81,8 @@ class Standing:
         self.lines[name] = loopback._start_site(at, name, self.home / name, self.place)
 
     def await_online(self, *names) -> None:
-        loopback._await_all(self.link.at, dict.fromkeys(names or self.lines), self.place)
+        awaited = {name: self.lines[name] for name in names or self.lines}
+        loopback._await_all(self.link.at, awaited)
 
     def kill_site(self, name: str) -> None:
         """Kill line and worker, as a power cut would."""

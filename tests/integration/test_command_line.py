@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from integration.federated import figures, go, outcome, study_of, text_of
@@ -17,8 +16,6 @@ from medfed.federation.site_folder import SiteFolder
 from medfed.storage.run_folder import RunFolder
 
 MEDFED = [sys.executable, "-m", "medfed"]
-if not (Path(__file__).parents[2] / "src/medfed/__main__.py").exists():
-    MEDFED = [sys.executable, "-c", "from medfed.cli import main; main()"]
 pytestmark = pytest.mark.usefixtures("quick")
 LONG = {"strategy": "scaffold", "rounds": 24, "compression": "top-k"}
 

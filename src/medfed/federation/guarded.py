@@ -35,6 +35,7 @@ class Guarded:
         environment: Mapping[str, str] | None = None,
         folder: Path | None = None,
     ) -> None:
+        self._log = log
         with log.open("ab") as out:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "medfed.federation.guarded", *command],
@@ -45,6 +46,11 @@ class Guarded:
                 cwd=folder,
                 start_new_session=True,  # Ctrl-C is for whoever started it to handle
             )
+
+    def last_words(self) -> str:
+        """The last line it printed: mostly why it ended."""
+        lines = self._log.read_text(errors="replace").strip().splitlines()
+        return lines[-1][:300] if lines else "it said nothing"
 
     @property
     def alive(self) -> bool:

@@ -106,6 +106,7 @@ class Link:
         try:
             self._reply = self._reply or self._answer(kept.sealed)
             self._fleet.reply(kept.envelope, *self._reply)
+            self._say(_told(*self._reply))
         except RunOver:
             self._say("nobody waits for this reply any more")
         self._reply = None
@@ -154,6 +155,12 @@ class Link:
 
     def _wait(self, seconds: float) -> None:
         self._stop.wait(seconds)
+
+
+def _told(reply: Sealed | None, seconds: float) -> str:
+    if reply is None:
+        return "an order could not be answered: the worker ended twice over it"
+    return f"answered an order in {seconds:.1f} s: {reply.size} bytes left, see the receipts"
 
 
 def _pace(idle: float) -> float:

@@ -128,11 +128,10 @@ class SuperLink:
                 registry.nodes()
                 return
             time.sleep(0.1)
+        words = self._process.last_words() if self._process else ""
         self.stop()
-        raise RunError(
-            "Flower's SuperLink does not start",
-            remedy=f"Its log is {self.log}",
-        )
+        remedy = "Is its port taken? Else ask those who know Flower"
+        raise RunError(f"Flower's SuperLink does not start: {words}", remedy=remedy)
 
     @property
     def alive(self) -> bool:

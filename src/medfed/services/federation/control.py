@@ -92,7 +92,7 @@ def begin_run(home: Path, name: str, study: str, *, resume: bool) -> None:
     place.parent.mkdir(exist_ok=True, mode=0o700)
     file = place.with_suffix(".toml")
     write_atomic(file, study.encode())
-    command = [str(Path(sys.executable).parent / "medfed"), "run", str(file), "--json"]
+    command = [sys.executable, "-m", "medfed", "run", str(file), "--json"]
     command += ["--engine", "flower", "--coordinator", str(home), "--out", str(place)]
     with place.with_suffix(".out").open("wb") as out, place.with_suffix(".log").open("ab") as log:
         subprocess.Popen(

@@ -83,6 +83,7 @@ class _Services:
     stack: ExitStack
     say: Say
     nginx: Guarded | None = None
+    registered: frozenset[str] = frozenset()
 
     def start(self) -> None:
         """Start everything, from the inside out."""
@@ -153,6 +154,7 @@ class _Services:
 
         with Registry(self.link.at) as registry:
             registry.register(site.name, node_public_pem(site.node_key))
+        self.registered |= {site.name}
         self.say(f"{site.name} has joined; compare its fingerprint: {site.fingerprint}")
 
     @property

@@ -62,9 +62,11 @@ def open_loopback(folders: Mapping[str, Path], place: Path, say: Callable[[str],
         link = SuperLink(place, address.port, tls)
         stack.callback(link.stop)
         link.start()
+        started = {}
         for site, folder in folders.items():
-            stack.callback(_start_site(link.at, site, folder, place).stop)
-        _await_all(link.at, folders, place)
+            started[site] = _start_site(link.at, site, folder, place)
+            stack.callback(started[site].stop)
+        _await_all(link.at, started)
         channel = FlowerChannel(link.at, tuple(folders), place / "run", say)
         channel.on_close = stack.pop_all().close
         return channel
@@ -92,20 +94,21 @@ def _start_site(at: "SuperLinkAt", site: str, folder: Path, place: Path) -> Guar
     return Guarded([*program, json.dumps(line.to_json())], home / "log")
 
 
-def _await_all(at: "SuperLinkAt", folders: Mapping[str, Path], place: Path) -> None:
+def _await_all(at: "SuperLinkAt", started: Mapping[str, Guarded]) -> None:
     from medfed.federation.flower.superlink import Registry
 
     end = time.monotonic() + ONLINE_WITHIN
-    away = set(folders)
+    away = set(started)
     with Registry(at) as registry:
-        while time.monotonic() < end:
-            away = {s for s, node in registry.nodes().items() if s in folders and not node.online}
+        while time.monotonic() < end and all(started[site].alive for site in away):
+            away = {s for s, node in registry.nodes().items() if s in started and not node.online}
             if not away:
                 return
             time.sleep(0.1)
+    site = min(away, key=lambda each: started[each].alive)
     raise RunError(
         f"these sites do not come online: {', '.join(sorted(away))}",
-        remedy=f"Their logs are in {place / 'sites'}",
+        remedy=f"The last that {site} said: {started[site].last_words()}",
     )
 
 

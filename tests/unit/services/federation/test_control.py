@@ -67,7 +67,7 @@ def test_the_federation_is_told_as_it_stands(door):
 def test_a_study_becomes_a_process_of_its_own(home, door, started):
     door.submit("first", STUDY)
     (command,) = started
-    assert command[1:3] == ["run", str(home / "runs" / "first.toml")]
+    assert command[3:5] == ["run", str(home / "runs" / "first.toml")]
     assert command[-2:] == ["--out", str(home / "runs" / "first")]
     assert (home / "runs" / "first.toml").read_text() == STUDY
 
