@@ -346,9 +346,11 @@ def _connection(cluster: str | None) -> Iterator[None]:
         yield
         return
     joined = _started() if cluster is None else _joined(cluster)
-    with _own_signals() as take, _silence(), joined:
-        take()
-        yield
+    with _own_signals() as take, _silence():
+        take()  # starting takes seconds too
+        with joined:
+            take()
+            yield
 
 
 @contextmanager
