@@ -136,6 +136,7 @@ def in_hand(standing, site):
     await_(lambda: standing.has_order(site), complaint=f"{site} got no order")
 
 
+@pytest.mark.slow
 def test_a_site_that_is_killed_in_mid_round_goes_on_with_its_order(
     over, wanted, standing, tmp_path
 ):
@@ -149,6 +150,7 @@ def test_a_site_that_is_killed_in_mid_round_goes_on_with_its_order(
     check(standing, watch, tmp_path / "flower")
 
 
+@pytest.mark.slow
 def test_a_superlink_that_is_killed_and_comes_back_loses_nothing(over, wanted, standing, tmp_path):
     def trouble():
         in_hand(standing, "north")
