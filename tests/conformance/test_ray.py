@@ -148,8 +148,9 @@ def test_a_cluster_of_our_own_listens_to_this_machine_only(cluster):
 # --- runs -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick", "cluster")
-@pytest.mark.parametrize("rounds", [(1,), pytest.param((1, 2, 3), marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [(1,), (1, 2, 3)])
 def test_the_bits_are_the_same_though_sites_are_killed(rounds, tmp_path, monkeypatch, capfd):
     """SCAFFOLD: what a site remembers decides the result, and lies in its folder only."""
     study = study_of("scaffold", rounds=max(2, *rounds), sites=("north", "south"))
