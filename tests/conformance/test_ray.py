@@ -196,7 +196,7 @@ def test_large_models_give_the_same_bits(tmp_path):
 @pytest.mark.slow
 @pytest.mark.usefixtures("quick", "cluster")
 def test_the_heart_example_gives_the_same_bits(tmp_path, need):
-    data = need("tabular/heart_disease").parents[1]
+    data = need("heart-disease-uci").parent
     study = read_study(EXAMPLES / "heart.toml")
     wanted = outcome(study, tmp_path / "local", data=data)
     assert outcome(study, tmp_path / "ray", data=data, engine="ray", cpus=0.1) == wanted

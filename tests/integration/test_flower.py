@@ -123,7 +123,7 @@ def test_the_example_gives_the_same_bits(tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_heart_example_gives_the_same_bits(tmp_path, need):
-    data = need("tabular/heart_disease").parents[1]
+    data = need("heart-disease-uci").parent
     study = read_study(EXAMPLES / "heart.toml")
     wanted = outcome(study, tmp_path / "local", data=data)
     assert outcome(study, tmp_path / "flower", data=data, engine="flower") == wanted
@@ -329,7 +329,7 @@ def test_a_command_that_is_stopped_takes_everything_down(tmp_path, number, statu
     await_(lambda: rows_of(out) or process.poll() is not None, 120)
     os.killpg(process.pid, number)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == status, said
+    assert process.returncode in (status, -number), said
     assert not mentioning(out / "flower")
     assert not (out / "flower").exists()
 

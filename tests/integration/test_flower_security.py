@@ -244,10 +244,7 @@ def test_orders_of_another_key_are_refused_whoever_sends_them(running, tmp_path)
 
 
 def test_a_site_that_was_removed_gets_nothing_any_more(running, tmp_path):
-    looked = (running.home / "flower" / "superlink.log").read_text
-    before = looked().count("ListNodes")
     running.join("west")
-    await_(lambda: looked().count("ListNodes") > before + 2, 60)  # the coordinator's next look
     west = running.fleet("west")
     west.connect()
     assert west.fetch() is None

@@ -2,6 +2,9 @@
 
 import json
 import shlex
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -117,7 +120,7 @@ def run(  # noqa: PLR0913, PLR0917  # one argument per option
         threads=threads,
         replay=replay,
     )
-    with RunProgress(study) as progress:
+    with RunProgress(study) as progress, _ending_on_sigterm():
         try:
             result = start(study, options, text, progress)
         except KeyboardInterrupt:
@@ -130,6 +133,20 @@ def run(  # noqa: PLR0913, PLR0917  # one argument per option
         click.echo(json.dumps(result, ensure_ascii=False))
     else:
         progress.show_result(result)
+
+
+@contextmanager
+def _ending_on_sigterm() -> Iterator[None]:
+    """End in order when asked to, so that what the run started is taken down."""
+
+    def end(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _submit(url: str, token: str, name: str, study: str, *, resume: bool, as_json: bool) -> None:

@@ -1,6 +1,7 @@
 """The enrolment's server: waitress on loopback, in a thread of whoever runs the coordinator."""
 
 import threading
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -37,7 +38,8 @@ class EnrolmentServer:
         """Stop listening, and end the thread."""
         self._server.task_dispatcher.shutdown()
         # The loop ends when no socket is left; only its own thread may close them.
-        self._server.trigger.pull_trigger(self._close_sockets)
+        with suppress(OSError):  # the loop has ended by itself
+            self._server.trigger.pull_trigger(self._close_sockets)
         self._thread.join(10)
 
     def _close_sockets(self) -> None:
