@@ -26,9 +26,12 @@ from medfed.services.sites import open_site
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SCAFFOLD = study_of("scaffold", rounds=2, sites=("north", "south"))
 # Ray leaves its log files and processes to the garbage collector.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
-)
+pytestmark = [
+    pytest.mark.timeout(900),  # clusters of processes, each of which imports torch
+    pytest.mark.filterwarnings(
+        "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+    ),
+]
 
 
 @pytest.fixture(scope="module")
