@@ -63,7 +63,7 @@ def measured_run(study: Study, data: Path | None, out: Path) -> dict[str, float]
 
     # Measuring sticks, put in from outside.
     setattr(FedAvg, "train", timed(FedAvg.train, "training"))  # noqa: B010
-    setattr(TorchJob, "watch", timed(TorchJob.watch, "scoring"))  # noqa: B010
+    setattr(TorchJob, "watch", timed(TorchJob.watch, "scoring"))  # noqa: B010  # mypy refuses a plain assignment
     with watched() as peak:
         runs.start(study, runs.RunOptions(out=out, data=data, report=False), on_event=listen)
     # From one aggregate to the next: the checkpoint and the row of the round before are in it.

@@ -73,7 +73,7 @@ class Control:
             self._url + path, content, headers, method=method
         )
         try:
-            with urllib.request.urlopen(asked, timeout=30) as answer:  # noqa: S310
+            with urllib.request.urlopen(asked, timeout=30) as answer:  # noqa: S310  # as above
                 return dict(json.load(answer))
         except urllib.error.HTTPError as error:
             raise _told(error) from None

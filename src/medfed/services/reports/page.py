@@ -28,7 +28,7 @@ def render_page(template: str, package: str = _HERE, **values: Any) -> str:
     )
     environment.filters["marked"] = marked
     environment.globals["light"] = Markup(palette.variables(dark=False))  # noqa: S704  # constants of ours
-    environment.globals["dark"] = Markup(palette.variables(dark=True))  # noqa: S704
+    environment.globals["dark"] = Markup(palette.variables(dark=True))  # noqa: S704  # as above
     return environment.get_template(template).render(values)
 
 
