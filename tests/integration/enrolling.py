@@ -18,7 +18,7 @@ from pathlib import Path
 from medfed.federation.enrolment.app import enrolment_app
 from medfed.federation.enrolment.folder import CoordinatorFolder, init_coordinator
 from medfed.federation.enrolment.invites import invite
-from medfed.federation.enrolment.server import EnrolmentServer
+from medfed.federation.loopback_server import LoopbackServer
 
 HOST = "127.0.0.1"
 
@@ -110,7 +110,7 @@ class Federation:
         self.port = free_port()
         self.folder: CoordinatorFolder = init_coordinator(path, f"https://{host}:{self.port}")
         app = enrolment_app(self.folder, self.tell)
-        self.server = EnrolmentServer(app)
+        self.server = LoopbackServer(app)
 
     def tell(self, site) -> None:
         self.enrolled.append(site)

@@ -28,8 +28,8 @@ from medfed.federation.enrolment.app import enrolment_app
 from medfed.federation.enrolment.folder import CoordinatorFolder
 from medfed.federation.enrolment.node_key import node_public_pem
 from medfed.federation.enrolment.roster import EnrolledSite, enrolled_sites
-from medfed.federation.enrolment.server import EnrolmentServer
 from medfed.federation.guarded import Guarded
+from medfed.federation.loopback_server import LoopbackServer
 from medfed.federation.nginx import SUPERLINK, prepare_nginx
 from medfed.federation.settings.coordinator import CoordinatorSettings, read_coordinator
 from medfed.services.federation.alone import alone, ending_on_signals
@@ -92,9 +92,9 @@ class _Services:
         self.link.start()
         self._register_all()
         app = enrolment_app(self.keeper, self._enrolled)
-        server = self.stack.enter_context(EnrolmentServer(app, self.settings.enrol_port))
+        server = self.stack.enter_context(LoopbackServer(app, self.settings.enrol_port))
         control = self.stack.enter_context(
-            EnrolmentServer(control_app(self.keeper.path), self.settings.control_port)
+            LoopbackServer(control_app(self.keeper.path), self.settings.control_port)
         )
         self.command = prepare_nginx(self.settings, self.link.port, server.port)
         self.nginx = self._start_nginx()

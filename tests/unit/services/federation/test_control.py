@@ -7,7 +7,7 @@ import pytest
 
 from medfed.core.errors import RunError
 from medfed.federation.enrolment.folder import init_coordinator
-from medfed.federation.enrolment.server import EnrolmentServer
+from medfed.federation.loopback_server import LoopbackServer
 from medfed.services.federation import control
 from medfed.services.federation.activity import ActivityFile
 from medfed.services.federation.submit import Control
@@ -45,7 +45,7 @@ def started(monkeypatch):
 
 @pytest.fixture
 def door(home):
-    with EnrolmentServer(control.control_app(home)) as server:
+    with LoopbackServer(control.control_app(home)) as server:
         yield Control(f"http://127.0.0.1:{server.port}", control.control_token(home))
 
 

@@ -1,4 +1,4 @@
-"""The enrolment's server: waitress on loopback, in a thread of whoever runs the coordinator."""
+"""Serves the coordinator's applications: waitress on loopback, in a thread of its process."""
 
 import threading
 from contextlib import suppress
@@ -11,11 +11,11 @@ from waitress.server import create_server
 LOOPBACK = "127.0.0.1"
 
 
-class EnrolmentServer:
+class LoopbackServer:
     """Serves an application until closed; use it with ``with``.
 
     Args:
-        app: The application.
+        app: The application; its ``MAX_CONTENT_LENGTH`` bounds what is read of a request.
         port: The port on loopback; 0 for any free one.
     """
 
@@ -27,11 +27,13 @@ class EnrolmentServer:
             threads=4,
             connection_limit=100,
             channel_timeout=30,
-            max_request_body_size=64 * 1024,
+            max_request_body_size=app.config["MAX_CONTENT_LENGTH"],
             ident=None,  # no version in the answers
         )
         self.port = int(self._server.effective_port)
-        self._thread = threading.Thread(target=self._server.run, name="enrolment", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.run, name="loopback", daemon=True
+        )
         self._thread.start()
 
     def close(self) -> None:
