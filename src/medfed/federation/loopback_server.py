@@ -31,9 +31,7 @@ class LoopbackServer:
             ident=None,  # no version in the answers
         )
         self.port = int(self._server.effective_port)
-        self._thread = threading.Thread(
-            target=self._server.run, name="loopback", daemon=True
-        )
+        self._thread = threading.Thread(target=self._server.run, name="loopback", daemon=True)
         self._thread.start()
 
     def close(self) -> None:

@@ -31,6 +31,8 @@ def new_record(study: Study, options: RunOptions) -> dict[str, Any]:
         "title": study.title,
         "engine": options.engine,
         "workers": options.workers,
+        "coordinator": str(options.coordinator.resolve()) if options.coordinator else None,
+        "cluster": options.cluster,
         "data": str(options.data.resolve()) if options.data else None,
         "execution": asdict(execution),
         "environment": environment(),

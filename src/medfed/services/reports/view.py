@@ -178,6 +178,8 @@ class RunView:
         words = ["medfed", "run", study, "--out", "another-folder"]
         if file.exists() and (seed := _seed(file)) != self.study.seed and seed is not None:
             words += ["--seed", str(self.study.seed)]
+        if self.record.get("coordinator"):  # the data are with its sites, and nowhere else
+            words += ["--engine", "flower", "--coordinator", str(self.record["coordinator"])]
         if self.record.get("data"):
             words += ["--data", str(self.record["data"])]
         threads = self.record.get("execution", {}).get("threads")

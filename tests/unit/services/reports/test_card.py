@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from unit.services.pages import check_page
@@ -19,7 +20,8 @@ def test_the_card_tells_the_truth_about_privacy(study, begin):
     assert "The coordinator could read each site’s update by itself" in card
     assert "All sites ran on one machine" in card
     private = study.evolve(privacy=(Part("dp-sgd", {"noise": 1.1, "clip": 1.0}),))
-    folder.create(private, None, folder.record() | {"engine": "flower"})
+    between = {"engine": "flower", "coordinator": "/srv/fed"}
+    folder.create(private, None, folder.record() | between)
     card = write_model_card(folder, result_of(study)).read_text("utf-8")
     assert "not protected by differential privacy" not in card
     assert "dp-sgd (noise 1.1, clip 1.0)" in card
@@ -27,6 +29,25 @@ def test_the_card_tells_the_truth_about_privacy(study, begin):
     said = check_page(write_report(folder, result_of(study)).read_text("utf-8")).words
     assert "not protected by differential privacy" not in said
     assert "its noise is drawn anew" in said
+
+
+@pytest.mark.parametrize(
+    ("record", "words", "engine"),
+    [
+        ({"engine": "flower"}, "on one machine (engine flower)", "all sites on this machine"),
+        ({"engine": "ray"}, "on one machine (engine ray)", "all sites on this machine"),
+        ({"engine": "ray", "cluster": "ray:1"}, "on one Ray cluster", "ray, cluster ray:1"),
+        ({"engine": "flower", "coordinator": "/srv/fed"}, "", "sites of a federation"),
+    ],
+)
+def test_where_the_sites_ran_is_told_for_every_engine(study, begin, record, words, engine):
+    folder = begin(study, [])
+    folder.create(study, None, folder.record() | record)
+    said = check_page(write_report(folder, result_of(study)).read_text("utf-8")).words
+    assert words in said
+    assert ("ran on one" in said) == bool(words)
+    assert engine in said
+    assert ("--coordinator /srv/fed" in said) == ("coordinator" in record)
 
 
 def test_the_card_has_its_sections_and_tables(run, study):

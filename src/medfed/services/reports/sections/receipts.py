@@ -50,9 +50,16 @@ def privacy_sentences(view: RunView) -> list[str]:
         found.append("The coordinator could read each site’s update by itself, not only the sum.")
     else:
         found.append("The aggregator let the coordinator read sums over sites only.")
-    if view.record.get("engine") == "local":
+    record = view.record
+    if record.get("cluster"):
         found.append(
-            "All sites ran on one machine (engine local): what left a site is what would have "
-            "crossed the network, but nothing kept the sites’ data apart from this machine."
+            "All sites ran on one Ray cluster, whose members can run code on each other: the "
+            "sites’ data were kept apart by no more than the institution that runs it."
+        )
+    elif not record.get("coordinator"):
+        found.append(
+            f"All sites ran on one machine (engine {record.get('engine', 'local')}): what left a "
+            "site is what would have crossed the network, but nothing kept the sites’ data apart "
+            "from this machine."
         )
     return found

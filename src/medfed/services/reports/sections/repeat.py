@@ -31,10 +31,17 @@ def section(view: RunView) -> dict[str, Any]:
 
 
 def _engine(record: Mapping[str, Any]) -> str:
+    engine = record.get("engine", "")
+    if record.get("coordinator"):
+        return f"{engine}, sites of a federation"
+    if record.get("cluster"):
+        return f"{engine}, cluster {record['cluster']}"
+    if engine != "local":
+        return f"{engine}, all sites on this machine"
     workers = int(record.get("workers") or 0)
     how = (
         f"{words.count(workers, 'worker process', 'worker processes')}"
         if workers
         else "one process"
     )
-    return f"{record.get('engine', '')}, {how}"
+    return f"{engine}, {how}"
