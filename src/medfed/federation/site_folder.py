@@ -58,6 +58,10 @@ class SiteSettings:
     max_order_mb: int = 4096
 
 
+SAME_REPLY = ("round", "purpose", "phase", "sha256")
+"""By what two receipts of a run are known to be of the same reply."""
+
+
 class SiteFolder:
     """Access to a site's folder; every write is whole or absent."""
 
@@ -65,6 +69,7 @@ class SiteFolder:
         self.path = path
         self._approved_versions: dict[tuple[str, int, int, int], Study] = {}
         self._runs: dict[str, Path] = {}
+        self._receipted: set[Path] = set()
 
     def settings(self) -> SiteSettings:
         """Read ``site.toml``.
@@ -206,10 +211,18 @@ class SiteFolder:
         write_atomic(folder / "model.safetensors", blob)
 
     def add_receipt(self, order: Order, receipt: dict[str, Any]) -> None:
-        """Append a signed receipt."""
+        """Append a signed receipt.
+
+        A site that was killed after it wrote one and before its reply was safe makes that reply
+        again: it has its receipt already.
+        """
         folder = self.path / "receipts"
         folder.mkdir(exist_ok=True)
-        append_line(folder / f"{_safe(order.run)}.jsonl", receipt)
+        file = folder / f"{_safe(order.run)}.jsonl"
+        last = read_lines(file)[-1:] if file not in self._receipted else []
+        if not any(all(one.get(k) == receipt[k] for k in SAME_REPLY) for one in last):
+            append_line(file, receipt)
+        self._receipted = {file}
 
     def receipts(self, run: str | None = None) -> Iterator[dict[str, Any]]:
         """Receipts of one run or of all, in the order they were written."""

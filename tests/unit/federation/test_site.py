@@ -258,6 +258,18 @@ def test_there_is_a_receipt_for_every_reply_that_left(north):
         assert receipt["study"] == STUDY.digest
 
 
+def test_a_site_killed_between_receipt_and_reply_writes_no_second_receipt(north):
+    site, _, passed = north
+    before = list(site.folder.receipts())
+    order, reply = passed[-1]
+    for file in site.folder.path.glob("runs/*/reply/*"):
+        file.unlink()  # as if it had never been stored
+    again = open_site(site.folder.path)
+    assert again.handle(order).payload == reply.payload
+    assert list(again.folder.receipts()) == before
+    assert len(before) == len(passed)
+
+
 def test_receipts_count_the_patients_that_were_used(north):
     site, _, _ = north
     sets = site._open_desk(STUDY).data
