@@ -23,7 +23,7 @@ from medfed.federation.enrolment.certificates import CA, certificate_fingerprint
 from medfed.federation.enrolment.code import InviteCode
 from medfed.federation.enrolment.desk import REASONS
 from medfed.federation.enrolment.node_key import NODE_KEY, load_node_key, make_node_key
-from medfed.federation.enrolment.settle import check_folder, settle
+from medfed.federation.enrolment.settle import check_folder, check_obedience, settle
 from medfed.federation.enrolment.statement import sign_statement, state
 from medfed.federation.enrolment.web import Answer, Unreachable, Web, proxy_for, unverified
 from medfed.federation.keys import PRIVATE, PUBLIC, fingerprint, load_key, make_key
@@ -85,9 +85,10 @@ def join(
     authority, clock = _authority(code, proxy, timeout)
     web = Web(code.address, trusting(authority), proxy, timeout)
     try:
-        web.get(f"{BASE}/hello")  # before anything is written: whether TLS holds
+        hello = web.get(f"{BASE}/hello")  # before anything is written: whether TLS holds
     except Unreachable as error:
         raise _with_clock(error, clock) from None
+    check_obedience(folder, _says(hello, "fingerprint"))  # before anybody is enrolled
     new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     before = _there(folder)
@@ -139,6 +140,14 @@ def _authority(
         remedy = "Trust nothing there: ask the coordinator by telephone, and for a new code"
         raise SiteError(message, remedy=remedy)
     return found, answer.clock
+
+
+def _says(answer: Answer, what: str) -> str:
+    """A word of the coordinator's about itself; empty where it says none."""
+    try:
+        return str(json.loads(answer.body)[what])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return ""
 
 
 def _with_clock(error: Unreachable, clock: float | None) -> SiteError:

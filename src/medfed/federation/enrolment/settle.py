@@ -39,6 +39,18 @@ def check_folder(folder: Path, code: InviteCode, data: Path | None) -> None:
         raise SiteError(message, remedy="Give another folder with --folder: a site obeys one")
 
 
+def check_obedience(folder: Path, coordinator: str) -> None:
+    """Whether a folder may obey the coordinator whose key has this fingerprint.
+
+    Raises:
+        SiteError: It obeys another coordinator already.
+    """
+    trust = folder / TRUST
+    if coordinator and trust.exists() and fingerprint(load_public(trust)) != coordinator:
+        message = f"{folder} obeys another coordinator"
+        raise SiteError(message, remedy="Give another folder with --folder: a site obeys one")
+
+
 def settle(
     folder: Path,
     code: InviteCode,
@@ -53,11 +65,8 @@ def settle(
     Raises:
         SiteError: The folder obeys another coordinator already.
     """
-    trust = folder / TRUST
-    if trust.exists() and fingerprint(load_public(trust)) != fingerprint(coordinator):
-        message = f"{folder} obeys another coordinator"
-        raise SiteError(message, remedy="Give another folder with --folder: a site obeys one")
-    write_atomic(trust, public_pem(coordinator))
+    check_obedience(folder, fingerprint(coordinator))
+    write_atomic(folder / TRUST, public_pem(coordinator))
     if not (folder / SETTINGS).exists():
         init_site(folder, code.site, data, min_patients or 1)
     given: dict[str, str | int | None] = {

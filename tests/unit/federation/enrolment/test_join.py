@@ -259,6 +259,8 @@ def test_a_site_that_obeys_another_coordinator_is_not_turned(federation, tmp_pat
     with federation.front():
         fails(federation.invite(), folder, "obeys another coordinator")
     assert fingerprint(load_public(folder / "coordinator.pub")) == fingerprint(other.public_key())
+    assert not (folder / "ca.pem").exists()  # nothing was changed here, and nobody enrolled there
+    assert not enrolled_sites(federation.folder.path)
 
 
 def test_settings_are_changed_line_by_line():
