@@ -199,6 +199,7 @@ def at_work(running, fleet, name):
         link.leave()
 
 
+@pytest.mark.slow
 def test_a_site_that_answers_in_anothers_name_is_refused_by_our_own_signatures(running, tmp_path):
     """Flower takes such a reply; whose key signed it is what counts."""
     study = study_of(rounds=1, sites=SITES, top="deadline = 30")

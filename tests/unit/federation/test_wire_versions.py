@@ -257,7 +257,10 @@ def test_an_old_site_is_a_good_likeness(tmp_path):
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("channel", [LocalChannel, WorkerChannel, GridChannel])
+@pytest.mark.parametrize(
+    "channel",
+    [LocalChannel, pytest.param(WorkerChannel, marks=pytest.mark.slow), GridChannel],
+)
 def test_a_site_of_version_1_takes_part_with_the_same_result(channel, tmp_path, monkeypatch):
     wanted = outcome(STUDY, tmp_path / "all-new")
     sent = install(monkeypatch, channel)

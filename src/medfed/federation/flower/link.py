@@ -121,7 +121,12 @@ class Link:
         try:
             fetched = Fetched(self._fleet.open(envelope), envelope.to_bytes())
             self._keep(fetched)
-        except (WireError, RunOver, ObjectPullError) as error:
+        except WireError as error:
+            self._say(f"what came is no order and was dropped: {error.message}")
+            with suppress(RunOver):  # so that nobody waits for its deadline
+                self._fleet.reply(envelope.to_bytes(), None, 0.0)
+            return None
+        except (RunOver, ObjectPullError) as error:
             log.warning("an order was dropped: %s", error)
             return None
         with suppress(RunOver):  # the reply meets that too

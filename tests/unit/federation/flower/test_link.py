@@ -134,9 +134,14 @@ def test_a_cut_anywhere_is_waited_out_and_the_work_done_once(tmp_path, where):
     assert fleet.calls.count("connect") >= 2  # anew: so the coordinator knows of it
 
 
-@pytest.mark.parametrize(
-    "trouble", [WireError("not ours"), RunOver(), ObjectPullError("x", "it is gone")]
-)
+def test_what_is_no_order_is_answered_as_lost_so_that_nobody_waits(tmp_path):
+    fleet = Fleet(fetch=[Envelope(), Envelope()], open=[WireError("not ours")])
+    said = served(fleet, tmp_path / "order")
+    assert fleet.replies == [(b"envelope", None), (b"envelope", REPLY)]
+    assert "what came is no order and was dropped: not ours" in said
+
+
+@pytest.mark.parametrize("trouble", [RunOver(), ObjectPullError("x", "it is gone")])
 def test_an_order_that_cannot_be_opened_is_dropped_and_the_next_one_answered(tmp_path, trouble):
     fleet = Fleet(fetch=[Envelope(), Envelope()], open=[trouble])
     served(fleet, tmp_path / "order")
