@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,7 @@ class _Worker:
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
     """A process started in here never hears of Ctrl-C; this one hears of it afterwards."""
+    resource_tracker.ensure_running()  # its first start would lift the block
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
