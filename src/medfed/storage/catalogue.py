@@ -1,0 +1,227 @@
+"""A site's catalogue of scans: what was imported, under other names, and nothing of what it was.
+
+One SQLite file in the site's folder, readable by its owner only. It holds no name, number or date
+of a patient, no original UID and no original path: what is needed to know an object again is kept
+as a keyed digest. A row is written last, in one transaction, when the files of a scan are in place.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from medfed.core.errors import DataError, SiteError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CATALOGUE = "catalogue.sqlite"
+SCHEMA = 1
+BUSY_SECONDS = 30.0
+
+TABLES = """
+CREATE TABLE about (key_fingerprint TEXT NOT NULL);
+CREATE TABLE scans (
+    scan TEXT PRIMARY KEY,
+    patient TEXT NOT NULL,
+    folder TEXT NOT NULL UNIQUE,
+    form TEXT NOT NULL,
+    imported TEXT NOT NULL,
+    facts TEXT NOT NULL
+);
+CREATE INDEX scans_by_patient ON scans (patient);
+CREATE TABLE objects (
+    scan TEXT NOT NULL REFERENCES scans (scan) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    source TEXT NOT NULL,
+    PRIMARY KEY (scan, name)
+);
+"""
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """One file of a scan.
+
+    Attributes:
+        name: inside the scan's folder.
+        bytes: its length.
+        sha256: of the file as it lies there.
+        source: keyed digest of the original it was made from; several files may share one.
+    """
+
+    name: str
+    bytes: int
+    sha256: str
+    source: str
+
+
+@dataclass(frozen=True)
+class CataloguedScan:
+    """One scan at a site.
+
+    Attributes:
+        scan: its name at the site.
+        patient: the patient's pseudonym.
+        folder: where it lies, from the site's data folder, with ``/``.
+        form: what its files are, such as ``DICOM``.
+        imported: when, UTC, ISO 8601.
+        shape: voxels along ``(z, y, x)``.
+        spacing_mm: along ``(z, y, x)``.
+        study_date: moved with all dates of the patient; empty where unknown.
+        manufacturer: of the scanner; empty where unknown.
+        model: of the scanner.
+        kernel: of the reconstruction.
+        mask: whether a mask lies beside it.
+        synthetic: whether a program drew it.
+        doubts: public names of reasons to doubt that the picture shows nobody.
+        objects: its files.
+    """
+
+    scan: str
+    patient: str
+    folder: str
+    form: str
+    imported: str
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    study_date: str = ""
+    manufacturer: str = ""
+    model: str = ""
+    kernel: str = ""
+    mask: bool = False
+    synthetic: bool = False
+    doubts: tuple[str, ...] = ()
+    objects: tuple[StoredObject, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        """Length of all its files."""
+        return sum(one.bytes for one in self.objects)
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """Keyed digests of all originals."""
+        return frozenset(one.source for one in self.objects)
+
+
+COLUMNS = ("scan", "patient", "folder", "form", "imported")
+
+
+class Catalogue:
+    """Access to the catalogue of one site.
+
+    Args:
+        file: the SQLite file; made where there is none.
+        key_fingerprint: of the key the pseudonyms are made with.
+
+    Raises:
+        DataError: the file is damaged, or of a later program.
+        SiteError: it was filled under another key.
+    """
+
+    def __init__(self, file: Path, key_fingerprint: str) -> None:
+        self._file = file
+        if not file.exists():
+            with open(os.open(file, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600), "wb"):  # noqa: PTH123  # only open() takes a handle
+                pass
+        with self._told():
+            self._db = sqlite3.connect(file, timeout=BUSY_SECONDS, isolation_level=None)
+            self._db.execute("PRAGMA foreign_keys = ON")
+            self._settle(key_fingerprint)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def scans(self) -> list[CataloguedScan]:
+        """All scans, by patient, then name; with their objects."""
+        with self._told():
+            query = "SELECT scan, patient, folder, form, imported, facts FROM scans"
+            rows = self._db.execute(f"{query} ORDER BY patient, scan").fetchall()
+            objects: dict[str, list[StoredObject]] = {row[0]: [] for row in rows}
+            query = "SELECT scan, name, bytes, sha256, source FROM objects ORDER BY scan, name"
+            for scan, *fields in self._db.execute(query):
+                objects[scan].append(StoredObject(*fields))
+        return [_scan(row, objects[row[0]]) for row in rows]
+
+    def find(self, scan: str) -> CataloguedScan | None:
+        """One scan by its name; None where there is none."""
+        with self._told():
+            query = "SELECT scan, patient, folder, form, imported, facts FROM scans WHERE scan = ?"
+            row = self._db.execute(query, (scan,)).fetchone()
+            query = "SELECT name, bytes, sha256, source FROM objects WHERE scan = ? ORDER BY name"
+            objects = [StoredObject(*fields) for fields in self._db.execute(query, (scan,))]
+        return _scan(row, objects) if row else None
+
+    def put(self, scan: CataloguedScan) -> None:
+        """Add a scan, or put it in the place of the one of its name; all of it or nothing."""
+        fields = asdict(scan)
+        facts = {k: v for k, v in fields.items() if k not in {*COLUMNS, "objects"}}
+        row = (*(fields[name] for name in COLUMNS), json.dumps(facts, ensure_ascii=False))
+        objects = [(scan.scan, o.name, o.bytes, o.sha256, o.source) for o in scan.objects]
+        with self._told(), self._transaction():
+            self._db.execute("DELETE FROM scans WHERE scan = ?", (scan.scan,))
+            self._db.execute("INSERT INTO scans VALUES (?, ?, ?, ?, ?, ?)", row)
+            self._db.executemany("INSERT INTO objects VALUES (?, ?, ?, ?, ?)", objects)
+
+    def _settle(self, key_fingerprint: str) -> None:
+        """Make the tables, or check them and the key."""
+        with self._transaction():
+            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                for statement in TABLES.split(";"):
+                    self._db.execute(statement)
+                self._db.execute("INSERT INTO about VALUES (?)", (key_fingerprint,))
+                self._db.execute(f"PRAGMA user_version = {SCHEMA}")
+                return
+            if version > SCHEMA:
+                message = f"{self._file} was written by a later medfed"
+                raise DataError(message, remedy="Install that version")
+            (known,) = self._db.execute("SELECT key_fingerprint FROM about").fetchone()
+        if known != key_fingerprint:
+            message = f"{self._file} was filled under another key than the one beside it"
+            remedy = "Restore the key from a backup: with another, every patient has a new name"
+            raise SiteError(message, remedy=remedy)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """SQLite's complaints as sentences."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise DataError(f"{self._file} cannot be used: {error}") from error
+        except sqlite3.DatabaseError as error:
+            remedy = "Restore it from a backup, or move it away and import again"
+            raise DataError(f"{self._file} is damaged", remedy=remedy) from error
+
+
+def _scan(row: tuple[Any, ...], objects: list[StoredObject]) -> CataloguedScan:
+    *columns, facts = row
+    given: dict[str, Any] = {**json.loads(facts), "objects": tuple(objects)}
+    for name in ("shape", "spacing_mm", "doubts"):
+        given[name] = tuple(given[name])
+    return CataloguedScan(**dict(zip(COLUMNS, columns, strict=True)), **given)
