@@ -79,21 +79,35 @@ def selected(source: Source, where: Sequence[str]) -> Source:
     return chosen
 
 
+MODELS = "models"
+"""The folder, beside a site's data or in the site's own folder, of models released there."""
+
+
 @dataclass(frozen=True)
 class SiteData:
-    """One site's data for one study, split by patient."""
+    """One site's data for one study, split by patient.
+
+    Attributes:
+        site: The site's name.
+        source: Where its data come from.
+        sets: Its patients by set.
+        models: Folders in which the site keeps models that studies may build on.
+    """
 
     site: str
     source: Source
     sets: Mapping[SetName, tuple[str, ...]]
+    models: tuple[Path, ...] = ()
 
     @classmethod
-    def split(cls, site: str, source: Source, split: Split, seed: int) -> "SiteData":
+    def split(
+        cls, site: str, source: Source, split: Split, seed: int, models: Sequence[Path] = ()
+    ) -> "SiteData":
         """Split a source's patients."""
         patients = list(source.patients())
         indices = split.assign(patients, source.strata(), seed)
         sets = {name: tuple(patients[i] for i in rows) for name, rows in indices.items()}
-        return cls(site, source, sets)
+        return cls(site, source, sets, tuple(models))
 
     def count(self, name: SetName) -> int:
         """Patients in one set."""

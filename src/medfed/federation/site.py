@@ -5,13 +5,14 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from medfed.core.aggregator import Aggregator, Compression
-from medfed.core.data import SiteData, selected
+from medfed.core.data import MODELS, SiteData, selected
 from medfed.core.errors import (
     DataError,
     MedfedError,
@@ -177,7 +178,8 @@ class Site:
         opener = make("source", study.source)
         opened = opener.open(self.settings.data, self.name, study.sites)
         source = selected(opened, study.cohort.where)
-        data = SiteData.split(self.name, source, make("split", study.split), study.seed)
+        split = make("split", study.split)
+        data = SiteData.split(self.name, source, split, study.seed, self._models())
         needed = max(self.settings.min_patients, study.cohort.min_patients)
         if data.count("train") < needed:
             message = f"this site has fewer than {needed} training patients"
@@ -188,6 +190,11 @@ class Site:
         )
         compression = make("compression", study.compression) if study.compression else None
         return _Desk(study, task, strategy, aggregator, compression, data)
+
+    def _models(self) -> list[Path]:
+        """Where whoever runs this site puts the models that studies may build on."""
+        beside = [self.settings.data / MODELS] if self.settings.data else []
+        return [self.folder.path / MODELS, *beside]
 
     def _seal(
         self, order: Order, desk: _Desk, update: Update, patients: int, start: float

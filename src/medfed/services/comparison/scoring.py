@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from medfed.core.data import SiteData, selected
+from medfed.core.data import MODELS, SiteData, selected
 from medfed.core.errors import RunError
 from medfed.core.files import write_atomic
 from medfed.core.registry import make
@@ -40,7 +40,8 @@ def open_sites(study: Study, root: Path | None) -> dict[str, SiteData]:
     found = {}
     for site in study.sites:
         source = selected(opener.open(root, site, study.sites), study.cohort.where)
-        found[site] = SiteData.split(site, source, split, study.seed)
+        models = [root / MODELS] if root else []
+        found[site] = SiteData.split(site, source, split, study.seed, models)
     return found
 
 
