@@ -259,7 +259,7 @@ def _plain(path: Path, data: Path, begin: int, expected: int, dtype: np.dtype[An
 def _unpacked(data: Path, begin: int, expected: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     """The voxels of a zlib stream, which is unpacked no further than the header declares."""
     values = np.empty(expected // dtype.itemsize, dtype=dtype)
-    room = memoryview(values).cast("B")
+    room = values.view(np.uint8).data
     unpacker = zlib.decompressobj()
     filled = 0
     try:

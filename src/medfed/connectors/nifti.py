@@ -10,6 +10,7 @@ import gzip
 import io
 import math
 import zlib
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from medfed.connectors.scans.values import as_hounsfield, as_mask
 from medfed.imaging.geometry import Geometry, Volume
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -84,7 +86,7 @@ def _header(path: Path) -> tuple[Any, tuple[Geometry, tuple[str, ...]]]:
     if not start:
         raise ScanError("empty-file", f"{path.name} is empty")
     size = int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big")
-    kinds = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
+    kinds: dict[int, Any] = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
     kind = next((kinds[s] for s in size if s in kinds), None)
     if kind is None or len(start) < kind.sizeof_hdr:
         raise ScanError("bad-header", f"{path.name} is no NIfTI")
@@ -201,7 +203,7 @@ def _voxels(path: Path, header: Any, geometry: Geometry) -> NDArray[Any]:
 def _fill(path: Path, file: Any, offset: int, values: NDArray[Any]) -> None:
     """Exactly the voxels: a file that holds less or more is not what its header says."""
     file.seek(offset)
-    room = memoryview(values).cast("B")
+    room = values.view(np.uint8).data
     filled = 0
     while filled < len(room):
         count = file.readinto(room[filled : filled + CHUNK])
@@ -212,7 +214,8 @@ def _fill(path: Path, file: Any, offset: int, values: NDArray[Any]) -> None:
         raise ScanError("too-long", f"{path.name} is longer than its header says")
 
 
-def _opened(path: Path) -> Any:
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     """The file, unpacked where it is gzip; never more of it in memory than is read."""
     try:
         file = path.open("rb")
@@ -222,12 +225,15 @@ def _opened(path: Path) -> Any:
         ) from None
     except OSError as error:
         raise ScanError("unreadable-file", f"{path.name} cannot be opened") from error
-    if file.peek(2)[:2] == PACKED:
-        return io.BufferedReader(gzip.GzipFile(fileobj=file), CHUNK)
-    return file
+    with file:
+        if file.peek(2)[:2] != PACKED:
+            yield file
+            return
+        with io.BufferedReader(gzip.GzipFile(fileobj=file), CHUNK) as unpacked:
+            yield unpacked
 
 
-def _unpacking(path: Path, read: Any) -> Any:
+def _unpacking(path: Path, read: Callable[[], Any]) -> Any:
     try:
         return read()
     except (zlib.error, EOFError) as error:

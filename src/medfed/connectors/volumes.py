@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from medfed.connectors.metaimage import read_geometry, read_mask, read_volume
+from medfed.connectors.scans import ScanError, read_grid, read_labels, read_scan
 from medfed.core.errors import DataError, PartError, Problem
 from medfed.core.options import option
 from medfed.imaging.geometry import Geometry, Triple, Volume
@@ -23,17 +23,20 @@ SYNTHETIC = "The patients are synthetic, drawn by a program: the figures say not
 class Volumes:
     """CT volumes in ``SITE/PATIENT/``, or ``SITE/PATIENT/SCAN/`` where patients have several.
 
-    Nothing is read before it is needed: a case is opened when a task asks for its voxels.
+    A scan may have any form that medfed reads: a MetaImage, a NIfTI, a folder or zip of DICOM
+    files. Nothing is read before it is needed: a case is opened when a task asks for its voxels.
     """
 
-    image: str = option("ct.mhd", help="File name of the CT")
-    mask: str = option("mask.mhd", help='File name of the mask on the CT\'s grid; "" for none')
+    image: str = option("ct.mhd", help="Name of the CT: a file, or a folder of DICOM files")
+    mask: str = option("mask.mhd", help='Name of the mask on the CT\'s grid; "" for none')
 
     def __post_init__(self) -> None:
         given = {"image": self.image, "mask": self.mask}
         problems = [
             Problem(
-                f"source.{name}", f"{value!r} is no plain file name", "Give a name such as ct.mhd"
+                f"source.{name}",
+                f"{value!r} is no plain file name",
+                "Give a name such as ct.nii.gz",
             )
             for name, value in given.items()
             if (value or name == "image") and not _plain(value)
@@ -65,13 +68,13 @@ class Volumes:
     def _scans(self, site: str, patient: Path) -> Iterator["Case"]:
         inner = [f for f in sorted(patient.iterdir()) if f.is_dir() and not f.name.startswith(".")]
         for folder in (patient, *inner):
-            if (folder / self.image).is_file():
+            if (folder / self.image).exists():
                 mask = folder / self.mask if self.mask else None
                 yield Case(site, patient.name, folder / self.image, mask)
 
     def _check_masks(self, site: str, cases: dict[str, tuple["Case", ...]]) -> None:
         scans = [case for own in cases.values() for case in own]
-        without = sum(case.mask_path is not None and not case.mask_path.is_file() for case in scans)
+        without = sum(case.mask_path is not None and not case.mask_path.exists() for case in scans)
         if without:
             message = f"{without} of the {len(scans)} scans of site {site} lack {self.mask}"
             remedy = "Put an empty mask where nothing was found, or set mask in [source]"
@@ -101,7 +104,7 @@ class Case:
             DataError: It cannot be read; the message names no patient.
         """
         try:
-            return read_volume(self.path)
+            return read_scan(self.path).volume
         except DataError as error:
             raise self._without_patient(error) from None
 
@@ -115,15 +118,15 @@ class Case:
             message = f"the scans of site {self.site} have no masks"
             raise DataError(message, remedy="Set mask in [source]")
         try:
-            return read_mask(self.mask_path, self.geometry)
+            return read_labels(self.mask_path, self.geometry)
         except DataError as error:
             raise self._without_patient(error) from None
 
     @cached_property
     def geometry(self) -> Geometry:
-        """The grid, from the header alone."""
+        """The grid, from the headers alone."""
         try:
-            return read_geometry(self.path)
+            return read_grid(self.path)
         except DataError as error:
             raise self._without_patient(error) from None
 
@@ -139,6 +142,8 @@ class Case:
             text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", "PATIENT", text)
         kind = "MetaImage" if self.path.suffix == ".mhd" else "volume"
         message = f"site {self.site}: a {kind} cannot be used: {text}"
+        if isinstance(error, ScanError):
+            return ScanError(error.name, message, remedy=error.remedy)
         return DataError(message, remedy=error.remedy or "Export the series again")
 
 

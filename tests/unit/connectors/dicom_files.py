@@ -190,7 +190,15 @@ def _slice(own: str, syntax: str, kind: str) -> FileDataset:
     meta.MediaStorageSOPClassUID = kind
     meta.MediaStorageSOPInstanceUID = own
     meta.TransferSyntaxUID = syntax
-    dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+    kind_of = meta.TransferSyntaxUID
+    dataset = FileDataset(
+        "",
+        {},
+        file_meta=meta,
+        preamble=b"\0" * 128,
+        is_implicit_VR=kind_of.is_implicit_VR,
+        is_little_endian=kind_of.is_little_endian,
+    )
     dataset.SOPClassUID, dataset.SOPInstanceUID = kind, own
     return dataset
 
@@ -227,7 +235,7 @@ def _pixels(
     dataset.PixelRepresentation = int(signed)
     if bits < 16:
         values = (values.view(np.uint16) & (2**bits - 1)).view(values.dtype)
-    if syntax == ExplicitVRLittleEndian or not dataset.file_meta.TransferSyntaxUID.is_compressed:
+    if not dataset.file_meta.TransferSyntaxUID.is_compressed:
         order = values.astype(values.dtype.newbyteorder(_order(dataset)))
         dataset.PixelData = order.tobytes()
         dataset["PixelData"].VR = "OW"

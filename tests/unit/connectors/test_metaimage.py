@@ -1,3 +1,5 @@
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from medfed.connectors.annotations import (
     read_annotations,
 )
 from medfed.connectors.metaimage import read_geometry, read_mask, read_volume
+from medfed.connectors.scans import ScanError
 from medfed.core.errors import DataError
 from medfed.imaging.geometry import Geometry
 
@@ -94,6 +97,63 @@ def test_missing_header_and_missing_voxels(scan: Path) -> None:
         read_volume(scan)
 
 
+@pytest.mark.parametrize("kind", [np.int16, np.uint8, np.float64])
+@pytest.mark.parametrize("name", ["ct.mhd", "ct.mha"])
+def test_packed_voxels(tmp_path: Path, name: str, kind: type) -> None:
+    plain = save(tmp_path / "plain.mhd", kind)
+    image = sitk.ReadImage(str(tmp_path / "plain.mhd"))
+    sitk.WriteImage(image, str(tmp_path / name), useCompression=True)
+    assert (tmp_path / "ct.zraw").exists() == name.endswith(".mhd")
+    volume = read_volume(tmp_path / name)
+    assert (volume.hu == plain).all()
+    assert volume.geometry.matches(read_geometry(tmp_path / "plain.mhd"))
+
+
+def test_a_header_with_its_voxels_in_one_file(tmp_path: Path) -> None:
+    values = save(tmp_path / "ct.mha")
+    assert (read_volume(tmp_path / "ct.mha").hu == values).all()
+    (tmp_path / "ct.mha").write_bytes((tmp_path / "ct.mha").read_bytes()[:-1])
+    with pytest.raises(ScanError, match="cut off") as caught:
+        read_volume(tmp_path / "ct.mha")
+    assert caught.value.name == "cut-off"
+
+
+def test_big_endian_voxels(scan: Path) -> None:
+    values = read_volume(scan).hu
+    scan.with_suffix(".raw").write_bytes(values.astype(">i2").tobytes())
+    change(scan, "BinaryDataByteOrderMSB", "True")
+    assert (read_volume(scan).hu == values).all()
+
+
+@pytest.fixture
+def zraw(tmp_path: Path) -> Path:
+    save(tmp_path / "plain.mhd")
+    image = sitk.ReadImage(str(tmp_path / "plain.mhd"))
+    sitk.WriteImage(image, str(tmp_path / "ct.mhd"), useCompression=True)
+    return tmp_path / "ct.mhd"
+
+
+@pytest.mark.parametrize(
+    ("harm", "name"),
+    [
+        (lambda data: data[:-9], "cut-off"),
+        (lambda data: data[:20] + bytes(9) + data[29:], "cut-off"),
+        (lambda data: b"", "cut-off"),
+        (lambda data: zlib.compress(zlib.decompress(data)[:-1]), "cut-off"),
+        (lambda data: zlib.compress(zlib.decompress(data) + b"1"), "too-long"),
+        (lambda data: zlib.compress(bytes(10_000_000)), "too-long"),
+    ],
+)
+def test_packed_voxels_that_are_not_what_the_header_says(
+    zraw: Path, harm: Callable[[bytes], bytes], name: str
+) -> None:
+    path = zraw.with_suffix(".zraw")
+    path.write_bytes(harm(path.read_bytes()))
+    with pytest.raises(ScanError) as caught:
+        read_volume(zraw)
+    assert caught.value.name == name
+
+
 @pytest.mark.parametrize(("change_by", "said"), [(-1, "cut off"), (1, "longer than its header")])
 def test_voxels_of_the_wrong_length(scan: Path, change_by: int, said: str) -> None:
     raw = scan.with_suffix(".raw")
@@ -130,15 +190,20 @@ def test_a_link_out_of_the_folder_is_not_followed(scan: Path) -> None:
         ("DimSize", "6 5", "should hold 3 numbers"),
         ("DimSize", "6 5 0", "impossible size"),
         ("DimSize", "6 5 four", "should hold 3 numbers"),
-        ("DimSize", "100000 100000 100000", "cut off"),
+        ("DimSize", "100000 100000 100000", "more voxels than any CT"),
+        ("DimSize", "6 5 400", "cut off"),
         ("ElementSpacing", None, "voxel spacing"),
         ("ElementSpacing", "0.7 -0.8 2.5", "positive"),
         ("ElementSpacing", "0.7 nan 2.5", "should hold 3 numbers"),
         ("TransformMatrix", "1 0 0 0 1 0 0 0.2 1", "orthonormal"),
         ("ElementType", "MET_STRING", "unknown element type"),
-        ("ElementDataFile", "LOCAL", "keeps its voxels as"),
+        ("ElementDataFile", "LOCAL", "cut off"),
+        ("ElementDataFile", "LIST", "keeps its voxels as"),
+        ("ElementDataFile", "LIST 2", "keeps its voxels as"),
         ("ElementDataFile", "slice%d.raw 1 4 1", "keeps its voxels as"),
-        ("CompressedData", "True", "compressed"),
+        ("CompressedData", "True", "cannot be unpacked"),
+        ("CompressedData", "Maybe", "True or False"),
+        ("BinaryData", "False", "as text"),
         ("ElementNumberOfChannels", "3", "several channels"),
         ("HeaderSize", "12", "skip 12 bytes"),
     ],
@@ -151,7 +216,7 @@ def test_headers_that_make_no_sense(scan: Path, key: str, value: str | None, sai
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"\xff\xfe\0", "not text"), (b"", "lacks NDims"), (b"x" * 70_000, "too long")],
+    [(b"\xff\xfe\0", "not text"), (b"", "empty"), (b"\n", "NDims"), (b"x" * 70_000, "too long")],
 )
 def test_files_that_are_no_header(scan: Path, content: bytes, said: str) -> None:
     scan.write_bytes(content)

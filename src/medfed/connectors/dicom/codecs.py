@@ -45,7 +45,7 @@ def decoded_frames(value: bytes, layout: Layout, wanted: Sequence[int]) -> Itera
         ScanError: no decoder knows the transfer syntax, or a frame is not what the header says.
     """
     from pydicom.encaps import generate_frames
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
 
     try:
         decoder = get_decoder(layout.syntax)

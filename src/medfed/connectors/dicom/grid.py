@@ -145,7 +145,7 @@ def _uneven(planes: Sequence[Plane], gaps: NDArray[np.float64], step: float) -> 
     twice = np.flatnonzero(gaps <= SAME_PLACE_MM)
     if twice.size:
         message = f"{twice.size} of the {len(planes)} slices lie where another one lies"
-        both = [planes[i + k] for i in twice for k in (0, 1)]
+        both = [planes[i + k] for i in twice.tolist() for k in (0, 1)]
         found.append(problem("duplicate-slices", message, _files(both)))
     steps = gaps[gaps > SAME_PLACE_MM] / step
     whole = np.rint(steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -88,7 +89,7 @@ def guarded(name: str) -> Iterator[None]:
     """Whatever a damaged file provokes in pydicom becomes a problem called ``name``."""
     try:
         yield
-    except (ScanError, MemoryError):
+    except (ScanError, MemoryError, ImportError):
         raise
     except Exception as error:
         # pydicom promises no closed set of errors, and these bytes come from anywhere.
@@ -113,10 +114,8 @@ def _parsed(data: bytes, whole: bool) -> tuple[Dataset, int | None] | None:
     dataset.buffer = None  # it would keep ``data`` in memory
     if end >= len(data):
         return dataset, None
-    little = dataset.original_encoding[1]
-    order = "little" if little else "big"
-    group = int.from_bytes(data[end : end + 2], order)
-    element = int.from_bytes(data[end + 2 : end + 4], order)
+    order = "<HH" if dataset.original_encoding[1] else ">HH"
+    group, element = struct.unpack_from(order, data, end)
     return dataset, end if group << 16 | element == PIXELS else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from os import cpu_count
@@ -166,14 +167,11 @@ def _misleading(stored: NDArray[Any], plane: Plane) -> NDArray[np.bool_] | None:
 
 def _element(header: bytes, at: int, layout: Layout) -> tuple[int, int]:
     """Where the value of the pixels begins, and its length."""
-    order = "little" if layout.little else "big"
-    if layout.implicit:
-        found = at + 8, int.from_bytes(header[4:8], order)
-    else:
-        found = at + 12, int.from_bytes(header[8:12], order)
     if len(header) < 12:
         raise ScanError("cut-off")
-    return found
+    before = 4 if layout.implicit else 8
+    (length,) = struct.unpack_from("<I" if layout.little else ">I", header, before)
+    return at + before + 4, length
 
 
 def _with_sign(values: NDArray[Any], layout: Layout) -> NDArray[Any]:

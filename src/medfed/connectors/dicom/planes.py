@@ -96,7 +96,7 @@ def planes_of(file: DicomFile) -> tuple[Plane, ...]:
             raise ScanError("no-pixels")
         return tuple(
             _plane(file, layout, frame, groups)
-            for frame, groups in enumerate(_groups(file.dataset, layout.frames))
+            for frame, groups in enumerate(frame_groups(file.dataset, layout.frames))
         )
 
 
@@ -150,8 +150,16 @@ def _layout(file: DicomFile) -> Layout:
     )
 
 
-def _groups(dataset: Any, frames: int) -> Iterator[tuple[Any, ...]]:
-    """Where to look for the elements of each frame: the nearest first."""
+def frame_groups(dataset: Any, frames: int) -> Iterator[tuple[Any, ...]]:
+    """Where to look for the elements of each frame: the nearest first.
+
+    Args:
+        dataset: a header.
+        frames: how many it should describe.
+
+    Raises:
+        ScanError: it describes none of several, or another number.
+    """
     if "PerFrameFunctionalGroupsSequence" not in dataset:
         if frames > 1:
             raise ScanError("no-position", "the frames do not say where in the patient they lie")
@@ -167,13 +175,14 @@ def _groups(dataset: Any, frames: int) -> Iterator[tuple[Any, ...]]:
 
 
 def _macros(group: Any) -> tuple[Any, ...]:
-    """The functional groups of a frame that tell place, direction, spacing and values."""
+    """The functional groups of a frame that tell place, direction, spacing, values, segment."""
     found = []
     for keyword in (
         "PlanePositionSequence",
         "PlaneOrientationSequence",
         "PixelMeasuresSequence",
         "PixelValueTransformationSequence",
+        "SegmentIdentificationSequence",
     ):
         sequence = group.get(keyword)
         if sequence:
@@ -196,7 +205,7 @@ def _plane(file: DicomFile, layout: Layout, frame: int, groups: tuple[Any, ...])
         raise ScanError("no-rescale")
     if slope[0] == 0:
         raise ScanError("bad-header", "the rescale slope is 0")
-    across, down = _upright(cosines)
+    across, down = upright(cosines)
     return Plane(
         file=file,
         frame=frame,
@@ -220,8 +229,15 @@ def _padding(dataset: Any) -> tuple[int, int] | None:
     return ends[0], ends[1]
 
 
-def _upright(cosines: tuple[float, ...]) -> tuple[Triple, Triple]:
-    """Two unit vectors at a right angle; headers round theirs."""
+def upright(cosines: tuple[float, ...]) -> tuple[Triple, Triple]:
+    """The directions of rows and columns, as unit vectors at a right angle; headers round theirs.
+
+    Args:
+        cosines: the six of Image Orientation (Patient).
+
+    Raises:
+        ScanError: they are no such vectors, by more than rounding.
+    """
     across, down = cosines[:3], cosines[3:]
     lengths = math.hypot(*across), math.hypot(*down)
     slant = sum(a * d for a, d in zip(across, down, strict=True))

@@ -40,11 +40,13 @@ def read_from(
     store: Store, series_uid: str | None = None
 ) -> tuple[Volume, DicomSeries, tuple[str, ...]]:
     """As `read_dicom`, from an open folder or zip."""
-    found, reason = choose(survey(store), series_uid)
+    everything = survey(store)
+    found, reason = choose(everything, series_uid)
     volume = read_volume(store, found)
     headers = {id(plane.file): plane.file.dataset for plane in found.planes}
     series = DicomSeries(found.summary.uid, tuple(headers.values()))
-    return volume, series, notes_of(found, reason)
+    lost = [f"Left out: {p.message}." for p in everything.problems if p.fatal]
+    return volume, series, (*notes_of(found, reason), *lost)
 
 
 def read_volume(store: Store, found: FoundSeries) -> Volume:

@@ -209,7 +209,8 @@ def _without_copies(
 ) -> tuple[list[DicomFile], list[ScanProblem]]:
     """Files that hold one slice twice, byte by byte, count once; others of its name are fatal."""
     kept: dict[str, DicomFile] = {}
-    copies, fakes = [], []
+    copies: list[str] = []
+    fakes: list[str] = []
     for file in files:
         own = str(file.dataset.get("SOPInstanceUID"))
         first = kept.setdefault(own, file)

@@ -113,10 +113,10 @@ class Zip:
         self._members = {}
         packed = total = 0
         for member in archive.infolist():
-            if member.is_dir() or _ignored(member.filename):
-                continue
             if _leads_out(member.filename):
                 raise ScanError("unsafe-zip")
+            if member.is_dir() or _ignored(member.filename):
+                continue
             if member.flag_bits & 1:
                 raise ScanError("encrypted-zip")
             self._members[member.filename] = member
@@ -190,7 +190,7 @@ def is_zip(path: Path) -> bool:
 
 
 def _ignored(name: str) -> bool:
-    return any(part.startswith((".", "__MACOSX")) for part in name.split("/") if part != "..")
+    return any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
 
 
 def _leads_out(name: str) -> bool:
