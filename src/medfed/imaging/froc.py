@@ -111,9 +111,9 @@ def match(marks: Sequence[Mark], findings: Sequence[Finding], most: int = MOST_M
     ignored = 0
     for finding in findings:
         if not finding.relevant:
-            on_it = _within(places, finding) & free
-            ignored += int(on_it.sum())
-            free &= ~on_it
+            near = _within(places, finding) & free
+            ignored += int(near.sum())
+            free &= ~near
     false = tuple(mark.score for mark, is_free in zip(counted, free, strict=True) if is_free)
     return Scored(tuple(hits), false, len(nodules), duplicates, ignored)
 
@@ -202,7 +202,7 @@ class _Levels:
 
     def counts(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """How many scores there are at each level, when scans count so often."""
-        return np.bincount(self.level, weights[self.scan], self.levels)
+        return np.bincount(self.level, weights[self.scan], self.levels).astype(np.float64)
 
 
 def _bounded(value: float, drawn: NDArray[np.float64]) -> Interval:
