@@ -110,6 +110,8 @@ def bare_run(study: Study, data: Path | None) -> dict[str, float]:
             model = {name: value + np.float32(1) * mean[name] for name, value in model.items()}
             ends.append(time.perf_counter())
             seconds.append(ends[-1] - start)
+        for job in jobs:  # the figures that a run ends with, on whole scans
+            job.evaluate(model, "test")
     return {
         "round": statistics.median(seconds),
         "peak": float(peak()),

@@ -10,6 +10,7 @@ STUDIES = {
     **{name: study_of(name, rounds=2) for name in ("fedavg", "scaffold", "ditto", "finetune")},
     "top-k": study_of(compression="top-k", rounds=2),
     "median": study_of(aggregator="median", compression="fp16", rounds=2),
+    "several exchanges": study_of("ditto", aggregator="geometric-median", rounds=2),
     "fedbuff": study_of("fedbuff", rounds=4),
 }
 

@@ -177,11 +177,12 @@ def test_the_example_gives_the_same_bits(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("quick", "cluster")
-@pytest.mark.parametrize("name", ["median", "ditto"])
+@pytest.mark.parametrize("name", ["median", "ditto", "several exchanges"])
 def test_other_parts_give_the_same_bits(name, tmp_path):
     parts = {
         "median": study_of(aggregator="median", compression="fp16", rounds=2),
         "ditto": study_of("ditto", compression="top-k", rounds=2),
+        "several exchanges": study_of("ditto", aggregator="geometric-median", rounds=2),
     }
     wanted = outcome(parts[name], tmp_path / "local")
     assert outcome(parts[name], tmp_path / "ray", engine="ray", cpus=0.1) == wanted

@@ -99,6 +99,12 @@ def test_other_parts_give_the_same_bits(over, wanted):
 
 
 @pytest.mark.slow
+def test_an_aggregator_of_several_exchanges_gives_the_same_bits(over, wanted):
+    study = study_of("ditto", aggregator="geometric-median", rounds=2, sites=SITES)
+    assert over(study, Watch()) == wanted(study)
+
+
+@pytest.mark.slow
 def test_a_model_of_many_pieces_gives_the_same_bits(over, wanted):
     study = study_of(rounds=2, sites=SITES, hidden=(1600, 1500))
     assert over(study, Watch()) == wanted(study)

@@ -41,6 +41,7 @@ from medfed.federation.flower.fleet import Fleet, NotEnrolled
 from medfed.federation.flower.link import Link
 from medfed.federation.flower.superlink import Registry
 from medfed.federation.wire import Order, open_reply, seal, sha256
+from medfed.services import doctor
 from medfed.services.federation.attached import open_attached
 from medfed.services.federation.coordinator_process import superlink_at
 from medfed.services.sites import open_site
@@ -244,8 +245,13 @@ def test_orders_of_another_key_are_refused_whoever_sends_them(running, tmp_path)
     assert open_reply(answer, site.key.public_key(), "north").refusal == "bad-signature"
 
 
+def membership(folder):
+    return next(one for one in doctor.examine(folder) if one.check == "membership")
+
+
 def test_a_site_that_was_removed_gets_nothing_any_more(running, tmp_path):
     running.join("west")
+    assert membership(running.path / "west").level == "ok"
     west = running.fleet("west")
     west.connect()
     assert west.fetch() is None
@@ -255,5 +261,7 @@ def test_a_site_that_was_removed_gets_nothing_any_more(running, tmp_path):
         with pytest.raises(NotEnrolled):
             call()
     west._client.close()
+    told = membership(running.path / "west")
+    assert (told.level, "does not let this site in" in told.message) == ("failure", True)
     with pytest.raises(SiteError, match="west"):
         open_attached(study_of(sites=("north", "west")), running.home, tmp_path, print)

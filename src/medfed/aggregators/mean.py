@@ -21,6 +21,7 @@ class Mean:
 
     sees_sites: ClassVar[bool] = True
     linear: ClassVar[bool] = True
+    once: ClassVar[bool] = True
 
     def gather(self, ask: Ask, memory: Tensors) -> Gathered:
         """Ask for the updates and add them up, in the order in which they are given."""

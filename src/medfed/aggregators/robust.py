@@ -29,6 +29,7 @@ class CoordinateMedian:
 
     sees_sites: ClassVar[bool] = True
     linear: ClassVar[bool] = False
+    once: ClassVar[bool] = True
 
     def gather(self, ask: Ask, memory: Tensors) -> Gathered:
         """Ask for the updates and take the median of each element."""
@@ -51,6 +52,7 @@ class TrimmedMean:
 
     sees_sites: ClassVar[bool] = True
     linear: ClassVar[bool] = False
+    once: ClassVar[bool] = True
 
     trim: float = option(0.1, "share of the sites left out at either end", low=0.0, high=0.49)
 

@@ -57,6 +57,8 @@ class Aggregator(Protocol):
     """False where the coordinator cannot read a single site's update."""
     linear: ClassVar[bool]
     """Whether the total is the plain sum: what SCAFFOLD, FedSGD and queries count on."""
+    once: ClassVar[bool]
+    """Whether one exchange is the whole conversation: an asynchronous run has no time for more."""
 
     def gather(self, ask: Ask, memory: Tensors) -> Gathered:
         """At the coordinator: hold the conversation and combine."""
@@ -64,7 +66,11 @@ class Aggregator(Protocol):
     def answer(
         self, phase: str, received: Update, work: Callable[[], Update], mine: Tensors
     ) -> tuple[Update, Tensors]:
-        """At the site: answer one phase; ``work`` trains at most once and gives the update."""
+        """At the site: answer one phase; ``work`` trains at most once and gives the update.
+
+        In a later phase of a round ``mine`` is what the phase before gave back. The answer to an
+        order must depend on its arguments only: after a crash it may be made again.
+        """
 
 
 class Compression(Protocol):

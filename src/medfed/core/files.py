@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,9 @@ def write_atomic(path: Path, chunks: Buffer | Iterable[Buffer], *, durable: bool
     """
     if isinstance(chunks, (bytes, bytearray, memoryview)):
         chunks = (chunks,)
-    # Not tempfile's: its names are a good part of the time of a small write.
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    # Not tempfile's and not a Path: names are a good part of the time of a small write.
+    folder, name = os.path.split(path)
+    part = os.path.join(folder, f".{name}.{secrets.token_hex(4)}.part")  # noqa: PTH118  # so too
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -35,12 +37,13 @@ def write_atomic(path: Path, chunks: Buffer | Iterable[Buffer], *, durable: bool
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
-        part.replace(path)
+        os.replace(part, path)  # noqa: PTH105  # so too
     except BaseException:
-        part.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(part)  # noqa: PTH108  # so too
         raise
     if durable:
-        _sync_folder(path.parent)
+        _sync_folder(folder or ".")
 
 
 def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
@@ -118,7 +121,7 @@ def _write_all(handle: int, data: bytes, offset: int) -> None:
         data, offset = data[written:], offset + written
 
 
-def _sync_folder(folder: Path) -> None:
+def _sync_folder(folder: str) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

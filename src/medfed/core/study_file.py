@@ -213,6 +213,10 @@ def _check_strategy(
     if strategy.asynchronous and study.sampling.fraction < 1:
         remedy = "Remove [sampling]: an asynchronous run takes in every site as it comes"
         found.append(Problem("sampling", "contradicts an asynchronous strategy", remedy))
+    if strategy.asynchronous and not aggregator.once:
+        remedy = 'Write name = "mean", or choose a strategy that waits for its sites'
+        message = f"{study.aggregator.name} asks several times, an asynchronous run asks once"
+        found.append(Problem("aggregator", message, remedy))
     if strategy.needs_sum and not aggregator.linear:
         remedy = 'Write name = "mean", or choose another strategy'
         message = f"{study.strategy.name} follows sums over sites, which this rule does not give"

@@ -1,7 +1,7 @@
 """The learning problem, and the local work that a strategy asks of a site."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from medfed.core.data import SetName, SiteData
@@ -119,11 +119,26 @@ class WatchedJob(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What must stay the same for the same bits: recorded in the checkpoint and reused."""
+    """What must stay the same for the same bits: recorded in the checkpoint and reused.
+
+    Attributes:
+        threads: Threads that share one computation.
+        precision: In what the network computes; its weights are float32 always.
+        device: In PyTorch's words: ``cpu``, ``cuda``.
+        layout: How images and kernels lie in memory: channel by channel, or voxel by voxel.
+    """
 
     threads: int = 1
     precision: Literal["fp32", "bf16"] = "fp32"
     device: str = "cpu"
+    layout: Literal["contiguous", "channels_last"] = "contiguous"
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data; the usual layout goes without saying, as it did in earlier versions."""
+        plain = asdict(self)
+        if self.layout == "contiguous":
+            del plain["layout"]
+        return plain
 
 
 class Task(Protocol):
@@ -158,6 +173,18 @@ class Task(Protocol):
 
     def describe(self, facts: Facts) -> Mapping[str, Any]:
         """Words for the model card: model, inputs, outputs, parameters."""
+
+
+@runtime_checkable
+class CalibratedTask(Protocol):
+    """What a task may offer besides, whose model gives scores that are no probabilities."""
+
+    def calibration(self, total: Stats) -> Mapping[str, Any] | None:
+        """What scores are worth, from summed `LocalJob.explain` statistics, as plain data.
+
+        ``patients`` says on how many it was measured; ``scores`` and ``observed`` are the curve.
+        Without a curve a ``reason`` says why. None where nobody was held out to measure it on.
+        """
 
 
 @runtime_checkable

@@ -13,7 +13,7 @@ from medfed.core.registry import Part, make, part_of
 from medfed.core.seeding import generator
 from medfed.core.strategy import Strategy, Turn
 from medfed.core.study import Study
-from medfed.core.task import Execution, Metrics, Task
+from medfed.core.task import CalibratedTask, Execution, Metrics, Task
 from medfed.core.update import Facts, State, Stats, Update, group, grouped
 from medfed.federation.exchange import Exchange, Post
 
@@ -32,6 +32,8 @@ class Verdict:
         sites: Metrics of each site; empty when the study reports overall figures only.
         patients: Patients scored, by site or under ``overall``.
         importance: What each input is worth; empty where the task cannot say.
+        calibration: What the model's scores are worth; None where the task has none, or nobody to
+            measure it on. See `medfed.core.task.CalibratedTask`.
         round: The aggregate that was scored.
         bytes_up: Bytes that came from the sites for it.
         bytes_down: Bytes that went to them.
@@ -42,6 +44,7 @@ class Verdict:
     sites: Mapping[str, Metrics] = field(default_factory=dict)
     patients: Mapping[str, int] = field(default_factory=dict)
     importance: Metrics = field(default_factory=dict)
+    calibration: Mapping[str, Any] | None = None
     bytes_up: int = 0
     bytes_down: int = 0
 
@@ -158,6 +161,7 @@ class Coordinator:
             sites={s: self._metrics(v, "test", intervals=True) for s, v in per_site.items()},
             patients=_patients(gathered.total.stats, per_site),
             importance=self.task.importance(group("explain", gathered.total.stats)),
+            calibration=self._calibration(group("explain", gathered.total.stats)),
             bytes_up=exchange.bytes_up,
             bytes_down=exchange.bytes_down,
         )
@@ -215,11 +219,7 @@ class Coordinator:
         return self.aggregator.gather(exchange.ask, group("aggregator", state.memory))
 
     def _body(self, facts: Facts) -> dict[str, Any]:
-        execution = {
-            "threads": self.execution.threads,
-            "precision": self.execution.precision,
-            "device": self.execution.device,
-        }
+        execution = self.execution.to_json()
         return {"facts": dict(facts), "execution": execution, "score": [self.scored_on]}
 
     def _turn(self, round_: int) -> Turn:
@@ -257,6 +257,15 @@ class Coordinator:
             # They came from outside: a site that leaves some out must not end everybody's run.
             log.warning("statistics that the task cannot read: %r", error)
             return {}
+
+    def _calibration(self, stats: Stats) -> Mapping[str, Any] | None:
+        if not isinstance(self.task, CalibratedTask):
+            return None
+        try:
+            return self.task.calibration(stats)
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            log.warning("statistics that the task cannot read: %r", error)
+            return None
 
 
 def _training_row(exchange: Exchange, gathered: Gathered, report: str) -> dict[str, Any]:

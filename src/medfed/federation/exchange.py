@@ -92,6 +92,8 @@ class Exchange:
     bytes_up: int = 0
     bytes_down: int = 0
     _again: set[str] = field(default_factory=set)
+    _answered: set[str] = field(default_factory=set)
+    """Sites with a reply in an earlier phase: what they remember of it is what the next needs."""
 
     def ask(self, phase: str, each: Mapping[str, Update]) -> list[SpooledUpdate]:
         """Hold one phase: the replies that passed every check, in site order.
@@ -108,6 +110,7 @@ class Exchange:
         self.drop_odd(arrived)
         if len(arrived) < self.post.min_sites:
             raise QuorumError(self._quorum_message(len(arrived)), remedy=self._quorum_remedy())
+        self._answered.update(arrived)
         return [arrived[site] for site in still if site in arrived]
 
     def drop_odd(self, arrived: dict[str, SpooledUpdate]) -> None:
@@ -123,9 +126,10 @@ class Exchange:
         shared = encode_update(self.sent)
         shared_hash = sha256(shared)
         body = canonical_json(self.body).decode()
+        encoded = {id(update): encode_update(update) for update in each.values()}
         orders: dict[str, tuple[Order, Buffer]] = {}
         for site in sites:
-            own = encode_update(each[site]) if site in each else None
+            own = encoded[id(each[site])] if site in each else None
             payload = shared if own is None else own
             digest = shared_hash if own is None else sha256(own)
             order = Order(
@@ -135,7 +139,7 @@ class Exchange:
                 round=self.round,
                 purpose=self.purpose,
                 phase=phase,
-                memory=self.counted.get(site, 0),
+                memory=self.round if site in self._answered else self.counted.get(site, 0),
                 body=body,
                 payload_sha256=digest,
                 payload_bytes=len(payload),

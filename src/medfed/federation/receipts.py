@@ -2,6 +2,7 @@
 
 import math
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from medfed.core.errors import WireError
 from medfed.core.files import canonical_json
 from medfed.core.packing import logical
-from medfed.core.update import Update
+from medfed.core.update import Array, Update
 from medfed.federation.keys import verify
 from medfed.federation.wire import Order
 
@@ -46,7 +47,7 @@ def make_receipt(
         "bytes": size,
         "norm": norm,
         "sha256": sha256,
-        "tensors": [[k, list(np.shape(v)), str(np.asarray(v).dtype)] for k, v in tensors.items()],
+        "tensors": [[name, *_form(np.asarray(value))] for name, value in tensors.items()],
         "sentence": _sentence(order, title, update, patients, size, norm),
     }
 
@@ -68,6 +69,16 @@ def verify_receipt(receipt: dict[str, Any], key: Ed25519PublicKey) -> None:
     except (KeyError, TypeError, ValueError):
         raise WireError("the receipt is not signed") from None
     verify(key, signature, canonical_json(body), f"site {receipt.get('site')}")
+
+
+def _form(value: Array) -> tuple[list[int], str]:
+    return list(value.shape), _spelled(value.dtype)
+
+
+@cache
+def _spelled(dtype: np.dtype[Any]) -> str:
+    """A type's name, which numpy puts together anew each time it is asked."""
+    return str(dtype)
 
 
 def _norm(update: Update) -> float:

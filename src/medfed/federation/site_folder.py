@@ -199,7 +199,9 @@ class SiteFolder:
         blob = save({name: np.asarray(value, order="C") for name, value in memory.items()})
         write_atomic(folder / _memory_name(order.round), blob)
         versions = self._versions(order)
-        confirmed = sorted(version for version in versions if version <= order.memory)[-2:]
+        # A later phase of a round builds on what an earlier one proposed: that confirms nothing.
+        sure = min(order.memory, order.round - 1)
+        confirmed = sorted(version for version in versions if version <= sure)[-2:]
         for version in versions - {*confirmed, order.round}:
             (folder / _memory_name(version)).unlink(missing_ok=True)
 

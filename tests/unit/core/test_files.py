@@ -54,7 +54,7 @@ def test_when_writing_fails_the_old_content_stays_and_nothing_is_left(
     if where == "fsync":
         monkeypatch.setattr(os, "fsync", fail)
     if where == "replace":
-        monkeypatch.setattr(Path, "replace", fail)
+        monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(type(error)):
         write_atomic(file, chunks())
     assert file.read_bytes() == b"old"

@@ -17,11 +17,12 @@ from medfed.federation.enrolment.folder import init_coordinator, renew
 from medfed.federation.enrolment.join import join
 from medfed.federation.keys import make_key
 from medfed.services.doctor import examine
+from medfed.services.federation.alone import alone
 from medfed.services.sites import create_site, open_site
 
 CHECKS = [
     "settings", "folder", "keys", "data", "disk", "approvals", "dns", "port", "tls", "certificate",
-    "answer", "identity", "clock", "versions",
+    "answer", "identity", "clock", "versions", "membership",
 ]  # fmt: skip
 
 
@@ -60,10 +61,13 @@ def replace(site, old, new):
 
 def test_a_healthy_site(federation, site, capsys):
     open_site(site).folder.approve(study_of())
-    with federation.front():
+    (site / "line").mkdir()
+    with federation.front(), alone(site / "line", "site"):
         findings = examine(site)
         assert [one.check for one in findings] == CHECKS
-        assert {one.level for one in findings} == {"ok"}
+        assert {one.level for one in findings[:-1]} == {"ok"}
+        assert findings[-1].level == "skipped"
+        assert "is being served" in findings[-1].message
         assert main(["site", "doctor", str(site)]) is None
         out = capsys.readouterr().out
         assert len(out.splitlines()) == len(CHECKS)
@@ -71,6 +75,14 @@ def test_a_healthy_site(federation, site, capsys):
     about = json.loads(capsys.readouterr().out)
     assert about["ok"]
     assert [check["check"] for check in about["checks"]] == CHECKS
+
+
+def test_a_coordinator_whose_line_for_studies_is_away(federation, site):
+    with federation.front():
+        one = found(site)["membership"]
+    assert one.level == "failure"
+    assert "line for studies" in one.message
+    assert "coordinator status" in one.remedy
 
 
 def test_a_sick_site_ends_with_status_one(site, capsys):

@@ -65,7 +65,7 @@ class NodeSeen:
         node: Its number there.
         online: Whether its heartbeat is fresh.
         key: Its public key for node authentication, PEM or SSH bytes as registered.
-        since: When that began, ISO 8601; empty if it never did.
+        since: When it came or went, ISO 8601; empty if it never came.
     """
 
     node: int
@@ -175,11 +175,7 @@ class Registry:
     def nodes(self) -> Mapping[str, NodeSeen]:
         """All registered sites, by name."""
         found = self._client.ListNodes(ListNodesRequest()).nodes_info
-        return {
-            n.name: NodeSeen(n.node_id, n.status == "online", n.public_key, n.last_activated_at)
-            for n in found
-            if n.status != "unregistered"
-        }
+        return {n.name: _seen(n) for n in found if n.status != "unregistered"}
 
     def register(self, site: str, key: bytes) -> int:
         """Let a site in by its node key; its number. The same again changes nothing.
@@ -222,6 +218,12 @@ class Registry:
         """Runs that have not ended."""
         runs = self._client.ListRuns(ListRunsRequest()).run_dict.values()
         return [int(run.run_id) for run in runs if run.status.status != "finished"]
+
+
+def _seen(info: Any) -> NodeSeen:
+    online = info.status == "online"
+    since = info.last_activated_at if online else info.last_deactivated_at
+    return NodeSeen(info.node_id, online, info.public_key, since)
 
 
 def _no_app() -> Any:

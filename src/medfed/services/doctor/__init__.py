@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from medfed.services.doctor import connection, local
-from medfed.services.doctor.finding import Finding
+from medfed.services.doctor import connection, local, membership
+from medfed.services.doctor.finding import Finding, skipped
 
 __all__ = ["Finding", "examine"]
 
 
 def examine(folder: Path, timeout: float = 10.0) -> list[Finding]:
-    """Run all checks; none of them changes anything.
+    """Run all checks; none of them changes anything, but that the site is online for a moment.
 
     Args:
         folder: The site's folder.
@@ -21,4 +21,9 @@ def examine(folder: Path, timeout: float = 10.0) -> list[Finding]:
     settings, finding = local.read_settings(folder)
     if settings is None:
         return [finding]
-    return [finding, *local.examine(settings), *connection.examine(settings, timeout)]
+    found = [finding, *local.examine(settings), *connection.examine(settings, timeout)]
+    if any(each.check == "answer" and each.level == "ok" for each in found):
+        found.append(membership.examine(settings))
+    elif settings.coordinator:
+        found.append(skipped(membership.CHECK, "not tried, because of the failure above"))
+    return found

@@ -1,10 +1,11 @@
 """Who is doing what in a federation, told by the machine of its coordinator."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -12,6 +13,9 @@ from medfed.federation.enrolment.folder import CoordinatorFolder
 from medfed.federation.enrolment.roster import enrolled_sites
 from medfed.services.federation.activity import Activity, activities
 from medfed.services.federation.alone import is_served
+
+if TYPE_CHECKING:
+    from medfed.federation.flower.superlink import NodeSeen
 
 SHOWN = 3
 """Ended runs that are shown."""
@@ -26,11 +30,13 @@ class SiteStatus:
         name: Its name.
         state: ``online``, ``offline``, or ``unknown`` while the SuperLink is away.
         doing: In words, what it was asked; empty when nothing is.
+        since: When it came online or went, ISO 8601; empty if it never came, or nobody knows.
     """
 
     name: str
     state: str
     doing: str
+    since: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +75,10 @@ def status_of(home: Path) -> Status:
     running = is_served(home, "coordinator")
     known = activities(home)
     open_, ended = [a for a in known if not a.done], [a for a in known if a.done]
-    online = _online(home) if running else None
+    seen = _seen(home) if running else None
     working = [each for each in open_ if each.alive]
     sites = tuple(
-        SiteStatus(site.name, _state(online, site.name), _doing(working, site.name))
-        for site in enrolled_sites(home)
+        _site_status(site.name, seen, _doing(working, site.name)) for site in enrolled_sites(home)
     )
     return Status(
         name=settings.name,
@@ -85,21 +90,24 @@ def status_of(home: Path) -> Status:
     )
 
 
-def _online(home: Path) -> frozenset[str] | None:
+def _seen(home: Path) -> "Mapping[str, NodeSeen] | None":
     from medfed.federation.flower.superlink import Registry
     from medfed.services.federation.coordinator_process import superlink_at
 
     try:
         with Registry(superlink_at(home)) as registry:
-            return frozenset(name for name, node in registry.nodes().items() if node.online)
+            return registry.nodes()
     except (httpx.HTTPError, OSError):
         return None
 
 
-def _state(online: frozenset[str] | None, site: str) -> str:
-    if online is None:
-        return "unknown"
-    return "online" if site in online else "offline"
+def _site_status(site: str, seen: "Mapping[str, NodeSeen] | None", doing: str) -> SiteStatus:
+    if seen is None:
+        return SiteStatus(site, "unknown", doing)
+    node = seen.get(site)
+    if node is None or not node.since:
+        return SiteStatus(site, "offline", doing)
+    return SiteStatus(site, "online" if node.online else "offline", doing, node.since)
 
 
 def _doing(working: list[Activity], site: str) -> str:
@@ -114,9 +122,27 @@ def _doing(working: list[Activity], site: str) -> str:
     return ""
 
 
+def _words_of(site: SiteStatus) -> str:
+    """What it does; of one that is away, since when."""
+    if site.state != "offline":
+        return site.doing
+    away = f"for {_span(_seconds(site.since))}" if site.since else "has not been online yet"
+    return f"{away}; {site.doing}" if site.doing else away
+
+
+def _seconds(moment: str) -> float:
+    """Seconds since 1970 of a moment in ISO 8601."""
+    return datetime.fromisoformat(moment).timestamp()
+
+
 def _span(since: float) -> str:
     seconds = max(0, int(time.time() - since))
-    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min"
+    if seconds < 120:
+        return f"{seconds} s"
+    minutes = seconds // 60
+    if minutes < 120:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" if minutes < 2880 else f"{minutes // 1440} days"
 
 
 def in_words(status: Status) -> Iterator[str]:
@@ -127,7 +153,7 @@ def in_words(status: Status) -> Iterator[str]:
     yield "Sites" if status.sites else "No site has joined yet."
     width = max((len(site.name) for site in status.sites), default=0)
     for site in status.sites:
-        yield f"  {site.name:<{width}}  {site.state:<8} {site.doing}".rstrip()
+        yield f"  {site.name:<{width}}  {site.state:<8} {_words_of(site)}".rstrip()
     yield ""
     yield "Runs" if status.runs else "No run yet."
     for run in status.runs:

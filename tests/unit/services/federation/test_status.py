@@ -1,6 +1,7 @@
 """Who is doing what, told in words that a person can follow."""
 
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -92,10 +93,16 @@ def test_a_coordinator_that_does_not_run_is_told_apart(home, run):
 def test_the_words_name_sites_runs_and_what_is_waited_for(home, run):
     run(Scored(1, {"auc": 0.75}))
     run(Notice("south is offline; waiting for it"))
-    sites = (SiteStatus("north", "online", ""), SiteStatus("south", "offline", "training, round 2"))
+    hours_ago = (datetime.now(UTC) - timedelta(hours=3, minutes=1)).isoformat()
+    sites = (
+        SiteStatus("north", "online", "", hours_ago),
+        SiteStatus("south", "offline", "training, round 2", hours_ago),
+        SiteStatus("west", "offline", ""),
+    )
     text = "\n".join(in_words(Status("fed", "https://x", True, sites, tuple(activities(home)), ())))
     for words in (
-        "fed  https://x  running", "north  online", "south  offline  training, round 2",
+        "fed  https://x  running", "north  online", "south  offline  for 3 h; training, round 2",
+        "west   offline  has not been online yet",
         '"Hearts"  round 2 of 5, waiting for north, centre, south', "auc 0.750",
         "south is offline; waiting for it",
     ):  # fmt: skip
