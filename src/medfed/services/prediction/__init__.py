@@ -1,0 +1,1 @@
+"""A model and a scan become findings, pictures, a report and DICOM objects in a folder."""
