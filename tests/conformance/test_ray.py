@@ -17,8 +17,8 @@ pytest.importorskip("ray", reason="the extra `ray` is not installed")
 
 from medfed.core.errors import RunError
 from medfed.core.study_file import read_study
-from medfed.federation import ray_channel
-from medfed.federation.ray_channel import RayChannel
+from medfed.federation.ray_channel import RayChannel, actor, channel, seat
+from medfed.federation.ray_channel.cluster import connection
 from medfed.federation.wire import Sealed
 from medfed.services import run_sites
 from medfed.services.sites import open_site
@@ -39,7 +39,7 @@ def cluster():
     """One cluster for all tests here, started as a run would; runs use it and leave it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with ray_channel._connection(None):
+        with connection(None):
             yield
         gc.collect()
 
@@ -118,7 +118,7 @@ def test_an_actor_that_dies_gets_the_order_again_and_is_lost_only_then(echo, pla
     got = answers(echo)
     assert got["1"].reply.header == b"die once"
     assert got["2"].reply is None
-    assert len(file.read_text()) == before + ray_channel.TRIES
+    assert len(file.read_text()) == before + seat.TRIES
     echo.send({"b": ("3", Sealed(b"h", b"", b"y"))})
     assert bytes(answers(echo)["3"].reply.payload) == b"y"
 
@@ -135,7 +135,7 @@ def test_a_slow_site_is_waited_for_no_longer_than_told(echo):
 
 
 def test_a_folder_that_an_actor_does_not_see_is_told(cluster, tmp_path, monkeypatch):
-    monkeypatch.setattr(ray_channel, "_key", lambda folder: "what this process sees")
+    monkeypatch.setattr(actor, "key_of", lambda folder: "what this process sees")
     with pytest.raises(RunError, match="does not see the folder"):
         RayChannel({"a": tmp_path / "elsewhere"}, echo_site, cpus=0.1)
 
@@ -287,7 +287,7 @@ def test_a_command_that_is_stopped_leaves_nothing(tmp_path, number, status):
 @pytest.mark.slow
 @pytest.mark.usefixtures("quick", "cluster")
 def test_sites_that_take_turns_give_the_same_bits(tmp_path, monkeypatch):
-    monkeypatch.setattr(ray_channel, "_at_once", lambda *_: 1)
+    monkeypatch.setattr(channel, "at_once", lambda *_: 1)
     study = study_of("fedbuff", rounds=3)
     again = go(study, tmp_path / "ray", engine="ray", cpus=0.1)
     local = go(study, tmp_path / "local", replay=tmp_path / "ray")

@@ -8,8 +8,8 @@ import pytest
 pytest.importorskip("ray", reason="the extra `ray` is not installed")
 
 from medfed.core.errors import RunError
-from medfed.federation import ray_channel
-from medfed.federation.ray_channel import Share
+from medfed.federation.ray_channel import actor, cluster, shares
+from medfed.federation.ray_channel.shares import Share
 from medfed.services import run_sites
 from medfed.services.run_options import RunOptions
 
@@ -32,8 +32,8 @@ def test_room_is_counted_node_by_node(share, nodes, room):
 
 
 def share_of(monkeypatch, nodes, sites=3, cpus=None, gpus=None, threads=1, cuda=False):
-    monkeypatch.setattr(ray_channel, "_nodes", lambda: nodes)
-    return ray_channel._share(sites, cpus, gpus, threads=threads, cuda=cuda)
+    monkeypatch.setattr(shares, "_nodes", lambda: nodes)
+    return shares.share_of(sites, cpus, gpus, threads=threads, cuda=cuda)
 
 
 @pytest.mark.parametrize(
@@ -63,8 +63,8 @@ def test_without_a_word_sites_get_equal_parts(monkeypatch, nodes, threads, cuda,
 def test_no_more_sites_work_at_a_time_than_there_are_cores(
     monkeypatch, nodes, share, threads, expected
 ):
-    monkeypatch.setattr(ray_channel, "_nodes", lambda: nodes)
-    assert ray_channel._at_once(9, share, threads) == expected
+    monkeypatch.setattr(shares, "_nodes", lambda: nodes)
+    assert shares.at_once(9, share, threads) == expected
 
 
 def test_a_share_that_does_not_fit_is_refused_with_numbers(monkeypatch):
@@ -88,7 +88,7 @@ def test_shares_that_ray_cannot_give_are_refused(monkeypatch, amount):
 @pytest.mark.parametrize("address", ["ray://head:10001", "head", "head:", ":6379", "head:port"])
 def test_what_is_no_address_is_refused(address):
     with pytest.raises(RunError, match="not a cluster's address"):
-        ray_channel._reach(address)
+        cluster.reach(address)
 
 
 def test_an_address_where_nobody_is_is_refused_at_once():
@@ -96,27 +96,27 @@ def test_an_address_where_nobody_is_is_refused_at_once():
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
         with pytest.raises(RunError, match="no Ray cluster at") as caught:
-            ray_channel._reach(address)
+            cluster.reach(address)
     assert "--cluster" in caught.value.remedy
 
 
 def test_another_folder_of_the_same_name_is_noticed(tmp_path):
     (tmp_path / "key.pub").write_text("one")
     about = {"node": "n2", "medfed": version("medfed")}
-    ray_channel._compare("a", tmp_path, {**about, "key": ray_channel._key(tmp_path)})
+    actor.compare("a", tmp_path, {**about, "key": actor.key_of(tmp_path)})
     with pytest.raises(RunError, match="on node n2 does not see the folder") as caught:
-        ray_channel._compare("a", tmp_path, {**about, "key": ""})
+        actor.compare("a", tmp_path, {**about, "key": ""})
     assert "storage that all nodes see" in caught.value.remedy
 
 
 def test_another_medfed_on_a_node_is_noticed(tmp_path):
     with pytest.raises(RunError, match="node n2 has medfed"):
-        ray_channel._compare("a", tmp_path, {"node": "n2", "medfed": "0.0", "key": ""})
+        actor.compare("a", tmp_path, {"node": "n2", "medfed": "0.0", "key": ""})
 
 
 def test_the_temporary_folder_leaves_room_for_sockets(monkeypatch, tmp_path):
-    monkeypatch.setattr(ray_channel.tempfile, "gettempdir", lambda: str(tmp_path / ("x" * 90)))
-    with ray_channel._short_folder() as folder:
+    monkeypatch.setattr(cluster.tempfile, "gettempdir", lambda: str(tmp_path / ("x" * 90)))
+    with cluster.short_folder() as folder:
         assert len(folder) < 40
 
 
