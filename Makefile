@@ -6,7 +6,7 @@ WORKERS ?= 2
 ARGS    ?=
 
 SET_UP  := $(PYTHON3) scripts/set_up.py
-PYTEST  := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+PYTEST  := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations=40 --durations-min=5
 COVER   := --cov=medfed --cov-branch --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
