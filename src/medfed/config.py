@@ -14,6 +14,9 @@ class Settings:
         data: ``MEDFED_DATA``: the folder of the sites' data.
         runs: ``MEDFED_RUNS``: where runs are kept; ``runs`` by default.
         token: ``MEDFED_TOKEN``: what lets one submit studies to a running coordinator.
+        pacs_user: ``MEDFED_PACS_USER``: for a PACS with DICOMweb.
+        pacs_password: ``MEDFED_PACS_PASSWORD``: its password.
+        pacs_token: ``MEDFED_PACS_TOKEN``: a bearer token, in place of both.
         log: ``MEDFED_LOG``: level of the log on standard error; ``warning`` by default.
         log_format: ``MEDFED_LOG_FORMAT``: ``text`` or ``json``.
     """
@@ -21,6 +24,9 @@ class Settings:
     data: Path | None = None
     runs: Path = Path("runs")
     token: str = field(default="", repr=False)
+    pacs_user: str = ""
+    pacs_password: str = field(default="", repr=False)
+    pacs_token: str = field(default="", repr=False)
     log: str = "warning"
     log_format: str = "text"
 
@@ -32,6 +38,9 @@ class Settings:
             data=Path(data) if data else None,
             runs=Path(environment.get("MEDFED_RUNS", "runs")),
             token=environment.get("MEDFED_TOKEN", ""),
+            pacs_user=environment.get("MEDFED_PACS_USER", ""),
+            pacs_password=environment.get("MEDFED_PACS_PASSWORD", ""),
+            pacs_token=environment.get("MEDFED_PACS_TOKEN", ""),
             log=environment.get("MEDFED_LOG", "warning").lower(),
             log_format=environment.get("MEDFED_LOG_FORMAT", "text").lower(),
         )

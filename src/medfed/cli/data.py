@@ -1,5 +1,6 @@
-"""``medfed data``: fetch public data sets, make synthetic ones."""
+"""``medfed data``: import scans, fetch public data sets, make synthetic ones."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,12 +9,18 @@ import click
 from rich.progress import DownloadColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from medfed.cli.bar import bar
+from medfed.cli.data_pacs import pacs
+from medfed.cli.data_scans import import_, inspect, list_
 from medfed.config import Settings
 
 
 @click.group()
 def data() -> None:
-    """Fetch public data sets, make synthetic ones."""
+    """Import scans into a site; fetch public data sets, make synthetic ones."""
+
+
+for _command in (import_, list_, inspect, pacs):
+    data.add_command(_command)
 
 
 @data.command()
@@ -39,13 +46,32 @@ def fetch(settings: Settings, name: str, into: Path | None) -> None:
 @click.option("--size", type=click.Choice(["small", "full"]), default="small", show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to make.")
-def phantom(hospitals: int, patients: int, size: str, seed: int, out: Path) -> None:
+@click.option("--dicom", is_flag=True, help="Write each CT as a DICOM series, too.")
+@click.option(
+    "--workers", type=click.IntRange(1), help="Processes that draw.  [default: one a core]"
+)
+def phantom(
+    hospitals: int,
+    patients: int,
+    size: str,
+    seed: int,
+    out: Path,
+    dicom: bool,
+    workers: int | None,
+) -> None:
     """Draw chest CTs of synthetic patients with lung nodules, for hospitals that do not exist."""
     from medfed.connectors.phantom import make_phantom
 
     with drawing() as progress:
         made = make_phantom(
-            out, hospitals, patients, "full" if size == "full" else "small", seed, progress
+            out,
+            hospitals,
+            patients,
+            "full" if size == "full" else "small",
+            seed,
+            progress,
+            dicom=dicom,
+            workers=workers or os.cpu_count() or 1,
         )
     verb = "holds these already" if made.reused else "now holds"
     count = made.patients * len(made.hospitals)

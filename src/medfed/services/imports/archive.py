@@ -1,0 +1,86 @@
+"""Import from a PACS: what is retrieved lies aside for the moment it takes to import it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medfed.connectors.pacs import PacsError, Query
+from medfed.core.errors import DataError
+from medfed.federation.site_folder import SiteFolder
+from medfed.services.imports.importing import ImportOptions, import_scans
+from medfed.services.imports.report import ImportReport, Trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from medfed.connectors.pacs import Pacs
+
+FETCHED = ".fetched-"
+
+
+def import_from_pacs(
+    site: Path,
+    pacs: Pacs,
+    query: Query,
+    options: ImportOptions | None = None,
+    progress: Callable[[int, str], None] | None = None,
+) -> ImportReport:
+    """Retrieve the matching series one by one, and import each.
+
+    Originals lie in a folder of the site that only its owner can read, and are removed as soon as
+    their series is imported.
+
+    Args:
+        site: the site's own folder.
+        pacs: see `medfed.connectors.pacs.open_pacs`.
+        query: which series.
+        options: the hospital's decisions.
+        progress: called as ``progress(scans_done, what_happened)``.
+
+    Raises:
+        PacsError: the PACS cannot be asked, or nothing matches.
+        SiteError: it is no site's folder.
+    """
+    SiteFolder(site).settings()
+    for left in site.glob(f"{FETCHED}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    found = pacs.find(query)
+    if not found:
+        remedy = "Look what is there with `medfed data pacs find`"
+        raise PacsError("not-found", "no series of the PACS matches", remedy=remedy)
+    whole: ImportReport | None = None
+    for number, series in enumerate(found, start=1):
+        folder = Path(tempfile.mkdtemp(prefix=FETCHED, dir=site))
+        trouble = None
+        try:
+            try:
+                pacs.fetch(series, folder)
+            except PacsError as error:
+                trouble = Trouble(error.name, error.message, error.remedy, (series.series,))
+            report = _imported(site, folder, options, trouble)
+        except OSError as error:
+            message = f"what the PACS sends cannot be kept: {error.strerror}"
+            raise DataError(message, remedy="See to the disk of the site's folder") from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        whole = report if whole is None else whole.plus(report)
+        if progress:
+            progress(number, "imported" if report.imported else "seen")
+    assert whole is not None  # noqa: S101  # there was at least one series
+    return whole
+
+
+def _imported(
+    site: Path, folder: Path, options: ImportOptions | None, trouble: Trouble | None
+) -> ImportReport:
+    """Import one retrieved series; half a series is none."""
+    if trouble is not None:
+        for file in folder.iterdir():
+            file.unlink()
+    report = import_scans(site, folder, options)
+    if trouble is not None:
+        report.troubles.append(trouble)
+    return report

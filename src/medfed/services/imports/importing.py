@@ -1,0 +1,217 @@
+"""The import: everything that is given, scan by scan; what is bad stops nothing but itself."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medfed.connectors.deidentify import Deidentifier
+from medfed.connectors.scans.problems import ScanError
+from medfed.connectors.scans.stores import open_store
+from medfed.core.errors import DataError
+from medfed.core.files import append_line, write_json
+from medfed.services.imports.place import LINKS, RECORDS, open_place
+from medfed.services.imports.report import ImportReport, Trouble
+from medfed.services.imports.series import series_of
+from medfed.services.imports.units import DicomUnit, LostMask, Naming, Unit, units_of
+from medfed.services.imports.volumes import volume_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from medfed.services.imports.candidate import Candidate
+    from medfed.services.imports.place import Place
+
+MANIFEST = "manifest.json"
+HOW_FAR_UP = 3
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """What the hospital may decide about an import.
+
+    Attributes:
+        patient: what the one patient of all files is called; what they say where None.
+        naming: what names the patient of a volume that is a file of its own.
+        keep_characteristics: keep age, sex, size and weight in DICOM headers.
+        keep_links: write down who is who, in the site's own folder.
+        accept_doubts: import pictures that may show a name or a face, marked.
+    """
+
+    patient: str | None = None
+    naming: Naming = "folder"
+    keep_characteristics: bool = False
+    keep_links: bool = False
+    accept_doubts: bool = False
+
+
+def import_scans(
+    site: Path,
+    source: Path,
+    options: ImportOptions | None = None,
+    progress: Callable[[int, str], None] | None = None,
+) -> ImportReport:
+    """Bring the CT scans of a file, folder or zip into a site, under other names.
+
+    Each scan is written aside, moved to its place whole, and catalogued last: whenever the import
+    is stopped, a scan is there or it is not, and the same import again goes on. What was imported
+    before is left as it is.
+
+    Args:
+        site: the site's own folder, with its ``site.toml``.
+        source: what to import; nothing in it is changed.
+        options: the hospital's decisions.
+        progress: called as ``progress(scans_done, what_happened)`` after each scan.
+
+    Raises:
+        SiteError: it is no site's folder, or its key is not in order.
+        DataError: there is nothing to import, or the disk refuses.
+    """
+    options = options or ImportOptions()
+    with open_place(site) as place:
+        work = _Import(place, options, ImportReport(place.name, place.scans), progress)
+        try:
+            for unit in units_of(source):
+                work.take_unit(unit)
+        except OSError as error:
+            remedy = "What was imported before is kept; the same command goes on from there"
+            raise DataError(f"the import stopped: {error.strerror}", remedy=remedy) from error
+        finally:
+            work.record()
+    return work.report
+
+
+class _Import:
+    """One import at work."""
+
+    def __init__(
+        self,
+        place: Place,
+        options: ImportOptions,
+        report: ImportReport,
+        progress: Callable[[int, str], None] | None,
+    ) -> None:
+        self.place = place
+        self.options = options
+        self.report = report
+        self._tell = progress or (lambda _count, _what: None)
+        keep = options.keep_characteristics
+        self._deidentifier = Deidentifier(place.pseudonyms, keep_characteristics=keep)
+        self._done = 0
+
+    def take_unit(self, unit: Unit) -> None:
+        """Import what one piece holds."""
+        try:
+            for found in self._candidates(unit):
+                what = self._take(found)
+                self._done += not (isinstance(found, Trouble) and found.left_out)
+                self._tell(self._done, what)
+        except ScanError as error:
+            self.report.troubles.append(Trouble.of(error, (str(unit.path),)))
+            self._done += 1
+            self._tell(self._done, error.name)
+
+    def record(self) -> None:
+        """Write what was refused, with file names, into the site's own folder."""
+        if not self.report.refused:
+            return
+        folder = self.place.site / RECORDS
+        folder.mkdir(mode=0o700, exist_ok=True)
+        file = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}.json"
+        self.report.record = file
+        write_json(file, self.report.full())
+
+    def _candidates(self, unit: Unit) -> Iterator[Candidate | Trouble]:
+        if isinstance(unit, LostMask):
+            yield Trouble.named("mask-without-scan", (str(unit.path),))
+            return
+        synthetic = _is_synthetic(unit.path)
+        pseudonyms = self.place.pseudonyms
+        if isinstance(unit, DicomUnit):
+            with open_store(unit.path) as store:
+                patient = self.options.patient
+                yield from series_of(
+                    store, pseudonyms, self._deidentifier, patient, synthetic=synthetic
+                )
+            return
+        identity = self.options.patient or unit.identity(self.options.naming)
+        if not unit.alone and self.options.naming == "folder" and not self.options.patient:
+            self._note(
+                "Volumes that lie in one folder were taken as scans of one patient; with "
+                "--patient-is file each file is a patient."
+            )
+        yield volume_of(unit, identity, pseudonyms, synthetic=synthetic)
+
+    def _take(self, found: Candidate | Trouble) -> str:
+        """Import one scan; what happened, in a word."""
+        if isinstance(found, Trouble):
+            self.report.troubles.append(found)
+            return found.name
+        if found.doubts and not self.options.accept_doubts:
+            self.report.troubles += [Trouble.named(name, found.where) for name in found.doubts]
+            return found.doubts[0]
+        try:
+            return self._store(found)
+        except ScanError as error:
+            self.report.troubles.append(Trouble.of(error, found.where))
+            return error.name
+
+    def _store(self, found: Candidate) -> str:
+        known = self.place.catalogue.find(found.scan)
+        if known is not None:
+            sources = found.sources()
+            if known.sources == sources and self.place.intact(known):
+                self.report.unchanged.append(found.scan)
+                self._link(found)
+                return "unchanged"
+            if not known.sources <= sources:
+                self.report.troubles.append(Trouble.named("differs-from-catalogue", found.where))
+                return "differs-from-catalogue"
+        made = Path(tempfile.mkdtemp(dir=self.place.aside))
+        patient = self.place.pseudonyms.patient(found.identity)
+        row, emptied = found.write(made, self.place.relative(patient, found.scan))
+        self._link(found)
+        if found.synthetic:
+            self.place.mark_synthetic()
+        self.place.put(made, row)
+        self.report.texts_emptied += emptied
+        if row.doubts:
+            self.report.doubtful.append(row.scan)
+        (self.report.completed if known else self.report.imported).append(row.scan)
+        return "completed" if known else "imported"
+
+    def _link(self, found: Candidate) -> None:
+        """Write down who this is, once, where the hospital asked for it."""
+        if not self.options.keep_links:
+            return
+        file = self.place.site / LINKS
+        line = {
+            "patient": self.place.pseudonyms.patient(found.identity),
+            "scan": found.scan,
+            "hospital_patient": found.identity,
+            "hospital_scan": found.original,
+        }
+        known = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+        if json.dumps(line, ensure_ascii=False) not in known:
+            append_line(file, line)
+
+    def _note(self, sentence: str) -> None:
+        if sentence not in self.report.notes:
+            self.report.notes.append(sentence)
+
+
+def _is_synthetic(path: Path) -> bool:
+    """Whether a manifest of the phantom lies in the folder of a file or a little above it."""
+    folder = path.resolve()
+    for above in [folder, *folder.parents][: HOW_FAR_UP + 1]:
+        try:
+            manifest = json.loads((above / MANIFEST).read_bytes())
+        except (OSError, ValueError):
+            continue
+        if isinstance(manifest, dict) and manifest.get("synthetic") is True:
+            return True
+    return False

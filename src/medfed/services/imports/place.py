@@ -1,0 +1,196 @@
+"""Where a site keeps its scans, and how a scan gets there whole or not at all.
+
+::
+
+    site.toml                    its `data` names the folder of the data
+    pseudonyms.key               the key of all pseudonyms; 0600
+    catalogue.sqlite             what is there; 0600
+    links.jsonl                  who is who, where the hospital asked for it; 0600
+    imports/TIME.json            what an import refused, with file names; 0600
+    DATA/NAME/PATIENT/SCAN/ct/   a DICOM series: the source `volumes` reads it as it lies
+    DATA/NAME/PATIENT/SCAN/ct.mhd, ct.raw, mask.mhd, mask.raw
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medfed.connectors.pseudonyms import KEY_FILE, Pseudonyms, open_pseudonyms
+from medfed.core.errors import DataError, SiteError
+from medfed.core.files import write_atomic, write_json
+from medfed.federation.site_folder import SiteFolder
+from medfed.storage.catalogue import CATALOGUE, Catalogue, CataloguedScan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LINKS, RECORDS, LOCK = "links.jsonl", "imports", ".import.lock"
+DEFAULT_DATA = "data"
+ASIDE = ".incoming-"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A site while something is imported into it.
+
+    Attributes:
+        site: the site's own folder.
+        name: the site's name.
+        scans: the folder of its patients.
+        pseudonyms: under the site's key.
+        catalogue: open.
+        aside: an empty folder on the disk of ``scans``, gone after the import.
+    """
+
+    site: Path
+    name: str
+    scans: Path
+    pseudonyms: Pseudonyms
+    catalogue: Catalogue
+    aside: Path
+
+    def folder_of(self, patient: str, scan: str) -> Path:
+        """Where a scan lies."""
+        return self.scans / patient / scan
+
+    def relative(self, patient: str, scan: str) -> str:
+        """The same, from the site's data folder."""
+        return f"{self.name}/{patient}/{scan}"
+
+    def put(self, made: Path, scan: CataloguedScan) -> None:
+        """Move a finished scan to its place, then catalogue it.
+
+        A patient's folder appears with a scan in it: an empty one would count as a patient
+        without a CT.
+
+        Args:
+            made: a folder under ``aside`` with the scan's files.
+            scan: the row.
+        """
+        target = self.folder_of(scan.patient, scan.scan)
+        if target.exists():
+            target.rename(Path(tempfile.mkdtemp(dir=self.aside)) / "old")
+        if target.parent.exists():
+            made.rename(target)
+        else:
+            patient = Path(tempfile.mkdtemp(dir=self.aside)) / scan.patient
+            patient.mkdir(mode=0o700)
+            made.rename(patient / scan.scan)
+            patient.rename(target.parent)
+        sync_folder(target)
+        sync_folder(target.parent)
+        sync_folder(self.scans)
+        self.catalogue.put(scan)
+
+    def intact(self, scan: CataloguedScan) -> bool:
+        """Whether all files of a scan are there, as long as they were."""
+        folder = self.folder_of(scan.patient, scan.scan)
+        try:
+            return all((folder / o.name).stat().st_size == o.bytes for o in scan.objects)
+        except OSError:
+            return False
+
+    def mark_synthetic(self) -> None:
+        """Say beside the patients that a program drew them, so that every report says it too."""
+        manifest = self.scans / "manifest.json"
+        if not manifest.exists():
+            write_json(manifest, {"synthetic": True})
+
+
+@contextmanager
+def open_place(site: Path) -> Iterator[Place]:
+    """Open a site for an import; one at a time.
+
+    Raises:
+        SiteError: it is no site's folder, or another import is at work.
+        DataError: its data folder or catalogue cannot be used.
+    """
+    settings = SiteFolder(site).settings()
+    with _only_one(site):
+        scans = (settings.data or site.resolve() / DEFAULT_DATA) / settings.name
+        try:
+            if settings.data is None:
+                _settle_data(site)
+            scans.mkdir(parents=True, exist_ok=True)
+            _sweep(scans)
+            aside = Path(tempfile.mkdtemp(prefix=ASIDE, dir=scans))
+        except OSError as error:
+            message = f"{scans} cannot be written: {error.strerror}"
+            raise DataError(message, remedy="Check the folder's owner and its disk") from error
+        try:
+            pseudonyms = _pseudonyms(site)
+            with Catalogue(site / CATALOGUE, pseudonyms.fingerprint()) as catalogue:
+                yield Place(site, settings.name, scans, pseudonyms, catalogue, aside)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def list_scans(site: Path) -> tuple[Path, list[CataloguedScan]]:
+    """The folder of a site's patients, and what its catalogue holds.
+
+    Raises:
+        SiteError: it is no site's folder.
+        DataError: the catalogue is damaged.
+    """
+    settings = SiteFolder(site).settings()
+    scans = (settings.data or site / DEFAULT_DATA) / settings.name
+    if not (site / CATALOGUE).exists():
+        return scans, []
+    with Catalogue(site / CATALOGUE, _pseudonyms(site).fingerprint()) as catalogue:
+        return scans, catalogue.scans()
+
+
+def sync_folder(folder: Path) -> None:
+    """Have a folder's entries on the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _only_one(site: Path) -> Iterator[None]:
+    try:
+        handle = os.open(site / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise SiteError(f"{site} cannot be written: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            message = f"another import into {site} is at work"
+            raise SiteError(message, remedy="Wait until it has ended") from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def _pseudonyms(site: Path) -> Pseudonyms:
+    """The site's; a key is made only where nothing was imported under another."""
+    if (site / CATALOGUE).exists() and not (site / KEY_FILE).exists():
+        message = f"{site / KEY_FILE} is missing, and scans were imported under it"
+        remedy = "Restore it from a backup: with another, every patient would have a new name"
+        raise SiteError(message, remedy=remedy)
+    return open_pseudonyms(site)
+
+
+def _settle_data(site: Path) -> None:
+    """Enter a data folder inside the site's own into ``site.toml``."""
+    file = site / "site.toml"
+    line = f'data = "{DEFAULT_DATA}"\n'
+    # First: a line after a table's heading would belong to the table.
+    write_atomic(file, line.encode() + file.read_bytes())
+
+
+def _sweep(scans: Path) -> None:
+    """Remove what an import that was killed left aside."""
+    for left in scans.glob(f"{ASIDE}*"):
+        shutil.rmtree(left, ignore_errors=True)
