@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
 PictureBatch = tuple[torch.Tensor, torch.Tensor]
 """Images and truths in {0, 1}, each (pictures, 1, y, x)."""
@@ -26,17 +27,35 @@ class Pictures(Protocol):
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is changed by chance in training.
+    """How far pictures are varied in training; each value is the largest change.
 
     Attributes:
-        turn: Mirror pictures and turn them by right angles.
-        brightness: Largest share of the whole range by which a picture becomes brighter or darker.
-        contrast: Largest share by which its contrast changes.
+        mirror: Mirror from left to right, half of the times.
+        rotate: Degrees.
+        zoom: Part of its size by which a picture is enlarged or reduced.
+        move: Part of its edge by which it is moved.
+        brightness: Part of the whole range.
+        contrast: Part by which the distance to the middle of the range changes.
     """
 
-    turn: bool
+    mirror: bool
+    rotate: float
+    zoom: float
+    move: float
     brightness: float
     contrast: float
+
+    def describe(self) -> str:
+        """In words, for a model card."""
+        said = {
+            "mirroring": self.mirror,
+            f"turns within {self.rotate:g}°": self.rotate,
+            f"sizes within {self.zoom:.0%}": self.zoom,
+            f"moves within {self.move:.0%}": self.move,
+            f"brightness within {self.brightness:.0%}": self.brightness,
+            f"contrast within {self.contrast:.0%}": self.contrast,
+        }
+        return ", ".join(words for words, done in said.items() if done) or "none"
 
 
 class PictureExamples:
@@ -68,30 +87,34 @@ class PictureExamples:
             images, truths = images[order], truths[order]
         for start in range(0, len(images), batch_size):
             part = slice(start, start + batch_size)
-            image, truth = images[part], truths[part]
-            if rng is not None:
-                image, truth = self._changed(image, truth, rng)
-            yield torch.from_numpy(image[:, None].copy()), torch.from_numpy(truth[:, None].copy())
-
-    def _changed(
-        self, images: NDArray[np.float32], truths: NDArray[np.float32], rng: np.random.Generator
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        by = self.augmentation
-        count = (len(images), 1, 1)
-        shift = rng.uniform(-by.brightness, by.brightness, count)
-        scale = rng.uniform(1 - by.contrast, 1 + by.contrast, count)
-        changed = ((images - 0.5) * scale + 0.5 + shift).clip(0.0, 1.0).astype(np.float32)
-        if not by.turn:
-            return changed, truths
-        turned = truths.copy()
-        for row in range(len(images)):
-            quarters, mirror = (int(n) for n in rng.integers(0, (4, 2)))
-            changed[row] = _turned(changed[row], quarters, mirror=bool(mirror))
-            turned[row] = _turned(turned[row], quarters, mirror=bool(mirror))
-        return changed, turned
+            image = torch.from_numpy(images[part, None].copy())
+            truth = torch.from_numpy(truths[part, None].copy())
+            yield (image, truth) if rng is None else varied(image, truth, self.augmentation, rng)
 
 
-def _turned(picture: NDArray[np.float32], quarters: int, *, mirror: bool) -> NDArray[np.float32]:
-    # A picture that is no square can only be turned upside down.
-    steps = quarters if picture.shape[0] == picture.shape[1] else quarters // 2 * 2
-    return np.rot90(picture[:, ::-1] if mirror else picture, steps)
+def varied(
+    images: torch.Tensor, truths: torch.Tensor, by: Augmentation, rng: np.random.Generator
+) -> PictureBatch:
+    """A batch varied by chance, each picture in its own way; what lies beyond it is mirrored."""
+    count = len(images)
+    if by.mirror or by.rotate or by.zoom or by.move:
+        grid = functional.affine_grid(_affine(count, by, rng), list(images.shape), False)
+        images = functional.grid_sample(images, grid, "bilinear", "reflection", False)
+        truths = (
+            functional.grid_sample(truths, grid, "bilinear", "reflection", False) > 0.5
+        ).float()
+    shift = rng.uniform(-by.brightness, by.brightness, (count, 1, 1, 1))
+    scale = rng.uniform(1 - by.contrast, 1 + by.contrast, (count, 1, 1, 1))
+    changed = (images - 0.5) * torch.from_numpy(scale).float() + 0.5
+    return (changed + torch.from_numpy(shift).float()).clamp(0.0, 1.0), truths
+
+
+def _affine(count: int, by: Augmentation, rng: np.random.Generator) -> torch.Tensor:
+    """Where each picture's pixels are taken from: shape (count, 2, 3), in halves of the edge."""
+    angle = np.radians(rng.uniform(-by.rotate, by.rotate, count))
+    zoom = rng.uniform(1 - by.zoom, 1 + by.zoom, count)
+    side = 1.0 - 2.0 * (rng.integers(0, 2, count) if by.mirror else np.zeros(count))
+    cosine, sine = zoom * np.cos(angle), zoom * np.sin(angle)
+    move = rng.uniform(-2 * by.move, 2 * by.move, (2, count))
+    rows = [[side * cosine, -sine, move[0]], [side * sine, cosine, move[1]]]
+    return torch.from_numpy(np.array(rows).transpose(2, 0, 1)).float()

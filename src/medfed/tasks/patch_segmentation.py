@@ -29,7 +29,12 @@ if TYPE_CHECKING:
     from torch import nn
 
     from medfed.frameworks.examples import Examples
-    from medfed.tasks.patch_examples import PictureBatch, PictureExamples, Pictures
+    from medfed.tasks.patch_examples import (
+        Augmentation,
+        PictureBatch,
+        PictureExamples,
+        Pictures,
+    )
 
 _SETS: tuple[SetName, ...] = ("train", "valid", "test")
 LEVELS = 6
@@ -57,7 +62,12 @@ class PatchSegmentation:
         help="Channels of the five levels, and of the last layer; multiples of 4",
     )
     dropout: float = option(0.0, help="Share of channels left out in training", low=0, high=0.9)
-    turn: bool = option(True, help="Mirror and turn patches in training")
+    mirror: bool = option(True, help="Mirror patches from left to right, half of the times")
+    rotate: float = option(180.0, help="Largest turn of a patch, degrees", low=0, high=180)
+    zoom: float = option(
+        0.2, help="Largest part by which a patch is enlarged or reduced", low=0, high=0.5
+    )
+    move: float = option(0.1, help="Largest part of its edge by which it is moved", low=0, high=0.5)
     brightness: float = option(
         0.05, help="Largest change of a patch's brightness, as a share of the range", low=0, high=1
     )
@@ -130,7 +140,7 @@ class PatchSegmentation:
         return TorchJob(data.site, module, sets, learning, seed, execution)
 
     def _examples(self, data: SiteData, name: SetName) -> "PictureExamples":
-        from medfed.tasks.patch_examples import Augmentation, PictureExamples
+        from medfed.tasks.patch_examples import PictureExamples
 
         patients: Sequence[Pictures] = data.load(name)
         for patient in patients:
@@ -139,7 +149,19 @@ class PatchSegmentation:
                 message = f"site {data.site}: patches of {edges} pixels do not fit the network"
                 remedy = f"Their edges must be multiples of {STEP}, and masks of the same shape"
                 raise DataError(message, remedy=remedy)
-        return PictureExamples(patients, Augmentation(self.turn, self.brightness, self.contrast))
+        return PictureExamples(patients, self._augmentation())
+
+    def _augmentation(self) -> "Augmentation":
+        from medfed.tasks.patch_examples import Augmentation
+
+        return Augmentation(
+            mirror=self.mirror,
+            rotate=self.rotate,
+            zoom=self.zoom,
+            move=self.move,
+            brightness=self.brightness,
+            contrast=self.contrast,
+        )
 
     def predict(self, module: "nn.Module", images: NDArray[np.float32]) -> NDArray[np.float32]:
         """The probability of tumour for each pixel; shape (patches, y, x) as the images."""
@@ -190,8 +212,7 @@ class PatchSegmentation:
             "parameters": sum(p.numel() for p in self.build().parameters()),
             "training": {
                 "loss": f"Dice + {self.focal:g} × focal",
-                "augmentation": f"{'mirroring, turning, ' if self.turn else ''}brightness within "
-                f"{self.brightness:g}, contrast within {self.contrast:g}",
+                "augmentation": self._augmentation().describe(),
                 "dropout": self.dropout,
             },
         }

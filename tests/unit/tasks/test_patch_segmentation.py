@@ -1,6 +1,6 @@
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from medfed.core.data import SiteData
 from medfed.core.errors import DataError, PartError, Refused
 from medfed.core.task import Execution, LocalPlan
 from medfed.core.update import add_stats
-from medfed.tasks.patch_examples import Augmentation, PictureExamples
+from medfed.tasks.patch_examples import Augmentation, PictureExamples, varied
 from medfed.tasks.patch_segmentation import PatchSegmentation
 
 ONE_THREAD = Execution(threads=1, precision="fp32", device="cpu")
@@ -125,23 +125,48 @@ def test_patients_scored_alone_add_up_to_all_of_them(task):
     assert job.evaluate(model, "valid") == {}
 
 
-PLAIN = Augmentation(turn=False, brightness=0.0, contrast=0.0)
+PLAIN = Augmentation(mirror=False, rotate=0, zoom=0, move=0, brightness=0, contrast=0)
+WILD = Augmentation(mirror=True, rotate=180, zoom=0.3, move=0.2, brightness=0.5, contrast=0.5)
 
 
-def test_a_pass_serves_every_picture_once_and_keeps_truth_and_image_together():
+def test_a_pass_serves_every_picture_once():
     patients = [patient(i) for i in range(3)]
-    turned = PictureExamples(patients, Augmentation(turn=True, brightness=0.0, contrast=0.0))
-    batches = list(turned.batches(np.random.default_rng(0), 4))
+    batches = list(PictureExamples(patients, PLAIN).batches(np.random.default_rng(0), 4))
     assert [len(images) for images, _ in batches] == [4, 4, 1]
-    for images, truths in batches:
-        assert (images[truths > 0].min() > 0.6) & (images[truths == 0].max() < 0.4)
-    served = sorted(float(t.sum()) for _, truths in batches for t in truths)
-    assert served == sorted(float(m.sum()) for p in patients for m in p.masks)
+    images = torch.cat([images for images, _ in batches])
+    truths = torch.cat([truths for _, truths in batches])
+    served = sorted(float(image.double().sum()) for image in images)
+    expected = sorted(float(i.astype(float).sum()) for p in patients for i in p.images)
+    assert served == pytest.approx(expected)
+    assert float(truths.sum()) == sum(p.masks.sum() for p in patients)
+
+
+def test_pictures_and_truths_are_varied_together():
+    patients = [patient(i) for i in range(3)]
+    by = replace(WILD, brightness=0, contrast=0)
+    for images, truths in PictureExamples(patients, by).batches(np.random.default_rng(0), 4):
+        assert set(truths.unique().tolist()) <= {0.0, 1.0}
+        # Between bright disc and dark ground pixels are mixed; away from the rim nothing is.
+        bright = (images > 0.65).float()
+        assert float((bright * (1 - truths)).sum()) <= 0.02 * float(bright.sum())
+        assert float(((images < 0.32).float() * truths).sum()) <= 0.02 * float(truths.sum())
+
+
+def test_mirroring_moves_pixels_and_changes_none():
+    image = torch.from_numpy(patient(0).images[:1, None])
+    by = replace(PLAIN, mirror=True)
+    seen = {True: False, False: False}
+    for seed in range(8):
+        changed, _ = varied(image, image, by, np.random.default_rng(seed))
+        mirrored = torch.allclose(changed, image.flip(-1), atol=1e-5)
+        assert mirrored or torch.allclose(changed, image, atol=1e-5)
+        seen[mirrored] = True
+    assert all(seen.values())
 
 
 def test_without_a_random_stream_a_pass_changes_nothing():
     patients = [patient(i) for i in range(2)]
-    wild = PictureExamples(patients, Augmentation(turn=True, brightness=0.5, contrast=0.5))
+    wild = PictureExamples(patients, WILD)
     plain = PictureExamples(patients, PLAIN)
     for (images, truths), (a, b) in zip(wild.batches(None, 4), plain.batches(None, 4), strict=True):
         assert torch.equal(images, a)
@@ -151,8 +176,8 @@ def test_without_a_random_stream_a_pass_changes_nothing():
 
 
 def test_brightness_stays_in_the_range():
-    wild = PictureExamples([patient(0)], Augmentation(turn=False, brightness=1.0, contrast=0.9))
-    images, _ = next(wild.batches(np.random.default_rng(1), 9))
+    by = replace(PLAIN, brightness=1.0, contrast=0.9)
+    images, _ = next(PictureExamples([patient(0)], by).batches(np.random.default_rng(1), 9))
     assert 0 <= float(images.min()) <= float(images.max()) <= 1
     assert not np.allclose(images[:, 0].numpy(), patient(0).images)
 
