@@ -1,6 +1,6 @@
 """How a task serves a site's patients to a training loop, batch by batch."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -29,6 +29,20 @@ class Examples(Protocol[B_co]):
         Args:
             rng: Shuffles and augments; without one the pass is plain, in order and always the same.
             batch_size: Examples a batch.
+        """
+
+
+@runtime_checkable
+class Planned(Protocol[B_co]):
+    """Examples whose batches may be made ahead of their use, in any order, by any thread."""
+
+    def makers(
+        self, rng: np.random.Generator | None, batch_size: int
+    ) -> Iterator[Callable[[], B_co]]:
+        """One pass over the set, as functions that make one batch each.
+
+        All that is drawn from ``rng`` is drawn before a function is given; each gives the same
+        batch whenever it is called. Together they give what `Examples.batches` gives.
         """
 
 

@@ -3,8 +3,9 @@
 import contextlib
 import fnmatch
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -16,10 +17,17 @@ from medfed.core.errors import Refused
 from medfed.core.seeding import derive, generator
 from medfed.core.task import Execution, LocalPlan, Trained
 from medfed.core.update import Array, Stats, Tensors
-from medfed.frameworks.examples import Examples, Separable, to_device
+from medfed.frameworks.examples import Examples, Planned, Separable, to_device
+from medfed.frameworks.execution import autocast, lay_out, repeatable
 from medfed.frameworks.optimizers import Optimizer
+from medfed.frameworks.prefetch import ahead
 
 B = TypeVar("B")
+T = TypeVar("T")
+
+FEEDERS = 4
+"""Threads that make batches for a GPU; on the CPU the network needs the cores."""
+
 Evaluate = Callable[[nn.Module, Examples[B]], Stats]
 
 
@@ -71,8 +79,8 @@ class TorchJob(Generic[B]):
         self.learning = learning
         self.seed = seed
         self.execution = execution
-        self.device = torch.device(execution.device)
-        self.module = module.to(self.device).float()
+        self.device = _device(execution)
+        self.module = lay_out(module, execution)
         self.patients = len(sets["train"])
         self._state: dict[str, torch.Tensor] = {
             name: value.detach() for name, value in self.module.state_dict().items()
@@ -161,32 +169,31 @@ class TorchJob(Generic[B]):
         pull = _Pull(self, parameters, plan)
         optimizer = Optimizer(list(parameters.values()), plan)
         steps, loss_sum, examples = 0, 0.0, 0.0
-        for batch in self._served(plan, rng):
-            for parameter in parameters.values():
-                parameter.grad = None
-            values = self._loss(batch)
-            values.mean().backward()
-            with torch.no_grad():
-                pull.add()
-                optimizer.step()
-            steps += 1
-            examples += values.numel()
-            loss_sum += float(values.detach().sum())
-            _check_finite(loss_sum)
+        with contextlib.closing(self._served(plan, rng)) as served:
+            for batch in served:
+                for parameter in parameters.values():
+                    parameter.grad = None
+                values = self._loss(batch)
+                values.mean().backward()
+                with torch.no_grad():
+                    pull.add()
+                    optimizer.step()
+                steps += 1
+                examples += values.numel()
+                loss_sum += float(values.detach().sum())
+                _check_finite(loss_sum)
         return steps, loss_sum, examples
 
-    def _served(self, plan: LocalPlan, rng: np.random.Generator) -> Iterator[B]:
-        """The batches of all passes that the plan asks for."""
-        train, left = self.sets["train"], plan.steps
-        passes = 0
-        while len(train) and (passes < plan.epochs if left is None else left > 0):
-            passes += 1
-            for batch in train.batches(rng, plan.batch_size):
-                if left is not None:
-                    if left == 0:
-                        return
-                    left -= 1
-                yield batch
+    def _served(self, plan: LocalPlan, rng: np.random.Generator) -> Generator[B, None, None]:
+        """The batches of all passes that the plan asks for; made in the background if they may."""
+        train: Any = self.sets["train"]  # whether it is Planned shows at run time only
+        if not len(train):
+            return
+        if isinstance(train, Planned):
+            threads = 1 if self.device.type == "cpu" else FEEDERS
+            yield from ahead(_passes(plan, lambda: train.makers(rng, plan.batch_size)), threads)
+        else:
+            yield from _passes(plan, lambda: train.batches(rng, plan.batch_size))
 
     def _loss(self, batch: B) -> torch.Tensor:
         with self._precision():
@@ -268,11 +275,7 @@ class TorchJob(Generic[B]):
         with contextlib.ExitStack() as stack:
             stack.enter_context(torch.enable_grad())
             stack.enter_context(seeded(seed, self.device))
-            if self.device.type == "cuda":
-                flags = torch.backends.cudnn.flags(
-                    enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-                )
-                stack.enter_context(flags)
+            stack.enter_context(repeatable(self.execution))
             try:
                 yield
             finally:
@@ -280,9 +283,7 @@ class TorchJob(Generic[B]):
                     parameter.grad = None
 
     def _precision(self) -> contextlib.AbstractContextManager[Any]:
-        if self.execution.precision == "fp32":
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return autocast(self.execution)
 
 
 class _Pull:
@@ -348,6 +349,31 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     finally:
         for stream, state in zip(streams, before, strict=True):
             stream.set_state(state)
+
+
+def _passes(plan: LocalPlan, serve: Callable[[], Iterator[T]]) -> Iterator[T]:
+    """What is served in all passes that a plan asks for."""
+    if plan.steps is None:
+        for _ in range(plan.epochs):
+            yield from serve()
+        return
+    left = plan.steps
+    while left > 0:
+        before = left
+        for item in islice(serve(), left):
+            left -= 1
+            yield item
+        if left == before:
+            return  # there is nothing to serve
+
+
+def _device(execution: Execution) -> torch.device:
+    device = torch.device(execution.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        message = "the run computes on a GPU, and this site has none that PyTorch can use"
+        remedy = 'Give the study device = "cpu" in [task], or the site a GPU'
+        raise Refused("training-failed", message, remedy=remedy)
+    return device
 
 
 def _chosen(names: Mapping[str, Any], patterns: tuple[str, ...]) -> frozenset[str]:

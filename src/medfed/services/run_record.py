@@ -5,13 +5,13 @@ import platform
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from medfed.core.study import Study
-from medfed.core.task import Execution, Metrics
+from medfed.core.task import Metrics
 from medfed.federation.coordinator import Verdict
 from medfed.services.run_options import RunOptions
 
@@ -23,7 +23,7 @@ def new_record(study: Study, options: RunOptions) -> dict[str, Any]:
     """What ``run.json`` says: id, engine, environment, and what must stay the same."""
     execution = study.make_task().execution()
     if options.threads:
-        execution = Execution(options.threads, execution.precision, execution.device)
+        execution = replace(execution, threads=options.threads)
     return {
         "schema": SCHEMA,
         "run": secrets.token_hex(8),
@@ -87,6 +87,7 @@ def result_of(
         "patients": dict(verdict.patients),
         "kept_round": verdict.round,
         "importance": _plain(verdict.importance),
+        **({"calibration": dict(verdict.calibration)} if verdict.calibration else {}),
         "seconds": seconds + sum(row["seconds"] for row in rows),
         "bytes_up": verdict.bytes_up + _traffic(rows, "bytes_up"),
         "bytes_down": verdict.bytes_down + _traffic(rows, "bytes_down"),

@@ -174,6 +174,10 @@ def _finish(
         "round": chosen.round,
         "facts": dict(state.facts),
     }
+    if verdict.calibration and "scores" in verdict.calibration:
+        about["calibration"] = dict(verdict.calibration)
+    if record.get("notice"):
+        about["notices"] = list(record["notice"])  # travels with the model: to every finding
     digest = folder.finish(chosen, about)
     seconds = time.perf_counter() - start
     result = result_of(

@@ -1,13 +1,15 @@
 """Small boxes out of large scans, half of them on a nodule, for a network to learn from."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from medfed.core.seeding import generator
+from medfed.tasks.augmentation import Augmentation, Turn, drawn_turn, looks, mirrored, turned
 from medfed.tasks.segmentation_cases import Cases, Prepared
 
 AIR_HU = -1024
@@ -24,14 +26,14 @@ class Sampling:
         per_patient: Patches a scan gives in one pass.
         positive: Share of them that hold a nodule, where the scan has one.
         window: The Hounsfield units that become 0 and 1.
-        shift_hu: Largest change of a patch's brightness, by chance.
+        augmentation: How far patches are varied by chance.
     """
 
     size: int
     per_patient: int
     positive: float
     window: tuple[float, float]
-    shift_hu: float
+    augmentation: Augmentation
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,8 @@ class PatchExamples:
 
     A pass serves ``per_patient`` patches of every scan. With a random stream scans are shuffled,
     and a patch is drawn around a voxel of a nodule (nodules have the same chance whatever their
-    size) or anywhere, moved, mirrored and made a little brighter or darker. Without one the patches
-    are always the same and not augmented.
+    size) or anywhere, and varied by chance; see `medfed.tasks.augmentation`. Without one the
+    patches are always the same and not augmented.
     """
 
     def __init__(self, cases: Cases, patients: int, sampling: Sampling) -> None:
@@ -93,35 +95,53 @@ class PatchExamples:
 
     def batches(self, rng: np.random.Generator | None, batch_size: int) -> Iterator[PatchBatch]:
         """One pass over the scans."""
-        augment = rng is not None
-        rng = rng or generator(0, "patches")
-        order = np.repeat(np.arange(len(self.cases)), self.sampling.per_patient)
-        if augment:
+        return (make() for make in self.makers(rng, batch_size))
+
+    def makers(
+        self, rng: np.random.Generator | None, batch_size: int
+    ) -> Iterator[Callable[[], PatchBatch]]:
+        """One pass over the scans, as functions that make a batch each; see `Planned`."""
+        each, scans = self.sampling.per_patient, len(self.cases)
+        if rng is None:
+            order = np.repeat(np.arange(scans), each)
+        else:
             # Round after round of all scans: a few steps see many patients.
-            rounds = [rng.permutation(len(self.cases)) for _ in range(self.sampling.per_patient)]
-            order = np.concatenate(rounds) if rounds else order
-        for start in range(0, len(order), batch_size):
-            drawn = [
-                self._draw(self.cases[i], rng, augment) for i in order[start : start + batch_size]
-            ]
-            images, truths = (
-                torch.from_numpy(np.stack(part)[:, None]) for part in zip(*drawn, strict=True)
-            )
-            yield images, truths
+            order = np.concatenate([rng.permutation(scans) for _ in range(each)])
+        key = int((generator(0, "patches") if rng is None else rng).integers(2**63))
+        for number, start in enumerate(range(0, len(order), batch_size)):
+            some = order[start : start + batch_size]
+            yield partial(self._batch, some, (key, number), augment=rng is not None)
+
+    def _batch(
+        self, scans: NDArray[np.int64], key: tuple[int, int], *, augment: bool
+    ) -> PatchBatch:
+        """A patch of each of some scans; what is drawn depends on the key alone."""
+        rng = np.random.default_rng(key)
+        edge = self.sampling.size
+        images, truths = (np.empty((len(scans), 1, edge, edge, edge), np.float32) for _ in "it")
+        for place, scan in enumerate(scans):
+            image, truth = self._draw(self.cases[int(scan)], rng, augment=augment)
+            images[place, 0] = scaled(image, self.sampling.window)
+            truths[place, 0] = truth
+        return torch.from_numpy(images), torch.from_numpy(truths)
 
     def _draw(
-        self, case: Prepared, rng: np.random.Generator, augment: bool
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        size = self.sampling.size
+        self, case: Prepared, rng: np.random.Generator, *, augment: bool
+    ) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
+        """Hounsfield units and truth of one patch."""
+        size, how = self.sampling.size, self.sampling.augmentation
         on_nodule = bool(case.nodules) and rng.random() < self.sampling.positive
         corner = self._corner(case, rng, on_nodule=on_nodule)
-        hu = _cut(case.hu, corner, size, AIR_HU).astype(np.float32)
-        truth = _cut(case.truth, corner, size, 0).astype(np.float32)
-        if augment:
-            hu += np.float32(rng.uniform(-self.sampling.shift_hu, self.sampling.shift_hu))
-            mirrored = tuple(int(axis) for axis in np.flatnonzero(rng.integers(0, 2, 3)))
-            hu, truth = np.flip(hu, mirrored), np.flip(truth, mirrored)
-        return np.ascontiguousarray(scaled(hu, self.sampling.window)), np.ascontiguousarray(truth)
+        if not augment:
+            return _plain(case, corner, size)
+        turn = drawn_turn(how, rng)
+        if turn is None or min(case.hu.shape) < size:
+            hu, truth = _plain(case, corner, size)
+        else:
+            hu, truth = turned(case.hu, corner, size, turn), _truth(case, corner, size, turn)
+        looks(hu, how, rng)
+        ways = mirrored(rng) if how.mirror else ...
+        return hu[ways], truth[ways]
 
     def _corner(
         self, case: Prepared, rng: np.random.Generator, *, on_nodule: bool
@@ -139,10 +159,28 @@ class PatchExamples:
         return np.clip(corner, 0, np.maximum(shape - size, 0)).astype(np.int64)
 
 
+def _plain(
+    case: Prepared, corner: NDArray[np.int64], size: int
+) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
+    hu = _cut(case.hu, corner, size, AIR_HU).astype(np.float32)
+    return hu, _cut(case.truth, corner, size, 0)
+
+
+def _truth(case: Prepared, corner: NDArray[np.int64], size: int, turn: Turn) -> NDArray[np.generic]:
+    """The truth of a patch that is turned; most patches have none."""
+    reach = size  # a turned and zoomed cube lies well within three of its edges
+    z, y, x = (slice(max(0, int(c) - reach), int(c) + size + reach) for c in corner)
+    if not case.truth[z, y, x].any():
+        return np.zeros((size, size, size), np.uint8)
+    return turned(case.truth, corner, size, turn) >= 0.5
+
+
 def scaled(hu: NDArray[np.float32], window: tuple[float, float]) -> NDArray[np.float32]:
     """Hounsfield units as 0 to 1."""
     low, high = window
-    return np.clip((hu - np.float32(low)) / np.float32(high - low), 0.0, 1.0).astype(np.float32)
+    found: NDArray[np.float32] = np.subtract(hu, np.float32(low), dtype=np.float32)
+    found /= np.float32(high - low)
+    return np.clip(found, 0.0, 1.0, out=found)
 
 
 def _cut(

@@ -29,11 +29,16 @@ if TYPE_CHECKING:
     from torch import nn
 
     from medfed.frameworks.examples import Examples
+    from medfed.tasks.augmentation import Augmentation
     from medfed.tasks.patches import PatchBatch, PatchExamples, Windows
     from medfed.tasks.segmentation_job import SegmentationJob
+    from medfed.tasks.segmentation_predictor import SegmentationPredictor
 
 _SETS: tuple[SetName, ...] = ("train", "valid", "test")
 GROUPS = 4
+TUNED_EDGE, TUNED_BATCH = 16, 8
+"""Patches by which the quickest way to train is found: a fraction of a second a step. (PyTorch
+takes another, slow path for a single patch in float32 on one thread.)"""
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,24 @@ class NoduleSegmentation:
     positive: float = option(
         0.33, help="Share of patches on a nodule, where the scan has one", low=0, high=1
     )
+    augment: float = option(
+        0.3, help="Share of patches turned, and of those blurred or given noise", low=0, high=1
+    )
+    mirror: bool = option(True, help="Mirror patches along each axis, half of the times")
+    rotate: float = option(
+        15.0, help="Largest turn of a patch about the body's axis, degrees", low=0, high=180
+    )
+    zoom: float = option(
+        0.1, help="Largest part by which a patch is enlarged or reduced", low=0, high=0.5
+    )
     shift_hu: float = option(30.0, help="Largest change of a patch's brightness, HU", low=0)
+    contrast: float = option(
+        0.03, help="Largest part by which a patch's distance to air changes", low=0, high=0.5
+    )
+    noise_hu: float = option(20.0, help="Largest standard deviation of added noise, HU", low=0)
+    blur: float = option(
+        0.15, help="Largest weight of a voxel's neighbours when blurred", low=0, high=0.33
+    )
     focal: float = option(100.0, help="Weight of the focal loss beside the Dice loss", low=0)
     threshold: float = option(
         0.75,
@@ -86,6 +108,17 @@ class NoduleSegmentation:
     overlap: float = option(0.25, help="Overlap of sliding windows", low=0, high=0.9)
     crop: bool = option(True, help="Look at the box around the lungs only")
     cache_mb: int = option(2048, help="Memory for prepared scans of a site, MB", low=1)
+    device: str = option(
+        "auto",
+        help="What the sites compute on; auto for a GPU if the run begins on a machine with one",
+        choices=("auto", "cpu", "cuda"),
+    )
+    precision: str = option(
+        "auto",
+        help="What the network computes in; auto for the quickest, bf16 only where the hardware "
+        "has it",
+        choices=("auto", "fp32", "bf16"),
+    )
 
     def __post_init__(self) -> None:
         found = []
@@ -119,13 +152,12 @@ class NoduleSegmentation:
         return ()
 
     def execution(self) -> Execution:
-        """A GPU where there is one; else all cores, in bfloat16 where the processor has it."""
-        import torch
+        """A GPU where there is one, else all cores; precision and layout as measured here once."""
+        from medfed.frameworks.tuning import quickest, ways
 
-        threads = os.cpu_count() or 1
-        if torch.cuda.is_available():
-            return Execution(threads, "bf16", "cuda")
-        return Execution(threads, "bf16" if _fast_bf16() else "fp32", "cpu")
+        allowed = ways(self.device, self.precision, os.cpu_count() or 1)
+        edge = min(self.patch, TUNED_EDGE)
+        return quickest(self.build, (TUNED_BATCH, 1, edge, edge, edge), allowed)
 
     def build(self) -> "nn.Module":
         """The untrained network."""
@@ -162,14 +194,31 @@ class NoduleSegmentation:
         )
         module = seeded_build(self.build, seed)
         sets = {name: self._examples(data, name) for name in _SETS}
-        return SegmentationJob(data.site, module, sets, learning, seed, execution, self.predict)
+        return SegmentationJob(
+            data.site, module, sets, learning, seed, execution, self.predict, self.threshold
+        )
 
     def _examples(self, data: SiteData, name: SetName) -> "PatchExamples":
         from medfed.tasks.patches import PatchExamples, Sampling
 
-        sampling = Sampling(self.patch, self.patches, self.positive, self._window, self.shift_hu)
+        how = self._augmentation()
+        sampling = Sampling(self.patch, self.patches, self.positive, self._window, how)
         scans: Sequence[Scan] = data.load(name)
         return PatchExamples(self.cases(scans), data.count(name), sampling)
+
+    def _augmentation(self) -> "Augmentation":
+        from medfed.tasks.augmentation import Augmentation
+
+        return Augmentation(
+            share=self.augment,
+            mirror=self.mirror,
+            rotate=self.rotate,
+            zoom=self.zoom,
+            shift_hu=self.shift_hu,
+            contrast=self.contrast,
+            noise_hu=self.noise_hu,
+            blur=self.blur,
+        )
 
     def cases(self, scans: Sequence[Scan]) -> Cases:
         """Scans made ready for this task, when they are asked for."""
@@ -261,6 +310,24 @@ class NoduleSegmentation:
         """Nothing: voxels are no inputs to be shuffled."""
         return {}
 
+    def predictor(
+        self, model: Tensors, facts: Facts, execution: Execution | None = None
+    ) -> "SegmentationPredictor":
+        """A trained model, ready for scans; see `medfed.imaging.prediction.PredictingTask`."""
+        from medfed.tasks.segmentation_predictor import SegmentationPredictor
+
+        return SegmentationPredictor(self, model, execution)
+
+    def calibration(self, total: Stats) -> dict[str, Any] | None:
+        """How often findings of a score were nodules, from summed `LocalJob.explain` statistics.
+
+        Returns:
+            See `medfed.tasks.calibration.curve`; None where no site had validation patients.
+        """
+        from medfed.tasks.calibration import curve
+
+        return curve(total) if total else None
+
     def describe(self, facts: Facts) -> dict[str, Any]:
         """Words for the model card."""
         module = self.build()
@@ -282,7 +349,7 @@ class NoduleSegmentation:
                 "patch": self.patch,
                 "patches on a nodule": self.positive,
                 "loss": f"Dice + {self.focal:g} × focal",
-                "augmentation": f"mirroring, brightness within {self.shift_hu:g} HU",
+                "augmentation": self._augmentation().describe(),
             },
         }
 
@@ -308,12 +375,3 @@ def dice_focal(weight: float) -> "Callable[[torch.Tensor, torch.Tensor], torch.T
         return overlap_part + weight * voxel_part
 
     return loss
-
-
-def _fast_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 in hardware."""
-    import torch
-
-    checks = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-    known = (getattr(torch.cpu, name, None) for name in checks)
-    return any(check is not None and check() for check in known)

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -114,8 +115,9 @@ def _pieces(truth: NDArray[np.uint8]) -> tuple[NDArray[np.int64], ...]:
     from scipy import ndimage
 
     labels, count = ndimage.label(truth, np.ones((3, 3, 3), bool))
-    flat = labels.ravel()
-    return tuple(np.flatnonzero(flat == number) for number in range(1, count + 1))
+    inside = np.flatnonzero(labels)
+    of = labels.ravel()[inside]
+    return tuple(inside[of == number] for number in range(1, count + 1))
 
 
 class Cases(Sequence[Prepared]):
@@ -137,6 +139,7 @@ class Cases(Sequence[Prepared]):
         self.keep = keep
         self.places: Sequence[int] = range(len(scans))
         self._kept: OrderedDict[int, Prepared] = OrderedDict()
+        self._turn = Lock()  # batches are made by several threads; a scan is prepared by one
 
     def __len__(self) -> int:
         return len(self.places)
@@ -144,7 +147,10 @@ class Cases(Sequence[Prepared]):
     def __getitem__(self, which: Any) -> Any:
         if isinstance(which, slice):
             return self._only(self.places[which])
-        place = self.places[which]
+        with self._turn:
+            return self._found(self.places[which])
+
+    def _found(self, place: int) -> Prepared:
         if place in self._kept:
             self._kept.move_to_end(place)
             return self._kept[place]

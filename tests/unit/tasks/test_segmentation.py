@@ -7,8 +7,11 @@ import torch
 from unit.tasks.volumes import ONE_THREAD, scan, site_of
 
 from medfed.core.errors import PartError, Refused
-from medfed.core.task import LocalPlan
+from medfed.core.strategy import Turn
+from medfed.core.task import Execution, LocalPlan
 from medfed.core.update import add_stats
+from medfed.strategies.personal import LocalNorm
+from medfed.tasks.augmentation import Augmentation
 from medfed.tasks.patches import PatchExamples, Sampling, scaled
 from medfed.tasks.segmentation import NoduleSegmentation, dice_focal
 from medfed.tasks.segmentation_cases import Cases, prepare
@@ -79,6 +82,52 @@ def test_training_is_the_same_to_the_bit(task):
     assert (first.steps, first.examples, first.loss_sum) == (3, 6, again.loss_sum)
     other = job_of(task).train(start, LocalPlan(**{**vars_of(PLAN), "labels": ("train", 2)}))
     assert not same(first.tensors, other.tensors)
+
+
+def test_training_in_another_layout_is_the_same_up_to_rounding(task):
+    start = task.initial(1, {})
+    scans = [scan(f"p{i}", seed=i) for i in range(3)]
+    last = task.job(site_of(scans), {}, 1, Execution(1, "fp32", "cpu", "channels_last"))
+    trained, plain = last.train(start, PLAN).tensors, job_of(task).train(start, PLAN).tensors
+    for name, value in trained.items():
+        assert value.flags.c_contiguous
+        assert value == pytest.approx(plain[name], abs=1e-3)
+    again = task.job(site_of(scans), {}, 1, Execution(1, "fp32", "cpu", "channels_last"))
+    assert same(again.train(start, PLAN).tensors, trained)
+    assert last.gradient(start)[0]["encoder.0.conv1.conv.weight"].flags.c_contiguous
+    given = last.predict(start, last.cases("test")[0])
+    assert given == pytest.approx(job_of(task).predict(start, last.cases("test")[0]), abs=1e-4)
+
+
+def test_local_norm_keeps_the_group_norms_and_nothing_else(task):
+    strategy = LocalNorm()
+    model = task.initial(1, {})
+    norms = {
+        f"{where}.{which}"
+        for where, module in task.build().named_modules()
+        if isinstance(module, torch.nn.GroupNorm)
+        for which in ("weight", "bias")
+    }
+    assert {name for name in model if strategy.stays(name)} == norms
+    sent = strategy.sent(strategy.begin(model))
+    update, mine = strategy.train(sent, {}, job_of(task), Turn(1, 2, 3))
+    assert {name.partition("/")[2] for name in mine} == norms
+    assert {name.partition("/")[2] for name in update.tensors} == set(model) - norms
+    assert any(not np.array_equal(mine[f"local/{name}"], model[name]) for name in norms)
+
+
+def test_the_execution_is_measured_once_and_the_study_may_choose(task):
+    first, again = task.execution(), NoduleSegmentation(**SMALL).execution()
+    assert first == again
+    assert first.device == ("cuda" if torch.cuda.is_available() else "cpu")
+    plain = NoduleSegmentation(**SMALL, device="cpu", precision="fp32").execution()
+    assert (plain.device, plain.precision) == ("cpu", "fp32")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_site_without_a_gpu_refuses_a_run_on_gpus(task):
+    with pytest.raises(Refused, match="GPU"):
+        task.job(site_of([scan("a"), scan("b")]), {}, 1, Execution(1, "bf16", "cuda"))
 
 
 def vars_of(plan):
@@ -226,7 +275,10 @@ def test_a_case_is_cut_to_the_lungs_and_put_back(tmp_path):
     assert np.array_equal(put_back, mask)
 
 
-SAMPLING = Sampling(size=8, per_patient=3, positive=1.0, window=(-1000.0, 400.0), shift_hu=20.0)
+PLAIN = Augmentation(rotate=0, zoom=0)
+SAMPLING = Sampling(
+    size=8, per_patient=3, positive=1.0, window=(-1000.0, 400.0), augmentation=PLAIN
+)
 
 
 def examples(**changes):
@@ -252,6 +304,36 @@ def test_without_a_random_stream_a_pass_is_always_the_same():
         for x, y in zip(first, again, strict=True)
         for a, b in zip(x, y, strict=True)
     )
+
+
+def test_a_batch_is_the_same_whenever_and_in_whatever_order_it_is_made():
+    turns = examples(augmentation=Augmentation(share=1.0))
+    in_order = list(turns.batches(np.random.default_rng(5), 2))
+    makers = list(turns.makers(np.random.default_rng(5), 2))
+    assert len(makers) == len(in_order) == 3
+    for place in (2, 0, 1, 1):
+        images, truths = makers[place]()
+        assert torch.equal(images, in_order[place][0])
+        assert torch.equal(truths, in_order[place][1])
+
+
+def test_passes_differ_and_the_next_does_not_depend_on_what_was_made():
+    rng, other = np.random.default_rng(5), np.random.default_rng(5)
+    first = [make() for make in examples().makers(rng, 2)]
+    list(examples().makers(other, 2))  # none is made
+    second, again = (list(examples().batches(r, 2)) for r in (rng, other))
+    assert torch.equal(second[0][0], again[0][0])
+    assert not torch.equal(second[0][0], first[0][0])
+
+
+def test_turned_patches_carry_their_truth_with_them():
+    how = Augmentation(share=1.0, rotate=40, zoom=0.2, shift_hu=0, contrast=0, noise_hu=0, blur=0)
+    served = examples(augmentation=how, per_patient=20).batches(np.random.default_rng(1), 40)
+    images, truths = next(served)
+    bright = images * 1400 - 1000 > -400  # the ball has 0 HU in lung of about -850
+    assert truths.sum() > 1000
+    both = (bright & (truths > 0)).sum()
+    assert 2 * both / (bright.sum() + truths.sum()) > 0.9
 
 
 def test_volumes_smaller_than_a_patch_are_filled_with_air():

@@ -109,6 +109,26 @@ def importance(name: str, metric: str, figures: Mapping[str, Figure]) -> Markup 
         return to_svg(figure, name, label + words.listing(top, 8))
 
 
+def reliability(
+    name: str, groups: Sequence[Mapping[str, float]], curve: Mapping[str, Any]
+) -> Markup:
+    """Shares observed by score, over the curve that was put through them."""
+    with style():
+        figure, axes = canvas(HALF, 2.8)
+        axes.plot([0, 1], [0, 1], color=palette.MUTED, lw=0.8, ls=(0, (1, 2)))
+        axes.plot(curve["scores"], curve["observed"], color=palette.ACCENT)
+        most = max(g["candidates"] for g in groups)
+        sizes = [12 + 36 * g["candidates"] / most for g in groups]
+        at, observed = ([g[key] for g in groups] for key in ("score", "observed"))
+        axes.scatter(at, observed, sizes, color=palette.INK, zorder=5, linewidths=0)
+        axes.set_xlabel("score")
+        axes.set_ylabel("share on a nodule")
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_ylim(-0.02, 1.02)
+        label = "Share of candidates on a nodule by score, with the calibration curve."
+        return to_svg(figure, name, label)
+
+
 def clear_of_zero(figure: Figure) -> bool:
     """Whether the interval lies on one side of zero."""
     low, high = figure.get("low"), figure.get("high")

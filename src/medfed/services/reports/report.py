@@ -46,6 +46,7 @@ def render(view: RunView) -> str:
         notes=sections.notes.section(view),
         participation=sections.participation.section(view),
         importance=sections.importance.section(view),
+        calibration=sections.calibration.section(view),
         cost=sections.cost.section(view),
         receipts=sections.receipts.section(view),
         study=sections.study.section(view),

@@ -4,6 +4,7 @@ Each has a function `section`; other functions are for the model card too.
 """
 
 from medfed.services.reports.sections import (
+    calibration,
     comparison,
     cost,
     curves,
@@ -19,6 +20,7 @@ from medfed.services.reports.sections import (
 )
 
 __all__ = [
+    "calibration",
     "comparison",
     "cost",
     "curves",
