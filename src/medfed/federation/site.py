@@ -153,9 +153,7 @@ class Site:
         return stored
 
     def _answer(self, order: Order, study: Study, sealed: Sealed, start: float) -> Sealed:
-        if order.round < self.folder.latest_round(order) - 1:
-            raise Refused("stale-order")
-        self.folder.forget_replies(order)
+        self.folder.turn_to(order)
         desk = self._desk(order.study, study)
         work = _Work(order, desk, decode_update(sealed.payload), self.folder.memory(order))
         update = work.answer()

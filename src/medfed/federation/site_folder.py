@@ -70,6 +70,7 @@ class SiteFolder:
         self._approved_versions: dict[tuple[str, int, int, int], Study] = {}
         self._runs: dict[str, Path] = {}
         self._receipted: set[Path] = set()
+        self._kept: dict[str, set[int]] = {}
 
     def settings(self) -> SiteSettings:
         """Read ``site.toml``.
@@ -161,15 +162,18 @@ class SiteFolder:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(file, reply.pieces(), durable=False)
 
-    def forget_replies(self, order: Order) -> None:
-        """Drop stored replies that not even a coordinator one checkpoint back asks for again."""
-        for round_, file in self._replies(order):
+    def turn_to(self, order: Order) -> None:
+        """Drop stored replies that not even a coordinator one checkpoint back asks for again.
+
+        Raises:
+            Refused: ``stale-order``: this site has answered later rounds of the run.
+        """
+        replies = self._replies(order)
+        if order.round < max((round_ for round_, _ in replies), default=-1) - 1:
+            raise Refused("stale-order")
+        for round_, file in replies:
             if round_ < order.round - 1:
                 file.unlink(missing_ok=True)
-
-    def latest_round(self, order: Order) -> int:
-        """The latest round this site has answered in the order's run; -1 for none."""
-        return max((round_ for round_, _ in self._replies(order)), default=-1)
 
     def memory(self, order: Order) -> dict[str, np.ndarray[Any, Any]]:
         """The memory proposed in the round that the order confirms.
@@ -199,11 +203,13 @@ class SiteFolder:
         blob = save({name: np.asarray(value, order="C") for name, value in memory.items()})
         write_atomic(folder / _memory_name(order.round), blob)
         versions = self._versions(order)
+        versions.add(order.round)
         # A later phase of a round builds on what an earlier one proposed: that confirms nothing.
         sure = min(order.memory, order.round - 1)
         confirmed = sorted(version for version in versions if version <= sure)[-2:]
         for version in versions - {*confirmed, order.round}:
             (folder / _memory_name(version)).unlink(missing_ok=True)
+            versions.remove(version)
 
     def keep_model(self, order: Order, model: Tensors) -> None:
         """Keep the personal model of a finished run; it never leaves."""
@@ -238,9 +244,12 @@ class SiteFolder:
         return self._runs[order.run]
 
     def _versions(self, order: Order) -> set[int]:
-        """Rounds whose memory is kept."""
-        names = _names(self._run(order))
-        return {int(n[len(MEMORY) : -len(ENDING)]) for n in names if n.startswith(MEMORY)}
+        """Rounds whose memory is kept; nobody but this object writes or removes any."""
+        if order.run not in self._kept:
+            names = _names(self._run(order))
+            found = {int(n[len(MEMORY) : -len(ENDING)]) for n in names if n.startswith(MEMORY)}
+            self._kept = {order.run: found}
+        return self._kept[order.run]
 
     def _reply(self, order: Order) -> Path:
         return self._run(order) / "reply" / f"{order.round:06d}-{order.id[:32]}"
