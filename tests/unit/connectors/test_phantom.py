@@ -88,17 +88,18 @@ def test_nodules_lie_in_the_lungs_and_stand_out(phantom: Path) -> None:
 
 @pytest.mark.parametrize("number", range(4))
 def test_hounsfield_units_are_near_real_ones(number: int) -> None:
-    # Anchors: lung -840 to -916 HU, soft tissue 30 to 60 HU (real chest CTs).
+    # Lung with its vessels, and soft tissue with what contrast does to it; finer anchors stand in
+    # test_phantom_anchors.py.
     volume = draw_patient(3, f"h{number}", 1, PRESETS[number], "small").volume
     lungs = lung_mask(volume)
     litres = lungs.sum() * np.prod(volume.spacing_mm) / 1e6
     assert 2.5 < litres < 7.5
     inner = ndimage.binary_erosion(lungs, iterations=2)
-    assert -916 < np.median(volume.hu[inner]) < -840
+    assert -925 < np.median(volume.hu[inner]) < -840
     smooth = ndimage.uniform_filter(np.maximum(volume.hu, -1024).astype(np.float32), 3)
     soft = ndimage.binary_erosion((smooth > -20) & (smooth < 100), iterations=2)
     assert soft.sum() > 3000
-    assert 30 < np.median(volume.hu[soft]) < 60
+    assert 30 < np.median(volume.hu[soft]) < 70
     low, high = LUNG_WINDOW
     assert low < np.median(volume.hu[inner]) < high
 

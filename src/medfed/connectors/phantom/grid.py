@@ -68,6 +68,10 @@ class Grid:
         return slices[0], slices[1], slices[2]
 
 
+LEAST = 1e-5
+"""Weights below this are left out: a coarse sample reaches some 9 samples far."""
+
+
 @dataclass(frozen=True, eq=False)
 class Upsampler:
     """Cubic B-spline interpolation from a coarse grid to a fine one, by matrix products.
@@ -87,14 +91,48 @@ class Upsampler:
 
     def slices(self, field: Field, start: int, stop: int) -> Field:
         """Fine slices ``start:stop`` of a coarse field."""
-        rows = self.along_z[start:stop]
-        used = np.flatnonzero(np.abs(rows).max(axis=0) > 1e-6)
-        few = np.tensordot(rows[:, used], field[used], axes=1)
+        few = self.planes(field, start, stop)
         return np.matmul(np.matmul(self.along_y, few), self.along_x.T)
+
+    def planes(self, field: Field, start: int, stop: int) -> Field:
+        """Slices ``start:stop`` still coarse in their plane."""
+        rows = self.along_z[start:stop]
+        used = np.flatnonzero(np.abs(rows).max(axis=0))
+        few = slice(int(used[0]), int(used[-1]) + 1)
+        return np.tensordot(rows[:, few], field[few], axes=1)
+
+    def within(self, planes: Field, box: tuple[slice, slice]) -> tuple[tuple[slice, slice], Field]:
+        """Interpolate a part of `planes` only.
+
+        Args:
+            planes: from `planes`.
+            box: rows and columns of the coarse grid.
+
+        Returns:
+            The rows and columns of the fine grid that lie in the box, and the field there.
+        """
+        rows, few_rows = _covered(self.along_y, box[0])
+        columns, few_columns = _covered(self.along_x, box[1])
+        part = np.ascontiguousarray(planes[:, few_rows, few_columns])
+        across = np.matmul(self.along_y[rows, few_rows], part)
+        return (rows, columns), np.matmul(across, self.along_x[columns, few_columns].T)
+
+
+def _covered(along: Field, box: slice) -> tuple[slice, slice]:
+    """Fine samples whose nearest coarse sample is in the box, and the coarse ones they need."""
+    nearest = along.argmax(axis=1)
+    inside = np.flatnonzero((nearest >= box.start) & (nearest < box.stop))
+    if not len(inside):
+        return slice(0, 0), slice(0, 0)
+    fine = slice(int(inside[0]), int(inside[-1]) + 1)
+    used = np.flatnonzero(np.abs(along[fine]).max(axis=0))
+    return fine, slice(int(used[0]), int(used[-1]) + 1)
 
 
 def _matrix(coarse: Field, fine: Field) -> Field:
     place = (fine - coarse[0]) / (coarse[1] - coarse[0])
     impulses = np.eye(len(coarse), dtype=np.float64)
     columns = [ndimage.map_coordinates(row, [place], order=3, mode="mirror") for row in impulses]
-    return np.ascontiguousarray(np.stack(columns, axis=1), dtype=np.float32)
+    matrix = np.stack(columns, axis=1)
+    matrix[np.abs(matrix) < LEAST] = 0  # also: numbers near zero make products very slow
+    return np.ascontiguousarray(matrix, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Nodules, and what is mistaken for them.
+"""Nodules.
 
 Sizes follow LUNA16's table (Setio et al., Medical Image Analysis 42, 2017; 1,186 nodules with
 percentiles 5/25/50/75/95 of 4.1/5.1/6.4/9.7/19.0 mm), which 3 + lognormal(1.33, 0.82) mm fits. A
@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from medfed.connectors.phantom.anatomy import HILA, Anatomy, lungs, to_grid
+from medfed.connectors.phantom.anatomy import Anatomy, lungs
 from medfed.connectors.phantom.shapes import Field, capsule, ellipsoid, smooth_union
-from medfed.connectors.phantom.vessels import tube_
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from medfed.connectors.phantom.grid import Grid
-    from medfed.connectors.phantom.tissue import Tissue
     from medfed.connectors.phantom.vessels import Tree
     from medfed.imaging.geometry import Triple
 
@@ -87,14 +87,19 @@ def draw_sizes(rng: np.random.Generator, size: str, shift: float) -> NDArray[np.
 
 
 def add_nodules(
-    scene: Scene, tree: Tree, sizes: NDArray[np.float64], rng: np.random.Generator
+    scene: Scene,
+    tree: Tree,
+    sizes: NDArray[np.float64],
+    rng: np.random.Generator,
+    others: Sequence[tuple[Triple, float]] = (),
 ) -> tuple[Nodule, ...]:
     """Draw nodules of the given diameters (mm) into a scene, largest first.
 
-    A nodule for which the lung has no room is left out.
+    A nodule for which the lung has no room is left out. They keep away from ``others``, centres
+    ``(x, y, z)`` and radii in mm.
     """
-    points, depth = _candidates(scene.anatomy, scene.grid, rng)
-    taken: list[tuple[NDArray[np.float64], float]] = []
+    points, depth = points_in_lungs(scene.anatomy, scene.grid, rng)
+    taken = [(np.asarray(centre), radius) for centre, radius in others]
     found: list[Nodule] = []
     for diameter in np.sort(sizes)[::-1]:
         radius = float(diameter) / 2
@@ -110,10 +115,10 @@ def add_nodules(
     return tuple(found)
 
 
-def _candidates(
+def points_in_lungs(
     a: Anatomy, grid: Grid, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Points in the lungs, and how deep they lie (mm)."""
+    """Random points in the lungs, (n, 3), and how deep they lie, mm."""
     edges = [(axis[0] + 6, axis[-1] - 6) for axis in (grid.x, grid.y, grid.z)]
     reach = np.asarray([128.0, 98.0, 116.0]) * a.scale
     low = np.maximum([e[0] for e in edges], -reach)
@@ -216,14 +221,14 @@ def _shape(local: Coordinates, radius: float, kind: str, rng: np.random.Generato
     a, b, c = (radius * ratio / np.cbrt(ratio.prod())).tolist()
     if kind == "lobulated":
         distance = ellipsoid(x, y, z, (0.8 * a, 0.8 * b, 0.8 * c))
-        for direction in _directions(int(rng.integers(3, 6)), rng):
+        for direction in directions(int(rng.integers(3, 6)), rng):
             off = direction * radius * 0.55
             ball = 0.56 * radius * rng.uniform(0.8, 1.1)
             lobe = ellipsoid(x - off[0], y - off[1], z - off[2], (ball, ball, ball))
             distance = smooth_union(distance, lobe.astype(np.float32), 0.2 * radius)
         return distance
     bumps = np.float32(0)
-    for direction in _directions(3, rng):
+    for direction in directions(3, rng):
         wave = (x * direction[0] + y * direction[1] + z * direction[2]) * (2.6 / radius)
         bumps = bumps + np.sin(wave + rng.uniform(0, 6.28)).astype(np.float32)
     return np.asarray(ellipsoid(x, y, z, (a, b, c)) + 0.045 * radius * bumps, dtype=np.float32)
@@ -232,14 +237,15 @@ def _shape(local: Coordinates, radius: float, kind: str, rng: np.random.Generato
 def _spikes(local: Coordinates, radius: float, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Strands that radiate from the surface; not part of the mask."""
     found = np.zeros(np.broadcast_shapes(*(p.shape for p in local)), dtype=bool)
-    for direction in _directions(int(rng.integers(9, 16)), rng):
+    for direction in directions(int(rng.integers(9, 16)), rng):
         tip = direction * radius * rng.uniform(1.35, 1.75)
         spike = capsule(*local, direction * radius * 0.7, tip, 0.16 * radius, 0.03 * radius)
         found |= spike < 0
     return found
 
 
-def _directions(count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+def directions(count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Random unit vectors, (count, 3)."""
     found = rng.normal(size=(count, 3))
     return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True))
 
@@ -254,38 +260,3 @@ def _average(field: Field, fold: tuple[int, ...]) -> Field:
     z, y, x = field.shape
     blocks = field.reshape(z // fold[0], fold[0], y // fold[1], fold[1], x // fold[2], fold[2])
     return np.asarray(blocks.mean(axis=(1, 3, 5)), dtype=np.float32)
-
-
-def add_mimics(
-    hu: Field, grid: Grid, a: Anatomy, tissue: Tissue, size: str, rng: np.random.Generator
-) -> None:
-    """Draw what looks like a nodule and is none: scars, lymph nodes, crossing vessels; in place."""
-    points, depth = _candidates(a, grid, rng)
-    voxel = float(np.mean(grid.spacing))
-    grow = 1.5 if size == "small" else 1.0
-    for _ in range(int(rng.integers(1, 4))):  # scars: bands that reach the pleura
-        near = np.flatnonzero((depth > 1) & (depth < 5))
-        start = points[rng.choice(near)]
-        length = rng.uniform(10, 26)
-        end = start + _directions(1, rng)[0] * length
-        thick = float(rng.uniform(0.7, 1.5)) * grow
-        tube_(hu, grid, start, end, (thick, 0.5 * thick), float(rng.uniform(-200, 20)), voxel)
-    for hilum in HILA:  # lymph nodes at the roots of the lungs, never free in them
-        spots = np.asarray(to_grid(a, hilum)) + rng.normal(0, 1, (40, 3)) * (7, 10, 16)
-        outside = lungs(a, *spots.astype(np.float32).T) > -1.0
-        for centre in spots[outside][: int(rng.integers(1, 4))]:
-            end = centre + rng.normal(0, 3, 3)
-            thick = float(rng.uniform(2.5, 5.0))
-            tube_(hu, grid, centre, end, (thick, thick), 35.0, voxel)
-    for _ in range(int(rng.integers(2, 5))):  # vessels that cross
-        deep = np.flatnonzero((depth > 12) & (depth < 40))
-        middle = points[rng.choice(deep)]
-        for direction in _directions(2, rng):
-            half = direction * rng.uniform(12, 22)
-            thick = float(rng.uniform(1.0, 1.9)) * grow
-            ends = (thick, 0.7 * thick)
-            tube_(hu, grid, middle - half, middle + half, ends, tissue.blood - 15, voxel)
-    # Smallest signs of old infection: calcified dots below LUNA16's 3 mm.
-    for _ in range(int(rng.integers(0, 3))):
-        spot = points[rng.integers(len(points))]
-        tube_(hu, grid, spot, spot + 0.3, (1.2, 1.2), 300.0, voxel)

@@ -56,9 +56,14 @@ def capsule(x: Field, y: Field, z: Field, start: Point, end: Point, r0: float, r
 
 
 def tube(
-    x: Field, y: Field, z: Field, points: Sequence[Sequence[float]], radii: Sequence[float]
+    x: Field,
+    y: Field,
+    z: Field,
+    points: Sequence[Sequence[float]],
+    radii: Sequence[float],
+    reach: float = FAR_MM,
 ) -> Field:
-    """A chain of capsules through ``points``; no distance above `FAR_MM` is told from it.
+    """A chain of capsules through ``points``; no distance above ``reach`` is told from it.
 
     On a grid each capsule is drawn only in its neighbourhood, which is most of the speed.
     """
@@ -66,7 +71,7 @@ def tube(
     x, y, z = (np.broadcast_to(c, shape) for c in (x, y, z))
     distance = np.full(shape, FAR_MM, dtype=np.float32)
     for start, end, r0, r1 in zip(points[:-1], points[1:], radii[:-1], radii[1:], strict=True):
-        near = _neighbourhood(x, y, z, start, end, max(r0, r1) + FAR_MM)
+        near = _neighbourhood(x, y, z, start, end, max(r0, r1) + reach)
         piece = capsule(x[near], y[near], z[near], start, end, r0, r1)
         distance[near] = np.minimum(distance[near], piece)
     return distance

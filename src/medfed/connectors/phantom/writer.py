@@ -4,52 +4,37 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 import re
 import shutil
+import signal
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
-from medfed.connectors.annotations import Annotation, annotations_csv
-from medfed.connectors.phantom.patient import Patient, draw_patient
-from medfed.connectors.phantom.scanner import scanner_of
+from medfed.connectors.phantom.folder import (
+    Drawn,
+    Job,
+    described_mimics,
+    draw,
+    put,
+    write_tables,
+)
 from medfed.core.errors import DataError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from medfed.imaging.geometry import Geometry
 
 Size = Literal["small", "full"]
 Progress = Callable[[int, int, str], None]
 """Called as ``progress(done, total, patient_id)`` after each patient."""
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the same parameters would give other bits."""
 
 MANIFEST = "manifest.json"
 MOST_PATIENTS = 10_000
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-
-README = """\
-EVERYTHING IN THIS FOLDER IS SYNTHETIC.
-
-These thorax CTs were drawn by a program (medfed data phantom). They show no person, living or dead.
-They exist to try out software: a figure obtained on them says nothing about how a model would do on
-patients, and must not be used for any clinical purpose.
-
-{hospital}: {patients} patients, size "{size}", seed {seed}, scanner "{scanner}", kernel "{kernel}".
-
-  <patient>/ct.mhd, ct.raw      the CT, int16 Hounsfield units, LPS, mm
-  <patient>/mask.mhd, mask.raw  the nodules, uint8 0/1, on the same grid
-  annotations.csv               LUNA16's columns; seriesuid is the patient's folder; centres in mm
-  nodules.csv                   the same nodules with what they are made of and what they touch
-  patients.csv                  the patients
-  scanner.json                  how this hospital scans
-"""
 
 
 @dataclass(frozen=True)
@@ -78,10 +63,14 @@ def make_phantom(
     size: Size = "small",
     seed: int = 0,
     progress: Progress | None = None,
+    *,
+    dicom: bool = False,
+    workers: int = 1,
 ) -> Phantom:
     """Draw synthetic hospitals into a folder.
 
-    The same arguments give the same bits, on the same machine and libraries. A patient depends on
+    The same arguments give the same bits, on the same machine and libraries, by however many
+    workers. A patient depends on
     the seed, the hospital's name and place in the list, and the patient's number only: more
     patients leave the earlier ones as they are.
 
@@ -92,7 +81,9 @@ def make_phantom(
         patients: per hospital.
         size: ``small`` (64 x 96 x 96 voxels of 3.4-4.2 mm) or ``full`` (512 x 512 x 193-290).
         seed: any integer from 0.
-        progress: called after each patient.
+        progress: called after each patient, in their order.
+        dicom: write each CT as a DICOM series, too.
+        workers: processes that draw; 1 draws in this one.
 
     Raises:
         DataError: an argument makes no sense, or ``out`` holds something else.
@@ -111,6 +102,7 @@ def make_phantom(
         "patients": patients,
         "size": size,
         "seed": seed,
+        "dicom": dicom,
     }
     if out.exists() and not _empty(out):
         return _reuse(out, wanted)
@@ -120,19 +112,25 @@ def make_phantom(
     except OSError as error:
         raise DataError(f"{out} cannot be made: {error.strerror}") from error
     try:
-        nodules = 0
+        jobs = [
+            Job(work, number, name, count, size, seed, dicom)
+            for number, name in enumerate(names)
+            for count in range(1, patients + 1)
+        ]
+        drawn = []
+        for result in _results(jobs, workers):
+            drawn.append(result)
+            if progress is not None:
+                progress(len(drawn), len(jobs), result.who)
         files: dict[str, str] = {}
-        for number, name in enumerate(names):
-            done = number * patients
-            total = len(names) * patients
-
-            def tell(count: int, who: str, done: int = done, total: int = total) -> None:
-                if progress is not None:
-                    progress(done + count, total, who)
-
-            nodules += _hospital(work, files, number, name, patients, size, seed, tell)
-        manifest = {**wanted, "nodules": nodules, "files": files}
-        _put(work, MANIFEST, json.dumps(manifest, indent=1).encode() + b"\n", {})
+        mimics = []
+        for number in range(len(names)):
+            own = drawn[number * patients : (number + 1) * patients]
+            files |= write_tables(jobs[number * patients], own)
+            mimics += [mimic for patient in own for mimic in described_mimics(patient)]
+        nodules = sum(len(patient.nodules) for patient in drawn)
+        manifest = {**wanted, "nodules": nodules, "mimics": mimics, "files": files}
+        put(work, MANIFEST, json.dumps(manifest, indent=1).encode() + b"\n")
         work.chmod(0o755)
         work.rename(out)
     except OSError as error:
@@ -140,6 +138,26 @@ def make_phantom(
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return Phantom(out, names, patients, nodules, reused=False)
+
+
+def _results(jobs: Sequence[Job], workers: int) -> Iterator[Drawn]:
+    """Draw all patients, and give them back in order."""
+    if min(workers, len(jobs)) <= 1:
+        yield from map(draw, jobs)
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(
+        min(workers, len(jobs)), mp_context=context, initializer=_leave_interrupts
+    )
+    try:
+        yield from pool.map(draw, jobs)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _leave_interrupts() -> None:
+    """Ctrl-C is the first process's business; workers end when it tells them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _empty(out: Path) -> bool:
@@ -187,90 +205,6 @@ def _reuse(out: Path, wanted: dict[str, Any]) -> Phantom:
         if not path.is_file() or _digest(path) != digest:
             raise DataError(f"{out} holds this phantom, but {name} was changed", remedy=remedy)
     return Phantom(out, tuple(wanted["hospitals"]), wanted["patients"], nodules, reused=True)
-
-
-def _hospital(
-    root: Path,
-    files: dict[str, str],
-    number: int,
-    name: str,
-    patients: int,
-    size: str,
-    seed: int,
-    tell: Callable[[int, str], None],
-) -> int:
-    """Write one hospital; the number of its nodules."""
-    scanner = scanner_of(number, name, seed)
-    found: list[Annotation] = []
-    kinds = ["seriesuid,coordX,coordY,coordZ,diameter_mm,kind,place"]
-    table = ["patient_id,folder"]
-    for count in range(1, patients + 1):
-        who = f"{name}-{count:04d}"
-        patient = draw_patient(seed, name, count, scanner, size)
-        _patient(root, f"{name}/{who}", patient, files)
-        table.append(f"{who},{who}")
-        for nodule in patient.nodules:
-            found.append(Annotation(who, nodule.centre, nodule.diameter_mm))
-            line = annotations_csv(found[-1:]).splitlines()[1]
-            kinds.append(f"{line},{nodule.kind},{nodule.place}")
-        tell(count, who)
-    text = README.format(
-        hospital=name,
-        patients=patients,
-        size=size,
-        seed=seed,
-        scanner=scanner.name,
-        kernel=scanner.kernel,
-    )
-    _put(root, f"{name}/annotations.csv", annotations_csv(found).encode(), files)
-    _put(root, f"{name}/nodules.csv", ("\n".join(kinds) + "\n").encode(), files)
-    _put(root, f"{name}/patients.csv", ("\n".join(table) + "\n").encode(), files)
-    described = json.dumps(scanner.describe(), indent=1).encode() + b"\n"
-    _put(root, f"{name}/scanner.json", described, files)
-    _put(root, f"{name}/README.txt", text.encode(), files)
-    return len(found)
-
-
-def _patient(root: Path, folder: str, patient: Patient, files: dict[str, str]) -> None:
-    grid = patient.volume.geometry
-    pictures: tuple[tuple[str, str, NDArray[np.generic]], ...] = (
-        ("ct", "MET_SHORT", patient.volume.hu.astype("<i2", copy=False)),
-        ("mask", "MET_UCHAR", patient.mask),
-    )
-    for name, kind, values in pictures:
-        _put(root, f"{folder}/{name}.mhd", _header(grid, kind, f"{name}.raw"), files)
-        _put(root, f"{folder}/{name}.raw", values.tobytes(), files)
-
-
-def _header(grid: Geometry, kind: str, data: str) -> bytes:
-    def words(values: Sequence[float]) -> str:
-        return " ".join(f"{v:.10g}" for v in values)
-
-    columns = [row[axis] for axis in range(3) for row in grid.direction]
-    lines = [
-        "ObjectType = Image",
-        "NDims = 3",
-        "Comment = synthetic phantom, shows no person",
-        "BinaryData = True",
-        "BinaryDataByteOrderMSB = False",
-        "CompressedData = False",
-        f"TransformMatrix = {words(columns)}",
-        f"Offset = {words(grid.origin_mm)}",
-        "CenterOfRotation = 0 0 0",
-        "AnatomicalOrientation = RAI",
-        f"ElementSpacing = {words(grid.spacing_mm[::-1])}",
-        f"DimSize = {words(grid.shape[::-1])}",
-        f"ElementType = {kind}",
-        f"ElementDataFile = {data}",
-    ]
-    return ("\n".join(lines) + "\n").encode()
-
-
-def _put(root: Path, name: str, content: bytes, files: dict[str, str]) -> None:
-    path = root / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    files[name] = hashlib.sha256(content).hexdigest()
 
 
 def _digest(path: Path) -> str:
