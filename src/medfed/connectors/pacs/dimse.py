@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -209,6 +210,7 @@ class DimsePacs:
             PacsError: there is none to be had.
         """
         address = self._address
+        self._reach()
         entity = AE(self._options.title)
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = self._options.timeout
         entity.connection_timeout = min(CONNECT_SECONDS, self._options.timeout)
@@ -232,6 +234,14 @@ class DimsePacs:
             link.abort()
             raise
         link.release()
+
+    def _reach(self) -> None:
+        """Try the port alone: pynetdicom tells nothing of why a connection fails."""
+        where = (self._address.host, self._address.port)
+        try:
+            socket.create_connection(where, min(CONNECT_SECONDS, self._options.timeout)).close()
+        except OSError as error:
+            raise self._no_connection() from error
 
     def _refusal(self, link: Association) -> PacsError:
         """Why there is no association."""
