@@ -24,7 +24,9 @@ class Volumes:
     """CT volumes in ``SITE/PATIENT/``, or ``SITE/PATIENT/SCAN/`` where patients have several.
 
     A scan may have any form that medfed reads: a MetaImage, a NIfTI, a folder or zip of DICOM
-    files. Nothing is read before it is needed: a case is opened when a task asks for its voxels.
+    files. Where the image is missing, a folder called like it without its ending serves as well:
+    ``medfed data import`` keeps DICOM series in ``ct/``. Nothing is read before it is needed: a
+    case is opened when a task asks for its voxels.
     """
 
     image: str = option("ct.mhd", help="Name of the CT: a file, or a folder of DICOM files")
@@ -68,9 +70,12 @@ class Volumes:
     def _scans(self, site: str, patient: Path) -> Iterator["Case"]:
         inner = [f for f in sorted(patient.iterdir()) if f.is_dir() and not f.name.startswith(".")]
         for folder in (patient, *inner):
-            if (folder / self.image).exists():
+            path = folder / self.image
+            if not path.exists() and path.with_suffix("").is_dir():
+                path = path.with_suffix("")
+            if path.exists():
                 mask = folder / self.mask if self.mask else None
-                yield Case(site, patient.name, folder / self.image, mask)
+                yield Case(site, patient.name, path, mask)
 
     def _check_masks(self, site: str, cases: dict[str, tuple["Case", ...]]) -> None:
         scans = [case for own in cases.values() for case in own]

@@ -119,8 +119,9 @@ def test_the_source_volumes_reads_what_was_imported(site, tmp_path):
 
 def test_a_dicom_scan_is_read_by_the_source_volumes_as_it_lies(site, series):
     import_scans(site, series)
-    source = Volumes(image="ct", mask="").open(site / "data", "north", ["north"])
+    source = Volumes(mask="").open(site / "data", "north", ["north"])
     (case,) = source.load(source.patients())
+    assert case.path.is_dir()
     assert np.array_equal(case.volume().hu, read_scan(series).volume.hu)
 
 
