@@ -269,6 +269,8 @@ def encoded(
         bits_stored=bits,
         pixel_representation=int(signed),
         photometric_interpretation=photometric,
+        # GDCM's own RLE encoder ends the process at times.
+        encoding_plugin="pydicom" if syntax == RLELossless else "",
     )
 
 

@@ -3,8 +3,11 @@ import shutil
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
+from unit.connectors.dicom_files import ramp, write_series
 
 from medfed.connectors.phantom import make_phantom
+from medfed.connectors.scans import ScanError
 from medfed.connectors.volumes import Volumes
 from medfed.core.data import Noticed
 from medfed.core.errors import DataError, PartError
@@ -106,3 +109,44 @@ def test_without_masks_a_mask_is_an_error(made):
 def test_only_plain_file_names_are_taken(name):
     with pytest.raises(PartError):
         Volumes(image=name)
+
+
+HU = ramp((4, 5, 6))
+
+
+def nifti(path, values):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = sitk.GetImageFromArray(values)
+    image.SetSpacing((0.7, 0.8, 2.5))
+    image.SetOrigin((-120.5, 33.25, -400.0))
+    sitk.WriteImage(image, str(path))
+
+
+@pytest.mark.parametrize("image", ["ct.nii.gz", "dicom", "scan.zip"])
+def test_scans_of_any_form(tmp_path, image):
+    for patient in ("a", "b"):
+        folder = tmp_path / "north" / patient
+        nifti(folder / "mask.nii.gz", (HU > -950).astype(np.uint8))
+        if image == "ct.nii.gz":
+            nifti(folder / image, HU)
+        else:
+            write_series(folder / "dicom", HU)
+        if image == "scan.zip":
+            shutil.make_archive(str(folder / "scan"), "zip", folder / "dicom")
+            shutil.rmtree(folder / "dicom")
+    source = Volumes(image=image, mask="mask.nii.gz").open(tmp_path, "north", ("north",))
+    assert source.patients() == ["a", "b"]
+    (case,) = source.load(["b"])
+    assert case.spacing_mm == pytest.approx((2.5, 0.8, 0.7))
+    assert (case.volume().hu == HU).all()
+    assert case.volume().geometry.matches(case.geometry)
+    assert (case.mask() == (HU > -950)).all()
+
+
+def test_a_bad_series_is_named_without_its_patient(tmp_path):
+    write_series(tmp_path / "north" / "SECRET" / "dicom", HU, missing=[1], patient="SECRET")
+    (case,) = Volumes(image="dicom", mask="").open(tmp_path, "north", ("north",)).load(["SECRET"])
+    with pytest.raises(ScanError, match="site north: a volume cannot be used: slices") as caught:
+        case.volume()
+    assert caught.value.name == "missing-slices"
+    assert "SECRET" not in str(caught.value)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from medfed.connectors.dicom.decoder import Decoders
     from medfed.connectors.dicom.planes import Layout
 
 UNCOMPRESSED = {
@@ -22,6 +23,7 @@ UNCOMPRESSED = {
     "1.2.840.10008.1.2.1",  # explicit, little endian
     "1.2.840.10008.1.2.2",  # explicit, big endian
 }
+RLE = "1.2.840.10008.1.2.5"
 JPEG_FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 """JPEG's markers of a frame header, and that of JPEG-LS."""
 
@@ -33,13 +35,16 @@ def is_compressed(syntax: str) -> bool:
     return syntax not in UNCOMPRESSED
 
 
-def decoded_frames(value: bytes, layout: Layout, wanted: Sequence[int]) -> Iterator[NDArray[Any]]:
+def decoded_frames(
+    value: bytes, layout: Layout, wanted: Sequence[int], decoders: Decoders
+) -> Iterator[NDArray[Any]]:
     """Frames of encapsulated pixels.
 
     Args:
         value: the value of the pixels' element, from its offset table on.
         layout: how they are stored.
         wanted: numbers of the frames.
+        decoders: processes to decode in.
 
     Raises:
         ScanError: no decoder knows the transfer syntax, or a frame is not what the header says.
@@ -57,14 +62,27 @@ def decoded_frames(value: bytes, layout: Layout, wanted: Sequence[int]) -> Itera
     streams = list(islice(frames, max(wanted) + 1))
     if len(streams) <= max(wanted):
         raise ScanError("cut-off")
+    # RLE is read by pydicom itself: nothing in C to protect from.
+    decode = decoded_here if layout.syntax == RLE else decoders.decode
     for number in wanted:
-        yield _decoded(decoder, streams[number], layout)
+        _check_size(streams[number], layout)
+        yield decode(streams[number], layout)
 
 
-def _decoded(decoder: Any, stream: bytes, layout: Layout) -> NDArray[Any]:
+def decoded_here(stream: bytes, layout: Layout) -> NDArray[Any]:
+    """One frame, decoded in this process.
+
+    Args:
+        stream: the compressed frame.
+        layout: how it is stored.
+
+    Raises:
+        ScanError: what came out has another shape. Decoders raise whatever they like.
+    """
     from pydicom.encaps import encapsulate
+    from pydicom.pixels.decoders.base import get_decoder
 
-    _check_size(stream, layout)
+    decoder: Any = get_decoder(layout.syntax)
     values, _ = decoder.as_array(
         encapsulate([stream]),
         index=0,

@@ -69,8 +69,9 @@ def arrange(planes: Sequence[Plane]) -> Grid:
     alike, places = [alike[i] for i in order], places[order]
     heights = places @ normal
     gaps = np.diff(heights)
-    distinct = gaps[gaps > SAME_PLACE_MM]
-    step = float(np.median(distinct)) if distinct.size else 0.0
+    distinct = np.sort(gaps[gaps > SAME_PLACE_MM])
+    # The lower median: of two distances, the longer one is where a slice is missing.
+    step = float(distinct[(distinct.size - 1) // 2]) if distinct.size else 0.0
     spacing = (step, *first.spacing)
     if not distinct.size:
         found.append(problem("duplicate-slices" if len(alike) > 1 else "single-slice"))
@@ -133,8 +134,8 @@ def _same(plane: Plane, model: Plane) -> bool:
 
 def _mixed(odd: Sequence[Plane], total: int) -> ScanProblem:
     message = (
-        f"{len(odd)} of the {total} slices differ from the others in size, direction or "
-        "pixel spacing"
+        "slices that differ from the others in size, direction or pixel spacing: "
+        f"{len(odd)} of {total}"
     )
     return problem("mixed-series", message, _files(odd))
 
@@ -144,7 +145,7 @@ def _uneven(planes: Sequence[Plane], gaps: NDArray[np.float64], step: float) -> 
     found = []
     twice = np.flatnonzero(gaps <= SAME_PLACE_MM)
     if twice.size:
-        message = f"{twice.size} of the {len(planes)} slices lie where another one lies"
+        message = f"slices that lie where another one lies: {twice.size} of {len(planes)}"
         both = [planes[i + k] for i in twice.tolist() for k in (0, 1)]
         found.append(problem("duplicate-slices", message, _files(both)))
     steps = gaps[gaps > SAME_PLACE_MM] / step
@@ -152,7 +153,7 @@ def _uneven(planes: Sequence[Plane], gaps: NDArray[np.float64], step: float) -> 
     holes = (whole >= 2) & (np.abs(steps - whole) <= UNEVEN * whole)
     if holes.any():
         lost = int((whole[holes] - 1).sum())
-        message = f"{lost} slices are missing between the first and the last"
+        message = f"slices that are missing between the first and the last: {lost}"
         found.append(problem("missing-slices", message))
     other = np.abs(steps[~holes] - 1)
     if other.size and other.max() > 2 * max(UNEVEN, ROUNDED_MM / step):

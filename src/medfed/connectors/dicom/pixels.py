@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from medfed.connectors.dicom.codecs import decoded_frames, is_compressed
+from medfed.connectors.dicom.decoder import DECODERS
 from medfed.connectors.dicom.headers import guarded, quiet
 from medfed.connectors.scans.problems import ScanError
 
@@ -67,8 +69,6 @@ def stored_values(store: Store, planes: Sequence[Plane]) -> Iterator[NDArray[Any
     Raises:
         ScanError: see `read_pixels`.
     """
-    from medfed.connectors.dicom.codecs import decoded_frames, is_compressed
-
     layout, file = planes[0].layout, planes[0].file
     if file.pixels_at is None:
         raise ScanError("no-pixels")
@@ -77,7 +77,7 @@ def stored_values(store: Store, planes: Sequence[Plane]) -> Iterator[NDArray[Any
     if is_compressed(layout.syntax):
         value = store.read(file.name, value_at, file.size - value_at)
         with guarded("bad-pixels"):
-            for values in decoded_frames(value, layout, frames):
+            for values in decoded_frames(value, layout, frames, DECODERS):
                 yield _with_sign(values, layout)
         return
     expected = layout.frame_bytes * layout.frames

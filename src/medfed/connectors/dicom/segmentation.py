@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medfed.connectors.dicom.codecs import decoded_frames, is_compressed
+from medfed.connectors.dicom.decoder import DECODERS
 from medfed.connectors.dicom.headers import DicomFile, guarded, quiet, read_header
 from medfed.connectors.dicom.planes import MOST_FRAMES, Layout, frame_groups, numbers, upright
 from medfed.connectors.scans.problems import ScanError
@@ -214,7 +215,7 @@ def _frames(store: Store, file: DicomFile, layout: Layout, kind: _Kind) -> Itera
     if is_compressed(layout.syntax):
         value = store.read(file.name, begin, file.size - begin)
         with guarded("bad-pixels"):
-            yield from decoded_frames(value, layout, range(layout.frames))
+            yield from decoded_frames(value, layout, range(layout.frames), DECODERS)
         return
     pixels = layout.rows * layout.columns
     expected = (pixels * layout.frames * kind.bits + 7) // 8

@@ -218,7 +218,7 @@ def _without_copies(
             (copies if _equal(store, first, file) else fakes).append(file.name)
     problems = [problem("repeated-files", files=tuple(copies))] if copies else []
     if fakes:
-        message = f"{len(fakes)} files bear the identifier of another slice and differ from it"
+        message = f"files with the identifier of another slice that differ from it: {len(fakes)}"
         problems.append(problem("duplicate-slices", message, tuple(fakes)))
     return list(kept.values()), problems
 
@@ -239,8 +239,8 @@ def _counted(bad: Iterable[tuple[ScanError, str]], total: int) -> list[ScanProbl
         groups[error.name, error.message].append(file)
     found = []
     for (name, message), files in groups.items():
-        share = f"{len(files)} of {total} files" if total else f"{len(files)} files"
-        sentence = message if len(files) == total == 1 else f"{share}: {message}"
+        share = f"{len(files)} of {total}" if total else str(len(files))
+        sentence = message if len(files) == total == 1 else f"{message} (files: {share})"
         found.append(
             ScanProblem(name, sentence, PROBLEMS[name].remedy, PROBLEMS[name].fatal, tuple(files))
         )

@@ -120,7 +120,7 @@ def test_bad_files_are_named_and_the_rest_is_read(tmp_path: Path) -> None:
     assert problems["outside-folder"].files == ("link.dcm",)
     assert len(problems) == 4
     notes = read_scan(folder).notes
-    assert "Left out: 1 files: a file is empty." in notes
+    assert "Left out: a file is empty (files: 1)." in notes
     assert not any("no DICOM" in note for note in notes)
 
 
