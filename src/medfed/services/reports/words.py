@@ -15,6 +15,9 @@ _NAMES = {
     "dice": "Dice",
     "iou": "IoU",
     "fps": "false positives",
+    "sensitivity_at_1_8": "sensitivity at 1/8 false positives a scan",
+    "sensitivity_at_1_4": "sensitivity at 1/4",
+    "sensitivity_at_1_2": "sensitivity at 1/2",
 }
 _ACRONYMS = {
     "auc": "AUC",
@@ -34,6 +37,8 @@ _MEANINGS = {
     "brier": "the mean squared error of the predicted probabilities; lower is better",
     "dice": "the overlap of the predicted and the true outline; 1 is perfect",
     "iou": "the shared part of the predicted and the true outline; 1 is perfect",
+    "cpm": "the mean sensitivity at 1/8 to 8 false positives a scan, as in LUNA16; 1 is perfect",
+    "reach": "the share of nodules that any candidate hits; no score can find more",
     "c_index": "the share of pairs of patients put in the right order; 0.5 is guessing",
     "loss": "what training makes small; lower is better",
 }
