@@ -191,8 +191,8 @@ def _lungs(a: Anatomy, f: Frame, cage: torso.Cage, sac: Field, dome: tuple[Field
     # The mediastinum: thin in front of the great vessels, wide at the root, the spine behind.
     y, z = f.plain[1:]
     wall = 7 + 8 * np.exp(-(((y - 22) / 22) ** 2)) + 9 * np.exp(-(((y + 84) / 18) ** 2))
-    wall = wall.astype(np.float32) + 10 * (1 - s)
-    wall = wall + 15 * ramp(z, 45, 95) * bump(y, -18, 62)  # great veins
+    wall = wall.astype(np.float32) + 5 * (1 - s)
+    wall = wall + 12 * ramp(z, 45, 95) * bump(y, -18, 62)  # great veins
     middle = np.abs(f.x - 3) - wall.astype(np.float32)
     behind = f.y - skeleton.spine_y(a, f.z) - 3
     bodies = superellipse(f.x, behind, np.float32(22), np.float32(21), 2.4)

@@ -11,6 +11,8 @@ from scipy import ndimage
 from medfed.connectors.phantom.shapes import Field
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from medfed.imaging.geometry import Triple
 
 
@@ -69,7 +71,10 @@ class Grid:
 
 
 LEAST = 1e-5
-"""Weights below this are left out: a coarse sample reaches some 9 samples far."""
+"""Weights below this are left out."""
+
+REACH = 11
+"""A weight this many coarse samples away is left out: B-spline weights fall by 0.27 a sample."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,11 +88,16 @@ class Upsampler:
     along_z: Field
     along_y: Field
     along_x: Field
+    nearest_y: NDArray[np.intp]
+    nearest_x: NDArray[np.intp]
 
     @classmethod
     def between(cls, coarse: Grid, fine: Grid) -> Upsampler:
         """The operator from ``coarse`` to ``fine``."""
-        return cls(_matrix(coarse.z, fine.z), _matrix(coarse.y, fine.y), _matrix(coarse.x, fine.x))
+        z, y, x = (
+            _matrix(*axes) for axes in ((coarse.z, fine.z), (coarse.y, fine.y), (coarse.x, fine.x))
+        )
+        return cls(z, y, x, y.argmax(axis=1), x.argmax(axis=1))
 
     def slices(self, field: Field, start: int, stop: int) -> Field:
         """Fine slices ``start:stop`` of a coarse field."""
@@ -111,22 +121,18 @@ class Upsampler:
         Returns:
             The rows and columns of the fine grid that lie in the box, and the field there.
         """
-        rows, few_rows = _covered(self.along_y, box[0])
-        columns, few_columns = _covered(self.along_x, box[1])
+        rows, few_rows = _covered(self.along_y, self.nearest_y, box[0])
+        columns, few_columns = _covered(self.along_x, self.nearest_x, box[1])
         part = np.ascontiguousarray(planes[:, few_rows, few_columns])
         across = np.matmul(self.along_y[rows, few_rows], part)
         return (rows, columns), np.matmul(across, self.along_x[columns, few_columns].T)
 
 
-def _covered(along: Field, box: slice) -> tuple[slice, slice]:
+def _covered(along: Field, nearest: NDArray[np.intp], box: slice) -> tuple[slice, slice]:
     """Fine samples whose nearest coarse sample is in the box, and the coarse ones they need."""
-    nearest = along.argmax(axis=1)
-    inside = np.flatnonzero((nearest >= box.start) & (nearest < box.stop))
-    if not len(inside):
-        return slice(0, 0), slice(0, 0)
-    fine = slice(int(inside[0]), int(inside[-1]) + 1)
-    used = np.flatnonzero(np.abs(along[fine]).max(axis=0))
-    return fine, slice(int(used[0]), int(used[-1]) + 1)
+    first, last = np.searchsorted(nearest, (box.start, box.stop))
+    few = slice(max(0, box.start - REACH), min(along.shape[1], box.stop + REACH))
+    return slice(int(first), int(last)), few
 
 
 def _matrix(coarse: Field, fine: Field) -> Field:

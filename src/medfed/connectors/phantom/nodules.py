@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from scipy import ndimage
 
 from medfed.connectors.phantom.anatomy import Anatomy, lungs
 from medfed.connectors.phantom.shapes import Field, capsule, ellipsoid, smooth_union
@@ -197,7 +198,9 @@ def _draw(
         lay(_spikes(local, radius, rng) & lung, float(rng.uniform(-150, -20)))
     if kind in {"ground-glass", "part-solid"}:
         glass = np.clip(0.5 - shape / np.float32(0.35 * radius), 0, 1) * lung
-        lay(glass, float(rng.uniform(-640, -460)))
+        haze = _average(glass, fold) * _patchy(patch.shape, grid.spacing, rng)
+        # Vessels stay visible through it: only what is paler becomes denser.
+        patch += haze * np.maximum(np.float32(rng.uniform(-640, -460)) - patch, 0)
         share = _average(solid.astype(np.float32), fold)
         if kind == "part-solid":
             lay((shape < -0.45 * radius) & lung, float(rng.uniform(-20, 40)))
@@ -248,6 +251,13 @@ def directions(count: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Random unit vectors, (count, 3)."""
     found = rng.normal(size=(count, 3))
     return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True))
+
+
+def _patchy(shape: tuple[int, ...], spacing: Triple, rng: np.random.Generator) -> Field:
+    """Around 1, uneven over about 2 mm."""
+    noise = rng.standard_normal(shape, dtype=np.float32)
+    noise = ndimage.gaussian_filter(noise, [min(1.5, 1.0 / s) for s in spacing])
+    return np.asarray(1 + np.float32(0.15) * noise / (noise.std() + np.float32(1e-3)))
 
 
 def _finer(axis: Field, fold: int) -> Field:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from medfed.connectors.phantom.nodules import Nodule
     from medfed.imaging.geometry import Triple
 
-TIPS = {"small": 240, "full": 2600}
+TIPS = {"small": 240, "full": 3600}
 """Vessel tips in each lung; finer ones would vanish in the voxels."""
 
 

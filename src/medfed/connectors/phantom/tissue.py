@@ -52,7 +52,7 @@ class Tissue:
             blood=float(rng.uniform(38.0, 48.0) + given),
             muscle=float(rng.uniform(50.0, 58.0)),
             liver=float(rng.uniform(52.0, 62.0) + 0.35 * given),
-            marrow=float(rng.uniform(110.0, 220.0)),
+            marrow=float(rng.uniform(140.0, 260.0)),
             table=table,
         )
 
@@ -103,7 +103,7 @@ def _lay_all(slab: Slab, t: Tissue) -> None:
     lay(Organ.GULLET, -700.0, 2.0, lambda d, p: d + 6.2 - 1.5 * wide[p])
     _lungs(slab, t)
     _bones(slab, t)
-    lay(Organ.AIRWAY, 10.0, shape=lambda d, _: d - 1.6)
+    lay(Organ.AIRWAY, 10.0, shape=lambda d, _: d - 1.2)
     lay(Organ.AIRWAY, -995.0)
 
 
@@ -129,7 +129,7 @@ def _wall(slab: Slab, t: Tissue) -> None:
     )
     lay(
         Organ.LEAN,
-        lambda p: t.muscle + 4 * wide[p] - 62 * np.clip(strands[p] - 1.1, 0, 1.2),
+        lambda p: t.muscle + 4 * wide[p] - 45 * np.clip(strands[p] - 1.2, 0, 1.2),
         1.2,
     )
     (rows, columns), lean = slab.distance(Organ.LEAN)
@@ -164,7 +164,7 @@ def _lungs(slab: Slab, t: Tissue) -> None:
     def parenchyma(p: tuple[slice, slice, slice]) -> Field:
         value = t.lung + gravity[:, p[1]] + 11 * wide[p] + 9 * fine[p]
         if slab.edge < COARSE_MM:  # the finest vessels, seen as faint dots
-            value += 90 * np.clip(fine[p] - 1.4, 0, 2)
+            value += 110 * np.clip(fine[p] - 1.2, 0, 2)
         return value
 
     slab.lay(Organ.LUNGS, parenchyma)
@@ -188,7 +188,7 @@ def _bones(slab: Slab, t: Tissue) -> None:
     lay(Organ.CANAL, 30.0, shape=lambda d, _: d + 1.8)
     lay(Organ.DISC, 85.0)
     lay(Organ.BONE, 680.0)
-    lay(Organ.BONE, trabecular, 1.6, lambda d, _: d + 2.0)
+    lay(Organ.BONE, trabecular, 1.2, lambda d, _: d + 1.5)
     (rows, columns), over = slab.distance(Organ.RIBCAGE)
     (_, _), where = slab.distance(Organ.BLADE)
     if over.size:

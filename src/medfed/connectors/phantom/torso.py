@@ -78,7 +78,7 @@ def muscle_mm(a: Anatomy, f: Frame) -> Field:
     thick += 24 * ramp(y, 45, 75) * bump(wide, 20, 46)  # erector spinae
     thick += 20 * ramp(y, 0, 35) * ramp(wide, 56, 84) * ramp(z, -25, 25)  # around the scapula
     thick += 6 * ramp(y, 40, 70) * ramp(z, 0, 60)  # trapezius
-    thick += 16 * ramp(y, 10, 50) * ramp(z, 50, 105)  # above the shoulder blades
+    thick += 24 * ramp(y, 10, 50) * ramp(z, 50, 105)  # above the shoulder blades
     return np.asarray(thick * np.float32(a.muscle))
 
 
@@ -124,7 +124,7 @@ def body(a: Anatomy, f: Frame, wall: Field) -> tuple[Field, Field, Field]:
     px, py, pz = f.plain
     x, high = np.abs(px), ramp(pz, 45, 120)
     front = deep * (1 - 0.20 * high) - 5 * bump(px, 0, 40)
-    rear = back_mm(a) - 12 * ramp(pz, 60, 130)
+    rear = back_mm(a) - 16 * ramp(pz, 60, 130)
     half_deep = np.where(py < 0, front, rear - 4 * bump(f.x, 0, 26))
     half_deep = half_deep * (1 - 0.42 * ramp(pz, 108, 170))  # the neck
     half_wide = wide * (1 + 0.06 * high - 0.5 * ramp(pz, 116, 170))

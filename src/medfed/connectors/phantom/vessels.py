@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from medfed.connectors.phantom.grid import Grid
     from medfed.connectors.phantom.tissue import Tissue
 
-ROOT_MM = 5.8
+ROOT_MM = 5.0
 """Radius of an artery or vein where it enters the lung."""
 
 WAY_BACK = 0.35

@@ -79,7 +79,7 @@ def make_phantom(
             already holds the same phantom, that is used.
         hospitals: how many (named ``hospital-1`` …), or their names.
         patients: per hospital.
-        size: ``small`` (64 x 96 x 96 voxels of 3.4-4.2 mm) or ``full`` (512 x 512 x 193-290).
+        size: ``small`` (64 x 96 x 96 voxels of 3.4-4.2 mm) or ``full`` (512 x 512 x 145-290).
         seed: any integer from 0.
         progress: called after each patient, in their order.
         dicom: write each CT as a DICOM series, too.
