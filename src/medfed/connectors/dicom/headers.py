@@ -61,7 +61,7 @@ def read_header(store: Store, name: str, size: int) -> DicomFile:
     count = FIRST_BYTES
     while True:
         data = store.read(name, 0, count)
-        if not _looks_like_dicom(data):
+        if not looks_like_dicom(data):
             raise ScanError("not-dicom")
         if DEFLATED in data[:4096]:
             # pydicom would unpack it without a limit.
@@ -119,8 +119,12 @@ def _parsed(data: bytes, whole: bool) -> tuple[Dataset, int | None] | None:
     return dataset, end if group << 16 | element == PIXELS else None
 
 
-def _looks_like_dicom(data: bytes) -> bool:
-    """With the preamble, or without: then the first group is 2 or 8."""
+def looks_like_dicom(data: bytes) -> bool:
+    """Whether a file begins as DICOM: with the preamble, or without it with group 2 or 8.
+
+    Args:
+        data: its first bytes, 132 or more where it has them.
+    """
     if data[128:132] == b"DICM":
         return True
     return len(data) > 16 and data[:2] in {b"\x08\x00", b"\x02\x00"} and data[3] == 0

@@ -134,6 +134,8 @@ def _layout(file: DicomFile) -> Layout:
         raise ScanError("bad-header")
     if allocated not in {8, 16, 32}:
         raise ScanError("unsupported-form", f"{allocated} bits a pixel are not read")
+    if int(dataset.get("HighBit", stored - 1)) != stored - 1:
+        raise ScanError("unsupported-form", "the bits of a pixel are not its lowest ones")
     implicit, little = dataset.original_encoding
     default = "1.2.840.10008.1.2" + ("" if implicit else ".1" if little else ".2")
     return Layout(

@@ -82,4 +82,6 @@ def notes_of(found: FoundSeries, reason: str) -> tuple[str, ...]:
     notes += [f"{str(p).rstrip('.')}." for p in found.summary.problems]
     if any(plane.layout.photometric == "MONOCHROME1" for plane in found.planes):
         notes.append("The slices are stored for an inverted display; their values are as usual.")
+    if any(plane.file.dataset.get("LossyImageCompression") == "01" for plane in found.planes):
+        notes.append("The pixels were compressed with loss of detail.")
     return tuple(note for note in notes if note)

@@ -141,12 +141,14 @@ def _form(path: Path) -> str:
 
 
 def _only_volume(store: Store) -> str | None:
-    """The one MetaImage or NIfTI of a folder or zip that holds nothing that could be DICOM."""
+    """The one MetaImage or NIfTI of a folder or zip that holds no DICOM."""
+    from medfed.connectors.dicom.headers import looks_like_dicom
     from medfed.connectors.dicom.series import OTHER_FORMS
 
     names = list(store.sizes())
     volumes = [name for name in names if name.lower().endswith((*META_IMAGE, *NIFTI))]
-    if not volumes or any(not name.lower().endswith(OTHER_FORMS) for name in names):
+    others = (name for name in names if not name.lower().endswith(OTHER_FORMS))
+    if not volumes or any(looks_like_dicom(store.read(name, 0, 132)) for name in others):
         return None
     if len(volumes) > 1:
         raise ScanError("several-volumes")

@@ -19,7 +19,9 @@ from medfed.connectors.scans.problems import ScanError, ScanProblem, problem
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-MOST_FILES = 200_000
+MOST_FILES = 50_000
+"""In one folder or zip, with those below: the headers of all are held at once, 70 KB each."""
+
 LARGEST_CONTENT = 32 * 1024**3
 """Bytes that a zip may unpack to, in all."""
 
@@ -78,7 +80,11 @@ class Folder:
                     continue
                 count += 1
                 if count > MOST_FILES:
-                    raise ScanError("too-large", f"the folder holds more than {MOST_FILES:,} files")
+                    raise ScanError(
+                        "too-large",
+                        f"the folder holds more than {MOST_FILES:,} files",
+                        remedy="Give the folders in it one by one.",
+                    )
                 yield str(path.relative_to(self.root))
 
     def _leads_out(self, name: str) -> bool:

@@ -266,6 +266,7 @@ def test_a_series_that_mixes_slices(tmp_path: Path, what: str) -> None:
         ("Rows", 4, "too-long"),
         ("Rows", 80, "cut-off"),
         ("BitsAllocated", 64, "unsupported-form"),
+        ("HighBit", 14, "unsupported-form"),
         ("PixelData", None, "no-pixels"),
         ("Modality", "MR", "not-ct"),
         ("Modality", None, "not-ct"),
@@ -337,6 +338,14 @@ def test_an_unknown_compression(tmp_path: Path) -> None:
 
     folder = write_series(tmp_path / "ct", HU, syntax=RLELossless, edit=change)
     refused(folder, "unsupported-compression")
+
+
+def test_pixels_that_were_compressed_with_loss_are_said_to_be(tmp_path: Path) -> None:
+    def change(k: int, dataset: object) -> None:
+        dataset.LossyImageCompression = "01"
+
+    folder = write_series(tmp_path / "ct", HU, edit=change)
+    assert "with loss" in read_scan(folder).notes[0]
 
 
 def test_no_message_names_the_patient(tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ def test_in_a_folder_and_in_a_zip(tmp_path: Path, form: str) -> None:
     folder.mkdir(parents=True)
     made(folder, form)
     (folder / "readme.txt").write_text("not a scan")
+    (folder / "letter.pdf").write_bytes(b"%PDF nor is this")
     shutil.make_archive(str(tmp_path / "scan"), "zip", tmp_path / "upload")
     for path in (folder, tmp_path / "upload", tmp_path / "scan.zip"):
         scan = read_scan(path)
