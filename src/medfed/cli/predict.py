@@ -11,12 +11,14 @@ import click
 from rich.progress import MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from medfed.cli.bar import bar
+from medfed.cli.data_pacs import address_options, opened
 from medfed.cli.logs import set_up_logs
 from medfed.config import Settings
 
 if TYPE_CHECKING:
     from medfed.services.prediction.predict import Predicted
 
+MOST_ROWS = 20
 PATH = click.Path(path_type=Path)
 
 
@@ -27,17 +29,22 @@ PATH = click.Path(path_type=Path)
 )
 @click.option("--out", type=PATH, required=True, help="The folder to make.")
 @click.option("--series", help="Which DICOM series, by UID; else the best chest CT.")
+@click.option("--send", "pacs", help="Store the DICOM objects there; see `medfed data pacs`.")
+@address_options
 @click.option("--threads", type=click.IntRange(min=1), help="Threads for the numerics.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as the last line, in JSON.")
 @click.pass_obj
-def predict(  # one argument per option
+def predict(
     settings: Settings,
+    /,
     model: Path,
     scan: Path,
     out: Path,
     series: str | None,
+    pacs: str | None,
     threads: int | None,
     as_json: bool,
+    **given: Any,
 ) -> None:
     """Find lung nodules on one chest CT. Research use only; not a medical device.
 
@@ -49,18 +56,23 @@ def predict(  # one argument per option
     from medfed.services.prediction.predict import PredictOptions  # imports the numerics
     from medfed.services.prediction.predict import predict as look
 
-    options = PredictOptions(model, scan, out, series, threads)
+    # An address that makes no sense is better known before the work than after it.
+    target = opened(settings, pacs.removeprefix("dimse://"), given) if pacs else None
+    options = PredictOptions(model, scan, out, series, threads, to_send=target is not None)
     with _windows() as progress, _ending_on_sigterm():
         done = look(options, progress)
+        sent = target.send(done.dicom) if target and done.dicom else 0
     if as_json:
-        click.echo(json.dumps(summary(done), ensure_ascii=False))
-    else:
-        show(done)
+        click.echo(json.dumps(summary(done, sent), ensure_ascii=False))
+        return
+    show(done)
+    if pacs:
+        click.echo(f"{pacs} stored {sent} objects" if sent else "There was nothing to send")
 
 
-def summary(done: "Predicted") -> dict[str, Any]:
-    """What ``--json`` prints: `findings.json` with where it lies."""
-    return {**done.findings, "out": str(done.out.resolve())}
+def summary(done: "Predicted", sent: int) -> dict[str, Any]:
+    """What ``--json`` prints: `findings.json` with where it lies and how much was sent."""
+    return {**done.findings, "out": str(done.out.resolve()), "sent": sent}
 
 
 def show(done: "Predicted") -> None:
@@ -77,7 +89,7 @@ def show(done: "Predicted") -> None:
         table = Table()
         for name in ("no.", "where", "diameter", "volume", "kind", _score_name(findings)):
             table.add_column(name, justify="left" if name in {"where", "kind"} else "right")
-        for f in findings:
+        for f in findings[:MOST_ROWS]:
             table.add_row(
                 str(f["number"]),
                 place(f),
@@ -87,6 +99,8 @@ def show(done: "Predicted") -> None:
                 f"{f['probability']:.2f}",
             )
         console.print(table)
+        if len(findings) > MOST_ROWS:
+            click.echo(f"and {len(findings) - MOST_ROWS} less probable ones; the report has all")
     else:
         click.echo("The model marked nothing. That does not mean that there is nothing.")
     for line in (*about["notes"], *about["notices"]):

@@ -9,25 +9,25 @@ Medical Physics 47(11), 2020).
 from __future__ import annotations
 
 import copy
+import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 
 from medfed import __version__
 from medfed.core.errors import DataError
-from medfed.inference import RESEARCH_USE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pydicom.dataset import Dataset
+    from collections.abc import Iterator, Sequence
 
     from medfed.imaging.geometry import Geometry
     from medfed.inference.findings import Attenuation, Finding
     from medfed.inference.location import Third
-    from medfed.inference.model import ModelIdentity
 
 MANUFACTURER = "medfed"
 ALGORITHM = "medfed lung nodules"
@@ -56,7 +56,12 @@ _MAY_BE_EMPTY = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID",
     "StudyDate", "StudyTime", "ReferringPhysicianName",
 )  # fmt: skip
-_NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
+_NEEDED = (
+    "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "FrameOfReferenceUID",
+)  # fmt: skip
+_PLACES = ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence")
+Corners = NDArray[np.float64]
+"""World places of a slice's first pixel, of the last in its first row, and in its first column."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,57 +69,52 @@ class Source:
     """The series that was looked at, fit to be referred to.
 
     Attributes:
-        slices: headers without pixels, in the order of the volume's z.
-        grid: the volume's grid.
+        images: headers without pixels: one for each slice, in the order of the volume's z, or one
+            of a multi-frame image.
+        frames: of a multi-frame image: for each frame the z of its slice; else empty.
     """
 
-    slices: tuple[Dataset, ...]
-    grid: Geometry
+    images: tuple[Dataset, ...]
+    frames: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, slices: Sequence[Dataset], grid: Geometry) -> Source:
+    def of(cls, images: Sequence[Dataset], grid: Geometry) -> Source:
         """Check that results can refer to a series voxel by voxel.
 
         Args:
-            slices: headers of single-frame images, in the order of the volume's z.
+            images: headers of single-frame images in the order of the volume's z, or the one header
+                of a multi-frame image.
             grid: the volume's grid.
 
         Raises:
             DataError: the volume's slices are not the series' images.
         """
-        first = slices[0]
-        if len(slices) != grid.shape[0]:
-            raise DataError(
-                "the scan's slices are not single images of a DICOM series",
-                remedy="Results for it are written as NIfTI and JSON",
-            )
-        missing = [n for n in (*_NEEDED, "FrameOfReferenceUID") if not first.get(n)]
+        first = images[0]
+        missing = [name for name in _NEEDED if not first.get(name)]
         if missing:
             raise DataError(
                 f"the DICOM series lacks {missing[0]}, which results would have to refer to",
                 remedy="Export it again from the PACS",
             )
-        if not _same_pixels(slices, grid):
+        several = int(first.get("NumberOfFrames") or 1) > 1
+        planes = list(_frames(first)) if several else list(map(_plane, images))
+        order = _order([corners[0] for corners in planes], grid) if several else range(len(planes))
+        if not _same_pixels(planes, order, (first.Rows, first.Columns), grid):
             raise DataError(
-                "the scan was resampled when it was read, so its voxels are not the series' pixels",
+                "the scan was changed when it was read, so its voxels are not the series' pixels",
                 remedy="Results for it are written as NIfTI and JSON",
             )
-        return cls(tuple(map(_complete, slices)), grid)
+        return cls(tuple(map(_complete, images)), tuple(order) if several else ())
 
     @property
     def series_uid(self) -> str:
         """The series' UID."""
-        return str(self.slices[0].SeriesInstanceUID)
-
-
-def notices(model: ModelIdentity) -> tuple[str, ...]:
-    """What every output says."""
-    return (RESEARCH_USE, *model.notices)
+        return str(self.images[0].SeriesInstanceUID)
 
 
 def series_number(source: Source, nth: int) -> int:
     """A number for a series of results, near the source's own in a viewer's list."""
-    own = source.slices[0].get("SeriesNumber")
+    own = source.images[0].get("SeriesNumber")
     return (int(own) if own else 0) * 100 + 90 + nth
 
 
@@ -139,20 +139,54 @@ def new_uid() -> str:
     return str(generate_uid(prefix=None))
 
 
-def _same_pixels(slices: Sequence[Dataset], grid: Geometry) -> bool:
-    """Whether voxel (z, y, x) lies where pixel (y, x) of image z does."""
-    _, rows, columns = grid.shape
-    corners = [(0, 0), (0, columns - 1), (rows - 1, 0)]
-    ours = grid.to_world([[(z, y, x) for y, x in corners] for z in range(len(slices))])
-    theirs = []
-    for header in slices:
-        if (header.Rows, header.Columns) != (rows, columns):
-            return False
-        along = np.array(header.ImageOrientationPatient, np.float64).reshape(2, 3)
-        down, across = (float(v) for v in header.PixelSpacing)
-        first = np.array(header.ImagePositionPatient, np.float64)
-        theirs.append([first + x * across * along[0] + y * down * along[1] for y, x in corners])
-    return bool(np.abs(ours - np.array(theirs)).max() <= NEAR_MM)
+def _plane(image: Dataset, place: Dataset | None = None) -> Corners:
+    """Where a slice lies; its position may stand elsewhere than its size."""
+    place = place or image
+    across, down = np.array(place.ImageOrientationPatient, np.float64).reshape(2, 3)
+    between_rows, between_columns = (float(v) for v in place.PixelSpacing)
+    first = np.array(place.ImagePositionPatient, np.float64)
+    right = first + (image.Columns - 1) * between_columns * across
+    return np.array([first, right, first + (image.Rows - 1) * between_rows * down])
+
+
+def _frames(image: Dataset) -> Iterator[Corners]:
+    """Where each frame of a multi-frame image lies (functional groups, PS3.3 C.7.6.16)."""
+    shared = image.get("SharedFunctionalGroupsSequence") or [Dataset()]
+    for own in image.PerFrameFunctionalGroupsSequence:
+        place = Dataset()
+        for group in (shared[0], own):
+            for name in (
+                "PlanePositionSequence",
+                "PlaneOrientationSequence",
+                "PixelMeasuresSequence",
+            ):
+                for item in group.get(name) or ():
+                    place.update(item)
+        yield _plane(image, place)
+
+
+def _order(firsts: Sequence[NDArray[np.float64]], grid: Geometry) -> list[int]:
+    """For each frame the volume's slice that lies where it does."""
+    return [int(np.rint(grid.to_index(first)[0])) for first in firsts]
+
+
+def _same_pixels(
+    planes: Sequence[Corners], order: Sequence[int], size: tuple[int, int], grid: Geometry
+) -> bool:
+    """Whether voxel (z, y, x) lies where pixel (y, x) of the image of that z does."""
+    slices, rows, columns = grid.shape
+    if size != (rows, columns) or sorted(order) != list(range(slices)):
+        return False
+    ours = grid.to_world([[(z, 0, 0), (z, 0, columns - 1), (z, rows - 1, 0)] for z in order])
+    return bool(np.abs(ours - np.array(planes)).max() <= NEAR_MM)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the warnings of pydicom and highdicom, which quote names of patients."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _complete(header: Dataset) -> Dataset:

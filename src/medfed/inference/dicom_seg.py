@@ -50,10 +50,14 @@ def segmentation(
 
     if not findings:
         raise ValueError("a segmentation needs a finding")
-    marked = np.flatnonzero(labels.any(axis=(1, 2)))
+    if source.frames:
+        images, pixels = list(source.images), labels[list(source.frames)]
+    else:
+        marked = np.flatnonzero(labels.any(axis=(1, 2)))
+        images, pixels = [source.images[z] for z in marked], labels[marked]
     made = hd.seg.Segmentation(
-        source_images=[source.slices[z] for z in marked],
-        pixel_array=labels[marked],
+        source_images=images,
+        pixel_array=pixels,
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[_segment(finding, model) for finding in findings],
         series_instance_uid=common.new_uid(),
@@ -69,7 +73,7 @@ def segmentation(
         omit_empty_frames=True,
     )
     common.describe_series(made, "Nodules found by medfed")
-    made.ImageComments = " ".join(common.notices(model))
+    made.ImageComments = " ".join(model.said)
     for item, finding in zip(made.SegmentSequence, findings, strict=True):
         item.SegmentDescription = common.in_words(finding)
     return made

@@ -56,7 +56,7 @@ def report(
         title=codes.DCM.ImagingMeasurementReport,
     )
     made: Dataset = hd.sr.Comprehensive3DSR(
-        evidence=[segmentation, *source.slices],
+        evidence=[segmentation, *source.images],
         content=content[0],
         series_instance_uid=common.new_uid(),
         series_number=common.series_number(source, 2),
@@ -115,7 +115,7 @@ def _algorithm(model: ModelIdentity) -> Any:
         f"model_sha256={model.sha256}",
         f"study={model.study}",
         f"round={model.round}",
-        *(f"notice={text}" for text in common.notices(model)),
+        *(f"notice={text}" for text in model.said),
     ]
     return hd.sr.AlgorithmIdentification(
         common.ALGORITHM, common.VERSION, parameters, family=codes.DCM.ArtificialIntelligence

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from medfed.core.errors import DataError
+from medfed.inference import RESEARCH_USE
 
 SYNTHETIC = "The model was trained on synthetic patients: what it finds says nothing clinical."
 
@@ -92,6 +93,18 @@ class ModelIdentity:
             notices=tuple(dict.fromkeys(map(_notice, _words(about.get("notices"))))),
             calibration=_calibration(about.get("calibration"), where),
         )
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What stands on every output."""
+        return (RESEARCH_USE, *self.notices)
+
+    @property
+    def brief(self) -> str:
+        """The same in one short line: the first digits tell one model from another."""
+        kind = ["synthetic training"] if SYNTHETIC in self.notices else []
+        digests = [f"model {self.sha256[:12]}", f"study {self.study[:12]}"]
+        return "; ".join(["Research use only", *kind, *digests])
 
     def to_json(self) -> dict[str, Any]:
         """As plain data, for ``findings.json``."""

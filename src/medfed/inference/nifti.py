@@ -6,20 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from medfed.inference import RESEARCH_USE
-
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from medfed.imaging.geometry import Geometry
-
-SHORT_NOTICE = RESEARCH_USE.partition(".")[0]
-"""What fits into the header's 80 bytes of description."""
+    from medfed.inference.model import ModelIdentity
 
 
-def write_mask(path: Path, labels: NDArray[np.uint8], grid: Geometry) -> None:
+def write_mask(path: Path, labels: NDArray[np.uint8], grid: Geometry, model: ModelIdentity) -> None:
     """Write labels as ``.nii.gz``.
 
     NIfTI's world is RAS; x and y change their sign on the way (NIfTI-1, qform and sform).
@@ -28,6 +24,7 @@ def write_mask(path: Path, labels: NDArray[np.uint8], grid: Geometry) -> None:
         path: The file; its folder must exist.
         labels: Shape ``(z, y, x)``.
         grid: Where the voxels lie, LPS.
+        model: Whose marks they are; the header says it.
     """
     import nibabel as nib
 
@@ -37,7 +34,9 @@ def write_mask(path: Path, labels: NDArray[np.uint8], grid: Geometry) -> None:
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ matrix
     image = nib.Nifti1Image(labels.transpose(2, 1, 0), affine, dtype=np.uint8)
     image.header.set_xyzt_units("mm")
-    image.header["descrip"] = SHORT_NOTICE.encode()[:80]
+    image.header["descrip"] = model.brief.encode("ascii", "replace")[:79]
+    words = " ".join([*model.said, f"Model {model.sha256}, study {model.study}."])
+    image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", words.encode()))
     image.set_sform(affine, code=1)
     image.set_qform(affine, code=1)
     nib.save(image, path)

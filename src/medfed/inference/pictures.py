@@ -28,6 +28,8 @@ MARKS = {"axial": ("R", "L", "A", "P"), "coronal": ("R", "L", "H", "F"),
          "sagittal": ("A", "P", "H", "F")}  # fmt: skip
 """What lies left, right, up and down in a picture."""
 PAPER = 16
+LINE = 18
+"""Pixels of the line below a picture."""
 TEXT_RGB = (235, 235, 235)
 EDGE_RGB = (20, 20, 20)
 FIELD_MM = 60.0
@@ -87,13 +89,16 @@ class Slice:
         return Slice(hu, np.pad(self.labels[rows, columns], pads), self.spacing_mm, self.plane)
 
 
-def overview(volume: Volume, labels: NDArray[np.uint8], focus_zyx: Triple) -> bytes:
+def overview(
+    volume: Volume, labels: NDArray[np.uint8], focus_zyx: Triple, below: str = ""
+) -> bytes:
     """Three whole slices through a place, all findings outlined and numbered, as a PNG.
 
     Args:
         volume: the scan, upright.
         labels: upright, the number of the finding at its voxels.
         focus_zyx: the place, a voxel index.
+        below: a line below the picture.
     """
     at = [int(np.clip(round(v), 0, n - 1)) for v, n in zip(focus_zyx, volume.shape, strict=True)]
     cuts = [Slice.cut(volume, labels, p, i) for p, i in zip(PLANES, at, strict=True)]
@@ -102,16 +107,19 @@ def overview(volume: Volume, labels: NDArray[np.uint8], focus_zyx: Triple) -> by
         panel(cut, scale, title=f"{cut.plane}, slice {i + 1}")
         for cut, i in zip(cuts, at, strict=True)
     ]
-    return encode_png(_beside(pictures))
+    return encode_png(_beside(pictures, below))
 
 
-def of_finding(volume: Volume, labels: NDArray[np.uint8], finding: Finding) -> bytes:
+def of_finding(
+    volume: Volume, labels: NDArray[np.uint8], finding: Finding, below: str = ""
+) -> bytes:
     """A finding near by, as a PNG: the axial slice bare, then three slices with the contour.
 
     Args:
         volume: the scan, upright.
         labels: upright.
         finding: what to show; the axial slice is that of its longest diameter.
+        below: a line below the picture.
     """
     z, y, x = finding.upright_zyx
     field = max(FIELD_MM, 3 * finding.diameter.mm)
@@ -122,7 +130,7 @@ def of_finding(volume: Volume, labels: NDArray[np.uint8], finding: Finding) -> b
     scale = FINDING_HEIGHT / field
     pictures = [panel(axial, scale, outlined=False, title="axial"), panel(axial, scale)]
     pictures += [panel(cut, scale, title=cut.plane) for cut in (coronal, sagittal)]
-    return encode_png(_beside(pictures))
+    return encode_png(_beside(pictures, below))
 
 
 def panel(
@@ -222,13 +230,19 @@ def _font(size: int) -> Any:
     return ImageFont.load_default(size)
 
 
-def _beside(pictures: list[NDArray[np.uint8]], gap: int = 6) -> NDArray[np.uint8]:
+def _beside(pictures: list[NDArray[np.uint8]], below: str, gap: int = 6) -> NDArray[np.uint8]:
+    from PIL import Image, ImageDraw
+
     high = max(p.shape[0] for p in pictures)
     wide = sum(p.shape[1] for p in pictures) + gap * (len(pictures) - 1)
-    sheet = np.full((high, wide, 3), PAPER, np.uint8)
+    sheet = np.full((high + (LINE if below else 0), wide, 3), PAPER, np.uint8)
     left = 0
     for picture in pictures:
         top = (high - picture.shape[0]) // 2
         sheet[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
         left += picture.shape[1] + gap
-    return sheet
+    if not below:
+        return sheet
+    image: Any = Image.fromarray(sheet)
+    _write(ImageDraw.Draw(image), (6, high + LINE / 2), below, 11, "lm")
+    return np.asarray(image)

@@ -177,7 +177,10 @@ class NodulePredictor:
                 chosen.append((candidate, box))
         notes = []
         if outside:
-            notes.append(f"What the model marked outside the lungs was left out: {outside} pieces.")
+            notes.append(
+                f"What the model marked outside the lungs was left out: {outside} "
+                f"{'piece' if outside == 1 else 'pieces'}."
+            )
         if more:
             notes.append(
                 f"The model marked more than {self.rules.most} places; {more} less probable ones "
@@ -216,9 +219,11 @@ class _Drawn:
     def draw(self, number: int, candidate: Candidate, pieces: NDArray[np.uint32]) -> Box | None:
         """Draw a candidate; the box it was drawn in, or None where none of it is in a lung."""
         wide = _wider(candidate.box, self.seen.values.shape)
-        piece = pieces[wide] == candidate.label
         part = cropped(self.seen.geometry, wide)
         box = covering(self.grid, part, margin=1)
+        if not (self.anywhere or self.lungs[box].any()):
+            return None
+        piece = pieces[wide] == candidate.label
         place = cropped(self.grid, box)
         inside = _moved(piece, part, place)
         inside &= self.labels[box] == 0

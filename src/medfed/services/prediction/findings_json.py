@@ -35,11 +35,9 @@ def findings_json(
         notices: What must be known of the scan, such as that it is synthetic.
         notes: Sentences about the results.
     """
-    from medfed.inference import RESEARCH_USE
-
     return {
         "schema": SCHEMA,
-        "notices": [RESEARCH_USE, *model.notices, *notices],
+        "notices": [*model.said, *notices],
         "made": {
             "by": f"medfed {__version__}",
             "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -74,7 +74,7 @@ def _about_from_run(folder: Path, path: Path) -> dict[str, Any]:
     return {
         "study": read.digest,
         "title": read.title,
-        "task": read.task.to_json(),
+        "task": study["task"],
         "facts": _json(folder / "facts.json") or {},
     }
 

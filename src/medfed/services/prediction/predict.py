@@ -37,6 +37,7 @@ class PredictOptions:
         out: The folder to make.
         series: Which DICOM series of the scan; the best chest CT if silent.
         threads: Threads; all if silent.
+        to_send: Refuse a scan whose results could not be sent to a PACS.
     """
 
     model: Path
@@ -44,6 +45,7 @@ class PredictOptions:
     out: Path
     series: str | None = None
     threads: int | None = None
+    to_send: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +85,9 @@ def predict(options: PredictOptions, progress: Progress = lambda *_: None) -> Pr
 
     predictor = load_predictor(options.model, options.threads)
     scan = read_scan(options.scan, options.series)
+    if options.to_send and scan.series is None:
+        message = f"the scan is {scan.form}: only results on a DICOM series can be sent to a PACS"
+        raise DataError(message, remedy="Give the DICOM series, or leave out --send")
     same = {"input": volume_digest(scan.volume), "model": predictor.model.sha256}
     folders.check_free(options.out, same)
     found = predictor.predict(scan.volume, progress)
@@ -105,8 +110,8 @@ def write_results(
     from medfed.services.prediction.report import render
 
     files: dict[str, Any] = {"mask": MASK}
-    write_mask(out / MASK, found.labels, scan.volume.geometry)
-    pictures = _write_pictures(out, scan.volume, found)
+    write_mask(out / MASK, found.labels, scan.volume.geometry, predictor.model)
+    pictures = _write_pictures(out, scan.volume, found, predictor.model.brief)
     files["overview"], files["pictures"] = OVERVIEW, [name for name in pictures if name != OVERVIEW]
     written, why_not = _write_dicom(out, scan, predictor, found)
     files |= written
@@ -138,7 +143,7 @@ def volume_digest(volume: "Volume") -> str:
     return digest.hexdigest()
 
 
-def _write_pictures(out: Path, volume: "Volume", found: "Prediction") -> list[str]:
+def _write_pictures(out: Path, volume: "Volume", found: "Prediction", below: str) -> list[str]:
     """The pictures' names, the overview first."""
     from medfed.inference.pictures import of_finding, overview
 
@@ -146,11 +151,11 @@ def _write_pictures(out: Path, volume: "Volume", found: "Prediction") -> list[st
     labels: NDArray[np.uint8] = found.turn.view(found.labels)
     z, y, x = standing.shape
     focus = found.findings[0].upright_zyx if found.findings else (z / 2, y / 2, x / 2)
-    write_atomic(out / OVERVIEW, overview(standing, labels, focus), durable=False)
+    write_atomic(out / OVERVIEW, overview(standing, labels, focus, below), durable=False)
     names = [OVERVIEW]
     for finding in found.findings:
         names.append(f"finding-{finding.number:02d}.png")
-        write_atomic(out / names[-1], of_finding(standing, labels, finding), durable=False)
+        write_atomic(out / names[-1], of_finding(standing, labels, finding, below), durable=False)
     return names
 
 
@@ -163,16 +168,17 @@ def _write_dicom(
     if not found.findings:
         return {}, ["There is no finding, and so there are no DICOM objects."]
     from medfed.inference import dicom_seg, dicom_sr
-    from medfed.inference.dicom_common import Source
+    from medfed.inference.dicom_common import Source, quiet
 
     try:
         source = Source.of(scan.series.slices, scan.volume.geometry)
     except DataError as error:
         return {}, [f"There are no DICOM objects: {error.message}."]
-    mask = dicom_seg.segmentation(source, found.labels, found.findings, predictor.model)
-    report = dicom_sr.report(source, mask, found.findings, predictor.model)
-    mask.save_as(out / SEGMENTATION, enforce_file_format=True)
-    report.save_as(out / MEASUREMENTS, enforce_file_format=True)
+    with quiet():
+        mask = dicom_seg.segmentation(source, found.labels, found.findings, predictor.model)
+        report = dicom_sr.report(source, mask, found.findings, predictor.model)
+        mask.save_as(out / SEGMENTATION, enforce_file_format=True)
+        report.save_as(out / MEASUREMENTS, enforce_file_format=True)
     return {"segmentation": SEGMENTATION, "measurements": MEASUREMENTS}, []
 
 
