@@ -62,6 +62,15 @@ def identity_of(dataset: Dataset) -> str:
     return f"{name}|{born}" if name and born else ""
 
 
+def says_synthetic(dataset: Dataset) -> bool:
+    """Whether a header says that a program drew the picture: the label must not be lost."""
+    header: Any = dataset
+    if str(header.get("SyntheticData", "")).strip().upper() == "YES":
+        return True
+    texts = (header.get("ImageComments"), header.get("PatientComments"))
+    return any(str(text or "").upper().startswith("SYNTHETIC") for text in texts)
+
+
 class Deidentifier:
     """Takes out of DICOM objects what identifies the patient, the same way every time.
 
@@ -86,11 +95,14 @@ class Deidentifier:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pydicom's warnings quote values
             self._drop_unreadable(dataset)
+            synthetic = says_synthetic(dataset)
             words = words_of(dataset)
             self._walk(dataset, self._pseudonyms.days_earlier(identity))
             emptied = empty_what_tells(dataset, words) if words else 0
             patient = self._pseudonyms.patient(identity)
             self._sign(dataset, patient)
+            if synthetic:
+                dataset.SyntheticData = "YES"
             _fresh_meta(dataset)
         return Cleaned(patient, emptied, self._unreadable)
 

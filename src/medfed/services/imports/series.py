@@ -8,12 +8,25 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from medfed.connectors.deidentify import Deidentifier, doubts_about, identity_of
+from medfed.connectors.deidentify import (
+    Deidentifier,
+    doubts_about,
+    identity_of,
+    says_synthetic,
+)
 from medfed.connectors.dicom.headers import guarded, quiet
 from medfed.connectors.dicom.reading import read_volume
 from medfed.connectors.dicom.series import survey
 from medfed.connectors.scans.problems import ScanError
+from medfed.connectors.scans.stores import Folder
 from medfed.services.imports.candidate import Shelf, Written
+from medfed.services.imports.labels import (
+    MODALITY,
+    add_mask,
+    labels_by_series,
+    mask_of,
+    mask_source,
+)
 from medfed.services.imports.report import Trouble
 from medfed.storage.catalogue import CataloguedScan
 
@@ -26,6 +39,7 @@ if TYPE_CHECKING:
     from medfed.connectors.dicom.series import FoundSeries
     from medfed.connectors.pseudonyms import Pseudonyms
     from medfed.connectors.scans.stores import Store
+    from medfed.imaging.geometry import Geometry
 
 FORM = "DICOM"
 
@@ -44,10 +58,21 @@ class SeriesCandidate:
     found: FoundSeries
     pseudonyms: Pseudonyms
     deidentifier: Deidentifier
+    labels: tuple[Path, ...] = ()
+
+    @property
+    def grid(self) -> Geometry:
+        """Of its volume."""
+        geometry = self.found.summary.geometry
+        assert geometry is not None  # noqa: S101 - candidates are usable
+        return geometry
 
     def sources(self) -> frozenset[str]:
-        """Keyed digests of its objects."""
-        return frozenset(self._source(dataset) for dataset in self._objects())
+        """Keyed digests of its objects, and of its mask."""
+        own = {self._source(dataset) for dataset in self._objects()}
+        if self.labels:
+            own.add(mask_source(mask_of(self.labels, self.grid), self.pseudonyms))
+        return frozenset(own)
 
     def write(self, folder: Path, relative: str) -> Written:
         """Write the de-identified objects, in the order of the slices."""
@@ -59,20 +84,22 @@ class SeriesCandidate:
             emptied += self.deidentifier.clean(dataset, self.identity).texts_emptied
             stored.append(shelf.add(f"ct/{number:06d}.dcm", _encoded(dataset), source))
             first = first or dataset
-        geometry = self.found.summary.geometry
-        assert geometry is not None  # noqa: S101 - candidates are usable
+        if self.labels:
+            mask = mask_of(self.labels, self.grid)
+            stored += add_mask(shelf, mask, self.grid, mask_source(mask, self.pseudonyms))
         row = CataloguedScan(
             scan=self.scan,
             patient=self.pseudonyms.patient(self.identity),
             folder=relative,
             form=FORM,
             imported=datetime.now(UTC).isoformat(timespec="seconds"),
-            shape=geometry.shape,
-            spacing_mm=geometry.spacing_mm,
+            shape=self.grid.shape,
+            spacing_mm=self.grid.spacing_mm,
             study_date=_text(first, "StudyDate"),
             manufacturer=_text(first, "Manufacturer"),
             model=_text(first, "ManufacturerModelName"),
             kernel=_text(first, "ConvolutionKernel"),
+            mask=bool(self.labels),
             synthetic=self.synthetic,
             doubts=self.doubts,
             objects=tuple(stored),
@@ -114,10 +141,15 @@ def series_of(
         synthetic: whether a program drew them.
     """
     found = survey(store)
+    labels = labels_by_series(store, found)
+    scans = {series.summary.uid for series in found.series if series.summary.usable}
+    used = {file for uid in scans for file in labels.get(uid, ())}
     yield from (Trouble.of(one, one.files) for one in found.problems)
     for series in found.series:
         summary = series.summary
         if not summary.usable:
+            if summary.modality == MODALITY and used >= _paths(store, summary.files):
+                continue
             worst = next(p for p in summary.problems if p.fatal)
             yield Trouble.of(worst, summary.files)
             continue
@@ -136,12 +168,17 @@ def series_of(
                 original=summary.uid,
                 where=summary.files,
                 doubts=doubts,
-                synthetic=synthetic,
+                synthetic=synthetic or any(says_synthetic(header) for header in headers),
                 store=store,
                 found=series,
                 pseudonyms=pseudonyms,
                 deidentifier=deidentifier,
+                labels=labels.get(summary.uid, ()),
             )
+
+
+def _paths(store: Store, names: tuple[str, ...]) -> set[Path]:
+    return {store.root / name for name in names} if isinstance(store, Folder) else set()
 
 
 def _identity(header: Any) -> str:

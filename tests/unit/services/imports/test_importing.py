@@ -9,9 +9,12 @@ import subprocess
 import sys
 import textwrap
 
+import highdicom as hd
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
+from pydicom.sr.codedict import codes
 from unit.connectors.dicom_files import ramp, uid, write_series
 
 from medfed.connectors.phantom import make_phantom
@@ -53,6 +56,33 @@ def write_volume(path, hu):
     path.parent.mkdir(parents=True, exist_ok=True)
     sitk.WriteImage(image, str(path))
     return path
+
+
+def write_segmentation(folder, truth):
+    """A DICOM SEG of a series, beside it."""
+    segment = hd.seg.SegmentDescription(
+        segment_number=1,
+        segment_label="Doe's nodule",
+        segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
+        segmented_property_type=codes.SCT.Nodule,
+        algorithm_type="MANUAL",
+    )
+    made = hd.seg.Segmentation(
+        source_images=list(read_scan(folder).series.slices),
+        pixel_array=truth,
+        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=[segment],
+        series_instance_uid=hd.UID(),
+        series_number=9,
+        sop_instance_uid=hd.UID(),
+        instance_number=1,
+        manufacturer="medfed tests",
+        manufacturer_model_name="x",
+        software_versions="1",
+        device_serial_number="1",
+    )
+    made.save_as(folder / "seg.dcm")
+    return folder / "seg.dcm"
 
 
 def test_a_series_becomes_a_scan_of_the_site(site, series):
@@ -349,3 +379,41 @@ def test_a_full_disk_stops_the_import_in_a_sentence(site, series, monkeypatch):
     monkeypatch.undo()
     assert list_scans(site)[1] == []
     assert import_scans(site, series).imported
+
+
+def test_a_segmentation_beside_its_series_becomes_the_mask(site, series):
+    truth = np.zeros(SHAPE, np.uint8)
+    truth[1:3, 2:6, 3:7] = 1
+    write_segmentation(series, truth)
+    report = import_scans(site, series)
+    assert len(report.imported) == 1
+    assert report.troubles == []
+    source = Volumes().open(site / "data", "north", ["north"])
+    (case,) = source.load(source.patients())
+    assert np.array_equal(case.mask(), truth)
+    assert list_scans(site)[1][0].mask
+    assert import_scans(site, series).unchanged == report.imported
+    assert b"Doe" not in b"".join(files_of(site).values())
+
+
+def test_a_segmentation_of_another_series_is_left_out(site, series, tmp_path):
+    other = write_series(tmp_path / "other", ramp(SHAPE), series="other")
+    written = write_segmentation(other, np.ones(SHAPE, np.uint8))
+    shutil.move(written, series / "seg.dcm")
+    report = import_scans(site, series)
+    assert report.left_out == {"not-ct": 1}
+    assert not list_scans(site)[1][0].mask
+
+
+def test_a_synthetic_series_says_so_after_its_names_are_gone(site, tmp_path):
+    folder = write_series(
+        tmp_path / "in",
+        ramp(SHAPE),
+        edit=lambda _k, d: setattr(d, "ImageComments", "SYNTHETIC: shows no person"),
+    )
+    import_scans(site, folder)
+    data, (scan,) = list_scans(site)
+    assert scan.synthetic
+    assert json.loads((data / "manifest.json").read_text()) == {"synthetic": True}
+    file = data / scan.patient / scan.scan / "ct" / "000001.dcm"
+    assert pydicom.dcmread(file).SyntheticData == "YES"
