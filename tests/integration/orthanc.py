@@ -86,7 +86,7 @@ def running_orthanc(folder: Path):
     """An Orthanc with everything in a folder; ended at the end."""
     ports = [free_port() for _ in range(4)]
     own = Orthanc(*ports, ca=folder / "ca.pem", log=folder / "orthanc.log")
-    _certificate(folder / "server.pem", own.ca)
+    make_certificate(folder / "server.pem", own.ca)
     settings = {
         "Name": "medfed tests",
         "StorageDirectory": str(folder / "storage"),
@@ -167,7 +167,7 @@ def _wait(own: Orthanc, process: subprocess.Popen) -> None:
     pytest.fail(f"Orthanc did not start:\n{own.log.read_text()[-3000:]}")
 
 
-def _certificate(server: Path, ca: Path) -> None:
+def make_certificate(server: Path, ca: Path) -> None:
     """A certificate for 127.0.0.1 that vouches for itself, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "medfed tests")])

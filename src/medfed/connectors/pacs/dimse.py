@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -230,8 +231,10 @@ class DimsePacs:
             raise self._refusal(link)
         try:
             yield link
-        except BaseException:
+        except BaseException as error:
             link.abort()
+            if isinstance(error, ValueError):  # no context of the kind was accepted
+                raise self._unsupported() from error
             raise
         link.release()
 
@@ -239,7 +242,16 @@ class DimsePacs:
         """Try the port alone: pynetdicom tells nothing of why a connection fails."""
         where = (self._address.host, self._address.port)
         try:
-            socket.create_connection(where, min(CONNECT_SECONDS, self._options.timeout)).close()
+            with socket.create_connection(
+                where, min(CONNECT_SECONDS, self._options.timeout)
+            ) as raw:
+                if self._tls:
+                    context, host = self._tls
+                    context.wrap_socket(raw, server_hostname=host).close()
+        except ssl.SSLCertVerificationError as error:
+            message = f"the certificate of {self._address.host} is not trusted"
+            remedy = "Give the hospital's own authority with --ca FILE; it is never left unchecked"
+            raise PacsError("certificate", message, remedy=remedy) from error
         except OSError as error:
             raise self._no_connection() from error
 
@@ -256,11 +268,14 @@ class DimsePacs:
                 remedy = f"Have {own} entered at the PACS, or give the title it knows with --title"
                 return PacsError("titles", message, remedy=remedy)
             return PacsError("refused", f"{title} refused the association: {answer.reason_str}")
-        if answer is not None and not link.accepted_contexts and link.is_aborted:
-            message = f"{title} does none of what was asked for"
-            remedy = "C-GET is often missing: add --receive-port for C-MOVE"
-            return PacsError("unsupported", message, remedy=remedy)
+        if answer is not None and not link.accepted_contexts:
+            return self._unsupported()
         return self._no_connection()
+
+    def _unsupported(self) -> PacsError:
+        message = f"{self._address.title} does not offer what was asked for"
+        remedy = "C-GET is often missing: --receive-port asks for C-MOVE in its place"
+        return PacsError("unsupported", message, remedy=remedy)
 
     def _no_connection(self) -> PacsError:
         where = f"{self._address.host}, port {self._address.port}"
