@@ -236,7 +236,7 @@ def _opened(path: Path) -> Iterator[Any]:
 def _unpacking(path: Path, read: Callable[[], Any]) -> Any:
     try:
         return read()
-    except (zlib.error, EOFError) as error:
+    except (zlib.error, EOFError, gzip.BadGzipFile) as error:
         raise ScanError("cut-off", f"{path.name} is cut off or damaged") from error
     except OSError as error:
         raise ScanError("unreadable-file", f"{path.name} cannot be read") from error

@@ -24,6 +24,7 @@ UNCOMPRESSED = {
     "1.2.840.10008.1.2.2",  # explicit, big endian
 }
 RLE = "1.2.840.10008.1.2.5"
+EXTENDED = "1.2.840.10008.1.2.4.51"
 JPEG_FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 """JPEG's markers of a frame header, and that of JPEG-LS."""
 
@@ -56,7 +57,8 @@ def decoded_frames(
         decoder = get_decoder(layout.syntax)
     except NotImplementedError:
         raise ScanError("unsupported-compression") from None
-    if not decoder.is_available:
+    deep = layout.syntax == EXTENDED and layout.stored > 8  # no free decoder takes 12 bits
+    if deep or not decoder.is_available:
         raise ScanError("unsupported-compression")
     frames = generate_frames(value, number_of_frames=layout.frames)
     streams = list(islice(frames, max(wanted) + 1))

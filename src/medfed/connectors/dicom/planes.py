@@ -91,7 +91,7 @@ def planes_of(file: DicomFile) -> tuple[Plane, ...]:
         ScanError: it has no pixels, or does not say how its slices lie or what their values mean.
     """
     with guarded("bad-header"):
-        layout = _layout(file)
+        layout = layout_of(file)
         if file.pixels_at is None:
             raise ScanError("no-pixels")
         return tuple(
@@ -117,7 +117,12 @@ def numbers(groups: tuple[Any, ...], keyword: str, count: int) -> tuple[float, .
     return None
 
 
-def _layout(file: DicomFile) -> Layout:
+def layout_of(file: DicomFile) -> Layout:
+    """How the pixels of a file are stored.
+
+    Raises:
+        ScanError: they are coloured, or their description is missing or contradicts itself.
+    """
     dataset: Any = file.dataset
     if int(dataset.get("SamplesPerPixel", 1) or 1) != 1:
         raise ScanError("colour")

@@ -5,8 +5,10 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
+from pydicom.data import get_testdata_file
 from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -19,7 +21,11 @@ from pydicom.uid import (
 from unit.connectors.dicom_files import ramp, uid, write_enhanced, write_series
 
 from medfed.connectors.dicom import dicom_geometry, find_series
+from medfed.connectors.dicom.headers import quiet, read_header
+from medfed.connectors.dicom.pixels import stored_values
+from medfed.connectors.dicom.planes import Plane, layout_of
 from medfed.connectors.scans import ScanError, read_scan
+from medfed.connectors.scans.stores import Folder
 from medfed.imaging.geometry import Geometry
 
 HU = ramp()
@@ -352,6 +358,39 @@ def test_no_message_names_the_patient(tmp_path: Path) -> None:
     folder = write_series(tmp_path / "ct", HU, missing=[3], patient="SECRET")
     assert "SECRET" not in str(refused(folder, "missing-slices"))
     assert "Doe" not in str(refused(folder, "missing-slices"))
+
+
+@pytest.mark.parametrize(
+    ("name", "like"),
+    [
+        ("CT_small.dcm", "CT_small.dcm"),
+        ("MR_small_bigendian.dcm", "MR_small.dcm"),
+        ("MR_small_implicit.dcm", "MR_small.dcm"),
+        ("MR_small_RLE.dcm", "MR_small.dcm"),
+        ("MR_small_jpeg_ls_lossless.dcm", "MR_small.dcm"),
+        ("MR_small_jp2klossless.dcm", "MR_small.dcm"),
+        ("J2K_pixelrep_mismatch.dcm", "J2K_pixelrep_mismatch.dcm"),
+        ("693_J2KI.dcm", "693_J2KI.dcm"),
+        ("JPGExtended.dcm", None),
+    ],
+)
+def test_files_of_other_writers(name: str, like: str | None) -> None:
+    """The samples that come with pydicom, against its own pixel array."""
+    path = Path(get_testdata_file(name))
+    store = Folder(path)
+    with quiet():
+        file = read_header(store, path.name, path.stat().st_size)
+        layout = layout_of(file)
+        unit = ((0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
+        plane = Plane(file, 0, layout, *unit, (1.0, 1.0), 1.0, 0.0, None)
+        if like is None:  # 12 bits: no decoder under a free licence
+            with pytest.raises(ScanError) as caught:
+                list(stored_values(store, [plane]))
+            assert caught.value.name == "unsupported-compression"
+            return
+        (values,) = stored_values(store, [plane])
+        expected = pydicom.dcmread(get_testdata_file(like)).pixel_array
+    assert (values == expected).all()
 
 
 @pytest.mark.parametrize("shared", [True, False])

@@ -3,11 +3,15 @@
 import gzip
 import random
 import shutil
+import struct
 import subprocess
 import sys
+import zipfile
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -180,6 +184,63 @@ def test_a_decoder_that_dies_or_hangs_is_a_damaged_frame(
         decoders.decode(b"frame", layout)
     assert caught.value.name == "bad-pixels"
     decoders.close()
+
+
+def make_bombs(folder: Path) -> None:
+    """Small files that unpack to 150 MB, or say that they do."""
+    much = bytes(150_000_000)
+    packed = zlib.compress(much, 1)
+    header = nibabel.Nifti1Header()
+    header.set_data_dtype(np.int16)
+    header.set_sform(np.eye(4), 1)
+    header["vox_offset"], header["magic"] = 352, b"n+1"
+    header.set_data_shape((1000, 1000, 1000))
+    (folder / "a.nii.gz").write_bytes(gzip.compress(bytes(header.binaryblock) + bytes(4), 1))
+    header.set_data_shape((10, 10, 10))
+    (folder / "b.nii.gz").write_bytes(gzip.compress(bytes(header.binaryblock) + much, 1))
+    words = "NDims = 3\nDimSize = 9 9 9\nElementSpacing = 1 1 1\nElementType = MET_SHORT\n"
+    words += "CompressedData = True\nElementDataFile = LOCAL\n"
+    (folder / "c.mha").write_bytes(words.encode() + packed)
+    (folder / "d.mha").write_bytes(words.replace("9 9 9", "900 900 900").encode() + packed[:1000])
+    endless = bytes(128) + b"DICM" + struct.pack("<HH2sHI", 9, 0x1001, b"OB", 0, 2**32 - 2)
+    (folder / "e.dcm").write_bytes(endless)
+    with zipfile.ZipFile(folder / "f.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("a.dcm", endless + much)
+        archive.writestr("b.dcm", much)
+
+
+READ_ALL = """
+import resource, sys
+from pathlib import Path
+import nibabel, pydicom
+from medfed.connectors.dicom import find_series
+from medfed.connectors.scans import ScanError, read_scan
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for path in sorted(Path(sys.argv[1]).iterdir()):
+    try:
+        read_scan(path)
+    except ScanError as error:
+        print(path.name, error.name)
+now = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print((now - before) // (1024 if sys.platform == "linux" else 1024**2))
+"""
+
+
+def test_what_would_unpack_to_much_takes_little_memory(tmp_path: Path) -> None:
+    make_bombs(tmp_path)
+    command = [sys.executable, "-c", READ_ALL, str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    *told, grown = ran.stdout.splitlines()
+    assert told == [
+        "a.nii.gz cut-off",
+        "b.nii.gz too-long",
+        "c.mha too-long",
+        "d.mha cut-off",
+        "e.dcm no-uid",
+        "f.zip bad-header",
+    ]
+    assert int(grown) < 140  # MB: a header may take 64, and its parser as much again
 
 
 def test_a_decoder_that_ended_while_it_was_idle_is_replaced() -> None:
