@@ -25,6 +25,7 @@ class Candidate(Protocol):
         scan: its name at the site.
         identity: what the hospital calls the patient.
         original: what the hospital calls the scan.
+        names: what tables of findings may call it.
         where: its original files.
         doubts: public names of reasons to doubt that the picture shows nobody.
         synthetic: whether a program drew it.
@@ -33,6 +34,7 @@ class Candidate(Protocol):
     scan: str
     identity: str
     original: str
+    names: tuple[str, ...]
     where: tuple[str, ...]
     doubts: tuple[str, ...]
     synthetic: bool

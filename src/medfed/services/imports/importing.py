@@ -14,10 +14,11 @@ from medfed.connectors.scans.problems import ScanError
 from medfed.connectors.scans.stores import open_store
 from medfed.core.errors import DataError
 from medfed.core.files import append_line, write_json
+from medfed.services.imports.findings import Findings
 from medfed.services.imports.place import LINKS, RECORDS, open_place
 from medfed.services.imports.report import ImportReport, Trouble
 from medfed.services.imports.series import series_of
-from medfed.services.imports.units import DicomUnit, LostMask, Naming, Unit, units_of
+from medfed.services.imports.units import DicomUnit, LostMask, Naming, TableUnit, Unit, units_of
 from medfed.services.imports.volumes import volume_of
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def import_scans(
         try:
             for unit in units_of(source):
                 work.take_unit(unit)
+            work.write_findings()
         except OSError as error:
             remedy = "What was imported before is kept; the same command goes on from there"
             raise DataError(f"the import stopped: {error.strerror}", remedy=remedy) from error
@@ -102,6 +104,7 @@ class _Import:
         keep = options.keep_characteristics
         self._deidentifier = Deidentifier(place.pseudonyms, keep_characteristics=keep)
         self._done = 0
+        self._findings = Findings()
 
     def take_unit(self, unit: Unit) -> None:
         """Import what one piece holds."""
@@ -114,6 +117,10 @@ class _Import:
             self.report.troubles.append(Trouble.of(error, (str(unit.path),)))
             self._done += 1
             self._tell(self._done, error.name)
+
+    def write_findings(self) -> None:
+        """Bring LUNA16's tables along."""
+        self.report.troubles += self._findings.write(self.place.scans)
 
     def record(self) -> None:
         """Write what was refused, with file names, into the site's own folder."""
@@ -128,6 +135,9 @@ class _Import:
     def _candidates(self, unit: Unit) -> Iterator[Candidate | Trouble]:
         if isinstance(unit, LostMask):
             yield Trouble.named("mask-without-scan", (str(unit.path),))
+            return
+        if isinstance(unit, TableUnit):
+            self._findings.add_table(unit.path)
             return
         synthetic = _is_synthetic(unit.path)
         pseudonyms = self.place.pseudonyms
@@ -167,6 +177,7 @@ class _Import:
             if known.sources == sources and self.place.intact(known):
                 self.report.unchanged.append(found.scan)
                 self._link(found)
+                self._findings.add_scan(found.scan, found.names)
                 return "unchanged"
             if not known.sources <= sources:
                 self.report.troubles.append(Trouble.named("differs-from-catalogue", found.where))
@@ -178,6 +189,7 @@ class _Import:
         if found.synthetic:
             self.place.mark_synthetic()
         self.place.put(made, row)
+        self._findings.add_scan(found.scan, found.names)
         self.report.texts_emptied += emptied
         if row.doubts:
             self.report.doubtful.append(row.scan)

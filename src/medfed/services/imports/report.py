@@ -36,6 +36,10 @@ NAMES = {
         "the scanner says that the patient's face can be recognised",
         "Look at it; with --accept-doubts it is imported and stays marked.",
     ),
+    "bad-table": (
+        "a table of findings has other columns than LUNA16's, or words for numbers",
+        "Its columns are seriesuid, coordX, coordY, coordZ, diameter_mm.",
+    ),
     "mask-without-scan": ("a mask lies beside no scan", "Put it beside its CT, named like it."),
 }
 """Public names beyond those of `medfed.connectors.scans.PROBLEMS`: message and remedy."""

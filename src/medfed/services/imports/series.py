@@ -51,6 +51,7 @@ class SeriesCandidate:
     scan: str
     identity: str
     original: str
+    names: tuple[str, ...]
     where: tuple[str, ...]
     doubts: tuple[str, ...]
     synthetic: bool
@@ -166,6 +167,7 @@ def series_of(
                 scan=pseudonyms.scan(summary.uid),
                 identity=identity,
                 original=summary.uid,
+                names=(summary.uid,),
                 where=summary.files,
                 doubts=doubts,
                 synthetic=synthetic or any(says_synthetic(header) for header in headers),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from medfed.connectors.scans.problems import ScanError
+from medfed.services.imports.findings import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +58,14 @@ class LostMask:
     path: Path
 
 
-Unit = VolumeUnit | DicomUnit | LostMask
+@dataclass(frozen=True)
+class TableUnit:
+    """A table of findings, as LUNA16 has them."""
+
+    path: Path
+
+
+Unit = VolumeUnit | DicomUnit | LostMask | TableUnit
 
 
 def units_of(path: Path) -> Iterator[Unit]:
@@ -96,6 +104,7 @@ def _folder(path: Path, *, covered: bool = False) -> Iterator[Unit]:
         yield VolumeUnit(scan, masks[scan], alone=len(scans) == 1)
     paired = set(masks.values())
     yield from (LostMask(p) for p in volumes if p not in scans and p not in paired)
+    yield from (TableUnit(p) for p in inside if p.name in TABLES and p.is_file())
     zips = [p for p in inside if p.is_file() and p.suffix.lower() == ".zip"]
     yield from (DicomUnit(p) for p in zips)
     loose = not covered and any(p.is_file() and _may_be_dicom(p) for p in inside)

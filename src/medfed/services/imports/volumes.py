@@ -36,6 +36,7 @@ class VolumeCandidate:
     scan: str
     identity: str
     original: str
+    names: tuple[str, ...]
     where: tuple[str, ...]
     doubts: tuple[str, ...]
     synthetic: bool
@@ -100,6 +101,7 @@ def volume_of(
         scan=pseudonyms.scan(content),
         identity=identity,
         original=stem(unit.path),
+        names=(stem(unit.path), *([unit.path.resolve().parent.name] if unit.alone else [])),
         where=files,
         doubts=(),
         synthetic=synthetic,

@@ -17,6 +17,8 @@ import SimpleITK as sitk
 from pydicom.sr.codedict import codes
 from unit.connectors.dicom_files import ramp, uid, write_series
 
+from medfed.connectors.annotated_volumes import AnnotatedVolumes
+from medfed.connectors.annotations import read_annotations
 from medfed.connectors.phantom import make_phantom
 from medfed.connectors.scans import read_scan
 from medfed.connectors.volumes import Volumes
@@ -417,3 +419,29 @@ def test_a_synthetic_series_says_so_after_its_names_are_gone(site, tmp_path):
     assert json.loads((data / "manifest.json").read_text()) == {"synthetic": True}
     file = data / scan.patient / scan.scan / "ct" / "000001.dcm"
     assert pydicom.dcmread(file).SyntheticData == "YES"
+
+
+def test_tables_of_findings_come_along_under_the_new_names(site, tmp_path):
+    made = make_phantom(tmp_path / "phantom", ["clinic"], 2, "small", seed=1).out / "clinic"
+    dicom = write_series(tmp_path / "in", ramp(SHAPE), patient="other")
+    line = f"{uid('ct', 'series')},1.5,2.5,-3.5,7.25"
+    (tmp_path / "in" / "annotations.csv").write_text(
+        f"seriesuid,coordX,coordY,coordZ,diameter_mm,reader\n{line},Doe\n9.9,1,2,3,4,Doe\n"
+    )
+    (tmp_path / "in" / "annotations_excluded.csv").write_text("seriesuid,coordX\n1,2\n")
+    import_scans(site, made)
+    report = import_scans(site, tmp_path / "in")
+    assert [one.name for one in report.refused] == ["bad-table"]
+    before = files_of(site / "data")
+    import_scans(site, made)
+    import_scans(site, dicom)
+    assert files_of(site / "data") == before
+    table = (site / "data" / "north" / "annotations.csv").read_text()
+    assert f"{report.imported[0]},1.5,2.5,-3.5,7.25" in table
+    assert "Doe" not in table
+    assert "9.9" not in table
+    source = AnnotatedVolumes(mask="").open(site / "data", "north", ["north"])
+    found = [finding for case in source.load(source.patients()) for finding in case.known]
+    original = read_annotations(made / "annotations.csv")
+    wanted = sorted([a.centre_mm for a in original] + [(1.5, 2.5, -3.5)])
+    assert np.allclose(sorted(f.centre_mm for f in found), wanted)
