@@ -29,6 +29,9 @@ CHARACTERISTICS = ("113108", "Retain Patient Characteristics Option")
 METHOD = f"medfed {__version__}, PS3.15 table E.1-1"
 REGISTERED = "1.2.840.10008."
 AGE = 0x00101010
+ACQUISITION_CONTEXT = 0x00400555
+"""Of the sequences that the table leaves a choice for, the one that must be there, if empty."""
+
 CURVES, OVERLAYS = 0x5000, 0x6000
 
 
@@ -129,7 +132,7 @@ class Deidentifier:
         for element in list(dataset):
             row = rows.get(int(element.tag))
             if not self._keep_or_move(element, row, days):
-                self._act(dataset, element, row.safest if row else _unlisted(element))
+                self._act(dataset, element, _code_of(element, row))
             if element.tag in dataset and element.VR == "SQ":
                 for item in element.value:
                     self._walk(item, days)
@@ -186,7 +189,17 @@ class Deidentifier:
         target.LongitudinalTemporalInformationModified = "MODIFIED"
         target.DeidentificationMethod = [METHOD, EDITION]
         codes = [BASIC, DATES, *([CHARACTERISTICS] if self._characteristics else [])]
-        target.DeidentificationMethodCodeSequence = [_code(*code) for code in codes]
+        target.DeidentificationMethodCodeSequence = [_coded(*code) for code in codes]
+
+
+def _code_of(element: DataElement, row: Row | None) -> str:
+    """The one action code for an element."""
+    if row is None:
+        return _unlisted(element)
+    optional = row.basic.startswith("X") and not row.basic.endswith("U*")
+    if element.VR == "SQ" and optional and int(element.tag) != ACQUISITION_CONTEXT:
+        return "X"
+    return row.safest
 
 
 def _unlisted(element: DataElement) -> str:
@@ -206,7 +219,7 @@ def _is_drawing(group: int) -> bool:
     return group & 0xFF00 in {CURVES, OVERLAYS}
 
 
-def _code(value: str, meaning: str) -> Dataset:
+def _coded(value: str, meaning: str) -> Dataset:
     from pydicom import Dataset
 
     item: Any = Dataset()

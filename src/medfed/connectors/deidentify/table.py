@@ -29,11 +29,12 @@ class Row:
 
     @property
     def safest(self) -> str:
-        """The one code to act by: of a choice the last, which suits every kind of object.
+        """The one code to act by: of a choice the last, for all but sequences.
 
         The standard asks for ``X`` unless the object's definition wants the element to be there
         (``Z``, or ``D`` where it may not be empty). The last one of a choice says no more about
-        the patient, and never breaks an object.
+        the patient, and never breaks an object. Sequences are others: most may be absent and none
+        of those may be empty.
         """
         return self.basic.rpartition("/")[2]
 

@@ -119,7 +119,7 @@ def test_each_code_does_what_the_standard_says(code):
         if row.dates == "C" and vr in {"DA", "DT", "TM"}:
             continue
         checked += 1
-        if code == "X":
+        if code == "X" or (vr == "SQ" and "X/" in row.basic and tag != 0x00400555 and code != "U"):
             assert tag not in dataset, row.name
         elif code == "Z":
             assert dataset[tag].is_empty, row.name
@@ -342,14 +342,36 @@ def test_a_real_series_loses_who_it_was_of(need, tmp_path):
 @pytest.mark.needs_package("dicom3tools")
 def test_a_cleaned_slice_is_as_good_an_object_as_before(tmp_path):
     """What dciodvfy finds wrong after is no more than what it found before."""
-    folder = write_series(tmp_path / "ct", ramp((2, 8, 8)))
-    after = tmp_path / "after.dcm"
-    cleaned(pydicom.dcmread(folder / "0000.dcm")).save_as(after, enforce_file_format=True)
 
-    def errors(file):
-        done = subprocess.run(["dciodvfy", file], capture_output=True, text=True, check=False)
+    def more(dataset):
+        item, code = Dataset(), Dataset()
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = uid("class"), uid("study")
+        code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "1", "99TEST", "one"
+        dataset.ReferencedStudySequence = [item]
+        dataset.InstitutionCodeSequence = [code]
+        dataset.ReferencedPerformedProcedureStepSequence = [item]
+        dataset.ProtocolName, dataset.StationName = "CHEST", "CT01"
+
+    folder = write_series(tmp_path / "ct", ramp((2, 8, 8)), edit=lambda _k, d: more(d))
+    assert made_worse(folder / "0000.dcm", tmp_path) == set()
+
+
+@pytest.mark.needs_package("dicom3tools")
+def test_a_real_slice_is_as_good_an_object_as_before(need, tmp_path):
+    archive = need("ct-cptac-lscc-chest-series/C3N-00247_LUNG_3.0_B70f.zip")
+    shutil.unpack_archive(archive, tmp_path)
+    assert made_worse(min(tmp_path.rglob("*.dcm")), tmp_path) == set()
+
+
+def made_worse(file, tmp_path) -> set[str]:
+    """What dciodvfy calls an error after cleaning, and not before."""
+
+    def errors(checked):
+        done = subprocess.run(["dciodvfy", checked], capture_output=True, text=True, check=False)
         lines = done.stderr.splitlines()
         assert any("CTImage" in line for line in lines), done.stderr
         return {line for line in lines if line.startswith("Error")}
 
-    assert errors(after) <= errors(folder / "0000.dcm")
+    after = tmp_path / "after.dcm"
+    cleaned(pydicom.dcmread(file)).save_as(after, enforce_file_format=True)
+    return errors(after) - errors(file)
