@@ -11,7 +11,7 @@ from medfed.core.errors import DataError
 from medfed.core.files import write_atomic, write_json
 from medfed.services.prediction import folder as folders
 from medfed.services.prediction.findings_json import findings_json
-from medfed.services.prediction.model_file import open_model
+from medfed.services.prediction.model_file import OpenedModel, open_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,10 +69,13 @@ def load_predictor(model: Path, threads: int | None = None) -> "NodulePredictor"
     Raises:
         DataError: It cannot be read, or does not say how it was trained.
     """
+    return _predictor(open_model(model), threads)
+
+
+def _predictor(model: OpenedModel, threads: int | None) -> "NodulePredictor":
     from medfed.inference import NodulePredictor
 
-    opened = open_model(model)
-    return NodulePredictor(opened.tensors, opened.about, opened.sha256, threads=threads)
+    return NodulePredictor(model.tensors, model.about, model.sha256, threads=threads)
 
 
 def predict(options: PredictOptions, progress: Progress = lambda *_: None) -> Predicted:
@@ -83,13 +86,14 @@ def predict(options: PredictOptions, progress: Progress = lambda *_: None) -> Pr
     """
     from medfed.connectors.scans import read_scan
 
-    predictor = load_predictor(options.model, options.threads)
+    model = open_model(options.model)
     scan = read_scan(options.scan, options.series)
     if options.to_send and scan.series is None:
         message = f"the scan is {scan.form}: only results on a DICOM series can be sent to a PACS"
         raise DataError(message, remedy="Give the DICOM series, or leave out --send")
-    same = {"input": volume_digest(scan.volume), "model": predictor.model.sha256}
+    same = {"input": volume_digest(scan.volume), "model": model.sha256}
     folders.check_free(options.out, same)
+    predictor = _predictor(model, options.threads)  # last: it brings in what is slow to load
     found = predictor.predict(scan.volume, progress)
     with folders.appearing(options.out) as part:
         findings = write_results(part, options.scan, scan, predictor, found, same["input"])
