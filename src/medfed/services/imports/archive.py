@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,14 +12,15 @@ from medfed.connectors.pacs import PacsError, Query
 from medfed.core.errors import DataError
 from medfed.federation.site_folder import SiteFolder
 from medfed.services.imports.importing import ImportOptions, import_scans
+from medfed.services.imports.place import only_one
 from medfed.services.imports.report import ImportReport, Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from medfed.connectors.pacs import Pacs
+    from medfed.connectors.pacs import Pacs, PacsSeries
 
-FETCHED = ".fetched-"
+FETCHED, LOCK = ".fetched-", ".fetch.lock"
 
 
 def import_from_pacs(
@@ -45,32 +47,37 @@ def import_from_pacs(
         SiteError: it is no site's folder.
     """
     SiteFolder(site).settings()
-    for left in site.glob(f"{FETCHED}*"):
-        shutil.rmtree(left, ignore_errors=True)
     found = pacs.find(query)
     if not found:
         remedy = "Look what is there with `medfed data pacs find`"
         raise PacsError("not-found", "no series of the PACS matches", remedy=remedy)
-    whole: ImportReport | None = None
-    for number, series in enumerate(found, start=1):
-        folder = Path(tempfile.mkdtemp(prefix=FETCHED, dir=site))
-        trouble = None
-        try:
+    with only_one(site, LOCK):
+        for left in site.glob(f"{FETCHED}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        reports = []
+        for number, series in enumerate(found, start=1):
+            reports.append(_fetched(site, pacs, series, options))
+            if progress:
+                progress(number, "imported" if reports[-1].imported else "seen")
+    return reduce(ImportReport.plus, reports)
+
+
+def _fetched(
+    site: Path, pacs: Pacs, series: PacsSeries, options: ImportOptions | None
+) -> ImportReport:
+    """Fetch one series, import it, and remove the originals."""
+    trouble = None
+    try:
+        with tempfile.TemporaryDirectory(prefix=FETCHED, dir=site) as name:  # 0700
+            folder = Path(name)
             try:
                 pacs.fetch(series, folder)
             except PacsError as error:
                 trouble = Trouble(error.name, error.message, error.remedy, (series.series,))
-            report = _imported(site, folder, options, trouble)
-        except OSError as error:
-            message = f"what the PACS sends cannot be kept: {error.strerror}"
-            raise DataError(message, remedy="See to the disk of the site's folder") from error
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-        whole = report if whole is None else whole.plus(report)
-        if progress:
-            progress(number, "imported" if report.imported else "seen")
-    assert whole is not None  # noqa: S101  # there was at least one series
-    return whole
+            return _imported(site, folder, options, trouble)
+    except OSError as error:
+        message = f"what the PACS sends cannot be kept: {error.strerror}"
+        raise DataError(message, remedy="See to the disk of the site's folder") from error
 
 
 def _imported(

@@ -113,7 +113,7 @@ def open_place(site: Path) -> Iterator[Place]:
         DataError: its data folder or catalogue cannot be used.
     """
     settings = SiteFolder(site).settings()
-    with _only_one(site):
+    with only_one(site, LOCK):
         scans = (settings.data or site.resolve() / DEFAULT_DATA) / settings.name
         try:
             if settings.data is None:
@@ -157,9 +157,18 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _only_one(site: Path) -> Iterator[None]:
+def only_one(site: Path, lock: str) -> Iterator[None]:
+    """Keep others from doing the same at the same time.
+
+    Args:
+        site: the site's own folder.
+        lock: name of the file that is locked.
+
+    Raises:
+        SiteError: another is at work.
+    """
     try:
-        handle = os.open(site / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = os.open(site / lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise SiteError(f"{site} cannot be written: {error.strerror}") from error
     try:
