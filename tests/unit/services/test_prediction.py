@@ -3,6 +3,7 @@
 import json
 import subprocess
 from importlib.resources import files
+from pathlib import Path
 
 import highdicom as hd
 import jsonschema
@@ -28,6 +29,7 @@ from medfed.services.prediction.model_file import open_model
 from medfed.services.prediction.predict import PredictOptions, predict
 from medfed.storage.models import write_model
 
+ROOT = Path(__file__).resolve().parents[3]
 SCHEMA = json.loads((files("medfed.inference") / "findings.schema.json").read_text("utf-8"))
 OBLIQUE = Geometry((14, 40, 44), (2.5, 0.9, 0.8), (10.0, -20.0, 30.0), oblique())
 CENTRE = OBLIQUE.to_world((6.3, 19.0, 22.0))
@@ -166,6 +168,13 @@ def test_the_json_keeps_to_its_schema_and_is_what_lies_in_the_folder(done):
     listed = [v for v in done.findings["files"].values() if isinstance(v, str)]
     listed += [*done.findings["files"]["pictures"], "findings.json"]
     assert sorted(listed) == sorted(p.name for p in done.out.iterdir())
+
+
+def test_the_reference_lists_every_key():
+    page = (ROOT / "docs" / "reference" / "findings.md").read_text("utf-8")
+    parts = [SCHEMA, SCHEMA["$defs"]["finding"], *SCHEMA["properties"].values()]
+    keys = {key for part in parts for key in part.get("properties", {})} - {"name"}
+    assert not [key for key in keys if f"`{key}`" not in page]
 
 
 def test_every_output_says_what_it_is_and_whose(model, series, tmp_path):
