@@ -110,7 +110,7 @@ def running_orthanc(folder: Path):
     (folder / "orthanc.json").write_text(json.dumps(settings))
     with own.log.open("wb") as log:
         process = subprocess.Popen(
-            ["Orthanc", str(folder / "orthanc.json")], stdout=log, stderr=log, cwd=folder
+            ["/usr/sbin/Orthanc", str(folder / "orthanc.json")], stdout=log, stderr=log, cwd=folder
         )
     try:
         _wait(own, process)
