@@ -82,7 +82,8 @@ class SeriesCandidate:
         first: Any = None
         for number, dataset in enumerate(self._objects(), start=1):
             source = self._source(dataset)
-            emptied += self.deidentifier.clean(dataset, self.identity).texts_emptied
+            with guarded("bad-header"):
+                emptied += self.deidentifier.clean(dataset, self.identity).texts_emptied
             stored.append(shelf.add(f"ct/{number:06d}.dcm", _encoded(dataset), source))
             first = first or dataset
         if self.labels:
@@ -120,8 +121,9 @@ class SeriesCandidate:
 
     def _source(self, dataset: Any) -> str:
         """Known again by identifier and pixels: archives change other parts as they hand it out."""
-        pixels = hashlib.sha256(dataset.get("PixelData", b"")).hexdigest()
-        return self.pseudonyms.content(f"{dataset.SOPInstanceUID}|{pixels}")
+        with quiet(), guarded("bad-header"):
+            pixels = hashlib.sha256(dataset.get("PixelData", b"")).hexdigest()
+            return self.pseudonyms.content(f"{dataset.SOPInstanceUID}|{pixels}")
 
 
 def series_of(

@@ -14,6 +14,8 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydicom.sr.codedict import codes
 from unit.connectors.dicom_files import ramp, uid, write_series
 
@@ -446,3 +448,25 @@ def test_tables_of_findings_come_along_under_the_new_names(site, tmp_path):
     assert any(not f.relevant for f in found), "the phantom's mimics come along too"
     wanted = sorted([a.centre_mm for a in original] + [(1.5, 2.5, -3.5)])
     assert np.allclose(sorted(f.centre_mm for f in found if f.relevant), wanted)
+
+
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(hits=st.lists(st.tuples(st.integers(132, 1400), st.integers(0, 255)), max_size=8))
+def test_damaged_bytes_stop_no_import_and_name_nobody(tmp_path_factory, hits):
+    root = tmp_path_factory.mktemp("fuzz")
+    create_site(root / "site", "north", None)
+    folder = write_series(root / "in" / "bad", ramp((3, 8, 10)), patient="MRN-4711")
+    write_series(root / "in" / "good", ramp((3, 8, 10)), series="good", patient="MRN-4711")
+    file = folder / "0001.dcm"
+    content = bytearray(file.read_bytes())
+    for at, value in hits:
+        content[at % len(content)] = value
+    file.write_bytes(content)
+    report = import_scans(root / "site", root / "in")
+    scans = list_scans(root / "site")[1]
+    assert len(scans) == len(report.imported) >= 1, report.troubles
+    for scan in scans:
+        ct = report.folder / scan.patient / scan.scan / "ct"
+        for stored in ct.iterdir():
+            assert b"MRN-4711" not in stored.read_bytes()
+            assert pydicom.dcmread(stored).PatientIdentityRemoved == "YES"
