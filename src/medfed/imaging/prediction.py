@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from medfed.imaging.geometry import Geometry, Volume
 
 Box = tuple[slice, slice, slice]
+ROUNDING = 1e-6
+"""Voxels."""
 Progress = Callable[[int, int], None]
 """Told how many pieces of work are done, and of how many."""
 
@@ -97,8 +99,9 @@ def covering(grid: Geometry, part: Geometry, margin: int) -> Box:
     import numpy as np
 
     ends = grid.to_index(part.to_world([[0, 0, 0], [n - 1 for n in part.shape]]))
-    low = np.floor(ends.min(axis=0)).astype(int) - margin
-    high = np.ceil(ends.max(axis=0)).astype(int) + 1 + margin
+    # What coincides does so but for rounding.
+    low = np.floor(ends.min(axis=0) + ROUNDING).astype(int) - margin
+    high = np.ceil(ends.max(axis=0) - ROUNDING).astype(int) + 1 + margin
     z, y, x = (
         slice(max(0, min(int(a), n - 1)), min(n, max(int(b), 1)))
         for a, b, n in zip(low, high, grid.shape, strict=True)

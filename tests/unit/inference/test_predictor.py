@@ -4,8 +4,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 from unit.inference.threshold import (
     BALL_HU,
+    FILTERS,
     STUDY,
     about,
     balls,
@@ -15,12 +17,15 @@ from unit.inference.threshold import (
 )
 
 from medfed.core.errors import DataError
+from medfed.core.registry import Part, make
 from medfed.core.task import Execution
 from medfed.imaging.geometry import IDENTITY, Geometry
+from medfed.imaging.lungs import lung_mask
 from medfed.inference import NodulePredictor
 from medfed.inference.model import SYNTHETIC
 from medfed.inference.predictor import Rules
-from medfed.tasks.segmentation_predictor import starts, window
+from medfed.tasks.segmentation_cases import prepare
+from medfed.tasks.segmentation_predictor import _on_grid, starts, window
 
 FLIPPED = ((-1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, 1.0))
 SAGITTAL = ((0.0, 0.0, 1.0), (1.0, 0.0, 0.0), (0.0, -1.0, 0.0))
@@ -129,6 +134,42 @@ def test_an_empty_scan_gives_nothing():
     assert found.findings == ()
     assert not found.labels.any()
     assert any("No lungs" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("spacing", [None, 4.0])
+def test_a_scan_is_looked_at_as_those_of_the_training_were(spacing):
+    """The same numbers as the task's own scoring gives, where windows are of the same size."""
+    options = {"filters": FILTERS, "spacing_mm": spacing, "roi": 128}
+    task = make("task", Part("nodule-segmentation", options))
+    model = task.initial(3, {})
+    scan = thorax([(62, 0, 0)], spacing=(3.0, 2.5, 2.5))
+
+    class Case:
+        patient = "p"
+
+        def volume(self):
+            return scan
+
+        def mask(self):
+            return np.zeros(scan.shape, np.uint8)
+
+    case = prepare(Case(), spacing, crop=True)
+    module = task.build().eval()
+    module.load_state_dict({name: torch.tensor(value) for name, value in model.items()})
+    with torch.inference_mode():
+        wanted = task.predict(module, case)
+    found = task.predictor(model, {}, ONE)(scan, lung_mask(scan), lambda *_: None)
+    if spacing is None:
+        assert found.values.shape == wanted.shape
+        assert np.allclose(found.values, wanted, atol=1e-6)
+    else:  # the lungs are found before the scan is resampled: the box may differ by a voxel or two
+        whole = np.full(case.grid.shape, np.nan, np.float32)
+        whole[case.box] = case.hu
+        corner = np.rint(case.grid.to_index(found.geometry.to_world((0, 0, 0)))).astype(int)
+        part = tuple(slice(c, c + n) for c, n in zip(corner, found.values.shape, strict=True))
+        both = np.isfinite(whole[part])
+        assert both.mean() > 0.9
+        assert np.abs(_on_grid(scan, found.geometry) - whole[part])[both].max() <= 1  # rounding
 
 
 # --- the model's own words ------------------------------------------------------------------------
