@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 from integration.federated import SITES, Recorder, figures, finite, go, outcome, study_of
+from safetensors.numpy import load_file
 
 from medfed.core.errors import QuorumError, SiteError
 from medfed.core.update import Update
@@ -15,6 +16,7 @@ from medfed.federation.channel import Delivery
 from medfed.federation.site import Site
 from medfed.federation.wire import Sealed
 from medfed.services import run_sites
+from medfed.storage.models import read_model
 
 pytestmark = pytest.mark.usefixtures("quick")
 STUDY = study_of(rounds=3, min_sites=2)
@@ -410,3 +412,16 @@ def test_a_worker_that_dies_is_missing_and_back_in_the_next_round(tmp_path, monk
     counts = [len(row["participants"]) for row in figures(tmp_path / "run")[1:]]
     assert counts == [3, 3 - len(record.missing()), 3]
     assert finite(tmp_path / "run")
+
+
+# --- personal models ------------------------------------------------------------------------------
+
+
+def test_fine_tuning_helps_some_site_and_is_kept_there(tmp_path):
+    """With a real task's statistics: a guard that reads others would never let it be kept."""
+    study = study_of("finetune", rounds=2, options="finetune_epochs = 20")
+    go(study, tmp_path / "run")
+    common, _ = read_model(tmp_path / "run" / "model.safetensors")
+    own = [load_file(f) for f in (tmp_path / "run" / "sites").glob("*/runs/*/model.safetensors")]
+    assert len(own) == len(SITES)
+    assert any(not np.array_equal(model[name], common[name]) for model in own for name in common)

@@ -91,7 +91,7 @@ class LocalJob(Protocol):
         """The gradient of the mean loss over all training patients, and the mean loss."""
 
     def evaluate(self, model: Tensors, on: SetName) -> Stats:
-        """Additive statistics of a model on one set; empty when the set is."""
+        """Additive statistics of a model on one set, ``loss`` among them; empty when the set is."""
 
     def explain(self, model: Tensors) -> Stats:
         """Additive statistics of how the test figures change without each input; may be empty."""

@@ -102,12 +102,9 @@ def _go_on(
     channel, post = open_sites(study, folder, options, record, on_event)
     try:
         coordinator = _coordinator(study, post, record, options.replay)
-        if state is None:
-            state = coordinator.begin()
-            folder.save(state)
-            coordinator.settled()
-        folder.forget_rows(state.round)
-        state, reason = _rounds(coordinator, folder, state)
+        loaded = [state]  # given away, so that the model begun with does not outlive its round
+        del state
+        state, reason = _rounds(coordinator, folder, loaded)
         result = _finish(coordinator, folder, state, record, report=options.report)
     finally:
         channel.close()
@@ -127,7 +124,16 @@ def _coordinator(
     return AsynchronousCoordinator(study, post, execution, arrivals)
 
 
-def _rounds(coordinator: Coordinator, folder: RunFolder, state: State) -> tuple[State, str]:
+def _rounds(
+    coordinator: Coordinator, folder: RunFolder, loaded: list[State | None]
+) -> tuple[State, str]:
+    """All rounds that are left, from the checkpoint that is taken out of ``loaded``."""
+    state = loaded.pop()
+    if state is None:
+        state = coordinator.begin()
+        folder.save(state)
+        coordinator.settled()
+    folder.forget_rows(state.round)
     reason = ""
     while state.round < coordinator.study.rounds:
         reason = coordinator.stop_reason(state)
@@ -136,10 +142,11 @@ def _rounds(coordinator: Coordinator, folder: RunFolder, state: State) -> tuple[
         new, row = coordinator.round(state)
         if len(new.scores) > len(state.scores) and coordinator.is_best(new.scores):
             _keep_best(coordinator, folder, state)
+        state = new  # the one before is not needed while the checkpoint is made
+        del new
         folder.add_row(row)
-        folder.save(new)
+        folder.save(state)
         coordinator.settled()
-        state = new
     return state, reason or "all rounds are done"
 
 

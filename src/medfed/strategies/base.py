@@ -26,7 +26,8 @@ class GlobalModel:
     def step(self, state: State, total: Update, turn: Turn) -> State:
         """Move the model along `direction`; buffers become their weighted mean."""
         direction, memory = self.direction(total, state.memory)
-        model = moved(state.model, direction, self.stride(turn))
+        # Without a memory nobody else holds on to the direction.
+        model = moved(state.model, direction, self.stride(turn), spend=not memory)
         return state.evolve(model=moved(model, total.mean(BUFFERS), 1.0), memory=memory)
 
     def direction(self, total: Update, memory: Tensors) -> tuple[Tensors, Tensors]:

@@ -50,16 +50,27 @@ def train_stats(loss_sum: float, examples: float, steps: int) -> Stats:
     return {f"train/{name}": np.asarray(value, np.float64) for name, value in values.items()}
 
 
-def moved(model: Tensors, deltas: Tensors, rate: float) -> dict[str, Array]:
-    """``model + rate · deltas`` in the model's own types; whole numbers are rounded."""
+def moved(model: Tensors, deltas: Tensors, rate: float, *, spend: bool = False) -> dict[str, Array]:
+    """``model + rate · deltas`` in the model's own types; whole numbers are rounded.
+
+    Args:
+        model: The model.
+        deltas: For some of its tensors, by how much they move.
+        rate: How far.
+        spend: Whether the deltas' own memory may become the result: with a large model, two copies
+            less.
+    """
     return {
-        name: _moved(value, deltas[name], rate) if name in deltas else value
+        name: _moved(value, deltas[name], rate, spend=spend) if name in deltas else value
         for name, value in model.items()
     }
 
 
-def _moved(value: Array, delta: Array, rate: float) -> Array:
-    result = wide(value) + rate * delta
+def _moved(value: Array, delta: Array, rate: float, *, spend: bool) -> Array:
+    start = wide(value)
+    fits = spend and delta.ndim and delta.dtype == np.result_type(start, delta)
+    result = np.multiply(delta, np.asarray(rate, delta.dtype), out=delta if fits else None)
+    result = np.add(start, result, out=result if fits else None)
     if not np.issubdtype(value.dtype, np.floating):
         result = np.rint(result)
     return np.asarray(result, value.dtype)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from medfed.core.options import option
 from medfed.core.strategy import Turn
 from medfed.core.task import LocalJob
@@ -34,7 +36,7 @@ class FineTune(FedAvg):
     def finish(self, sent: Tensors, mine: Tensors, job: LocalJob, turn: Turn) -> Tensors:
         """Fine-tune, and keep the result only where it helps."""
         start = group(MODEL, sent)
-        before = _mean_loss(job, start)
+        before = _loss(job, start)
         if before is None:
             return {}
         plan = self.plan(
@@ -45,11 +47,11 @@ class FineTune(FedAvg):
             labels=("finetune", turn.round),
         )
         tuned = job.train(start, plan).tensors
-        after = _mean_loss(job, tuned)
+        after = _loss(job, tuned)
         return grouped(TUNED, tuned) if after is not None and after < before else {}
 
 
-def _mean_loss(job: LocalJob, model: Tensors) -> float | None:
+def _loss(job: LocalJob, model: Tensors) -> float | None:
+    """Summed over the site's validation patients, the same ones each time; None without any."""
     stats = job.evaluate(model, "valid")
-    patients = float(stats.get("patients", 0.0))
-    return float(stats["loss_sum"]) / patients if patients > 0 else None
+    return float(np.sum(stats["loss"])) if stats else None

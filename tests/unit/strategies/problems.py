@@ -138,8 +138,7 @@ class Logistic(Job):
         if rows is None:
             return {}
         _, loss = logistic_slope(model, *rows)
-        n = len(rows[1])
-        return {"loss_sum": np.asarray(loss * n), "patients": np.asarray(float(n))}
+        return {"loss": np.asarray(loss * len(rows[1]))}
 
 
 def logistic_slope(w, X, y):

@@ -53,7 +53,7 @@ def test_a_head_of_its_own_beats_a_shared_one_where_base_rates_differ():
         run = Federation(strategy, jobs, 60)
         models = run.models(run.run(Logistic.start()))
         pairs = zip(jobs, models, strict=True)
-        return sum(float(j.evaluate(m, "train")["loss_sum"]) for j, m in pairs)
+        return sum(float(j.evaluate(m, "train")["loss"]) for j, m in pairs)
 
     assert loss(LocalHead(lr=0.5)) < loss(FedAvg(lr=0.5)) - 10
 
@@ -96,8 +96,7 @@ def finished(strategy, job, model):
 
 
 def valid_loss(job, model):
-    stats = job.evaluate(model, "valid")
-    return float(stats["loss_sum"] / stats["patients"])
+    return float(job.evaluate(model, "valid")["loss"])
 
 
 def test_fine_tuning_is_kept_where_it_helps_on_held_out_patients():
@@ -115,7 +114,7 @@ def test_fine_tuning_is_dropped_where_it_does_not_help(case):
     job = hospitals((60,))[0]
     job.valid = (job.X, 1 - job.y) if case == "misled" else None
     if case == "nan":
-        job.evaluate = lambda *_: {"loss_sum": np.asarray(np.nan), "patients": np.asarray(5.0)}
+        job.evaluate = lambda *_: {"loss": np.asarray(np.nan)}
     mine, model = finished(FineTune(), job, Logistic.start())
     assert mine == {}
     assert same_bits(model, Logistic.start())

@@ -65,13 +65,15 @@ class NodeSeen:
         node: Its number there.
         online: Whether its heartbeat is fresh.
         key: Its public key for node authentication, PEM or SSH bytes as registered.
-        since: When it came or went, ISO 8601; empty if it never came.
+        since: When it came online last, ISO 8601; empty if it never did.
+        left: When it went offline last, ISO 8601; empty if it never did.
     """
 
     node: int
     online: bool
     key: bytes
     since: str
+    left: str = ""
 
 
 class SuperLink:
@@ -221,9 +223,13 @@ class Registry:
 
 
 def _seen(info: Any) -> NodeSeen:
-    online = info.status == "online"
-    since = info.last_activated_at if online else info.last_deactivated_at
-    return NodeSeen(info.node_id, online, info.public_key, since)
+    return NodeSeen(
+        node=info.node_id,
+        online=info.status == "online",
+        key=info.public_key,
+        since=info.last_activated_at,
+        left=info.last_deactivated_at,
+    )
 
 
 def _no_app() -> Any:

@@ -107,7 +107,9 @@ def _site_status(site: str, seen: "Mapping[str, NodeSeen] | None", doing: str) -
     node = seen.get(site)
     if node is None or not node.since:
         return SiteStatus(site, "offline", doing)
-    return SiteStatus(site, "online" if node.online else "offline", doing, node.since)
+    if node.online:
+        return SiteStatus(site, "online", doing, node.since)
+    return SiteStatus(site, "offline", doing, node.left)
 
 
 def _doing(working: list[Activity], site: str) -> str:
