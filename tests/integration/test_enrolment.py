@@ -133,6 +133,7 @@ def test_from_invitation_to_a_healthy_site(federation, tmp_path, capsys):
     (site,) = enrolled_sites(federation.folder.path)
     assert site.fingerprint in said
     levels = {one.check: one.level for one in examine(tmp_path / "b")}
+    assert levels.pop("membership") == "failure"  # no SuperLink stands behind this door
     assert "failure" not in levels.values()
     assert levels["versions"] == levels["identity"] == levels["tls"] == "ok"
     before = sorted((tmp_path / "b").iterdir())
@@ -229,4 +230,6 @@ def test_renewal_without_stopping(federation, tmp_path):
         assert after != before
         old.sendall(bytes(50))
         assert old.recv(65536).startswith(b"HTTP/1.1 200")
-    assert "failure" not in {one.level for one in examine(tmp_path / "b")}
+    assert {one.check for one in examine(tmp_path / "b") if one.level == "failure"} == {
+        "membership"
+    }

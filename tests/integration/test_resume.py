@@ -102,6 +102,7 @@ def check_writes(name, tmp_path, step, arm):
         killed_and_resumed(study, tmp_path / "run", bomb, lambda _: None, wanted)
 
 
+@pytest.mark.slow
 def test_killed_at_events_of_all_kinds(tmp_path):
     check_events("scaffold+top-k", tmp_path, 3)
 
@@ -111,7 +112,13 @@ def test_killed_at_some_events(name, tmp_path):
     check_events(name, tmp_path, 7)
 
 
-@pytest.mark.parametrize("name", ["scaffold+top-k", "fedbuff", "best"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "scaffold+top-k",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("fedbuff", "best")),
+    ],
+)
 def test_killed_at_some_writes(name, tmp_path, at_writes):
     check_writes(name, tmp_path, 31, at_writes)
 

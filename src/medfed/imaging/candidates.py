@@ -94,9 +94,12 @@ def labelled(
     marked = np.ascontiguousarray(probability >= threshold)
     if not marked.any():
         return [], np.zeros(probability.shape, np.uint32)
+    # In volumes one voxel thin cc3d makes too little room for its labels: they get a margin.
+    wide = np.pad(marked, [(0, int(n == 1)) for n in marked.shape])
     labels = cc3d.connected_components(
-        marked, connectivity=26, binary_image=True, out_dtype=np.uint32
+        wide, connectivity=26, binary_image=True, out_dtype=np.uint32
     )
+    labels = labels[tuple(slice(n) for n in marked.shape)]
     voxel = math.prod(spacing_mm)
     found = _measured(probability, labels, np.asarray(spacing_mm, np.float64), voxel)
     kept = [c for c in found if c.volume_mm3 >= smallest_mm3]

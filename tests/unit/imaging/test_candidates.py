@@ -49,6 +49,11 @@ def test_the_order_is_by_probability_and_always_the_same(probability, threshold)
     assert found == candidates(np.asfortranarray(probability), SPACING, threshold)
 
 
+def test_a_volume_one_voxel_thin():
+    row = np.array([[[0.6, 0.1, 0.9, 0.1, 0.7, 0.1, 0.8]]], np.float32)
+    assert [round(c.probability, 1) for c in candidates(row, SPACING, 0.5)] == [0.9, 0.8, 0.7, 0.6]
+
+
 def test_pieces_touch_by_corners_and_two_gaps_part_them():
     probability = np.zeros((6, 6, 6), np.float32)
     probability[0, 0, 0] = probability[1, 1, 1] = 0.9

@@ -83,6 +83,7 @@ def test_the_runs_notices_stand_on_the_page(tmp_path):
     assert written(tmp_path, answer()).words.count("Made-up patients.") == 1
 
 
+@pytest.mark.slow
 def test_many_recipes_and_hospitals_stay_apart(tmp_path):
     recipes = [f"recipe-{i}" for i in range(11)]
     page = written(tmp_path, answer(recipes, [f"site-{i}" for i in range(9)], "dice"))
