@@ -65,7 +65,7 @@ def looked(
     """Seconds that a scan takes, and those of them in the network; the first does not count."""
     look = task.predictor(task.initial(1, {}), {}, way)
     if backend:
-        look.module = torch.compile(look.module, backend=backend)  # type: ignore[assignment]
+        look.module = torch.compile(look.module, backend=backend)  # type: ignore[assignment]  # it calls like a module
     clock = _Clock(look.module, way.device)
     look.module = clock
     lungs = np.zeros(volume.shape, bool)

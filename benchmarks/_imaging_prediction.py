@@ -195,9 +195,9 @@ def memory_rows(quick: bool) -> list[Row]:
 def watched(file: Path, quick: bool) -> int:
     """In the fresh process: imports, then a prediction under watch."""
     import cc3d  # noqa: F401  # imported before the watch begins, as all the rest
-    import monai.inferers  # noqa: F401
+    import monai.inferers  # noqa: F401  # so too
 
-    import medfed.tasks.segmentation_predictor  # noqa: F401
+    import medfed.tasks.segmentation_predictor  # noqa: F401  # so too
 
     task = NoduleSegmentation(spacing_mm=3.0 if quick else SPACING_MM)
     predictor = ready(task, task.initial(SEED, {}))

@@ -1,7 +1,6 @@
 """``medfed predict``: a trained model at work on one scan."""
 
 import json
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from rich.progress import MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from medfed.cli.bar import bar
 from medfed.cli.data_pacs import address_options, opened
 from medfed.cli.logs import set_up_logs
+from medfed.cli.signals import ending_on_sigterm
 from medfed.config import Settings
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def predict(
     # An address that makes no sense is better known before the work than after it.
     target = opened(settings, pacs.removeprefix("dimse://"), given) if pacs else None
     options = PredictOptions(model, scan, out, series, threads, to_send=target is not None)
-    with _windows() as progress, _ending_on_sigterm():
+    with _windows() as progress, ending_on_sigterm():
         done = look(options, progress)
         sent = target.send(done.dicom) if target and done.dicom else 0
     if as_json:
@@ -119,17 +119,3 @@ def _windows() -> Iterator[Callable[[int, int], None]]:
     with bar("[bold]Windows", *columns) as shown:
         task = shown.add_task("", total=None)
         yield lambda done, total: shown.update(task, completed=done, total=total)
-
-
-@contextmanager
-def _ending_on_sigterm() -> Iterator[None]:
-    """End in order when asked to, so that nothing half-written stays."""
-
-    def end(number: int, _: object) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

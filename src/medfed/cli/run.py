@@ -2,9 +2,6 @@
 
 import json
 import shlex
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +9,7 @@ import click
 
 from medfed.cli.logs import set_up_logs
 from medfed.cli.progress import RunProgress
+from medfed.cli.signals import ending_on_sigterm
 from medfed.config import Settings
 from medfed.core.errors import RunError
 from medfed.core.study import Study
@@ -120,7 +118,7 @@ def run(  # noqa: PLR0913, PLR0917  # one argument per option
         threads=threads,
         replay=replay,
     )
-    with RunProgress(study) as progress, _ending_on_sigterm():
+    with RunProgress(study) as progress, ending_on_sigterm():
         try:
             result = start(study, options, text, progress)
         except KeyboardInterrupt:
@@ -133,20 +131,6 @@ def run(  # noqa: PLR0913, PLR0917  # one argument per option
         click.echo(json.dumps(result, ensure_ascii=False))
     else:
         progress.show_result(result)
-
-
-@contextmanager
-def _ending_on_sigterm() -> Iterator[None]:
-    """End in order when asked to, so that what the run started is taken down."""
-
-    def end(number: int, _: object) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _submit(url: str, token: str, name: str, study: str, *, resume: bool, as_json: bool) -> None:

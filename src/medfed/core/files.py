@@ -43,7 +43,7 @@ def write_atomic(path: Path, chunks: Buffer | Iterable[Buffer], *, durable: bool
             os.unlink(part)  # noqa: PTH108  # so too
         raise
     if durable:
-        _sync_folder(folder or ".")
+        sync(folder or ".")
 
 
 def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
@@ -121,8 +121,9 @@ def _write_all(handle: int, data: bytes, offset: int) -> None:
         data, offset = data[written:], offset + written
 
 
-def _sync_folder(folder: str) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def sync(path: Path | str) -> None:
+    """Have a file, or a folder's entries, on the disk."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -123,7 +123,7 @@ class NodulePredictor:
         if not isinstance(self.task, PredictingTask):
             message = f"a model of the task {self.model.task['name']} cannot look at a scan"
             raise DataError(message, remedy="Give a model of nodule-segmentation")
-        self.describe: Mapping[str, Any] = self.task.describe(facts)  # type: ignore[attr-defined]
+        self.describe: Mapping[str, Any] = self.task.describe(facts)  # type: ignore[attr-defined]  # a Task, too
         self._look = self.task.predictor(tensors, facts, execution)
         if threads:
             self._look.execution = replace(self._look.execution, threads=threads)
@@ -260,7 +260,7 @@ class _Drawn:
         diameter = type(diameter)(
             diameter.mm,
             diameter.slice + int(corner[0]),
-            tuple((y + corner[1], x + corner[2]) for y, x in diameter.ends),  # type: ignore[arg-type]
+            tuple((y + corner[1], x + corner[2]) for y, x in diameter.ends),  # type: ignore[arg-type]  # two, as before
         )
         share = solid_share(hu, mask)
         calibration = self.model.calibration

@@ -1,5 +1,7 @@
 """The geometric median by weighted sums, its whole conversation held in memory."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -28,14 +30,19 @@ class Sites:
         for name, update in self.updates.items():
             if name not in self.memory:
                 continue
-            work = lambda update=update: update  # noqa: E731
             received = each.get(name, Update())
-            reply, self.memory[name] = self.rule.answer(phase, received, work, self.memory[name])
+            reply, self.memory[name] = self.rule.answer(
+                phase, received, partial(itself, update), self.memory[name]
+            )
             replies.append(PackedUpdate(name, reply))
         for name, last in self.silent_after.items():
             if last == phase:
                 self.memory.pop(name)
         return replies
+
+
+def itself(update):
+    return update
 
 
 def update_of(model, weight, stats=()):
@@ -91,7 +98,10 @@ def test_it_comes_to_the_least_sum_of_distances(federation):
 @given(federations())
 def test_every_exchange_brings_it_nearer(federation):
     models, weights = federation
-    cost = lambda x: float(weights @ np.linalg.norm(models - x, axis=1))  # noqa: E731
+
+    def cost(x):
+        return float(weights @ np.linalg.norm(models - x, axis=1))
+
     costs = [
         cost(estimate(gathered(GeometricMedian(exchanges=n), models, weights)[0]))
         for n in (2, 4, 8)

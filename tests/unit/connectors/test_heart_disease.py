@@ -1,7 +1,6 @@
 """The source ``heart-disease``, on the real files where they are, on made ones otherwise."""
 
 import hashlib
-import os
 from pathlib import Path
 
 import pytest
@@ -19,14 +18,10 @@ ROWS = (
 )
 
 
-def real_data() -> Path:
-    places = [Path(os.environ.get("MEDFED_DATA", "nowhere"))]
-    places += [folder / "shared" / "data" for folder in Path(__file__).resolve().parents]
-    for place in places:
-        for folder in heart_disease.FOLDERS:
-            if (place / folder / "processed.cleveland.data").is_file():
-                return place
-    pytest.skip("the UCI heart disease data are not here (MEDFED_DATA)")
+@pytest.fixture
+def real_data(need) -> Path:
+    """The folder that holds the four hospitals' files."""
+    return need("heart-disease-uci").parent
 
 
 @pytest.fixture
@@ -42,8 +37,8 @@ def made(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.mark.parametrize("site", SITES)
-def test_all_patients_of_the_four_hospitals_are_read(site):
-    table = HeartDisease().open(real_data(), site, SITES)
+def test_all_patients_of_the_four_hospitals_are_read(site, real_data):
+    table = HeartDisease().open(real_data, site, SITES)
     assert len(table.patients()) == PATIENTS[site]
     assert list(table.frame.columns) == list(heart_disease.COLUMNS)
     assert not (table.frame[["chol", "trestbps"]] == 0).any(axis=None)
@@ -52,8 +47,8 @@ def test_all_patients_of_the_four_hospitals_are_read(site):
 @pytest.mark.parametrize(
     ("site", "patients"), [("cleveland", 303), ("hungarian", 261), ("switzerland", 46), ("va", 130)]
 )
-def test_the_variant_of_flamby_has_its_patients(site, patients):
-    table = HeartDisease(variant="flamby").open(real_data(), site, SITES)
+def test_the_variant_of_flamby_has_its_patients(site, patients, real_data):
+    table = HeartDisease(variant="flamby").open(real_data, site, SITES)
     assert len(table.patients()) == patients
     indicators = ["cp_2", "cp_3", "cp_4", "restecg_1", "restecg_2"]
     assert list(table.frame.columns) == [*heart_disease.COLUMNS[:10], "num", *indicators]

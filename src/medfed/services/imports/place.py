@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from medfed.connectors.pseudonyms import KEY_FILE, Pseudonyms, open_pseudonyms
 from medfed.core.errors import DataError, SiteError
-from medfed.core.files import write_atomic, write_json
+from medfed.core.files import sync, write_atomic, write_json
 from medfed.federation.site_folder import SiteFolder
 from medfed.storage.catalogue import CATALOGUE, Catalogue, CataloguedScan
 
@@ -84,9 +84,9 @@ class Place:
             patient.mkdir(mode=0o700)
             made.rename(patient / scan.scan)
             patient.rename(target.parent)
-        sync_folder(target)
-        sync_folder(target.parent)
-        sync_folder(self.scans)
+        sync(target)
+        sync(target.parent)
+        sync(self.scans)
         self.catalogue.put(scan)
 
     def intact(self, scan: CataloguedScan) -> bool:
@@ -145,15 +145,6 @@ def list_scans(site: Path) -> tuple[Path, list[CataloguedScan]]:
         return scans, []
     with Catalogue(site / CATALOGUE, _pseudonyms(site).fingerprint()) as catalogue:
         return scans, catalogue.scans()
-
-
-def sync_folder(folder: Path) -> None:
-    """Have a folder's entries on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager

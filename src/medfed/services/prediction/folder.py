@@ -1,7 +1,6 @@
 """A folder of results that is whole or absent."""
 
 import json
-import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medfed.core.errors import DataError
+from medfed.core.files import sync
 
 FINDINGS = "findings.json"
 
@@ -60,7 +60,7 @@ def appearing(out: Path) -> Iterator[Path]:
     try:
         yield part
         for file in part.rglob("*"):
-            _sync(file)
+            sync(file)
         if out.exists():
             out.rename(old)
         try:
@@ -69,15 +69,7 @@ def appearing(out: Path) -> Iterator[Path]:
             if old.exists():
                 old.rename(out)
             raise
-        _sync(out.parent)
+        sync(out.parent)
     finally:
         shutil.rmtree(part, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,6 +1,5 @@
 """DICOM CT series: what is read, in which order, at which place, with which values."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -422,19 +421,10 @@ def test_enhanced_files_that_lie_about_their_frames(tmp_path: Path) -> None:
     refused(write_enhanced(tmp_path / "b" / "b.dcm", HU, edit=cut), "cut-off")
 
 
-def test_the_real_series(real_series: Path) -> None:
-    scan = read_scan(real_series)
+def test_the_real_series(need) -> None:
+    (archive,) = need("ct-cptac-lscc-chest-series").glob("*.zip")
+    scan = read_scan(archive)
     assert scan.volume.shape == (99, 512, 512)
     assert scan.volume.spacing_mm[0] == pytest.approx(3.0)
     assert (scan.volume.hu.min(), scan.volume.hu.max()) == (-1024, 3071)
     assert len(scan.series.slices) == 99
-
-
-@pytest.fixture
-def real_series() -> Path:
-    places = [Path(os.environ.get("MEDFED_DATA", "nowhere"))]
-    places += [folder / "shared" / "data" for folder in Path(__file__).resolve().parents]
-    for place in places:
-        for path in (place / "ct-cptac-lscc-chest-series").glob("*.zip"):
-            return path
-    pytest.skip("the real CT series is not here (MEDFED_DATA)")

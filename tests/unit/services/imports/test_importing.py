@@ -350,7 +350,7 @@ KILLED_AT = """
             return add(self, *given) if len(count) < 3 else die()
         candidate.Shelf.add = add_some
     elif kind == "placed":
-        place.sync_folder = die
+        place.sync = die
     else:
         Catalogue.put = die
     import_scans(Path(sys.argv[1]), Path(sys.argv[2]))
