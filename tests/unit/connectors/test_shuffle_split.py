@@ -5,7 +5,6 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
-from unit.connectors.test_heart_disease import real_data
 
 from medfed.connectors.heart_disease import PATIENTS, HeartDisease
 from medfed.connectors.shuffle_split import ShuffleSplit
@@ -20,13 +19,10 @@ def people(count: int) -> list[str]:
 
 
 @pytest.mark.parametrize("site", SITES)
-def test_flambys_sets_come_out_row_by_row(site):
-    root = real_data()
-    path = next(root.rglob("flamby_split.csv"), None)
-    if path is None:
-        pytest.skip("flamby_split.csv is not beside the data")
+def test_flambys_sets_come_out_row_by_row(site, need):
+    path = need("heart-disease-uci/flamby_split.csv")
     theirs = pd.read_csv(path).query("center == @site")
-    source = HeartDisease(variant="flamby").open(root, site, SITES)
+    source = HeartDisease(variant="flamby").open(path.parent.parent, site, SITES)
     ours = SiteData.split(site, source, ShuffleSplit(test=0.34, seed=43), seed=7)
     for name in ("train", "test"):
         rows = theirs.loc[theirs["set"] == name, "row_in_file"]
