@@ -99,6 +99,17 @@ def test_set_up_runs_again_when_something_changed(own_venv):
     assert not set_up.up_to_date("base", "cpu")
 
 
+def test_set_up_compiles_what_it_can_and_minds_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setattr(set_up, "VENV", tmp_path)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path], check=True)
+    packages = next(tmp_path.glob("lib/*/site-packages"))
+    (packages / "good.py").write_text("ANSWER = 42\n")
+    (packages / "template.py").write_text("{{ name }} = \n")
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    set_up.compile_packages()
+    assert [file.name.split(".")[0] for file in packages.rglob("*.pyc")] == ["good"]
+
+
 def test_set_up_names_the_remedy_where_python_is_too_old(tmp_path, monkeypatch):
     old = tmp_path / "python3"
     old.write_text("#!/bin/sh\necho 3 9\n")
