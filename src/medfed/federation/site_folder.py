@@ -159,8 +159,11 @@ class SiteFolder:
     def store_reply(self, order: Order, reply: Sealed) -> None:
         """Keep a reply. Not flushed: should the power fail, the site does the work again."""
         file = self._reply(order)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(file, reply.pieces(), durable=False)
+        try:
+            write_atomic(file, reply.pieces(), durable=False)
+        except FileNotFoundError:  # the run's first
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(file, reply.pieces(), durable=False)
 
     def turn_to(self, order: Order) -> None:
         """Drop stored replies that not even a coordinator one checkpoint back asks for again.
@@ -224,10 +227,11 @@ class SiteFolder:
         A site that was killed after it wrote one and before its reply was safe makes that reply
         again: it has its receipt already.
         """
-        folder = self.path / "receipts"
-        folder.mkdir(exist_ok=True)
-        file = folder / f"{_safe(order.run)}.jsonl"
-        last = read_lines(file)[-1:] if file not in self._receipted else []
+        file = self.path / "receipts" / f"{_safe(order.run)}.jsonl"
+        last = []
+        if file not in self._receipted:
+            file.parent.mkdir(exist_ok=True)
+            last = read_lines(file)[-1:]
         if not any(all(one.get(k) == receipt[k] for k in SAME_REPLY) for one in last):
             append_line(file, receipt)
         self._receipted = {file}

@@ -45,11 +45,16 @@ Purpose = Literal["query", "train", "evaluate"]
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A signed message as it travels: header, signature over it, payload named in it."""
+    """A signed message as it travels: header, signature over it, payload named in it.
+
+    Attributes:
+        digest: SHA-256 of the payload in hexadecimal, where whoever sealed it knew.
+    """
 
     header: bytes
     signature: bytes
     payload: Buffer = b""
+    digest: str = field(default="", compare=False)
 
     @property
     def size(self) -> int:
@@ -59,8 +64,8 @@ class Sealed:
     def pieces(self) -> tuple[Buffer, ...]:
         """The message as one file: its parts behind their lengths and the payload's hash."""
         lengths = struct.pack("<II", len(self.header), len(self.signature))
-        digest = hashlib.sha256(self.payload).digest()
-        return (lengths, digest, self.header, self.signature, self.payload)
+        digest = self.digest or sha256(self.payload)
+        return (lengths, bytes.fromhex(digest), self.header, self.signature, self.payload)
 
     @classmethod
     def from_bytes(cls, blob: bytes) -> "Sealed":
@@ -161,7 +166,7 @@ def seal(message: Order | Reply, key: Ed25519PrivateKey, payload: Buffer = b"") 
     names = _SENT[type(message), message.version]
     values = {name: getattr(message, name) for name in names}
     header = kind(**values).SerializeToString(deterministic=True)
-    return Sealed(header, key.sign(_domain(kind) + header), payload)
+    return Sealed(header, key.sign(_domain(kind) + header), payload, message.payload_sha256)
 
 
 def open_order(sealed: Sealed, key: Ed25519PublicKey, max_payload: int = MAX_PAYLOAD) -> Order:
