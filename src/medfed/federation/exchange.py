@@ -21,6 +21,7 @@ from medfed.federation.spool import (
     check_update,
     decode_update,
     encode_update,
+    parked,
 )
 from medfed.federation.wire import (
     VERSION,
@@ -123,7 +124,7 @@ class Exchange:
         self, phase: str, sites: Sequence[str], each: Mapping[str, Update]
     ) -> dict[str, tuple[Order, Buffer]]:
         """The orders of one phase, with the payload of each."""
-        shared = encode_update(self.sent)
+        shared = parked(encode_update(self.sent), self.post.spool)
         shared_hash = sha256(shared)
         body = canonical_json(self.body).decode()
         encoded = {id(update): encode_update(update) for update in each.values()}
@@ -172,20 +173,30 @@ class Exchange:
         if not outstanding:
             return
         for delivery in self.post.channel.replies(self.post.deadline):
-            site = outstanding.get(delivery.order)
-            if site != delivery.site:
-                message = "a reply came to an order that is no longer waited for"
-                self.post.on_event(SiteMissing(self.round, delivery.site, "late", message))
-                continue
-            if self.asked_again(delivery, *orders[site]):
-                continue
-            del outstanding[delivery.order]
-            update = self.receive(delivery, orders[site][0])
-            if update is not None:
-                arrived[site] = update
+            self._take(delivery, orders, outstanding, arrived)
+            del delivery  # a model may hang on it, and the next one is about to come
         for order, site in outstanding.items():
             self.post.channel.cancel(order)
             self._miss(site, "late", f"no reply within {self.post.deadline:g} s")
+
+    def _take(
+        self,
+        delivery: Delivery,
+        orders: Orders,
+        outstanding: dict[str, str],
+        arrived: dict[str, SpooledUpdate],
+    ) -> None:
+        site = outstanding.get(delivery.order)
+        if site != delivery.site:
+            message = "a reply came to an order that is no longer waited for"
+            self.post.on_event(SiteMissing(self.round, delivery.site, "late", message))
+            return
+        if self.asked_again(delivery, *orders[site]):
+            return
+        del outstanding[delivery.order]
+        update = self.receive(delivery, orders[site][0])
+        if update is not None:
+            arrived[site] = update
 
     def asked_again(self, delivery: Delivery, order: Order, payload: Buffer | None = None) -> bool:
         """Send an order once more, if its site refused it for its wire version only.

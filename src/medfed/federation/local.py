@@ -207,4 +207,5 @@ def _put(connection: Connection, about: tuple[Any, ...], sealed: Sealed) -> None
 
 def _get(connection: Connection) -> tuple[tuple[Any, ...], Sealed]:
     about = connection.recv()
-    return about, Sealed(*(connection.recv_bytes() for _ in range(3)))
+    header, signature, payload = (connection.recv_bytes() for _ in range(3))
+    return about, Sealed(header, signature, payload)

@@ -10,6 +10,7 @@ only page cache. Nothing is unpickled, and whatever the bytes are, they give an 
 import json
 import math
 import mmap
+import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ MAX_HEADER = 16 * 1024 * 1024
 """Bytes a header may have: room for a hundred thousand tensors."""
 MAX_WEIGHT = 1e15
 """The largest weight of a group: beyond, float64 sums lose whole patients."""
+
+LARGE = 16 * 1024 * 1024
+"""Bytes from which a payload that is kept for long does not stay in this process's memory."""
 
 Expected = Mapping[str, tuple[tuple[int, ...], Any]]
 """For each tensor its shape and its dtype (or the dtype's name)."""
@@ -64,6 +68,20 @@ def _mapped(path: Path) -> mmap.mmap:
         if not path.stat().st_size:
             raise _malformed("is empty")
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def parked(payload: bytes, folder: Path) -> Buffer:
+    """The same bytes; many of them lie in a file without a name, which goes when they do.
+
+    Raises:
+        OSError: The disk is full or refuses.
+    """
+    if len(payload) < LARGE:
+        return payload
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(payload)
+        file.flush()
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def encode_update(update: Update) -> bytes:

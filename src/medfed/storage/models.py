@@ -2,20 +2,26 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from medfed.core.errors import DataError
-from medfed.core.files import canonical_json, write_atomic
+from medfed.core.files import Buffer, canonical_json, write_atomic
 from medfed.core.update import Array, Tensors
 
 KEY = "medfed"
 """The one metadata key; several would be written in an arbitrary order."""
+DTYPES = {
+    **{f"float{bits}": f"F{bits}" for bits in (16, 32, 64)},
+    **{f"int{bits}": f"I{bits}" for bits in (8, 16, 32, 64)},
+    **{f"uint{bits}": f"U{bits}" for bits in (8, 16, 32, 64)},
+    "bool": "BOOL",
+}
+"""What safetensors calls NumPy's types."""
 
 
 def write_model(
@@ -32,10 +38,36 @@ def write_model(
     Returns:
         SHA-256 of the file.
     """
+    digest = hashlib.sha256()
+
+    def hashed() -> Iterator[Buffer]:
+        for piece in _pieces(tensors, {KEY: canonical_json(about).decode()}):
+            digest.update(piece)
+            yield piece
+
+    write_atomic(path, hashed(), durable=durable)
+    return digest.hexdigest()
+
+
+def _pieces(tensors: Tensors, metadata: Mapping[str, str]) -> Iterator[Buffer]:
+    """A safetensors file, a piece at a time: the library would copy a large model whole.
+
+    Tensors stand by size of their numbers, then by name, as the library has them.
+    """
     plain = {name: np.asarray(value, order="C") for name, value in tensors.items()}
-    blob = save(plain, metadata={KEY: canonical_json(about).decode()})
-    write_atomic(path, blob, durable=durable)
-    return hashlib.sha256(blob).hexdigest()
+    names = sorted(plain, key=lambda name: (-plain[name].itemsize, name))
+    header: dict[str, Any] = {"__metadata__": dict(metadata)}
+    end = 0
+    for name in names:
+        value, start, end = plain[name], end, end + plain[name].nbytes
+        about = {"dtype": DTYPES[value.dtype.name], "shape": value.shape}
+        header[name] = {**about, "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    yield len(text).to_bytes(8, "little") + text
+    for name in names:
+        little = plain[name].dtype.newbyteorder("<")
+        yield plain[name].astype(little, copy=False).reshape(-1).view(np.uint8).data
 
 
 def read_model(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import mmap
 import struct
 
 import numpy as np
@@ -16,7 +17,14 @@ from medfed.aggregators.compression import HalfPrecision, TopK
 from medfed.aggregators.mean import Mean
 from medfed.core.errors import WireError
 from medfed.core.update import Update
-from medfed.federation.spool import SpooledUpdate, check_update, decode_update, encode_update
+from medfed.federation import spool
+from medfed.federation.spool import (
+    SpooledUpdate,
+    check_update,
+    decode_update,
+    encode_update,
+    parked,
+)
 
 KINDS = st.sampled_from(["<f8", "<f4", "<f2", "<i8", "<i4", "<u4", "u1", "i1"]).map(np.dtype)
 ARRAYS = KINDS.flatmap(
@@ -299,3 +307,13 @@ def test_damaged_payloads_give_an_update_or_a_wire_error(blob, data):
 def test_any_bytes(blob):
     with contextlib.suppress(WireError):
         assert decode_update(blob) == Update()
+
+
+def test_a_large_payload_is_kept_outside_of_memory_and_leaves_no_file(tmp_path, monkeypatch):
+    payload = bytes(range(256)) * 5
+    assert parked(payload, tmp_path) is payload
+    monkeypatch.setattr(spool, "LARGE", len(payload))
+    kept = parked(payload, tmp_path)
+    assert bytes(kept) == payload
+    assert isinstance(kept.obj, mmap.mmap)
+    assert not list(tmp_path.iterdir())

@@ -1,5 +1,6 @@
 """Checkpoints, models and rows: whole or absent, and never silently wrong."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -7,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from safetensors.numpy import save
 
 from medfed.core.errors import CheckpointError, DataError, RunError
+from medfed.core.files import canonical_json
 from medfed.core.update import State
-from medfed.storage.models import read_model, tensors_digest, write_model
+from medfed.storage.models import KEY, read_model, tensors_digest, write_model
 from medfed.storage.run_folder import KEPT, RunFolder
 
 ARRAYS = hnp.arrays(
@@ -74,6 +77,24 @@ def test_the_bytes_depend_on_the_content_only(tmp_path):
     again = write_model(tmp_path / "2", dict(reversed(model.items())), {"y": 2, "x": 1})
     assert first == again
     assert write_model(tmp_path / "3", model, {"x": 2, "y": 2}) != first
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"b": np.ones(3), "ä\n": np.zeros((2, 3), np.float32), "c": np.zeros((0, 4), np.float16)},
+        {"t": np.arange(6, dtype=np.float32).reshape(2, 3).T, "n": np.array(7, np.int64)},
+        {"x": np.array([True, False])},
+        {"big": np.arange(3, dtype=">f4")},
+        {},
+    ],
+)
+def test_the_file_is_what_safetensors_itself_writes(tmp_path, model):
+    digest = write_model(tmp_path / "m", model, {"x": "ü"})
+    plain = {name: np.asarray(value, order="C") for name, value in model.items()}
+    theirs = save(plain, metadata={KEY: canonical_json({"x": "ü"}).decode()})
+    assert (tmp_path / "m").read_bytes() == theirs
+    assert digest == hashlib.sha256(theirs).hexdigest()
 
 
 @given(TENSORS)

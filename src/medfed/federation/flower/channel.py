@@ -24,6 +24,7 @@ from medfed.federation.flower.conversation import (
     RunLost,
 )
 from medfed.federation.flower.fleet import LOST_WORDS
+from medfed.federation.flower.memory import give_back
 from medfed.federation.flower.superlink import NodeSeen, Registry, SuperLinkAt
 from medfed.federation.wire import Sealed
 
@@ -88,6 +89,7 @@ class FlowerChannel:
         memo: Path,
         say: Callable[[str], None] = log.info,
     ) -> None:
+        give_back()
         self._at = at
         self._memo = memo
         self._say = say
@@ -121,9 +123,11 @@ class FlowerChannel:
         """Deliveries as they arrive, until none is outstanding or the time is up."""
         start = time.monotonic()
         while self._waiting and time.monotonic() - start < timeout:
-            found = self._patiently(self._look) or []
-            yield from found
-            if self._waiting and not found:
+            found = self._patiently(self._look)
+            nothing = not found
+            while found:
+                yield found.pop()  # not held here while the next one is fetched
+            if self._waiting and nothing:
                 time.sleep(_pace(time.monotonic() - start))
 
     def cancel(self, order: str) -> None:

@@ -33,6 +33,8 @@ from flwr.supercore.inflatable.inflatable_utils import (
 from flwr.supercore.runtime_version_compatibility import RuntimeVersionMetadata
 
 from medfed.core.errors import WireError
+from medfed.core.files import Buffer
+from medfed.federation.flower.memory import sweep
 from medfed.federation.wire import Sealed
 
 MAX_PIECES = 2048
@@ -50,13 +52,19 @@ def to_record(sealed: Sealed) -> RecordDict:
     head = ConfigRecord({"header": sealed.header, "signature": sealed.signature})
     record = RecordDict({HEAD: head})
     if len(sealed.payload):
-        data = bytes(sealed.payload)
-        record[BODY] = ArrayRecord({PAYLOAD: Array("uint8", (len(data),), "bytes", data)})
+        array = Array("uint8", (len(sealed.payload),), "bytes", b"")
+        array.data = sealed.payload  # type: ignore[assignment]  # it is cut as any buffer is
+        body = ArrayRecord()
+        body[PAYLOAD] = array
+        record[BODY] = body
     return record
 
 
 def from_record(record: RecordDict) -> Sealed:
-    """The sealed message in a record.
+    """The sealed message, taken out of a record.
+
+    Flower's objects refer to each other in circles and live until those are looked for: the
+    payload does not stay with them.
 
     Raises:
         WireError: It holds something else.
@@ -65,10 +73,12 @@ def from_record(record: RecordDict) -> Sealed:
         head: Any = record[HEAD]
         body: Any = record.get(BODY, None)
         header, signature = head["header"], head["signature"]
-        payload = body[PAYLOAD].data if body is not None else b""
+        payload = b""
+        if body is not None:
+            payload, body[PAYLOAD].data = body[PAYLOAD].data, b""
     except (LookupError, AttributeError, TypeError):
         raise WireError("Flower delivered a message that is not medfed's") from None
-    if not all(isinstance(part, bytes) for part in (header, signature, payload)):
+    if not all(isinstance(part, Buffer) for part in (header, signature, payload)):
         raise WireError("Flower delivered a message that is not medfed's")
     return Sealed(header, signature, payload)
 
@@ -168,6 +178,7 @@ def _array(content: bytes, names: list[str], pull: Pull) -> Array:
     for place in about["arraychunk_ids"]:
         if place != last:
             last, chunk = place, get_object_body(pull(names[place]), ArrayChunk)
+            sweep()
         joined.write(chunk)
     return Array(about["dtype"], tuple(about["shape"]), about["stype"], joined.getvalue())
 
@@ -212,4 +223,5 @@ def deliver(
         for name, piece in get_all_nested_objects(message).items():
             if name in lacking:  # one by one: together they are the payload once more
                 upload(name, piece.deflate())
+                sweep()
     return answer

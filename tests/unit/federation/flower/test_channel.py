@@ -1,5 +1,7 @@
 """When an order is sent again, and when not: with a SuperLink that does what a test says."""
 
+import gc
+import weakref
 from types import SimpleNamespace
 
 import httpx
@@ -224,3 +226,24 @@ def test_nobody_there_is_told_in_words(world, tmp_path, monkeypatch):
     monkeypatch.setattr(module.Registry, "nodes", nodes)
     with pytest.raises(RunError, match="there is no SuperLink at x"):
         FlowerChannel(SimpleNamespace(address="x"), ("a",), tmp_path / "memo")
+
+
+def test_a_reply_is_not_held_while_the_next_one_is_fetched(channel, world):
+    class Payload(bytearray):
+        """Bytes that can be watched."""
+
+    held = []
+
+    def arrived():
+        payload = Payload(b"a model")
+        held.append(weakref.ref(payload))
+        return Arrived(Sealed(b"reply", b"s", payload))
+
+    channel.send({"a": ("1", ORDER), "b": ("2", ORDER)})
+    replies = channel.replies(10)
+    world.arrives = [arrived()]
+    first = next(replies)
+    assert first.reply.payload == held[0]() == b"a model"
+    del first
+    gc.collect()
+    assert held[0]() is None

@@ -30,6 +30,12 @@ def test_a_view_of_bytes_is_carried_too():
     assert bytes(from_record(to_record(Sealed(b"h", b"s", memoryview(b"abc")))).payload) == b"abc"
 
 
+def test_a_record_whose_message_was_taken_out_no_longer_holds_the_payload():
+    record = to_record(Sealed(b"h", b"s", b"a large model"))
+    assert from_record(record).payload == b"a large model"
+    assert record["payload"]["payload"].data == b""
+
+
 @pytest.mark.parametrize(
     "record",
     [
