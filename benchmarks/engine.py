@@ -23,7 +23,7 @@ from _studies import parameters, table_study, write_tables
 
 from medfed.core.data import SetName, SiteData
 from medfed.core.events import Event, RoundFinished
-from medfed.core.registry import make
+from medfed.core.registry import Part, make
 from medfed.core.study import Study
 from medfed.core.update import add_updates
 
@@ -228,13 +228,14 @@ def first_result(at: float) -> float:
 
 
 def nodule_study(folder: Path, rounds: int) -> Study:
-    """The small nodule study of the demo, on a phantom made in the folder."""
+    """The example's nodule study with 30 steps of each hospital a round, on a phantom made here."""
     from medfed.connectors.phantom import make_phantom
     from medfed.core.study_file import read_study
 
     study = read_study(Path(__file__).resolve().parent.parent / "examples" / "nodules.toml")
     make_phantom(folder, hospitals=study.sites, patients=4, size="small", seed=7)
-    return study.evolve(rounds=rounds)
+    steps = Part(study.strategy.name, {**study.strategy.options, "local_steps": 30})
+    return study.evolve(rounds=rounds, strategy=steps)
 
 
 def child(mode: str, *words: str) -> Any:

@@ -13,7 +13,7 @@ from medfed.services import demo_helper, demo_study
 from medfed.services.demo import Stage, check_demo, learn_alone, run_demo, statement
 from medfed.services.demo_pictures import names
 
-TINY = {"rounds = 5": "rounds = 1", "local_steps = 28": "local_steps = 2"}
+TINY = {"rounds = 7": "rounds = 1", "local_steps = 20": "local_steps = 2"}
 
 
 def tiny_study():

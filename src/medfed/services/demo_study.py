@@ -13,7 +13,7 @@ TEXT = """\
 title = "Demo: lung nodules on CT, three synthetic hospitals"
 question = "Which voxels of this chest CT belong to a nodule?"
 sites = ["northgate", "riverside", "hillcrest"]
-rounds = 5
+rounds = 7
 min_sites = 2
 seed = 1
 
@@ -21,8 +21,9 @@ seed = 1
 name = "nodule-segmentation"
 filters = [16, 32, 64]     # three levels
 patch = 16
-positive = 0.33
-threshold = 0.75
+spacing_mm = 4.0
+positive = 0.5
+threshold = 0.6            # such short training is unsure of itself
 
 [source]
 name = "volumes"
@@ -34,10 +35,10 @@ valid = 0.08               # one patient a hospital, to watch while learning goe
 
 [strategy]
 name = "fedavg"
-local_steps = 28
+local_steps = 20
 batch_size = 8
 optimizer = "adam"
-lr = 0.015
+lr = 0.006
 lr_schedule = "cosine"
 """
 
