@@ -10,6 +10,7 @@ import click
 
 from medfed.cli.bar import EventBar
 from medfed.cli.logs import set_up_logs
+from medfed.cli.signals import ending_on_sigterm
 from medfed.config import Settings
 from medfed.core.events import (
     ComparedRun,
@@ -53,7 +54,7 @@ def _names(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]
     "--workers",
     type=click.IntRange(min=0),
     default=0,
-    help="Processes that share the runs; same bits.",
+    help="Processes that share the runs and the cores.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as the last line, in JSON.")
 @click.pass_obj
@@ -91,7 +92,7 @@ def compare(  # noqa: PLR0913, PLR0917  # one argument per option
         workers=workers,
         metric=metric,
     )
-    with CompareProgress() as progress:
+    with CompareProgress() as progress, ending_on_sigterm():
         try:
             found = start(study, options, progress)
         except KeyboardInterrupt:

@@ -1,7 +1,9 @@
 """The findings as a DICOM structured report: TID 1500 "Measurement Report", Comprehensive 3D SR.
 
 A volumetric group (TID 1411) for each finding, which refers to its segment and to the source
-series; measurements in UCUM's units; the model as algorithm identification (TID 4019).
+series; measurements in UCUM's units; the model as algorithm identification (TID 4019). Where
+nothing was found, one group (TID 1501) says that nodules are absent: a report that is missing says
+nothing to whoever reads the study.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from medfed.inference.model import ModelIdentity
 
 CT_CHEST = Code("24627-2", "LN", "CT Chest")
+PRESENCE = Code("705057003", "SCT", "Presence")
+ABSENT = Code("2667000", "SCT", "Absent")
 
 
 def report(
@@ -38,6 +42,33 @@ def report(
         findings: One or more.
         model: Whose findings they are.
     """
+    groups = [_group(f, segmentation, source, model) for f in findings]
+    return _document(source, groups, [segmentation, *source.images], model)
+
+
+def nothing_found(source: common.Source, model: ModelIdentity) -> Dataset:
+    """A report that a model found no nodule in a series.
+
+    Args:
+        source: The series that was looked at.
+        model: Whose finding that is.
+    """
+    import highdicom as hd
+
+    group = hd.sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=hd.sr.TrackingIdentifier(common.new_uid(), "No finding"),
+        finding_category=common.ABNORMAL,
+        finding_type=common.NODULE,
+        finding_sites=[hd.sr.FindingSite(common.LUNG)],
+        algorithm_id=_algorithm(model),
+        qualitative_evaluations=[hd.sr.QualitativeEvaluation(PRESENCE, ABSENT)],
+    )
+    return _document(source, [group], source.images, model)
+
+
+def _document(
+    source: common.Source, groups: Sequence[Any], evidence: Sequence[Dataset], model: ModelIdentity
+) -> Dataset:
     import highdicom as hd
 
     device = hd.sr.ObserverContext(
@@ -52,11 +83,11 @@ def report(
     content = hd.sr.MeasurementReport(
         observation_context=hd.sr.ObservationContext(observer_device_context=device),
         procedure_reported=CT_CHEST,
-        imaging_measurements=[_group(f, segmentation, source, model) for f in findings],
+        imaging_measurements=groups,
         title=codes.DCM.ImagingMeasurementReport,
     )
     made: Dataset = hd.sr.Comprehensive3DSR(
-        evidence=[segmentation, *source.images],
+        evidence=evidence,
         content=content[0],
         series_instance_uid=common.new_uid(),
         series_number=common.series_number(source, 2),

@@ -136,7 +136,11 @@ def test_a_multi_frame_series_is_referred_to_frame_by_frame(model, ball, tmp_pat
 
 @pytest.mark.needs_package("dicom3tools")
 def test_the_dicom_objects_keep_to_the_standard(done):
-    for path in done.dicom:
+    keeps_to_the_standard(done.dicom)
+
+
+def keeps_to_the_standard(paths):
+    for path in paths:
         checked = subprocess.run(
             ["dciodvfy", "-new", str(path)], capture_output=True, text=True, check=True
         )
@@ -226,14 +230,31 @@ def test_a_phantom_is_called_synthetic(model, ball, tmp_path):
     assert found.dicom == ()
 
 
-def test_nothing_found_is_written_too(model, series, tmp_path):
+@pytest.fixture(scope="module")
+def nothing(model, tmp_path_factory):
+    """A prediction on a series in which there is nothing to find."""
+    tmp_path = tmp_path_factory.mktemp("nothing")
     empty = balls(OBLIQUE, [])
     folder = write_series(tmp_path / "ct", empty.hu, OBLIQUE, intercept=-2000.0)
-    found = predict(PredictOptions(model, folder, tmp_path / "out", None, 1))
-    jsonschema.Draft202012Validator(SCHEMA).validate(found.findings)
-    assert found.findings["findings"] == []
-    assert found.dicom == ()
-    assert "marked nothing" in (found.out / "report.html").read_text("utf-8")
+    return predict(PredictOptions(model, folder, tmp_path / "out", None, 1))
+
+
+def test_nothing_found_is_written_too(nothing):
+    jsonschema.Draft202012Validator(SCHEMA).validate(nothing.findings)
+    assert nothing.findings["findings"] == []
+    (path,) = nothing.dicom
+    report = hd.sr.srread(path)
+    (group,) = report.content.get_image_measurement_groups()
+    said = {e.name.meaning: e.value.meaning for e in group.get_qualitative_evaluations()}
+    assert said["Presence"] == "Absent"
+    assert group.finding_type.meaning == "Nodule"
+    assert RESEARCH_USE in report.to_json()
+    assert "marked nothing" in (nothing.out / "report.html").read_text("utf-8")
+
+
+@pytest.mark.needs_package("dicom3tools")
+def test_a_report_of_nothing_keeps_to_the_standard(nothing):
+    keeps_to_the_standard(nothing.dicom)
 
 
 def test_findings_in_lungs_have_pictures_numbers_and_sides(tmp_path):

@@ -11,6 +11,7 @@ The folder of a comparison::
 
 import json
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -170,6 +171,10 @@ def _in_processes(todo: Sequence[Fit], options: CompareOptions, on_event: Listen
             futures = {pool.submit(_run, fit, options): fit.name for fit in todo}
             for future in as_completed(futures):
                 yield futures[future], future.result
+        except BaseException:
+            for process in multiprocessing.active_children():
+                process.terminate()  # what it wrote is whole; the same command goes on
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -177,9 +182,23 @@ def _in_processes(todo: Sequence[Fit], options: CompareOptions, on_event: Listen
 def _run(fit: Fit, options: CompareOptions, on_event: Listener = lambda _: None) -> None:
     """Run one study to its end, unless it is there already."""
     folder = run_folder(options.out, fit)
-    there = RunOptions(out=folder.path, data=options.data, resume=folder.exists, report=False)
+    there = RunOptions(
+        out=folder.path,
+        data=options.data,
+        resume=folder.exists,
+        threads=_threads(fit.study, options.workers),
+        report=False,
+    )
     if folder.result() is None or folder.study().digest != fit.study.digest:
         start(fit.study, there, None, on_event)
+
+
+def _threads(study: Study, workers: int) -> int | None:
+    """A process's part of the cores; more threads than cores wait for each other and spin."""
+    if not workers:
+        return None
+    part = max(1, (os.cpu_count() or 1) // workers)
+    return min(part, study.make_task().execution().threads)
 
 
 def run_folder(out: Path, fit: Fit) -> RunFolder:

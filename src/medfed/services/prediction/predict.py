@@ -169,8 +169,6 @@ def _write_dicom(
     """The DICOM objects' names, and why there are none."""
     if scan.series is None:
         return {}, [f"The scan is {scan.form}: no DICOM object could refer to it, so none is made."]
-    if not found.findings:
-        return {}, ["There is no finding, and so there are no DICOM objects."]
     from medfed.inference import dicom_seg, dicom_sr
     from medfed.inference.dicom_common import Source, quiet
 
@@ -179,6 +177,11 @@ def _write_dicom(
     except DataError as error:
         return {}, [f"There are no DICOM objects: {error.message}."]
     with quiet():
+        if not found.findings:
+            report = dicom_sr.nothing_found(source, predictor.model)
+            report.save_as(out / MEASUREMENTS, enforce_file_format=True)
+            note = "There is no finding: the DICOM report says so, and there is no segmentation."
+            return {"measurements": MEASUREMENTS}, [note]
         mask = dicom_seg.segmentation(source, found.labels, found.findings, predictor.model)
         report = dicom_sr.report(source, mask, found.findings, predictor.model)
         mask.save_as(out / SEGMENTATION, enforce_file_format=True)
