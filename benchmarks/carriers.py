@@ -127,11 +127,12 @@ def heart_rows(quick: bool) -> list[Row]:
     from medfed.core.study_file import read_study
 
     examples = Path(__file__).resolve().parent.parent / "examples"
-    study = read_study(examples / "heart.toml").evolve(rounds=6 if quick else 10)
+    study = read_study(examples / "heart.toml").evolve(rounds=6 if quick else 16)
     data = Path(os.environ["MEDFED_DATA"])
     ratios, whole = [], []
     for _ in range(1 if quick else 3):
-        null, local = null_exchange(len(study.sites), 8), round_seconds(study, data)
+        null = null_exchange(len(study.sites), 8 if quick else 16)
+        local = round_seconds(study, data)
         whole.append(round_seconds(study, data, engine="flower"))
         ratios.append(whole[-1] / (null + local))
     name = "Flower, heart study, 4 sites: a round"

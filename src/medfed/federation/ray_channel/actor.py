@@ -33,8 +33,6 @@ class SiteActor:
     """
 
     def __init__(self, folder: Path, open_site: OpenSite) -> None:
-        # A thread that spins while it waits takes the core that another site's thread needs.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         self._folder = folder
         self._open_site = open_site
         self._site: Any = None
