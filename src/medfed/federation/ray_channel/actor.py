@@ -5,7 +5,6 @@ when it is large, in Ray's object store, where all sites of a machine read the s
 """
 
 import hashlib
-import os
 import socket
 import time
 from collections.abc import Mapping
