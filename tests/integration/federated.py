@@ -173,8 +173,8 @@ def tampered(monkeypatch):
 def quick(monkeypatch):
     """Runs without flushing to the disk and without reports: neither is what is looked at."""
     monkeypatch.setattr(os, "fsync", lambda handle: None)
-    monkeypatch.setattr(runs, "write_report", lambda folder, result: None)
-    monkeypatch.setattr(runs, "write_model_card", lambda folder, result: None)
+    monkeypatch.setattr("medfed.services.reports.write_report", lambda folder, result: None)
+    monkeypatch.setattr("medfed.services.reports.write_model_card", lambda folder, result: None)
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from medfed.core.update import State
 from medfed.federation.asynchronous import AsynchronousCoordinator
 from medfed.federation.coordinator import Coordinator
 from medfed.federation.exchange import Post
-from medfed.services.reports import write_model_card, write_report
 from medfed.services.run_options import Listener, RunOptions
 from medfed.services.run_record import SCHEMA, new_record, result_of
 from medfed.services.run_sites import check_engine, open_sites
@@ -198,6 +197,8 @@ def _finish(
         run_dir=folder.path,
     )
     if report:
+        from medfed.services.reports import write_model_card, write_report  # only now: slow to load
+
         write_report(folder, result)
         write_model_card(folder, result)
     coordinator.settled()

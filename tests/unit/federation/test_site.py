@@ -23,7 +23,7 @@ from medfed.federation.site_folder import SiteFolder, SiteSettings, init_site
 from medfed.federation.spool import decode_update, encode_update
 from medfed.federation.wire import Order, Sealed, open_reply, seal, sha256
 from medfed.frameworks.torch_job import TorchJob
-from medfed.services import run_sites, runs
+from medfed.services import run_sites
 from medfed.services.sites import create_site, open_site, trust
 
 STUDY = study_of(rounds=2)
@@ -47,7 +47,7 @@ def recorded(tmp_path_factory):
     out = tmp_path_factory.mktemp("site") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run_sites, "LocalChannel", Channel)
-        patch.setattr(runs, "write_report", lambda *_: None)
+        patch.setattr("medfed.services.reports.write_report", lambda *_: None)
         go(STUDY, out)
     return out, passed
 
