@@ -166,13 +166,14 @@ def _one_by_one(todo: Sequence[Fit], options: CompareOptions, on_event: Listener
 def _in_processes(todo: Sequence[Fit], options: CompareOptions, on_event: Listener) -> Done:
     on_event(ComparisonAt(f"{options.workers} at a time"))
     context = multiprocessing.get_context("spawn")
+    others = multiprocessing.active_children()  # of whoever called: not ours to end
     with ProcessPoolExecutor(min(options.workers, len(todo)), mp_context=context) as pool:
         try:
             futures = {pool.submit(_run, fit, options): fit.name for fit in todo}
             for future in as_completed(futures):
                 yield futures[future], future.result
         except BaseException:
-            for process in multiprocessing.active_children():
+            for process in set(multiprocessing.active_children()).difference(others):
                 process.terminate()  # what it wrote is whole; the same command goes on
             raise
         finally:
