@@ -1,6 +1,7 @@
 """Comparisons: the same patients, honest intervals, nothing of the site left out, no run twice."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -227,6 +228,28 @@ def test_pooled_steps_are_those_of_all_sites_together():
     assert pooled.fits(1)[0].study.strategy.options["local_steps"] == 8
     assert local.fits(1)[0].study.strategy.options["local_steps"] == 4
     assert local.fits(1)[0].study.strategy.options["momentum"] == 0.5
+
+
+def steps_of(recipe):
+    study = recipe.fits(1)[0].study
+    return study.rounds, study.strategy.options["local_steps"]
+
+
+def test_baselines_take_their_steps_in_fewer_rounds():
+    text = re.sub("rounds = .*", "rounds = 40", TEXT) + "local_steps = 4\n"
+    names = ("federated", "local", "pooled", "leave-one-out")
+    made = make_recipes(fixed_split(study_of(text)), names, ())
+    assert [steps_of(recipe) for recipe in made] == [(40, 4), (10, 16), (10, 32), (40, 4)]
+
+
+@pytest.mark.parametrize(
+    "more", ['lr_schedule = "step"\n', '[stop]\nmetric = "auc"\npatience = 3\n']
+)
+def test_what_counts_in_rounds_keeps_them(more):
+    text = re.sub("rounds = .*", "rounds = 40", TEXT) + "local_steps = 4\n" + more
+    text = text.replace("[split]", "[split]\nvalid = 0.2")
+    (local,) = make_recipes(fixed_split(study_of(text)), ("local",), ())
+    assert steps_of(local) == (40, 4)
 
 
 def test_baselines_drop_what_only_many_sites_need():

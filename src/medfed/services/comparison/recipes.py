@@ -9,7 +9,10 @@ and resumed like any other study. What holds for every recipe:
   rounds, as many passes a round, the same local optimiser, learning rate and batch size. They are
   plain training (FedAvg with one site), without compression and privacy mechanisms, which nobody
   needs alone. Where the study counts optimiser steps and not passes, ``pooled`` takes the steps of
-  all sites together. A study whose strategy has no local training (FedSGD) keeps it.
+  all sites together, and the baselines take their steps in a quarter as many rounds, each four
+  times as long: a round's end also ends the optimiser's memory of its gradients, which nobody who
+  trains in one place would throw away so often. A study whose strategy has no local training
+  (FedSGD) keeps it.
 - ``leave-one-out`` is the study itself, strategy and all, without one site. Nothing of the site
   left out enters the run: its federated facts, too, come from the other sites only.
 """
@@ -27,6 +30,8 @@ from medfed.core.study import Criteria, Sampling, Study
 from medfed.core.study_file import contradictions, read_study
 
 POOLED_SITE = "pooled"
+FEWER_ROUNDS = 4
+"""How many rounds of a study make one of a baseline, where steps are counted."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +131,7 @@ def _whole(study: Study, name: str, about: str) -> Recipe:
 
 
 def _local(study: Study) -> Recipe:
-    alone = _plain(study)
+    alone = _uninterrupted(_plain(study))
 
     def fits(seed: int) -> Sequence[Fit]:
         return [
@@ -155,7 +160,7 @@ def _leave_one_out(study: Study) -> Recipe:
 
 
 def _pooled(study: Study) -> Recipe:
-    plain = _plain(study)
+    plain = _uninterrupted(_plain(study))
     options = {
         "source": as_text(study.source),
         "split": as_text(study.split),
@@ -170,7 +175,7 @@ def _pooled(study: Study) -> Recipe:
         source=Part("pooled", options),
         split=Part("pooled", {"valid": getattr(make("split", study.split), "valid", 0.0)}),
         cohort=Criteria((), study.cohort.min_patients),
-        strategy=_more_steps(plain.strategy, len(study.sites)),
+        strategy=_with_steps(plain.strategy, len(study.sites)),
     )
 
     def fits(seed: int) -> Sequence[Fit]:
@@ -251,11 +256,22 @@ _LOCAL = frozenset(
 """The options that say how a site trains; others mean something else in every strategy."""
 
 
-def _more_steps(strategy: Part, sites: int) -> Part:
+def _uninterrupted(study: Study) -> Study:
+    """The same steps in fewer and longer rounds, where no option counts in rounds."""
+    options = study.strategy.options
+    by_rounds = study.stop or options.get("lr_schedule") == "step"
+    if options.get("local_steps") is None or by_rounds or study.rounds % FEWER_ROUNDS:
+        return study
+    return study.evolve(
+        rounds=study.rounds // FEWER_ROUNDS, strategy=_with_steps(study.strategy, FEWER_ROUNDS)
+    )
+
+
+def _with_steps(strategy: Part, times: int) -> Part:
     steps = strategy.options.get("local_steps")
     if steps is None:
         return strategy
-    return Part(strategy.name, {**strategy.options, "local_steps": steps * sites})
+    return Part(strategy.name, {**strategy.options, "local_steps": steps * times})
 
 
 def _check(study: Study, strategy: str) -> None:
