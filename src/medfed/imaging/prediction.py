@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -70,6 +72,47 @@ class PredictingTask(Protocol):
 
         Raises:
             DataError: the tensors do not fit the task.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class SecondLook:
+    """Two models, one after the other: what the first marks, the second judges.
+
+    Attributes:
+        first: marks candidates.
+        threshold: the first one's probability from which a voxel belongs to a candidate.
+        smallest_mm3: smaller candidates are not judged.
+        distance_mm: of candidates closer together than this the most probable is judged.
+        most: so many of a scan are judged, the most probable.
+        judge: gives each place of a scan (world ``(x, y, z)`` in mm, one row each) a score from
+            0 to 1.
+    """
+
+    first: ScanPredictor
+    threshold: float
+    smallest_mm3: float
+    distance_mm: float
+    most: int
+    judge: Callable[[Volume, NDArray[np.float64]], NDArray[np.float64]]
+
+
+@runtime_checkable
+class JudgingTask(Protocol):
+    """A task whose models judge what a released model marks."""
+
+    def second_look(
+        self, model: Tensors, folders: Sequence[Path], execution: Execution | None = None
+    ) -> SecondLook:
+        """The trained model and the released one, ready for scans.
+
+        Args:
+            model: the trained tensors.
+            folders: where released models lie.
+            execution: of the released model; what suits this machine where silent.
+
+        Raises:
+            DataError: the released model is in none of the folders, or tensors do not fit.
         """
 
 

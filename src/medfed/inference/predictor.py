@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,12 @@ from medfed.imaging.lungs import lung_mask
 from medfed.imaging.orientation import Upright, upright
 from medfed.imaging.prediction import (
     Box,
+    JudgingTask,
     PredictingTask,
     ProbabilityMap,
     Progress,
+    ScanPredictor,
+    SecondLook,
     covering,
     cropped,
 )
@@ -26,15 +29,20 @@ from medfed.imaging.resample import resample_mask
 from medfed.inference.findings import Finding, attenuation_of, longest_axial, solid_share
 from medfed.inference.location import Lungs
 from medfed.inference.model import ModelIdentity
+from medfed.inference.second_look import judged
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
-    from medfed.core.task import Execution
+    from medfed.core.task import Execution, Task
     from medfed.core.update import Tensors
     from medfed.imaging.geometry import Triple
 
 LARGEST_LABEL = 255
+EVEN = 0.5
+"""A classifier that learned from as many nodules as others holds both for equally likely here."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +54,14 @@ class Rules:
             counts nodules from 3 mm.
         apart_mm: of two pieces whose centres are closer, the more probable stays.
         most: no more findings than this; the most probable stay.
+        least_score: where a second model judges what the first one marked, what it gives a lower
+            score is left out; `EVEN` where silent.
     """
 
     smallest_mm: float = 3.0
     apart_mm: float = 5.0
     most: int = 100
+    least_score: float | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.most <= LARGEST_LABEL:
@@ -58,7 +69,7 @@ class Rules:
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +103,8 @@ class NodulePredictor:
         tensors, about = medfed.storage.models.read_model(Path("runs/nodules/model.safetensors"))
         found = NodulePredictor(tensors, about).predict(volume)
 
-    Scans are prepared as the model's file says those of the training were.
+    Scans are prepared as the model's file says those of the training were. A model that judges what
+    a released one marks (``nodule-detection``) brings that one in by its digest.
 
     Args:
         tensors: The model.
@@ -101,9 +113,11 @@ class NodulePredictor:
         execution: Threads, precision and device; what suits this machine where silent.
         threads: Threads alone; the rest as suits this machine.
         rules: What becomes a finding.
+        folders: Where released models lie that this one builds on.
 
     Raises:
-        DataError: The model does not say how it was trained, or does not fit its task.
+        DataError: The model does not say how it was trained, does not fit its task, or the one
+            that it builds on is not there.
         PartError: Its task is not installed here.
     """
 
@@ -115,16 +129,26 @@ class NodulePredictor:
         execution: Execution | None = None,
         threads: int | None = None,
         rules: Rules | None = None,
+        folders: Sequence[Path] = (),
     ) -> None:
         self.model = ModelIdentity.read(about, sha256)
         self.rules = rules or Rules()
         facts = about.get("facts") or {}
-        self.task = make("task", part_from_json(self.model.task))
-        if not isinstance(self.task, PredictingTask):
+        task: Task = make("task", part_from_json(self.model.task))
+        self._second: SecondLook | None = None
+        self._look: ScanPredictor
+        if isinstance(task, JudgingTask):
+            self._second = task.second_look(tensors, folders, execution)
+            self._look = self._second.first
+            if self.rules.least_score is None:
+                self.rules = replace(self.rules, least_score=EVEN)
+        elif isinstance(task, PredictingTask):
+            self._look = task.predictor(tensors, facts, execution)
+        else:
             message = f"a model of the task {self.model.task['name']} cannot look at a scan"
-            raise DataError(message, remedy="Give a model of nodule-segmentation")
-        self.describe: Mapping[str, Any] = self.task.describe(facts)  # type: ignore[attr-defined]  # a Task, too
-        self._look = self.task.predictor(tensors, facts, execution)
+            remedy = "Give a model of nodule-segmentation or nodule-detection"
+            raise DataError(message, remedy=remedy)
+        self.describe: Mapping[str, Any] = task.describe(facts)
         if threads:
             self._look.execution = replace(self._look.execution, threads=threads)
 
@@ -139,6 +163,8 @@ class NodulePredictor:
         standing = turn.volume(volume)
         lungs = lung_mask(standing)
         seen = self._look(standing, lungs, progress)
+        if self._second:
+            seen = replace(seen, threshold=self._second.threshold)
         labels = np.zeros(volume.shape, np.uint8)
         drawn = _Drawn(standing, lungs, turn.view(labels), seen, self.model)
         chosen, notes = self._chosen(seen, drawn)
@@ -164,6 +190,10 @@ class NodulePredictor:
         smallest = np.pi / 6 * self.rules.smallest_mm**3
         spacing = seen.geometry.spacing_mm
         found, pieces = labelled(seen.values, spacing, seen.threshold, smallest)
+        notes: list[str] = []
+        if self._second:
+            grid, least = seen.geometry, self.rules.least_score or 0.0
+            found, notes = judged(self._second, found, drawn.volume, grid, least)
         chosen: list[tuple[Candidate, Box]] = []
         outside = more = 0
         for candidate in suppressed(found, self.rules.apart_mm):
@@ -175,7 +205,6 @@ class NodulePredictor:
                 outside += 1
             else:
                 chosen.append((candidate, box))
-        notes = []
         if outside:
             notes.append(
                 f"What the model marked outside the lungs was left out: {outside} "

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from medfed.frameworks.examples import Examples
-    from medfed.imaging.prediction import ScanPredictor
+    from medfed.imaging.prediction import ScanPredictor, SecondLook
     from medfed.tasks.detection_cases import Looked, Scan
     from medfed.tasks.detection_examples import CandidateExamples, CubeBatch, CubeSampling
 
@@ -188,6 +189,14 @@ class NoduleDetection:
         for scan in scans:
             patients.setdefault(scan.patient, []).append(look(scan, predictor, how))
         return CandidateExamples(list(patients.values()), self._sampling())
+
+    def second_look(
+        self, model: Tensors, folders: Sequence[Path], execution: Execution | None = None
+    ) -> "SecondLook":
+        """A trained classifier and the released model; see `imaging.prediction.JudgingTask`."""
+        from medfed.tasks.detection_predictor import second_look
+
+        return second_look(self, model, folders, execution)
 
     def _sampling(self) -> "CubeSampling":
         from medfed.tasks.detection_examples import CubeSampling

@@ -45,7 +45,7 @@ class SegmentationPredictor:
     ) -> None:
         self.task = task
         self.execution = execution or quick_forward()
-        self.module = lay_out(_loaded(task.build(), model), self.execution).eval()
+        self.module = lay_out(loaded(task.build(), model), self.execution).eval()
 
     def __call__(
         self, volume: Volume, lungs: NDArray[np.bool_], progress: Progress = lambda *_: None
@@ -182,7 +182,12 @@ def starts(size: int, edge: int, overlap: float) -> list[int]:
     return sorted(set(found))
 
 
-def _loaded(module: torch.nn.Module, model: Tensors) -> torch.nn.Module:
+def loaded(module: torch.nn.Module, model: Tensors) -> torch.nn.Module:
+    """A network with the tensors of a trained model.
+
+    Raises:
+        DataError: They do not fit it, or are not finite.
+    """
     wanted = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     given = {name: tuple(np.shape(value)) for name, value in model.items()}
     if wanted != given:

@@ -13,11 +13,15 @@ from medfed.core.task import Execution, LocalPlan
 from medfed.core.update import add_stats
 from medfed.imaging.froc import Finding
 from medfed.imaging.geometry import Volume
+from medfed.inference import NodulePredictor
+from medfed.inference.predictor import Rules
 from medfed.storage.models import write_model
 from medfed.tasks.detection import NoduleDetection, scores
 from medfed.tasks.detection_cases import cubes, findings_of
+from medfed.tasks.detection_predictor import Judge
 from medfed.tasks.detection_released import open_released
 from medfed.tasks.segmentation import NoduleSegmentation
+from medfed.tasks.segmentation_predictor import loaded
 
 ONE_THREAD = Execution(threads=1, precision="fp32", device="cpu")
 SEGMENTATION = {"filters": (4, 8, 8), "patch": 8, "patches": 4, "roi": 16, "crop": False}
@@ -296,6 +300,55 @@ def test_the_card_says_which_model_marks_the_candidates():
     about = NoduleDetection(model="0" * 64).describe({})
     assert "0" * 64 in about["candidates"]
     assert about["parameters"] > 0
+
+
+@pytest.fixture(scope="module")
+def classifier(released):
+    """A trained task, its job and its model."""
+    task = task_of(released)
+    job = job_of(task, released, [chest(f"p{i}", i) for i in range(8)], test=3)
+    plan = LocalPlan(steps=40, batch_size=8, optimizer="adam", lr=0.01, labels=("train", 1))
+    return task, job, job.train(task.initial(1, {}), plan).tensors
+
+
+def looking(classifier, folders, **kwargs):
+    task, _, model = classifier
+    options = {**TINY, "filters": list(TINY["filters"]), "model": task.model}
+    about = {"study": "ab" * 32, "task": {"name": "nodule-detection", **options}, "facts": {}}
+    return NodulePredictor(model, about, "cd" * 32, ONE_THREAD, folders=folders, **kwargs)
+
+
+def test_a_scan_is_judged_as_those_of_the_study_were(classifier):
+    task, job, model = classifier
+    (scan,) = job.sets["test"].patients[0]
+    module = loaded(task.build(), model).eval()
+    with torch.inference_mode():
+        logits = scores(module, job.sets["test"], scan)
+    volume = chest("p5", 5).volume()  # the first of three test patients
+    assert Judge(task, model)(volume, scan.places) == pytest.approx(1 / (1 + np.exp(-logits)))
+
+
+def test_what_the_classifier_takes_for_no_nodule_is_left_out(classifier, released):
+    volume = chest("p7", 7).volume()
+    every = looking(classifier, [released[0]], rules=Rules(least_score=0.0)).predict(volume)
+    kept = looking(classifier, [released[0]]).predict(volume)
+    sure = [f.score for f in every.findings if f.score >= 0.5]
+    assert [f.score for f in kept.findings] == sure == sorted(sure, reverse=True)
+    assert 0 < len(sure) < len(every.findings)
+    assert kept.threshold == TINY["threshold"]
+    (note,) = [note for note in kept.notes if "second model" in note]
+    assert f"of the {len(every.findings)} places" in note
+    assert not [note for note in every.notes if "second model" in note]
+    found = every.findings[0]
+    (ball,) = findings_of(chest("p7", 7), volume.geometry)
+    assert np.linalg.norm(np.subtract(found.centre_mm, ball.centre_mm)) < ball.radius_mm
+
+
+def test_the_model_that_marks_must_be_at_hand(classifier, tmp_path):
+    with pytest.raises(DataError, match="judges what another one marks") as error:
+        looking(classifier, [tmp_path])
+    assert str(tmp_path) in error.value.message
+    assert "model.safetensors" in error.value.remedy
 
 
 def test_it_loads_without_torch():

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from medfed.core.data import MODELS
 from medfed.core.errors import DataError
 from medfed.core.study import Study
 from medfed.core.update import Tensors
@@ -50,6 +51,18 @@ def open_model(given: Path) -> OpenedModel:
     else:
         tensors, about = read_model(path)
     return OpenedModel(tensors, _with_notices(about, path), _sha256(path), path)
+
+
+def released_near(path: Path) -> list[Path]:
+    """Where a model's file may have the released models that it builds on.
+
+    A folder ``models`` beside it or beside its run's data, and the folders of the file itself.
+    """
+    record = _json(path.parent / "run.json")
+    data = record.get("data") if isinstance(record, dict) else None
+    near = [path.parent / MODELS, path.parent, path.parent.parent / MODELS]
+    found = [*near, Path(data) / MODELS] if data else near
+    return [folder for folder in found if folder.is_dir()]
 
 
 def _read_pth(path: Path) -> Tensors:

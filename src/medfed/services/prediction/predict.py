@@ -11,7 +11,7 @@ from medfed.core.errors import DataError
 from medfed.core.files import write_atomic, write_json
 from medfed.services.prediction import folder as folders
 from medfed.services.prediction.findings_json import findings_json
-from medfed.services.prediction.model_file import OpenedModel, open_model
+from medfed.services.prediction.model_file import OpenedModel, open_model, released_near
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,7 +75,9 @@ def load_predictor(model: Path, threads: int | None = None) -> "NodulePredictor"
 def _predictor(model: OpenedModel, threads: int | None) -> "NodulePredictor":
     from medfed.inference import NodulePredictor
 
-    return NodulePredictor(model.tensors, model.about, model.sha256, threads=threads)
+    return NodulePredictor(
+        model.tensors, model.about, model.sha256, threads=threads, folders=released_near(model.path)
+    )
 
 
 def predict(options: PredictOptions, progress: Progress = lambda *_: None) -> Predicted:
