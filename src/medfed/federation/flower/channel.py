@@ -7,6 +7,7 @@ the same order with the same reply and the first one that comes is taken.
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from medfed.core.files import write_atomic
 from medfed.federation.channel import Delivery
 from medfed.federation.flower.conversation import (
     Arrived,
+    Claimed,
     Conversation,
     NeverSeen,
     RunLost,
@@ -96,6 +98,7 @@ class FlowerChannel:
         self.on_close: Callable[[], None] = lambda: None
         self._names = tuple(sites)
         self._waiting: dict[str, _Waiting] = {}
+        self._claimed: deque[Claimed] = deque()
         self._looked = 0.0
         self._away = False
         try:
@@ -151,7 +154,7 @@ class FlowerChannel:
         except RunLost:
             self._patiently_begin()
             return []
-        except (*AWAY, ObjectPullError, ObjectPushError) as error:
+        except (*AWAY, ObjectPushError) as error:
             if not self._away:
                 self._say(f"the SuperLink is away ({error}); waiting for it")
             self._away = True
@@ -172,6 +175,7 @@ class FlowerChannel:
         except (*AWAY, RunLost):
             time.sleep(1.0)
             return
+        self._claimed.clear()
         for waiting in self._waiting.values():
             waiting.again()
 
@@ -206,11 +210,25 @@ class FlowerChannel:
                     return [self._done(waiting, None)]
                 self._doubt(waiting)
         self._send_rest()
-        for waiting in list(self._waiting.values()):
-            arrived = self._talk.receive(waiting.message) if waiting.message else None
-            if arrived is not None and self._counts(waiting, arrived):
+        by_message = {w.message: w for w in self._waiting.values() if w.message}
+        if by_message and not self._claimed:
+            self._claimed.extend(self._talk.claim(list(by_message)))
+        while self._claimed:
+            claimed = self._claimed[0]
+            if claimed.to not in by_message:  # cancelled since
+                self._claimed.popleft()
+                continue
+            waiting, arrived = by_message[claimed.to], self._fetched(claimed)
+            self._claimed.popleft()  # not before: should the fetching fail, it is tried again
+            if self._counts(waiting, arrived):
                 return [self._done(waiting, arrived.sealed)]  # one at a time: they may be large
         return []
+
+    def _fetched(self, claimed: Claimed) -> Arrived:
+        try:
+            return self._talk.fetch(claimed)
+        except ObjectPullError as error:
+            return Arrived(None, str(error))
 
     def _done(self, waiting: _Waiting, sealed: Sealed | None) -> Delivery:
         del self._waiting[waiting.order]

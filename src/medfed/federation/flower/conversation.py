@@ -5,7 +5,7 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,21 @@ HEARTBEAT = 10.0
 """Seconds; a minute without one and the SuperLink ends the run."""
 TTL = 30 * 86_400.0
 """Seconds a message may lie at the SuperLink: the deadline is the round loop's to judge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A reply that the SuperLink has and gives to nobody else; its content is still there.
+
+    Attributes:
+        to: The message that it answers.
+        id: Its own id.
+        tree: The objects that make its content.
+    """
+
+    to: str
+    id: str
+    tree: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,24 +135,32 @@ class Conversation:
     def _pusher(self, session: str) -> Any:
         return make_push_object_fn_protobuf(self._client.PushObject, COORDINATOR, self.run, session)
 
-    def receive(self, message: str) -> Arrived | None:
-        """The reply to one message; None while there is none. It is handed out once."""
+    def claim(self, messages: Sequence[str]) -> list[Claimed]:
+        """The replies that have come to some messages; each is handed out once."""
         with _told():
-            answer = self._client.PullMessages(PullAppMessagesRequest(message_ids=[message]))
-            for proto, tree in zip(answer.messages_list, answer.message_object_trees, strict=True):
-                return self._fetched(proto.metadata.message_id, tree)
-        return None
+            answer = self._client.PullMessages(PullAppMessagesRequest(message_ids=messages))
+        pairs = zip(answer.messages_list, answer.message_object_trees, strict=True)
+        return [
+            Claimed(proto.metadata.reply_to_message_id, proto.metadata.message_id, tree)
+            for proto, tree in pairs
+        ]
 
-    def _fetched(self, message_id: str, tree: Any) -> Arrived:
+    def fetch(self, claimed: Claimed) -> Arrived:
+        """Bring a reply's content over.
+
+        Raises:
+            ObjectPullError: It is no longer there.
+        """
         pull = make_pull_object_fn_protobuf(self._client.PullObject, COORDINATOR, self.run)
         try:
-            reply = collect(message_id, tree, pull)
+            with _told():
+                reply = collect(claimed.id, claimed.tree, pull)
         except WireError:
             return NOT_OURS
         with contextlib.suppress(httpx.HTTPError):  # else it goes with the run
             self._client.ConfirmMessageReceived(
                 ConfirmMessageReceivedRequest(
-                    node=COORDINATOR, run_id=self.run, message_object_id=message_id
+                    node=COORDINATOR, run_id=self.run, message_object_id=claimed.id
                 )
             )
         if reply.has_error():

@@ -9,10 +9,12 @@ import pytest
 
 pytest.importorskip("flwr", reason="the extra `flower` is not installed")
 
+from flwr.supercore.inflatable.inflatable_utils import ObjectPullError
+
 from medfed.core.errors import RunError, SiteError
 from medfed.federation.flower import channel as module
 from medfed.federation.flower.channel import FlowerChannel
-from medfed.federation.flower.conversation import Arrived, NeverSeen, RunLost
+from medfed.federation.flower.conversation import Arrived, Claimed, NeverSeen, RunLost
 from medfed.federation.flower.fleet import LOST_WORDS
 from medfed.federation.flower.superlink import NodeSeen
 from medfed.federation.wire import Sealed
@@ -29,7 +31,10 @@ class World:
             name: NodeSeen(number, True, b"", "t0") for number, name in enumerate(("a", "b"), 1)
         }
         self.sent, self.runs, self.closed, self.said = [], [], [], []
-        self.arrives = []  # what `receive` gives next: an Arrived, an exception or None
+        self.arrives = []  # what comes next to a message: an Arrived, an exception or None
+        self.fetches = []  # what `fetch` raises next
+        self.fetched = []  # the messages whose replies were fetched
+        self.asked = []  # messages asked about at once
         self.sends = []  # what `send` raises next
         self.known = True
 
@@ -50,11 +55,23 @@ def world(monkeypatch):  # noqa: C901  # two small stand-ins and a clock
                 raise step
             return f"m{len(made.sent)}"
 
-        def receive(self, message):
-            step = made.arrives.pop(0) if made.arrives else None
-            if isinstance(step, BaseException):
+        def claim(self, messages):
+            made.asked.append(len(messages))
+            claimed = []
+            for message in messages:
+                step = made.arrives.pop(0) if made.arrives else None
+                if isinstance(step, BaseException):
+                    raise step
+                if step is not None:
+                    claimed.append(Claimed(message, f"reply to {message}", step))
+            return claimed
+
+        def fetch(self, claimed):
+            made.fetched.append(claimed.to)
+            step = made.fetches.pop(0) if made.fetches else None
+            if step:
                 raise step
-            return step
+            return claimed.tree
 
         def close(self):
             made.closed.append(self)
@@ -98,6 +115,41 @@ def test_a_reply_is_delivered_once(channel, world):
     assert answers(channel) == [("a", "1", REPLY)]
     assert answers(channel) == []
     assert len(world.sent) == 1
+
+
+def test_all_sites_are_asked_about_at_once_and_delivered_one_by_one(channel, world):
+    world.arrives = [None, None, Arrived(REPLY), Arrived(REPLY)]
+    channel.send({"a": ("1", ORDER), "b": ("2", ORDER)})
+    assert answers(channel) == [("a", "1", REPLY), ("b", "2", REPLY)]
+    assert world.asked == [2, 2]
+
+
+def test_a_cut_while_fetching_loses_no_reply_that_was_claimed(channel, world):
+    world.arrives = [Arrived(REPLY), Arrived(REPLY)]
+    world.fetches = [None, AWAY, None]
+    channel.send({"a": ("1", ORDER), "b": ("2", ORDER)})
+    assert answers(channel) == [("a", "1", REPLY), ("b", "2", REPLY)]
+    assert (world.asked, len(world.sent)) == ([2], 2)
+
+
+def test_a_reply_whose_pieces_are_gone_is_asked_for_again(channel, world):
+    world.arrives = [Arrived(REPLY), Arrived(REPLY)]
+    world.fetches = [ObjectPullError("piece", "gone")]
+    channel.send({"a": ("1", ORDER)})
+    assert answers(channel) == [("a", "1", REPLY)]
+    assert len(set(world.sent)) == 2
+
+
+def test_what_was_claimed_and_then_cancelled_is_not_fetched(channel, world):
+    world.arrives = [Arrived(REPLY), Arrived(REPLY)]
+    channel.send({"a": ("1", ORDER), "b": ("2", ORDER)})
+    replies = channel.replies(5.0)
+    next(replies)
+    channel.cancel("2")
+    channel.send({"a": ("3", ORDER)})
+    world.arrives, world.fetched = [Arrived(REPLY)], []
+    assert [d.order for d in replies] == ["3"]
+    assert world.fetched == ["m3"]
 
 
 def test_a_worker_that_was_lost_is_told_and_not_asked_again(channel, world):
