@@ -92,6 +92,8 @@ class Coordinator:
         turn = self._turn(state.round + 1)
         exchange = self._exchange(state, "train", self._draw(turn.round), self._body(state.facts))
         gathered = self._gather(exchange, state)
+        if not self.aggregator.sees_sites:
+            exchange.check_total(gathered.total)
         row, score = self._score_row(state, exchange, gathered)
         new = self._advance(state, turn, exchange, gathered, score)
         return self._timed(new, start), row
@@ -279,6 +281,8 @@ def _training_row(exchange: Exchange, gathered: Gathered, report: str) -> dict[s
         "bytes_down": exchange.bytes_down,
         "loss": _loss(stats),
     }
+    if gathered.notes:
+        row["aggregation"] = dict(gathered.notes)
     if report == "sites" and gathered.by_site:
         row["site_loss"] = {site: _loss(own) for site, own in gathered.by_site.items()}
     return row

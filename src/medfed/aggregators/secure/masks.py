@@ -1,0 +1,101 @@
+"""Masks: streams of AES-256 in counter mode, added to words and taken off again."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from medfed.aggregators.secure.fixed_point import CHUNK, Codec
+from medfed.core.update import Array
+
+_ZEROS = bytes(2 * 8 * CHUNK)
+_BLOCK = 16
+
+
+class Stream:
+    """One mask, made piece by piece: each piece is given once.
+
+    Args:
+        key: 32 bytes, for this one mask.
+        sign: 1 where it is added, −1 where it is taken off.
+    """
+
+    def __init__(self, key: bytes, sign: int) -> None:
+        # A counter that starts at zero is sound because no key is used for two streams.
+        self._encryptor = Cipher(algorithms.AES256(key), modes.CTR(bytes(_BLOCK))).encryptor()
+        self.sign = sign
+
+    def onto(self, words: Array, buffer: bytearray) -> None:
+        """Add the next piece to words, modulo their size."""
+        self._encryptor.update_into(_zeros(words.nbytes), buffer)
+        piece = np.frombuffer(buffer, words.dtype, words.size)
+        if self.sign > 0:
+            words += piece
+        else:
+            words -= piece
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Several streams over the same words."""
+
+    streams: Sequence[Stream]
+
+    def write(
+        self,
+        codec: Codec,
+        size: int,
+        fill: Callable[[int, int, Array], None],
+        out: Array,
+    ) -> None:
+        """Encode and mask a region.
+
+        Args:
+            codec: How values become words.
+            size: Elements of the region.
+            fill: Writes elements ``start:stop`` to an array.
+            out: Where the words go, shape ``(codec.words · size,)``.
+        """
+        buffer = _buffer()
+        for start in range(0, size, CHUNK):
+            stop = min(start + CHUNK, size)
+            words = out[codec.words * start : codec.words * stop]
+            codec.encode(partial(fill, start, stop), words)
+            self.onto(words, buffer)
+
+    def read(
+        self,
+        codec: Codec,
+        size: int,
+        total: Callable[[int, int], Array],
+        out: Array,
+    ) -> None:
+        """Unmask and decode a region.
+
+        Args:
+            codec: How values became words.
+            size: Elements of the region.
+            total: Gives the summed words ``start:stop``, which may be changed.
+            out: Where the values go, shape ``(size,)``.
+        """
+        buffer = _buffer()
+        for start in range(0, size, CHUNK):
+            stop = min(start + CHUNK, size)
+            words = total(codec.words * start, codec.words * stop)
+            self.onto(words, buffer)
+            codec.decode(words, out[start:stop])
+
+    def onto(self, words: Array, buffer: bytearray) -> None:
+        """Add the next piece of every stream."""
+        for stream in self.streams:
+            stream.onto(words, buffer)
+
+
+def _buffer() -> bytearray:
+    return bytearray(len(_ZEROS) + _BLOCK)
+
+
+def _zeros(count: int) -> memoryview:
+    return memoryview(_ZEROS)[:count]
