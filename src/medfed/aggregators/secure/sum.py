@@ -29,8 +29,8 @@ Does not protect against the coordinator together with more than a third of the 
 what the sums themselves tell: those of other rounds or runs, over other sites, can be compared. \
 Names and shapes of what is summed are seen.
 Costs five exchanges a round instead of one, 32 bits a parameter (64 with bits = 64) and a \
-rounding that each round reports. Each site must have pinned the others' keys (medfed site pin), and more \
-than two thirds of the sites that begin a round must end it.
+rounding that each round reports. Each site must have pinned the others' keys (medfed site pin), \
+and more than two thirds of the sites that begin a round must end it.
 """
 PROTECTION = tuple(_AGAINST.strip().splitlines())
 
