@@ -13,7 +13,7 @@ from medfed.aggregators.secure.fixed_point import Codec, Narrow, Wide
 from medfed.aggregators.secure.layout import Layout, Region, misfits
 from medfed.aggregators.secure.masks import Masks, Stream
 from medfed.aggregators.secure.messages import GROUP, coded, decoded, inner, message, table_in
-from medfed.aggregators.secure.rules import Advert, Roster, sign_of
+from medfed.aggregators.secure.rules import FEWEST, Advert, Roster, sign_of
 from medfed.aggregators.secure.site import AGREE, KEYS, MASKED, SHARES, UNMASK
 from medfed.core.aggregator import Ask, Gathered, Spooled
 from medfed.core.errors import QuorumError, RunError
@@ -23,7 +23,18 @@ log = logging.getLogger(__name__)
 
 
 class TooFew(QuorumError):
-    """Not enough sites are left for this conversation; perhaps for another among fewer."""
+    """Not enough sites are left for this conversation; perhaps for another among fewer.
+
+    Args:
+        left: How many are.
+        needed: How many must be.
+        begun: How many began it.
+    """
+
+    def __init__(self, left: int, needed: int, begun: int) -> None:
+        message = f"{left} of {begun} sites are left in the secure sum, and {needed} must be"
+        super().__init__(message, remedy="Mend the sites and go on with --resume")
+        self.left = left
 
 
 class Conversation:
@@ -62,6 +73,8 @@ class Conversation:
 
     def _keys(self) -> Roster:
         tables = _readable(self._step(KEYS, {}))
+        if len(tables) < FEWEST:
+            raise TooFew(len(tables), FEWEST, len(tables))
         session = _common(tables, "session")
         terms = _common(tables, "terms")
         layouts: dict[str, Layout] = {}
@@ -138,11 +151,7 @@ def _common(tables: Mapping[str, Mapping[str, Any]], name: str) -> Any:
 
 def _enough(roster: Roster, found: Mapping[str, Any]) -> dict[str, Any]:
     if len(found) < roster.threshold:
-        raise TooFew(
-            f"{len(found)} of {len(roster.sites)} sites are left in the secure sum, "
-            f"and {roster.threshold} must be",
-            remedy="Mend the sites and go on with --resume",
-        )
+        raise TooFew(len(found), roster.threshold, len(roster.sites))
     return dict(found)
 
 

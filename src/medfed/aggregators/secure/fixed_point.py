@@ -1,8 +1,8 @@
 """Numbers as whole multiples of a step, so that sums are exact and can be masked.
 
-Narrow words are multiples of ``step = sites · reach / 2^(bits − 1)``: the sum of ``sites`` values,
-each within ±reach, stays inside the modulus ``2^bits``. Each value is rounded once, by half a step
-at most; the sum of the rounded values is exact.
+Narrow words are multiples of ``step = sites · reach / 2^(bits − 1)`` (a little more): the sum of
+``sites`` values, each within ±reach, stays inside the modulus ``2^bits``. Each value is rounded
+once, by half a step at most; the sum of the rounded values is exact.
 
 Wide numbers take two words of 64 bits: ``x = a · 2^10 + b · 2^−40`` with ``|b| ≤ 2^49``. Values up
 to 2^65 keep every digit of a float64 down to 2^−40, and 256 sites cannot overflow either word.
@@ -120,5 +120,6 @@ def step_of(bits: int, reach: float, sites: int) -> float:
     """
     if not 1 <= sites <= MOST_SITES:
         raise ValueError(f"{sites} sites cannot be summed")
-    # Rounding may add half a step to each value: the room for that is taken off the modulus.
-    return sites * reach / (2.0 ** (bits - 1) - sites)
+    # Rounding may add half a step to each value, and a float64 at 2^63 is good to 2^10 only: the
+    # room for both is taken off the modulus.
+    return sites * reach / (2.0 ** (bits - 1) * (1.0 - 2.0**-40) - sites)

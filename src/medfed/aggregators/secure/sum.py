@@ -70,8 +70,8 @@ class SecureSum:
         for left in reversed(range(ATTEMPTS)):
             try:
                 return Conversation(ask).hold()
-            except TooFew:
-                if not left:
+            except TooFew as error:
+                if not left or error.left < max(FEWEST, self.least):
                     raise
             except WireError as error:
                 remedy = "Install the same version of medfed everywhere"
