@@ -22,6 +22,9 @@ COARSE, FINE = 2.0**10, 2.0**-40
 WIDEST = 2.0**65
 MOST_SITES = 256
 
+Fill = Callable[[float, Array], None]
+"""Writes values, times a number, to an array, as many as it holds."""
+
 
 @dataclass
 class Narrow:
@@ -55,21 +58,20 @@ class Narrow:
         """What one unit stands for."""
         return step_of(self.bits, self.reach, self.sites)
 
-    def encode(self, fill: Callable[[Array], None], out: Array) -> None:
+    def encode(self, fill: Fill, out: Array) -> None:
         """Write the words of as many values as ``out`` has room for, shape ``(count,)``.
 
         Raises:
             Refused: ``not-finite``.
         """
         floats = self._floats[: out.size]
-        fill(floats)
-        high, low = float(floats.max()), float(floats.min())
-        if not (np.isfinite(high) and np.isfinite(low)):
+        fill(1.0 / self.step, floats)
+        peak, most = max(float(floats.max()), -float(floats.min())), self.reach / self.step
+        if not np.isfinite(peak):
             raise Refused("not-finite")
-        if max(high, -low) > self.reach:
-            self.clipped += int(np.count_nonzero(np.abs(floats) > self.reach))
-            np.clip(floats, -self.reach, self.reach, out=floats)
-        floats *= 1.0 / self.step
+        if peak > most:
+            self.clipped += int(np.count_nonzero(np.abs(floats) > most))
+            np.clip(floats, -most, most, out=floats)
         np.rint(floats, out=floats)
         signed = out.view(np.int32 if self.bits == 32 else np.int64)
         np.copyto(signed, floats, casting="unsafe")
@@ -87,14 +89,14 @@ class Wide:
     word = np.uint64
     words = 2
 
-    def encode(self, fill: Callable[[Array], None], out: Array) -> None:
+    def encode(self, fill: Fill, out: Array) -> None:
         """Write the words of half as many values as ``out`` has words, shape ``(2 · count,)``.
 
         Raises:
             Refused: ``not-finite``, which a number beyond all reason is taken for too.
         """
         floats = np.empty(out.size // 2, np.float64)
-        fill(floats)
+        fill(1.0, floats)
         if not np.all(np.abs(floats) <= WIDEST):  # also false for NaN
             raise Refused("not-finite")
         signed = out.view(np.int64).reshape(-1, 2)

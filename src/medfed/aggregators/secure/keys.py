@@ -28,10 +28,10 @@ def new_seed() -> bytes:
     return os.urandom(SEED)
 
 
-def derive(secret: bytes, purpose: str, *bound: object) -> bytes:
-    """A key of 32 bytes for one purpose, bound to everything named (HKDF-SHA-256)."""
+def derive(secret: bytes, purpose: str, *bound: object, size: int = 32) -> bytes:
+    """A key for one purpose, bound to everything named (HKDF-SHA-256)."""
     info = canonical_json([LABEL, purpose, *bound])
-    return HKDF(SHA256(), 32, salt=None, info=info).derive(secret)
+    return HKDF(SHA256(), size, salt=None, info=info).derive(secret)
 
 
 def private_key(seed: bytes) -> X25519PrivateKey:

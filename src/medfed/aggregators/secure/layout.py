@@ -150,16 +150,20 @@ class Filler:
         self._region = region
         self._flat = [arrays[p.key].reshape(-1) if p.key in arrays else None for p in region.parts]
 
-    def fill(self, start: int, stop: int, out: Array) -> None:
-        """Write elements ``start:stop`` to ``out``, shape ``(stop - start,)``."""
+    def fill(self, start: int, stop: int, scale: float, out: Array) -> None:
+        """Write elements ``start:stop``, times ``scale``, to ``out``, shape ``(stop - start,)``."""
         starts = self._region.starts
         at = int(np.searchsorted(starts, start, side="right")) - 1
-        while start < stop:
-            end, first = min(starts[at + 1], stop), starts[at]
-            piece = out[start - (stop - out.size) : end - (stop - out.size)]
-            flat = self._flat[at]
-            piece[:] = 0 if flat is None else flat[start - first : end - first]
-            start, at = end, at + 1
+        done = 0
+        while done < out.size:
+            first = start + done - starts[at]
+            count = min(starts[at + 1], stop) - start - done
+            piece, flat = out[done : done + count], self._flat[at]
+            if flat is None:
+                piece[:] = 0
+            else:
+                np.multiply(flat[first : first + count], np.float64(scale), out=piece)
+            done, at = done + count, at + 1
 
 
 def arrays_of(update: Update) -> dict[str, Array]:

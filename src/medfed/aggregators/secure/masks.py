@@ -1,4 +1,4 @@
-"""Masks: streams of AES-256 in counter mode, added to words and taken off again."""
+"""Masks: streams of AES in counter mode, added to words and taken off again."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from medfed.aggregators.secure.fixed_point import CHUNK, Codec
 from medfed.core.update import Array
 
-_ZEROS = bytes(2 * 8 * CHUNK)
+_PIECE = 2 * 8 * CHUNK
 _BLOCK = 16
 
 
@@ -18,23 +18,36 @@ class Stream:
     """One mask, made piece by piece: each piece is given once.
 
     Args:
-        key: 32 bytes, for this one mask.
+        key: 16 bytes, for this one mask.
         sign: 1 where it is added, −1 where it is taken off.
     """
 
     def __init__(self, key: bytes, sign: int) -> None:
         # A counter that starts at zero is sound because no key is used for two streams.
-        self._encryptor = Cipher(algorithms.AES256(key), modes.CTR(bytes(_BLOCK))).encryptor()
+        self._encryptor = Cipher(algorithms.AES128(key), modes.CTR(bytes(_BLOCK))).encryptor()
         self.sign = sign
 
-    def onto(self, words: Array, buffer: bytearray) -> None:
+    def onto(self, words: Array, pad: "Pad") -> None:
         """Add the next piece to words, modulo their size."""
-        self._encryptor.update_into(_zeros(words.nbytes), buffer)
-        piece = np.frombuffer(buffer, words.dtype, words.size)
+        self._encryptor.update_into(pad.zeros(words.nbytes), pad.room)
+        piece = pad.words[words.dtype][: words.size]
         if self.sign > 0:
-            words += piece
+            np.add(words, piece, out=words)
         else:
-            words -= piece
+            np.subtract(words, piece, out=words)
+
+
+class Pad:
+    """Room for a piece of a stream, with views of it made once."""
+
+    def __init__(self) -> None:
+        self.room = bytearray(_PIECE + _BLOCK)
+        self.words = {np.dtype(w): np.frombuffer(self.room, w) for w in (np.uint32, np.uint64)}
+        self._zeros = memoryview(bytes(_PIECE))
+
+    def zeros(self, count: int) -> memoryview:
+        """So many bytes to be encrypted."""
+        return self._zeros[:count]
 
 
 @dataclass(frozen=True)
@@ -47,7 +60,7 @@ class Masks:
         self,
         codec: Codec,
         size: int,
-        fill: Callable[[int, int, Array], None],
+        fill: Callable[[int, int, float, Array], None],
         out: Array,
     ) -> None:
         """Encode and mask a region.
@@ -55,15 +68,15 @@ class Masks:
         Args:
             codec: How values become words.
             size: Elements of the region.
-            fill: Writes elements ``start:stop`` to an array.
+            fill: Writes elements ``start:stop``, times a number, to an array.
             out: Where the words go, shape ``(codec.words · size,)``.
         """
-        buffer = _buffer()
+        pad = Pad()
         for start in range(0, size, CHUNK):
             stop = min(start + CHUNK, size)
             words = out[codec.words * start : codec.words * stop]
             codec.encode(partial(fill, start, stop), words)
-            self.onto(words, buffer)
+            self.onto(words, pad)
 
     def read(
         self,
@@ -80,22 +93,14 @@ class Masks:
             total: Gives the summed words ``start:stop``, which may be changed.
             out: Where the values go, shape ``(size,)``.
         """
-        buffer = _buffer()
+        pad = Pad()
         for start in range(0, size, CHUNK):
             stop = min(start + CHUNK, size)
             words = total(codec.words * start, codec.words * stop)
-            self.onto(words, buffer)
+            self.onto(words, pad)
             codec.decode(words, out[start:stop])
 
-    def onto(self, words: Array, buffer: bytearray) -> None:
+    def onto(self, words: Array, pad: Pad) -> None:
         """Add the next piece of every stream."""
         for stream in self.streams:
-            stream.onto(words, buffer)
-
-
-def _buffer() -> bytearray:
-    return bytearray(len(_ZEROS) + _BLOCK)
-
-
-def _zeros(count: int) -> memoryview:
-    return memoryview(_ZEROS)[:count]
+            stream.onto(words, pad)

@@ -11,6 +11,8 @@ from medfed.aggregators.secure.layout import Layout
 from medfed.aggregators.secure.messages import coded, decoded
 from medfed.core.files import canonical_json
 
+MASK_KEY = 16
+"""Bytes of a mask's AES key: as many as the seeds have that are shared."""
 FEWEST = 3
 """Sites below which a sum hides nothing: of two, each knows the other's part."""
 
@@ -91,11 +93,11 @@ class Roster:
 
     def pair_key(self, secret: bytes, one: str, other: str) -> bytes:
         """The AES key of the mask that two sites have in common."""
-        return derive(secret, "pair", self.digest, *sorted((one, other)))
+        return derive(secret, "pair", self.digest, *sorted((one, other)), size=MASK_KEY)
 
     def self_key(self, seed: bytes, site: str) -> bytes:
         """The AES key of a site's own mask."""
-        return derive(seed, "self", self.digest, site)
+        return derive(seed, "self", self.digest, site, size=MASK_KEY)
 
     def share_key(self, secret: bytes, sender: str, receiver: str) -> bytes:
         """The key that seals what one site sends another."""

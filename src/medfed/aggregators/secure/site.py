@@ -234,7 +234,7 @@ class SecureSite:
             masks.write(codec, region.size, region.filler(arrays).fill, found[name])
         counted = np.array([narrow.clipped], np.float64)
         found["clipped"] = np.empty(2, np.uint64)
-        masks.write(Wide(), 1, lambda _a, _b, out: np.copyto(out, counted), found["clipped"])
+        masks.write(Wide(), 1, lambda *given: np.copyto(given[-1], counted), found["clipped"])
         talk.update = Update()  # it is needed no more
         return found
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from unit.aggregators.secure.talking import Drawer, Hospitals, Liar, rounded, updates_of
 
 from medfed.aggregators.secure import keys, rules, site
-from medfed.aggregators.secure.masks import Stream
+from medfed.aggregators.secure.masks import Pad, Stream
 from medfed.aggregators.secure.messages import decoded, message
 from medfed.aggregators.secure.rules import Advert, sign_of
 from medfed.core.errors import Refused, WireError
@@ -87,9 +87,8 @@ def sealing(patch):
 def learnt(roster, part, streams):
     """The first tensor of a part with masks taken off, in whole steps."""
     words = part.tensors["secure/narrow"].copy()
-    buffer = bytearray(words.nbytes + 16)
     for stream in streams:
-        stream.onto(words, buffer)
+        stream.onto(words, Pad())
     flat = words.view(np.int32).astype(np.int64)
     named = {p.key: a for p, a in roster.layout.narrow.arrays(flat)}
     return named["t:model/a"]

@@ -103,7 +103,7 @@ def test_the_modulus_holds_the_largest_sum(sites, bits):
     codec = Narrow(bits, 1000.0, sites)
     for value in (1000.0, -1000.0, 1e9):
         words = np.zeros(1, codec.word)
-        codec.encode(lambda out, v=value: out.fill(v), words)
+        codec.encode(lambda scale, out, v=value: out.fill(scale * v), words)
         total = np.zeros(1, codec.word)
         for _ in range(sites):
             total += words
@@ -122,7 +122,7 @@ def test_wide_numbers_keep_their_digits(values):
     codec, total = Wide(), np.zeros(2, np.uint64)
     for value in values:
         words = np.empty(2, np.uint64)
-        codec.encode(lambda out, v=value: out.fill(v), words)
+        codec.encode(lambda scale, out, v=value: out.fill(scale * v), words)
         total += words
     out = np.empty(1)
     codec.decode(total, out)
