@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from medfed.aggregators.mean import Mean
-from medfed.aggregators.secure.site import DRAWER, SecureSite, Talk
+from medfed.aggregators.secure.seated import DRAWER, Talk
+from medfed.aggregators.secure.site import SecureSite
 from medfed.aggregators.secure.sum import SecureSum
 from medfed.core.aggregator import Seat
 from medfed.core.errors import Refused

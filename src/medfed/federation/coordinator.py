@@ -15,7 +15,7 @@ from medfed.core.strategy import Strategy, Turn
 from medfed.core.study import Study
 from medfed.core.task import CalibratedTask, Execution, Metrics, Task
 from medfed.core.update import Facts, State, Stats, Update, group, grouped
-from medfed.federation.exchange import Exchange, Post
+from medfed.federation.exchange import MAX_OVER_MODEL, Exchange, Post
 
 log = logging.getLogger(__name__)
 
@@ -213,7 +213,8 @@ class Coordinator:
         sent = self.strategy.sent(state)
         fits = purpose == "train" and self.aggregator.sees_sites
         round_, counted = state.round + 1, state.counted
-        return Exchange(self.post, round_, purpose, sites, Update(sent), body, counted, fits)
+        over = getattr(self.aggregator, "expands", MAX_OVER_MODEL)
+        return Exchange(self.post, round_, purpose, sites, Update(sent), body, counted, fits, over)
 
     def _gather(self, exchange: Exchange, state: State, phase: str = "") -> Gathered:
         if phase:  # several evaluations of one round must not be taken for each other

@@ -78,6 +78,7 @@ class Exchange:
         body: The order's content, as plain data.
         counted: For each site the last counted round: which memory it should build on.
         fits: Whether updates must have the form of what was sent (not so when masked or encrypted).
+        over: How many times the model's bytes a reply may have.
     """
 
     post: Post
@@ -88,6 +89,7 @@ class Exchange:
     body: Mapping[str, Any]
     counted: Mapping[str, int] = field(default_factory=dict)
     fits: bool = False
+    over: int = MAX_OVER_MODEL
     missing: dict[str, dict[str, str]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     bytes_up: int = 0
@@ -299,7 +301,7 @@ class Exchange:
     @cached_property
     def _bound(self) -> int:
         """Bytes that the arrays of an update may have."""
-        return MAX_OVER_MODEL * sum(a.nbytes for a in self.sent.tensors.values()) + MAX_STATS
+        return self.over * sum(a.nbytes for a in self.sent.tensors.values()) + MAX_STATS
 
     @cached_property
     def _sent_shapes(self) -> Shapes:

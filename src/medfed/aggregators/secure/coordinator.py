@@ -14,7 +14,8 @@ from medfed.aggregators.secure.layout import Layout, Region, misfits
 from medfed.aggregators.secure.masks import Masks, Stream
 from medfed.aggregators.secure.messages import GROUP, coded, decoded, inner, message, table_in
 from medfed.aggregators.secure.rules import FEWEST, Advert, Roster, sign_of
-from medfed.aggregators.secure.site import AGREE, KEYS, MASKED, SHARES, UNMASK
+from medfed.aggregators.secure.seated import KEYS
+from medfed.aggregators.secure.site import AGREE, MASKED, SHARES, UNMASK
 from medfed.core.aggregator import Ask, Gathered, Spooled
 from medfed.core.errors import QuorumError, RunError
 from medfed.core.update import Array, Update
@@ -56,7 +57,7 @@ class Conversation:
             QuorumError: Or than the study asks for.
             RunError: The masks did not come off.
         """
-        roster = self._keys()
+        roster = self.keys()
         sealed = self._shares(roster)
         parts = self._masked(roster, sealed)
         survivors = tuple(part.site for part in parts)
@@ -66,12 +67,19 @@ class Conversation:
         total, clipped = _total(roster, parts, masks)
         return Gathered(total, survivors, notes=_notes(roster, total, len(survivors), clipped))
 
-    def _step(self, step: str, tables: Mapping[str, Mapping[str, Any]]) -> list[Spooled]:
+    def step(self, step: str, each: Mapping[str, Update]) -> list[Spooled]:
         """Ask those who are still in it."""
-        each = {site: message(table) for site, table in tables.items()}
         return list(self._ask(f"{step}-{self._name}", each))
 
-    def _keys(self) -> Roster:
+    def _step(self, step: str, tables: Mapping[str, Mapping[str, Any]]) -> list[Spooled]:
+        return self.step(step, {site: message(table) for site, table in tables.items()})
+
+    def keys(self) -> Roster:
+        """The first step: who takes part, under which keys, and what is summed.
+
+        Raises:
+            TooFew: Fewer than a sum hides anything among.
+        """
         tables = _readable(self._step(KEYS, {}))
         if len(tables) < FEWEST:
             raise TooFew(len(tables), FEWEST, len(tables))

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from medfed.aggregators.secure.rules import FEWEST
 from medfed.core.aggregator import Answering, Ask, Gathered, Seat
 from medfed.core.errors import Refused, RunError, WireError
 from medfed.core.options import option
 from medfed.core.update import Tensors, Update
+
+if TYPE_CHECKING:
+    from medfed.aggregators.secure.coordinator import Conversation
 
 ATTEMPTS = 3
 """Conversations begun in a round before it is given up: each needs fewer sites than the last."""
@@ -65,19 +68,9 @@ class SecureSum:
             QuorumError: Too few sites are left.
             RunError: A site did not keep to the rules.
         """
-        from medfed.aggregators.secure.coordinator import Conversation, TooFew
+        from medfed.aggregators.secure.coordinator import Conversation
 
-        for left in reversed(range(ATTEMPTS)):
-            try:
-                return Conversation(ask).hold()
-            except TooFew as error:
-                if not left or error.left < max(FEWEST, self.least):
-                    raise
-            except WireError as error:
-                remedy = "Install the same version of medfed everywhere"
-                message = f"the secure sum failed: {error.message}"
-                raise RunError(message, remedy=remedy) from None
-        raise AssertionError
+        return retried(lambda: Conversation(ask), self.least)
 
     def answer(
         self, phase: str, received: Update, work: Callable[[], Update], mine: Tensors
@@ -93,7 +86,7 @@ class SecureSum:
         """The site's half."""
         from medfed.aggregators.secure.site import SecureSite
 
-        return SecureSite(seat, self.bits, self.reach, self.least)
+        return SecureSite(seat, self.least, self.bits, self.reach)
 
     def said(self, phase: str) -> str:
         """What an answer holds, in words."""
@@ -102,3 +95,26 @@ class SecureSum:
     def protection(self) -> Sequence[str]:
         """In words, for whoever approves a study."""
         return PROTECTION
+
+
+def retried(begin: Callable[[], "Conversation"], least: int) -> Gathered:
+    """Hold a conversation, and another where too many sites were lost in it.
+
+    Raises:
+        QuorumError: Too few sites are left.
+        RunError: A site did not keep to the rules.
+    """
+    from medfed.aggregators.secure.coordinator import TooFew
+
+    left = ATTEMPTS
+    while True:
+        left -= 1
+        try:
+            return begin().hold()
+        except TooFew as error:
+            if not left or error.left < max(FEWEST, least):
+                raise
+        except (WireError, Refused) as error:
+            message = f"the sum failed: {error.message}"
+            remedy = "Install the same version of medfed everywhere"
+            raise RunError(message, remedy=remedy) from None
