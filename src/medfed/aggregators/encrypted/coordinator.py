@@ -31,7 +31,7 @@ class EncryptedConversation(Conversation):
         roster = self.keys()
         boxes, public, sealed = self._dealt(roster)
         parts = self._parts(roster, boxes, sealed)
-        total = list(_added(public, parts))
+        total = list(added(public, parts))
         values = self._opened(roster, [part.site for part in parts], total)
         size = roster.layout.narrow.size
         update = roster.layout.update(values[:size].astype(np.float32), values[size:])
@@ -83,8 +83,13 @@ class EncryptedConversation(Conversation):
         return (one + other) / 2
 
 
-def _added(public: Any, parts: Sequence[Spooled]) -> Iterator[bytes]:
-    """The ciphertexts of the sum, one after another."""
+def added(public: Any, parts: Sequence[Spooled]) -> Iterator[bytes]:
+    """The ciphertexts of the sum, one after another.
+
+    Raises:
+        RunError: A site's are of another context.
+        WireError: Or none at all.
+    """
     import tenseal
 
     streams = [_ciphertexts(part) for part in parts]
