@@ -28,7 +28,8 @@ MOST_BITS = {4096: 109, 8192: 218, 16384: 438}
 """Bits that the modulus may have at each degree, for 128 bits of security against any attack known
 when the standard was written; more bits are easier to break."""
 NOISE = 2.0**-20
-"""Standard deviation of what is added to a decrypted number: above 2^18 times the noise of CKKS."""
+"""Standard deviation of what is added to a decrypted number: above 2^22 times the error
+of CKKS itself in a sum of ten sites."""
 ERROR = 8 * NOISE
 """What a decrypted sum is good to: beyond eight deviations lies one number in 10^15."""
 LARGEST = 2.0**52
