@@ -1,12 +1,21 @@
 """The secure sum in real runs: the mean's result, losses on the way, receipts of what left."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from integration.federated import Recorder, go, refused, study_of, text_of
 from safetensors.numpy import load_file
 
-from medfed.core.errors import QuorumError
+from medfed.aggregators.secure.sum import SecureSum
+from medfed.core.errors import QuorumError, RunError
+from medfed.core.packing import PackedUpdate
+from medfed.core.update import Update
+from medfed.federation.keys import load_key
 from medfed.federation.site_folder import SiteFolder
+from medfed.federation.spool import decode_update, encode_update
+from medfed.federation.wire import Order, open_reply, seal, sha256
+from medfed.services.sites import open_site
 from medfed.storage.run_folder import RunFolder
 
 FOUR = ("north", "centre", "south", "west")
@@ -84,6 +93,104 @@ def test_of_three_sites_none_may_be_lost_and_the_run_goes_on_when_it_is_back(tmp
         tampered(lambda channel, delivery: [delivery])
         patch.undo()
     assert go(study, tmp_path / "run", resume=True)["model_sha256"] == wanted
+
+
+def asked(folder, key, phase, received, run="r1", round_=1):
+    """An order to a site of a finished run's folder, signed by its coordinator."""
+    payload = encode_update(received)
+    body = '{"query": {"name": "moments", "columns": ["mean texture"]}, "facts": {}}'
+    fields = {"body": body, "payload_sha256": sha256(payload), "payload_bytes": len(payload)}
+    order = Order(run, STUDY.digest, folder.name, round_, "query", phase, 0, **fields)
+    reply = folder.handle(seal(order, key, payload))
+    return open_reply(reply, folder.key.public_key(), folder.name), reply.payload
+
+
+STUDY = study_of(aggregator="secure-sum", sites=FOUR, min_sites=3, rounds=1)
+
+
+@pytest.fixture
+def four(tmp_path):
+    """Four sites that know one another and approved a study, and their coordinator's key."""
+    out = tmp_path / "run"
+    go(STUDY, out)
+    key = load_key(out / "coordinator")
+    return {name: open_site(out / "sites" / name) for name in FOUR}, key
+
+
+class Asker:
+    """An `ask` over real sites, with real orders; whoever refuses is asked no more."""
+
+    def __init__(self, sites, key):
+        self.sites, self.key = dict(sites), key
+        self.refusals = {}
+
+    def __call__(self, phase, each):
+        replies = []
+        for name in list(self.sites):
+            reply, payload = asked(self.sites[name], self.key, phase, each.get(name, Update()))
+            if reply.refusal:
+                self.refusals[name] = (reply.refusal, reply.message)
+                del self.sites[name]
+            else:
+                replies.append(PackedUpdate(name, decode_update(payload)))
+        return replies
+
+
+def test_one_question_is_summed_over_one_set_of_sites_even_by_restarted_sites(four, tmp_path):
+    sites, key = four
+    first = SecureSum().gather(Asker(sites, key), {}).total
+    fewer = {name: sites[name] for name in FOUR[:3]}
+    asker = Asker(fewer, key)
+    with pytest.raises(QuorumError):
+        SecureSum().gather(asker, {})
+    assert {name for name, _ in asker.refusals.values()} == {"unsafe-sum"}
+    again = {name: open_site(tmp_path / "run" / "sites" / name) for name in FOUR}
+    asker = Asker({name: again[name] for name in FOUR[1:]}, key)
+    with pytest.raises(QuorumError):
+        SecureSum().gather(asker, {})
+    assert "summed already, over centre, north, south, west" in asker.refusals["west"][1]
+    repeated = SecureSum().gather(Asker(again, key), {}).total
+    assert repeated.stats["sum"] == first.stats["sum"]
+
+
+def test_no_sum_over_fewer_sites_than_the_study_asks_for(four):
+    sites, key = four
+    site = sites["north"]
+    site._seats._settings = replace(site.settings, min_sites_in_sum=4)
+    asker = Asker({name: sites[name] for name in FOUR[:3]}, key)
+    with pytest.raises(QuorumError):
+        SecureSum().gather(asker, {})
+    assert asker.refusals["north"] == (
+        "unsafe-sum",
+        "the sum is among 3 sites, and must be among 4",
+    )
+
+
+def test_a_restarted_site_has_lost_the_conversation(four, tmp_path):
+    sites, key = four
+    asker = Asker(sites, key)
+
+    def ask(phase, each):
+        if phase.startswith("masked"):
+            asker.sites["north"] = open_site(tmp_path / "run" / "sites" / "north")
+        return asker(phase, each)
+
+    result = SecureSum().gather(ask, {})
+    assert result.participants == FOUR[1:]
+    assert asker.refusals["north"][0] == "lost-conversation"
+
+
+def test_a_sum_that_does_not_fit_the_model_stops_the_run(tmp_path, monkeypatch):
+    kept = SecureSum.gather
+
+    def gather(self, ask, memory):
+        found = kept(self, ask, memory)
+        tensors = {name: value[..., :0] for name, value in found.total.tensors.items()}
+        return replace(found, total=replace(found.total, tensors=tensors))
+
+    monkeypatch.setattr(SecureSum, "gather", gather)
+    with pytest.raises(RunError, match="the sum cannot be used"):
+        go(STUDY, tmp_path / "run")
 
 
 def test_receipts_say_what_left(tmp_path):

@@ -85,7 +85,7 @@ class Seat:
         peers: The raw Ed25519 public keys that are pinned at this site, of the study's sites only.
         sign: Signs with this site's own key.
         session: Hash of all that one conversation is about: run, study, round, purpose and body.
-        least: With fewer sites than this, this site's own rules allow no sum.
+        least: With fewer sites than this, the approved study or this site's own rules allow no sum.
         drawer: Kept between the phases in this process's memory only, and lost with it.
         summed: For which sites this question was answered already; empty when it was not.
         record: Keeps that, durably, before an answer leaves.

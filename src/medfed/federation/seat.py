@@ -41,7 +41,7 @@ class Seats:
             peers={site: peers[site] for site in study.sites if site in peers},
             sign=self._key.sign,
             session=_session(order),
-            least=self._settings.min_sites_in_sum,
+            least=max(self._settings.min_sites_in_sum, study.min_sites),
             drawer=self._drawer(order.run),
             summed=lambda: self._folder.summed(order, question),
             record=lambda sites: self._folder.record_sum(order, question, sites),
