@@ -16,7 +16,7 @@ import numpy as np
 from medfed.core.errors import Refused
 from medfed.core.update import Array
 
-CHUNK = 1 << 14
+CHUNK = 1 << 15
 """Elements encoded at a time: words, floats and masks of a chunk stay in the second cache."""
 COARSE, FINE = 2.0**10, 2.0**-40
 WIDEST = 2.0**65

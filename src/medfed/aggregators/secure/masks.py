@@ -24,17 +24,9 @@ class Stream:
 
     def __init__(self, key: bytes, sign: int) -> None:
         # A counter that starts at zero is sound because no key is used for two streams.
-        self._encryptor = Cipher(algorithms.AES128(key), modes.CTR(bytes(_BLOCK))).encryptor()
-        self.sign = sign
-
-    def onto(self, words: Array, pad: "Pad") -> None:
-        """Add the next piece to words, modulo their size."""
-        self._encryptor.update_into(pad.zeros(words.nbytes), pad.room)
-        piece = pad.words[words.dtype][: words.size]
-        if self.sign > 0:
-            np.add(words, piece, out=words)
-        else:
-            np.subtract(words, piece, out=words)
+        cipher = Cipher(algorithms.AES128(key), modes.CTR(bytes(_BLOCK)))
+        self.next_into = cipher.encryptor().update_into
+        self.apply = np.add if sign > 0 else np.subtract
 
 
 class Pad:
@@ -42,12 +34,12 @@ class Pad:
 
     def __init__(self) -> None:
         self.room = bytearray(_PIECE + _BLOCK)
-        self.words = {np.dtype(w): np.frombuffer(self.room, w) for w in (np.uint32, np.uint64)}
+        self._words = {np.dtype(w): np.frombuffer(self.room, w) for w in (np.uint32, np.uint64)}
         self._zeros = memoryview(bytes(_PIECE))
 
-    def zeros(self, count: int) -> memoryview:
-        """So many bytes to be encrypted."""
-        return self._zeros[:count]
+    def cut(self, words: Array) -> tuple[memoryview, Array]:
+        """Bytes to encrypt for so many words, and where the encrypted ones are to be seen."""
+        return self._zeros[: words.nbytes], self._words[words.dtype][: words.size]
 
 
 @dataclass(frozen=True)
@@ -101,6 +93,8 @@ class Masks:
             codec.decode(words, out[start:stop])
 
     def onto(self, words: Array, pad: Pad) -> None:
-        """Add the next piece of every stream."""
-        for stream in self.streams:
-            stream.onto(words, pad)
+        """Add the next piece of every stream, modulo the size of a word."""
+        zeros, piece = pad.cut(words)
+        for stream in self.streams:  # called so often that every name looked up is felt
+            stream.next_into(zeros, pad.room)
+            stream.apply(words, piece, out=words)

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from unit.aggregators.secure.talking import Drawer, Hospitals, Liar, rounded, updates_of
 
 from medfed.aggregators.secure import keys, rules, seated, site
-from medfed.aggregators.secure.masks import Pad, Stream
+from medfed.aggregators.secure.masks import Masks, Pad, Stream
 from medfed.aggregators.secure.messages import decoded, message
 from medfed.aggregators.secure.rules import Advert, sign_of
 from medfed.core.errors import Refused, WireError
@@ -90,8 +90,7 @@ def sealing(patch):
 def learnt(roster, part, streams):
     """The first tensor of a part with masks taken off, in whole steps."""
     words = part.tensors["secure/narrow"].copy()
-    for stream in streams:
-        stream.onto(words, Pad())
+    Masks(streams).onto(words, Pad())
     flat = words.view(np.int32).astype(np.int64)
     named = {p.key: a for p, a in roster.layout.narrow.arrays(flat)}
     return named["t:model/a"]
