@@ -202,11 +202,11 @@ def encrypted(folder: Path, size: int, repeats: int) -> list[Row]:
     layout = Layout.of(update)
 
     def ours() -> object:
-        ciphertexts = list(ckks.encrypt(context, values_of(update, layout)))
+        ciphertexts = packed(ckks.encrypt(context, values_of(update, layout)))
         path = folder / "part.safetensors"
-        path.write_bytes(encode_update(message({}, packed(ciphertexts))))
+        path.write_bytes(encode_update(message({}, ciphertexts)))
         parts = [SpooledUpdate(path, name) for name in ("north", "centre", "south")]
-        total = message({}, packed(list(added(public, parts))))
+        total = message({}, packed(added(public, parts)))
         return ckks.decrypt(context, unpacked(total), layout.size + 1)
 
     flat = values_of(update, layout)

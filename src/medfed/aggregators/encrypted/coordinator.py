@@ -31,7 +31,7 @@ class EncryptedConversation(Conversation):
         roster = self.keys()
         boxes, public, sealed = self._dealt(roster)
         parts = self._parts(roster, boxes, sealed)
-        total = list(added(public, parts))
+        total = packed(added(public, parts))
         values = self._opened(roster, [part.site for part in parts], total)
         size = roster.layout.narrow.size
         update = roster.layout.update(values[:size].astype(np.float32), values[size:])
@@ -62,8 +62,8 @@ class EncryptedConversation(Conversation):
             raise TooFew(len(parts), FEWEST, len(roster.sites))
         return parts
 
-    def _opened(self, roster: Roster, sites: Sequence[str], total: list[bytes]) -> Array:
-        order = message({"participants": list(sites)}, packed(total))
+    def _opened(self, roster: Roster, sites: Sequence[str], total: dict[str, Array]) -> Array:
+        order = message({"participants": list(sites)}, total)
         nothing = message({})
         orders = {site: order if site in sites[:OPENERS] else nothing for site in roster.sites}
         found = {r.site: r for r in self.step(OPEN, orders) if f"{GROUP}/values" in r.names()}

@@ -69,8 +69,8 @@ class EncryptingSite(SeatedSite):
             self.seat.drawer[CONTEXT] = _unsealed(content, sealed.tobytes(), roster)
         values = values_of(talk.update, roster.layout)
         talk.update = Update()  # it is needed no more
-        ciphertexts = list(ckks.encrypt(self.seat.drawer[CONTEXT], values))
-        return message({"context": digest_of(sealed)}, packed(ciphertexts))
+        ciphertexts = packed(ckks.encrypt(self.seat.drawer[CONTEXT], values))
+        return message({"context": digest_of(sealed)}, ciphertexts)
 
     def _content(self, talk: Talk, roster: Roster, table: Mapping[str, Any]) -> bytes:
         me, dealer = self.seat.site, dealer_of(roster)
@@ -124,10 +124,12 @@ def digest_of(sealed: Array) -> str:
 
 
 def packed(ciphertexts: Iterable[bytes]) -> dict[str, Array]:
-    """Ciphertexts as arrays of a message."""
-    every = list(ciphertexts)
-    sizes = np.array([len(one) for one in every], np.int64)
-    return {"ciphertexts": np.frombuffer(b"".join(every), np.uint8), "sizes": sizes}
+    """Ciphertexts as arrays of a message; each is let go as soon as it is copied."""
+    whole, sizes = bytearray(), []
+    for one in ciphertexts:
+        whole += one
+        sizes.append(len(one))
+    return {"ciphertexts": np.frombuffer(whole, np.uint8), "sizes": np.array(sizes, np.int64)}
 
 
 def unpacked(received: Update) -> Any:
