@@ -7,7 +7,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from medfed.cli import main
 from medfed.core.errors import SiteError
-from medfed.federation.keys import fingerprint, load_public
+from medfed.federation.enrolment.roster import EnrolledSite, add_site
+from medfed.federation.keys import fingerprint, load_public, public_pem
 from medfed.federation.peers import pin, pinned, read_roster, write_roster
 from medfed.services.sites import create_site
 
@@ -85,3 +86,16 @@ def test_a_file_with_another_key_of_this_site_is_not_trusted(sites, tmp_path, me
     assert code == 4
     assert "another key of this site" in out
     assert not pinned(tmp_path / "north")
+
+
+def test_the_coordinator_writes_the_keys_of_all_who_joined(sites, tmp_path, medfed):
+    home = tmp_path / "fed"
+    assert medfed("coordinator", "init", home, "--address", "https://localhost:8443")[0] == 0
+    for name, site in sites.items():
+        pem, mark = public_pem(site.key.public_key()).decode(), fingerprint(site.key.public_key())
+        add_site(home, EnrolledSite(name, pem, mark, "", "2026-01-01T00:00:00+00:00", "0.1.0"))
+    code, out = medfed("coordinator", "roster", home, tmp_path / "keys.json")
+    assert (code, "keys of 2 sites" in out) == (0, True)
+    assert medfed("site", "pin", tmp_path / "north", tmp_path / "keys.json")[0] == 0
+    known = {name: site.key.public_key().public_bytes_raw() for name, site in sites.items()}
+    assert pinned(tmp_path / "north") == known
