@@ -11,6 +11,7 @@ STUDIES = {
     "top-k": study_of(compression="top-k", rounds=2),
     "median": study_of(aggregator="median", compression="fp16", rounds=2),
     "several exchanges": study_of("ditto", aggregator="geometric-median", rounds=2),
+    "secure sum": study_of("scaffold", aggregator="secure-sum", rounds=2),
     "fedbuff": study_of("fedbuff", rounds=4),
 }
 

@@ -105,6 +105,13 @@ def test_an_aggregator_of_several_exchanges_gives_the_same_bits(over, wanted):
 
 
 @pytest.mark.slow
+def test_a_secure_sum_gives_the_same_bits(tmp_path):
+    study = study_of("scaffold", aggregator="secure-sum", rounds=2)
+    wanted = outcome(study, tmp_path / "local")
+    assert outcome(study, tmp_path / "flower", engine="flower") == wanted
+
+
+@pytest.mark.slow
 def test_a_model_of_many_pieces_gives_the_same_bits(over, wanted):
     study = study_of(rounds=2, sites=SITES, hidden=(1600, 1500))
     assert over(study, Watch()) == wanted(study)

@@ -19,6 +19,7 @@ STUDIES = {
     "scaffold+top-k": study_of("scaffold", compression="top-k"),
     "ditto": study_of("ditto"),
     "several exchanges": study_of("ditto", aggregator="geometric-median", rounds=2),
+    "secure sum": study_of("scaffold", aggregator="secure-sum", rounds=2),
     "fedbuff": study_of("fedbuff", rounds=4),
     "sampling": study_of("scaffold", rounds=4, tables="[sampling]\nfraction = 0.7"),
     "best": study_of(top='keep = "best"'),
@@ -107,9 +108,11 @@ def test_killed_at_events_of_all_kinds(tmp_path):
     check_events("scaffold+top-k", tmp_path, 3)
 
 
-@pytest.mark.parametrize("name", ["several exchanges", "fedbuff"])
-def test_killed_at_some_events(name, tmp_path):
-    check_events(name, tmp_path, 7)
+@pytest.mark.parametrize(
+    ("name", "step"), [("several exchanges", 7), ("fedbuff", 7), ("secure sum", 23)]
+)
+def test_killed_at_some_events(name, step, tmp_path):
+    check_events(name, tmp_path, step)
 
 
 @pytest.mark.parametrize(

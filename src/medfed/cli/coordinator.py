@@ -165,6 +165,24 @@ def sites(folder: Path, as_json: bool) -> None:
 
 @coordinator.command()
 @FOLDER
+@click.argument("file", type=click.Path(path_type=Path))
+def roster(folder: Path, file: Path) -> None:
+    """Write the public keys of all sites to FILE, for sites to pin (medfed site pin)."""
+    from medfed.federation.enrolment.folder import CoordinatorFolder
+    from medfed.federation.enrolment.roster import enrolled_sites
+    from medfed.federation.peers import write_roster
+
+    CoordinatorFolder(folder).settings()
+    joined = enrolled_sites(folder)
+    write_roster(file, {site.name: site.public_key for site in joined})
+    click.echo(f"Wrote {file} with the keys of {len(joined)} sites.")
+    click.echo(
+        "Send it to every site. Each compares the fingerprints with the others by telephone."
+    )
+
+
+@coordinator.command()
+@FOLDER
 @AS_JSON
 def status(folder: Path, as_json: bool) -> None:
     """Show who is online and who is doing what."""

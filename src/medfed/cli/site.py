@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from medfed.core.errors import SiteError
 from medfed.core.study_file import read_study
 from medfed.federation.keys import PUBLIC, fingerprint, load_public
 from medfed.federation.receipts import verify_receipt
@@ -151,6 +152,37 @@ def trust(folder: Path, key: Path) -> None:
     public = load_public(key)
     pin(folder, public)
     click.echo(f"Trusted. Compare by telephone: {fingerprint(public)}")
+
+
+@site.command()
+@FOLDER
+@click.argument("source", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--replace", is_flag=True, help="Also where another key is pinned already.")
+def pin(folder: Path, source: tuple[Path, ...], replace: bool) -> None:
+    """Pin other sites' public keys, or show those that are pinned.
+
+    SOURCE is a file that the coordinator made (medfed coordinator roster), or another site's folder
+    on this machine. A secure sum is made with pinned sites only.
+    """
+    from medfed.federation import peers
+
+    settings = SiteFolder(folder).settings()
+    for one in source:
+        if one.is_dir():
+            keys = {SiteFolder(one).settings().name: load_public(one / PUBLIC)}
+        else:
+            keys = peers.read_roster(one)
+        own = keys.get(settings.name)
+        if own is not None and fingerprint(own) != fingerprint(load_public(folder / PUBLIC)):
+            message = f"{one} holds another key of this site"
+            raise SiteError(message, remedy="Trust nothing in it: ask who made it, by telephone")
+        peers.pin(folder, keys, replace=replace)
+    if source:  # its own too: a sum is among all
+        peers.pin(folder, {settings.name: load_public(folder / PUBLIC)}, replace=replace)
+        click.echo("Compare each by telephone with its site, before you approve a study:")
+    for name in peers.pinned(folder):
+        known = fingerprint(load_public(folder / peers.PEERS / f"{name}.pub"))
+        click.echo(f"  {name}  {known}{'  (this site)' if name == settings.name else ''}")
 
 
 @site.command()

@@ -1,13 +1,17 @@
 """``medfed study``: write, check and show study files."""
 
 import json
+import textwrap
 from pathlib import Path
 
 import click
 
 from medfed.cli.templates import TEMPLATES
+from medfed.core.aggregator import Seated
 from medfed.core.errors import StudyError
 from medfed.core.files import write_atomic
+from medfed.core.registry import make
+from medfed.core.study import Study
 from medfed.core.study_file import read_study
 
 
@@ -40,6 +44,7 @@ def check(file: Path) -> None:
     """Check FILE: every problem is named by line, field and remedy."""
     found = read_study(file)
     click.echo(f"{file} is in order. Digest {found.digest}")
+    _protection(found)
 
 
 @study.command()
@@ -60,3 +65,13 @@ def show(file: Path, as_json: bool) -> None:
                     click.echo(f"    {option} = {json.dumps(given, ensure_ascii=False)}")
         elif name not in ("title", "question", "schema") and value not in (None, []):
             click.echo(f"{name} = {json.dumps(value, ensure_ascii=False)}")
+    _protection(found)
+
+
+def _protection(found: Study) -> None:
+    """What the aggregator protects against whom, and what it costs."""
+    aggregator = make("aggregator", found.aggregator)
+    if isinstance(aggregator, Seated):
+        click.echo(f"\n{found.aggregator.name}:")
+        for sentence in aggregator.protection():
+            click.echo(textwrap.fill(sentence, 88, initial_indent="- ", subsequent_indent="  "))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from medfed.core.update import Array, Stats, Tensors, Update
 
@@ -42,12 +42,14 @@ class Gathered:
         participants: Whose updates are in it, in the order of summing.
         memory: What the aggregator carries to the next round.
         by_site: Each site's statistics, where the aggregator sees sites.
+        notes: What a person should know of how it was combined, as plain data.
     """
 
     total: Update
     participants: tuple[str, ...]
     memory: Tensors = field(default_factory=dict)
     by_site: Mapping[str, Stats] = field(default_factory=dict)
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Aggregator(Protocol):
@@ -71,6 +73,60 @@ class Aggregator(Protocol):
         In a later phase of a round ``mine`` is what the phase before gave back. The answer to an
         order must depend on its arguments only: after a crash it may be made again.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A site's place in a conversation in which the sites must know one another.
+
+    Attributes:
+        site: Who sits there.
+        sites: The study's sites, in order.
+        peers: The raw Ed25519 public keys that are pinned at this site, of the study's sites only.
+        sign: Signs with this site's own key.
+        session: Hash of all that one conversation is about: run, study, round, purpose and body.
+        least: With fewer sites than this, the approved study or this site's own rules allow no sum.
+        drawer: Kept between the phases in this process's memory only, and lost with it.
+        summed: For which sites this question was answered already; empty when it was not.
+        record: Keeps that, durably, before an answer leaves.
+    """
+
+    site: str
+    sites: tuple[str, ...]
+    peers: Mapping[str, bytes]
+    sign: Callable[[bytes], bytes]
+    session: bytes
+    least: int
+    drawer: dict[str, Any]
+    summed: Callable[[], str]
+    record: Callable[[str], None]
+
+
+class Answering(Protocol):
+    """The site's half of a conversation."""
+
+    def answer(
+        self, phase: str, received: Update, work: Callable[[], Update], mine: Tensors
+    ) -> tuple[Update, Tensors]:
+        """See `Aggregator.answer`."""
+
+
+@runtime_checkable
+class Seated(Protocol):
+    """An aggregator whose site's half needs a seat: its secrets never come from arguments.
+
+    Its answers may not be made again after a crash: what was in the drawer is gone, and the
+    conversation with it. The coordinator begins another.
+    """
+
+    def seated(self, seat: Seat) -> Answering:
+        """The aggregator at a seat."""
+
+    def said(self, phase: str) -> str:
+        """What the site's answer in a phase holds, in words for its receipt."""
+
+    def protection(self) -> Sequence[str]:
+        """Against whom it protects, against whom not, and what it costs: sentences."""
 
 
 class Compression(Protocol):

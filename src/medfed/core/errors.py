@@ -163,6 +163,9 @@ REFUSALS = {
     "training-failed": "training failed at this site; its own log has the details",
     "not-finite": "training at this site did not give finite numbers",
     "out-of-space": "this site has no disk space left",
+    "unknown-peer": "this site has not pinned the keys of the sites that the sum is to be among",
+    "unsafe-sum": "the sum as it was asked for would not keep this site's update secret",
+    "lost-conversation": "this site no longer holds the secrets of the conversation",
     "worker-lost": "the process that works for this site ended unexpectedly",
 }
 """Public names of refusals; a site never sends a traceback, which could carry patient data."""

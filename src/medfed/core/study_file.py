@@ -39,7 +39,11 @@ class _Top:
     rounds: int = option(help="How many rounds of training, 1 or more", low=1, high=1_000_000)
     min_sites: int | None = option(None, help="Replies a round needs; all sites if silent", low=1)
     deadline: float = option(3600.0, help="Seconds a site has for its reply", above=0)
-    report: str = option("sites", help="Whose figures are shown", choices=("sites", "overall"))
+    report: str | None = option(
+        None,
+        help="Whose figures are shown: all sites' too, unless the aggregator sees no single site",
+        choices=("sites", "overall"),
+    )
     keep: str = option("last", help="Which aggregate is the result", choices=("last", "best"))
     seed: int = option(0, help="Where all public randomness starts", low=0)
 
@@ -116,6 +120,8 @@ class _Reader:
             return None
         if top["min_sites"] is None:
             top["min_sites"] = len(top["sites"])
+        if top["report"] is None:
+            top["report"] = "sites" if _sees_sites(parts["aggregator"]) else "overall"
         stop = tables["stop"]
         return Study(
             **top,
@@ -198,10 +204,36 @@ def contradictions(study: Study) -> list[Problem]:
             found.append(Problem("compression", f"{message} for zeros", remedy))
     if task is None or split is None or strategy is None or aggregator is None:
         return found
+    if not aggregator.sees_sites:
+        _check_unseen(study, found)
     valid = float(getattr(split, "valid", 0.0))
     _check_choice(study, task, valid, found)
     _check_strategy(study, strategy, aggregator, valid, found)
     return found
+
+
+def _sees_sites(aggregator: Part) -> bool:
+    return bool(load("aggregator", aggregator.name).sees_sites)  # type: ignore[attr-defined]
+
+
+def _check_unseen(study: Study, found: list[Problem]) -> None:
+    """What cannot be where nobody sees a single site's update."""
+    name = study.aggregator.name
+    if study.report == "sites":
+        remedy = 'Write report = "overall", or leave it out'
+        message = f"under {name} nobody sees a single site's figures"
+        found.append(Problem("report", message, remedy))
+    if study.compression:
+        message = f"saves nothing under {name}: what it sends looks random in every bit"
+        found.append(Problem("compression", message, "Remove [compression]"))
+    drawn = max(1, round(study.sampling.fraction * len(study.sites)))
+    if study.sites and drawn < 3:
+        message = f"{name} hides a site among at least three, and a round has {drawn}"
+        found.append(Problem("aggregator", message, 'Name more sites, or write name = "mean"'))
+    least = study.aggregator.options.get("least", 3)
+    if study.sites and drawn >= 3 and least > drawn:
+        message = f"asks for {least} sites in a sum, a round has {drawn}"
+        found.append(Problem("aggregator.least", message, f"Give {drawn} or less"))
 
 
 def _check_strategy(

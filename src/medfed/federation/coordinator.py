@@ -15,7 +15,7 @@ from medfed.core.strategy import Strategy, Turn
 from medfed.core.study import Study
 from medfed.core.task import CalibratedTask, Execution, Metrics, Task
 from medfed.core.update import Facts, State, Stats, Update, group, grouped
-from medfed.federation.exchange import Exchange, Post
+from medfed.federation.exchange import MAX_OVER_MODEL, Exchange, Post
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +92,8 @@ class Coordinator:
         turn = self._turn(state.round + 1)
         exchange = self._exchange(state, "train", self._draw(turn.round), self._body(state.facts))
         gathered = self._gather(exchange, state)
+        if not self.aggregator.sees_sites:
+            exchange.check_total(gathered.total)
         row, score = self._score_row(state, exchange, gathered)
         new = self._advance(state, turn, exchange, gathered, score)
         return self._timed(new, start), row
@@ -211,7 +213,8 @@ class Coordinator:
         sent = self.strategy.sent(state)
         fits = purpose == "train" and self.aggregator.sees_sites
         round_, counted = state.round + 1, state.counted
-        return Exchange(self.post, round_, purpose, sites, Update(sent), body, counted, fits)
+        over = getattr(self.aggregator, "expands", MAX_OVER_MODEL)
+        return Exchange(self.post, round_, purpose, sites, Update(sent), body, counted, fits, over)
 
     def _gather(self, exchange: Exchange, state: State, phase: str = "") -> Gathered:
         if phase:  # several evaluations of one round must not be taken for each other
@@ -279,6 +282,8 @@ def _training_row(exchange: Exchange, gathered: Gathered, report: str) -> dict[s
         "bytes_down": exchange.bytes_down,
         "loss": _loss(stats),
     }
+    if gathered.notes:
+        row["aggregation"] = dict(gathered.notes)
     if report == "sites" and gathered.by_site:
         row["site_loss"] = {site: _loss(own) for site, own in gathered.by_site.items()}
     return row

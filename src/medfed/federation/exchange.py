@@ -9,7 +9,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from medfed.core.errors import QuorumError, WireError, WireVersionError
+from medfed.core.errors import QuorumError, RunError, WireError, WireVersionError
 from medfed.core.events import Event, Notice, ReplyCounted, RoundStarted, SiteMissing
 from medfed.core.files import Buffer, canonical_json, write_atomic
 from medfed.core.packing import PackedUpdate
@@ -78,6 +78,7 @@ class Exchange:
         body: The order's content, as plain data.
         counted: For each site the last counted round: which memory it should build on.
         fits: Whether updates must have the form of what was sent (not so when masked or encrypted).
+        over: How many times the model's bytes a reply may have.
     """
 
     post: Post
@@ -88,6 +89,7 @@ class Exchange:
     body: Mapping[str, Any]
     counted: Mapping[str, int] = field(default_factory=dict)
     fits: bool = False
+    over: int = MAX_OVER_MODEL
     missing: dict[str, dict[str, str]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     bytes_up: int = 0
@@ -280,10 +282,26 @@ class Exchange:
             raise WireError(f"the update does not fit the model: {complaint}")
         check_update(update, got if self.fits else None, max_bytes=self._bound)
 
+    def check_total(self, total: Update) -> None:
+        """Look through a sum whose parts nobody could look at.
+
+        Raises:
+            RunError: It does not fit the model that was sent, or is not finite.
+        """
+        got = {name: (a.shape, a.dtype) for name, a in total.tensors.items()}
+        complaint = misfit(self._sent_shapes, got)
+        try:
+            check_update(total)
+        except WireError as error:
+            complaint = complaint or error.message
+        if complaint:
+            message = f"round {self.round}: the sum cannot be used: {complaint}"
+            raise RunError(message, remedy="A site sent what it should not; look into their logs")
+
     @cached_property
     def _bound(self) -> int:
         """Bytes that the arrays of an update may have."""
-        return MAX_OVER_MODEL * sum(a.nbytes for a in self.sent.tensors.values()) + MAX_STATS
+        return self.over * sum(a.nbytes for a in self.sent.tensors.values()) + MAX_STATS
 
     @cached_property
     def _sent_shapes(self) -> Shapes:

@@ -17,7 +17,13 @@ from medfed.federation.wire import Order
 
 
 def make_receipt(
-    order: Order, title: str, update: Update, patients: int, size: int, sha256: str
+    order: Order,
+    title: str,
+    update: Update,
+    patients: int,
+    size: int,
+    sha256: str,
+    said: str = "",
 ) -> dict[str, Any]:
     """Describe a reply before it leaves.
 
@@ -28,12 +34,13 @@ def make_receipt(
         patients: Patients of this site whose records it was computed from.
         size: Bytes of the payload.
         sha256: The payload's hash.
+        said: What it holds, where the aggregator says so: masked words have no norm to tell of.
 
     Returns:
         A receipt without its signature.
     """
     tensors = {**update.tensors, **update.stats}
-    norm = _norm(update)
+    norm = None if said else _norm(update)
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "site": order.site,
@@ -48,7 +55,7 @@ def make_receipt(
         "norm": norm,
         "sha256": sha256,
         "tensors": [[name, *_form(np.asarray(value))] for name, value in tensors.items()],
-        "sentence": _sentence(order, title, update, patients, size, norm),
+        "sentence": _sentence(order, title, said or _what(order, update, norm), patients, size),
     }
 
 
@@ -87,17 +94,19 @@ def _norm(update: Update) -> float:
     return math.sqrt(sum(float(np.dot(piece, piece)) for piece in pieces))
 
 
-def _sentence(
-    order: Order, title: str, update: Update, patients: int, size: int, norm: float
-) -> str:
+def _what(order: Order, update: Update, norm: float | None) -> str:
+    """What an update holds that is sent as it is."""
     what = {
         "query": "sums and counts for a federated statistic",
         "train": f"a model update of {len(update.tensors)} tensors (norm {norm:.4g})",
         "evaluate": "sums and histograms that score a model",
     }[order.purpose]
-    also = " and scores of the model it received" if order.purpose == "train" else ""
+    return what + (" and scores of the model it received" if order.purpose == "train" else "")
+
+
+def _sentence(order: Order, title: str, what: str, patients: int, size: int) -> str:
     return (
-        f'Round {order.round} of "{title}": sent {what}{also}, computed from {patients} patients, '
+        f'Round {order.round} of "{title}": sent {what}, computed from {patients} patients, '
         f"{_bytes(size)}. No patient's record was in it."
     )
 

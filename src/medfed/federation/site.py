@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from medfed.core.aggregator import Aggregator, Compression
+from medfed.core.aggregator import Aggregator, Answering, Compression, Seated
 from medfed.core.data import MODELS, SiteData, selected
 from medfed.core.errors import (
     DataError,
@@ -28,6 +28,7 @@ from medfed.core.study import Study
 from medfed.core.task import Execution, LocalJob, Task, WatchedJob
 from medfed.core.update import Tensors, Update, group, grouped
 from medfed.federation.receipts import make_receipt, sign_receipt
+from medfed.federation.seat import Seats
 from medfed.federation.site_folder import SiteFolder, SiteSettings
 from medfed.federation.spool import decode_update, encode_update
 from medfed.federation.wire import (
@@ -93,6 +94,7 @@ class Site:
         self.coordinator = coordinator
         self.log = log
         self._desks: dict[str, _Desk] = {}
+        self._seats = Seats(folder, settings, key)
 
     @property
     def name(self) -> str:
@@ -155,7 +157,10 @@ class Site:
     def _answer(self, order: Order, study: Study, sealed: Sealed, start: float) -> Sealed:
         self.folder.turn_to(order)
         desk = self._desk(order.study, study)
+        aggregator = desk.aggregator
         work = _Work(order, desk, decode_update(sealed.payload), self.folder.memory(order))
+        if isinstance(aggregator, Seated):
+            work.aggregator = aggregator.seated(self._seats.seat(order, study))
         update = work.answer()
         patients = _patients_used(order, work.content, desk.data)
         reply = self._seal(order, desk, update, patients, start)
@@ -211,7 +216,10 @@ class Site:
             seconds=self._worked(order, start),
             version=order.version,
         )
-        receipt = make_receipt(order, desk.study.title, update, patients, len(payload), digest)
+        title, said = desk.study.title, ""
+        if isinstance(desk.aggregator, Seated):
+            said = desk.aggregator.said(order.phase)
+        receipt = make_receipt(order, title, update, patients, len(payload), digest, said)
         self.folder.add_receipt(order, sign_receipt(receipt, self.key))
         return seal(reply, self.key, payload)
 
@@ -250,6 +258,7 @@ class _Work:
         self.received = received
         self.memory: dict[str, Any] = dict(memory)
         self.content = _content(order)
+        self.aggregator: Answering = desk.aggregator
         self.personal_model: Tensors = {}
 
     def answer(self) -> Update:
@@ -257,7 +266,7 @@ class _Work:
         work = {"query": self._query, "train": self._train, "evaluate": self._evaluate}
         todo: Callable[[], Update] = work[self.order.purpose]
         mine = group("aggregator", self.memory)
-        update, kept = self.desk.aggregator.answer(self.order.phase, self.received, todo, mine)
+        update, kept = self.aggregator.answer(self.order.phase, self.received, todo, mine)
         self._remember("aggregator", kept)
         return update
 

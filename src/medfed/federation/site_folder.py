@@ -8,6 +8,8 @@
     approved/DIGEST.json             studies it has approved, whole
     runs/RUN/reply/ROUND-ORDER       a sealed reply: sent again when asked again
     runs/RUN/memory-ROUND.safetensors    proposed with a reply, used once a later order confirms it
+    runs/RUN/sums.jsonl              which question was summed over which sites
+    peers/NAME.pub                   other sites' keys, for conversations among sites
     receipts/RUN.jsonl               what left, reply by reply
 """
 
@@ -34,6 +36,7 @@ from medfed.federation.wire import Order, Sealed
 
 TRUST = "coordinator.pub"
 MEMORY, ENDING = "memory-", ".safetensors"
+SUMS = "sums.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,9 @@ class _Settings:
     max_order_mb: int = option(
         4096, help="An order with more megabytes than this is refused", low=1
     )
+    min_sites_in_sum: int = option(
+        3, help="Secure sums among fewer sites than this are refused", low=3
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,7 @@ class SiteSettings:
     data: Path | None = None
     min_patients: int = 1
     max_order_mb: int = 4096
+    min_sites_in_sum: int = 3
 
 
 SAME_REPLY = ("round", "purpose", "phase", "sha256")
@@ -93,7 +100,13 @@ class SiteFolder:
             raise SiteError(f"{file}: {problems[0]}")
         data = given["data"]
         folder = (self.path / data).resolve() if data else None
-        return SiteSettings(given["name"], folder, given["min_patients"], given["max_order_mb"])
+        return SiteSettings(
+            given["name"],
+            folder,
+            given["min_patients"],
+            given["max_order_mb"],
+            given["min_sites_in_sum"],
+        )
 
     def approve(self, study: Study) -> None:
         """Keep a study among the approved, under its digest."""
@@ -235,6 +248,17 @@ class SiteFolder:
         if not any(all(one.get(k) == receipt[k] for k in SAME_REPLY) for one in last):
             append_line(file, receipt)
         self._receipted = {file}
+
+    def summed(self, order: Order, question: str) -> str:
+        """Over which sites a question of the order's run was summed; empty if it was not."""
+        lines = read_lines(self._run(order) / SUMS)
+        return next((str(one["sites"]) for one in lines if one["question"] == question), "")
+
+    def record_sum(self, order: Order, question: str, sites: str) -> None:
+        """Keep over which sites a question is summed, before the sum can be known."""
+        if self.summed(order, question) != sites:
+            self._run(order).mkdir(parents=True, exist_ok=True)
+            append_line(self._run(order) / SUMS, {"question": question, "sites": sites})
 
     def receipts(self, run: str | None = None) -> Iterator[dict[str, Any]]:
         """Receipts of one run or of all, in the order they were written."""

@@ -7,13 +7,16 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from medfed.core.aggregator import Seated
 from medfed.core.errors import RunError, SiteError
 from medfed.core.events import Notice
+from medfed.core.registry import make
 from medfed.core.study import Study
 from medfed.federation.channel import Channel
 from medfed.federation.exchange import Post
-from medfed.federation.keys import load_key, make_key
+from medfed.federation.keys import PUBLIC, load_key, load_public, make_key
 from medfed.federation.local import LocalChannel, WorkerChannel
+from medfed.federation.peers import pin
 from medfed.federation.site import Site
 from medfed.services.run_options import Listener, RunOptions
 from medfed.services.sites import create_site, open_site, trust
@@ -126,6 +129,10 @@ def _make_sites(
             create_site(path, site, data)
         trust(path, key.public_key())
         open_site(path).folder.approve(study)
+    if isinstance(make("aggregator", study.aggregator), Seated):
+        known = {site: load_public(path / PUBLIC) for site, path in folders.items()}
+        for path in folders.values():
+            pin(path, known)
 
 
 def _opened(path: Path, site: str) -> Site:

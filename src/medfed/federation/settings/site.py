@@ -23,6 +23,9 @@ class _Fields:
     max_order_mb: int = option(
         4096, help="An order with more megabytes than this is refused", low=1
     )
+    min_sites_in_sum: int = option(
+        3, help="Secure sums among fewer sites than this are refused", low=3
+    )
     coordinator: str | None = option(None, help="The coordinator's address, https://host:port")
     host: str = option("127.0.0.1", help="Where the site's worker listens: this machine")
     port: int = option(0, help="The port it listens on; 0: any free one", low=0, high=65535)

@@ -22,7 +22,8 @@ from medfed.federation.enrolment.node_key import (
     public_line,
 )
 from medfed.federation.enrolment.roster import EnrolledSite, add_site, enrolled_site
-from medfed.federation.keys import fingerprint, public_pem
+from medfed.federation.keys import PUBLIC, fingerprint, load_public, public_pem
+from medfed.federation.peers import pin
 from medfed.federation.settings.coordinator import CoordinatorSettings
 from medfed.federation.settings.short_form import ShortForm, Worker
 from medfed.services.reports.toml_text import study_toml
@@ -47,6 +48,9 @@ def prepare(settings: CoordinatorSettings, form: ShortForm, say: Callable[[str],
     write_atomic(file, study_toml(study).encode())
     for worker in form.workers:
         _site(CoordinatorFolder(home), home.parent / worker.id, worker, study)
+    keys = {worker.id: load_public(home.parent / worker.id / PUBLIC) for worker in form.workers}
+    for worker in form.workers:
+        pin(home.parent / worker.id, keys)
     say("sites only dial out, so host and port of the workers are not used; start each by")
     for worker in form.workers:
         say(f"  medfed site --config {settings.file} --id {worker.id}")

@@ -1,0 +1,1 @@
+"""Sums of ciphertexts: the coordinator adds what it cannot read."""

@@ -1,0 +1,148 @@
+"""CKKS as TenSEAL has it: one set of parameters, checked wherever a context comes from elsewhere.
+
+Cheon, Kim, Kim and Song 2017, "Homomorphic encryption for arithmetic of approximate numbers"
+(ASIACRYPT). The parameters are those of the homomorphic encryption standard for 128 bits and more
+(Albrecht et al. 2018, table 1). Sums alone are wanted: one level, and no keys to multiply or
+rotate by.
+
+What is decrypted is rounded by noise before it leaves: whoever knows a ciphertext and its exact
+decryption can compute the key (Li and Micciancio 2021, "On the security of homomorphic encryption
+on approximate numbers"; the remedy: Li, Micciancio, Schultz and Sorrell 2022).
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from medfed.core.errors import Refused
+from medfed.core.update import Array
+
+DEGREE = 8192
+PRIMES = (60, 60, 60)
+SCALE = 2.0**55
+SLOTS = DEGREE // 2
+"""Numbers in one ciphertext."""
+MOST_BITS = {4096: 109, 8192: 218, 16384: 438}
+"""Bits that the modulus may have at each degree, for 128 bits of security against any attack known
+when the standard was written; more bits are easier to break."""
+NOISE = 2.0**-20
+"""Standard deviation of what is added to a decrypted number: above 2^22 times the error
+of CKKS itself in a sum of ten sites."""
+ERROR = 8 * NOISE
+"""What a decrypted sum is good to: beyond eight deviations lies one number in 10^15."""
+LARGEST = 2.0**52
+
+
+def make() -> Any:
+    """A fresh context, with its secret key."""
+    import tenseal
+
+    context = tenseal.context(tenseal.SCHEME_TYPE.CKKS, DEGREE, coeff_mod_bit_sizes=list(PRIMES))
+    context.global_scale = SCALE
+    return context
+
+
+def with_key(context: Any) -> bytes:
+    """A context for a site: secret and public key in it."""
+    return _serialised(context, public=True, secret=True)
+
+
+def without_keys(context: Any) -> bytes:
+    """A context for the coordinator: enough to add, not to encrypt and not to decrypt."""
+    return _serialised(context, public=False, secret=False)
+
+
+def _serialised(context: Any, *, public: bool, secret: bool) -> bytes:
+    blob: bytes = context.serialize(
+        save_public_key=public,
+        save_secret_key=secret,
+        save_galois_keys=False,
+        save_relin_keys=False,
+    )
+    return blob
+
+
+def opened(blob: bytes, *, secret: bool) -> Any:
+    """A context that came from elsewhere, once it is certain that it is as it must be.
+
+    Args:
+        blob: The context.
+        secret: Whether it must hold the secret key, or must not.
+
+    Raises:
+        Refused: ``unsafe-sum``: it is none, or of other or weaker parameters.
+    """
+    import tenseal
+
+    try:
+        context = tenseal.context_from(blob)
+    except (ValueError, RuntimeError):
+        raise Refused("unsafe-sum", "the encryption context cannot be read") from None
+    flaw = _flaw(context, secret)
+    if flaw:
+        raise Refused("unsafe-sum", f"the encryption context {flaw}")
+    return context
+
+
+def _flaw(context: Any, secret: bool) -> str:
+    whole = context.seal_context().data.key_context_data()
+    degree, bits = whole.parms().poly_modulus_degree(), whole.total_coeff_modulus_bit_count()
+    if bits > MOST_BITS.get(degree, 0):
+        return "gives less than 128 bits of security"
+    if degree != DEGREE or bits != sum(PRIMES) or whole.chain_index() != len(PRIMES) - 1:
+        return f"has degree {degree} and a modulus of {bits} bits, which is not what was agreed"
+    if context.global_scale != SCALE:
+        return "has another scale than was agreed"
+    if context.is_private() != secret:
+        return "lacks the secret key" if secret else "holds the secret key"
+    return ""
+
+
+def encrypt(context: Any, values: Array) -> Iterator[bytes]:
+    """The ciphertexts of a float64 vector, ``SLOTS`` numbers in each.
+
+    Raises:
+        Refused: ``not-finite``, which a number beyond all reason is taken for too.
+    """
+    import tenseal
+
+    for start in range(0, values.size, SLOTS):
+        piece = values[start : start + SLOTS]
+        if not np.all(np.abs(piece) <= LARGEST):  # also false for NaN
+            raise Refused("not-finite")
+        yield tenseal.ckks_vector(context, piece).serialize()
+
+
+def decrypt(context: Any, ciphertexts: Iterator[bytes], count: int) -> Array:
+    """The numbers of ciphertexts, float64 ``(count,)``, good to `ERROR`.
+
+    Raises:
+        Refused: ``unsafe-sum``: they are none of this context's.
+    """
+    import tenseal
+
+    values = np.empty(count, np.float64)
+    at = 0
+    for blob in ciphertexts:
+        try:
+            piece = tenseal.ckks_vector_from(context, blob).decrypt()
+        except (ValueError, RuntimeError):
+            raise Refused("unsafe-sum", "a ciphertext is not of this context") from None
+        if at + len(piece) > count:
+            raise Refused("unsafe-sum", "the ciphertexts hold more than was asked for")
+        values[at : at + len(piece)] = piece
+        at += len(piece)
+    if at != count:
+        raise Refused("unsafe-sum", "the ciphertexts hold less than was asked for")
+    return values + NOISE * gaussian(count)
+
+
+def gaussian(count: int) -> Array:
+    """Standard normal numbers out of the operating system's randomness (Box and Muller 1958)."""
+    pairs = (count + 1) // 2
+    words = np.frombuffer(os.urandom(16 * pairs), np.uint64).reshape(2, pairs) >> np.uint64(11)
+    uniform = (words + 0.5) * 2.0**-53  # in (0, 1), both ends excluded
+    radius, angle = np.sqrt(-2.0 * np.log(uniform[0])), 2.0 * np.pi * uniform[1]
+    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:count]

@@ -1,0 +1,161 @@
+"""The site's half of an encrypted sum: one site deals the key, all encrypt, two decrypt."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+from medfed.aggregators.encrypted import context as ckks
+from medfed.aggregators.secure import keys
+from medfed.aggregators.secure.layout import Layout, arrays_of
+from medfed.aggregators.secure.messages import GROUP, coded, decoded, message, table_of
+from medfed.aggregators.secure.rules import Roster
+from medfed.aggregators.secure.seated import DRAWER, SeatedSite, Talk, agreed, names_of
+from medfed.core.errors import Refused
+from medfed.core.files import canonical_json
+from medfed.core.update import Array, Update
+
+CONTEXT, ENCRYPT, OPEN = "context", "encrypt", "open"
+_NONCE = bytes(12)
+"""Sound because a content key seals one context."""
+
+
+@dataclass(frozen=True)
+class EncryptingSite(SeatedSite):
+    """The encrypted sum at a seat."""
+
+    @property
+    def steps(self) -> Mapping[str, Callable[[Talk, Update], Update]]:
+        """Three after the keys."""
+        return {CONTEXT: self._context, ENCRYPT: self._encrypt, OPEN: self._open}
+
+    @property
+    def terms(self) -> list[Any]:
+        """The parameters."""
+        return ["ckks", ckks.DEGREE, *ckks.PRIMES, ckks.SCALE]
+
+    # --- 2: the key -------------------------------------------------------------------------------
+
+    def _context(self, talk: Talk, received: Update) -> Update:
+        roster = talk.roster = self._roster(talk, table_of(received))
+        me = self.seat.site
+        if me != dealer_of(roster):
+            return message({})
+        made, content = ckks.make(), keys.derive(keys.new_seed() + keys.new_seed(), "content")
+        self.seat.drawer[CONTEXT] = made
+        sealed = ChaCha20Poly1305(content).encrypt(_NONCE, ckks.with_key(made), _bound(roster))
+        boxes = {}
+        for peer in roster.sites:
+            if peer != me:
+                secret = keys.shared(talk.seeds["seal"], roster.adverts[peer].seal)
+                key = roster.share_key(secret, me, peer)
+                boxes[peer] = coded(keys.seal_shares(key, content, roster.bound(me, peer)))
+        table = {"sealed": boxes, "public": coded(ckks.without_keys(made))}
+        return message(table, {"context": np.frombuffer(sealed, np.uint8)})
+
+    # --- 3: the encrypted part --------------------------------------------------------------------
+
+    def _encrypt(self, talk: Talk, received: Update) -> Update:
+        roster = agreed(talk)
+        sealed = received.tensors.get(f"{GROUP}/context")
+        if sealed is None or sealed.dtype != np.uint8:
+            raise Refused("malformed-order", "the order lacks the encryption context")
+        if self.seat.site != dealer_of(roster):
+            content = self._content(talk, roster, table_of(received))
+            self.seat.drawer[CONTEXT] = _unsealed(content, sealed.tobytes(), roster)
+        values = values_of(talk.update, roster.layout)
+        talk.update = Update()  # it is needed no more
+        ciphertexts = packed(ckks.encrypt(self.seat.drawer[CONTEXT], values))
+        return message({"context": digest_of(sealed)}, ciphertexts)
+
+    def _content(self, talk: Talk, roster: Roster, table: Mapping[str, Any]) -> bytes:
+        me, dealer = self.seat.site, dealer_of(roster)
+        secret = keys.shared(talk.seeds["seal"], roster.adverts[dealer].seal)
+        key = roster.share_key(secret, dealer, me)
+        return keys.open_shares(key, decoded(table, "sealed"), roster.bound(dealer, me))
+
+    # --- 4: the sum, opened -----------------------------------------------------------------------
+
+    def _open(self, talk: Talk, received: Update) -> Update:
+        roster, table = agreed(talk), table_of(received)
+        opener = self.seat.drawer.pop(CONTEXT, None)
+        self.seat.drawer.pop(DRAWER)
+        if "participants" not in table:
+            return message({})
+        summed: Any = table["participants"]
+        named = isinstance(summed, list) and all(isinstance(one, str) for one in summed)
+        if not named or not set(summed) <= set(roster.sites):
+            raise Refused("unsafe-sum", "the sum is over sites that are not on the list")
+        self._check_enough(summed, 0)
+        talk.survivors = tuple(sorted(set(summed)))
+        self._check_question(talk)
+        self.seat.record(names_of(talk.survivors))
+        count = roster.layout.size + 1
+        values = ckks.decrypt(opener, unpacked(received), count)
+        if not abs(values[-1] - len(talk.survivors)) < 0.01:
+            message_ = "the ciphertexts are not the sum of those sites' under this key"
+            raise Refused("unsafe-sum", message_)
+        return message({}, {"values": values[:-1]})
+
+
+def dealer_of(roster: Roster) -> str:
+    """The site that makes the key: the first by name."""
+    return roster.sites[0]
+
+
+def values_of(update: Update, layout: Layout) -> Array:
+    """All numbers of an update, and a one by which the sum tells of how many it is."""
+    arrays = arrays_of(update)
+    values = np.ones(layout.size + 1, np.float64)
+    start = 0
+    for region in (layout.narrow, layout.wide):
+        region.filler(arrays).fill(0, region.size, 1.0, values[start : start + region.size])
+        start += region.size
+    return values
+
+
+def digest_of(sealed: Array) -> str:
+    """Which context a ciphertext is of."""
+    return hashlib.sha256(sealed.tobytes()).hexdigest()
+
+
+def packed(ciphertexts: Iterable[bytes]) -> dict[str, Array]:
+    """Ciphertexts as arrays of a message; each is let go as soon as it is copied."""
+    whole, sizes = bytearray(), []
+    for one in ciphertexts:
+        whole += one
+        sizes.append(len(one))
+    return {"ciphertexts": np.frombuffer(whole, np.uint8), "sizes": np.array(sizes, np.int64)}
+
+
+def unpacked(received: Update) -> Any:
+    """The ciphertexts of a message.
+
+    Raises:
+        Refused: ``malformed-order``.
+    """
+    blob = received.tensors.get(f"{GROUP}/ciphertexts")
+    sizes = received.tensors.get(f"{GROUP}/sizes")
+    if blob is None or sizes is None or sizes.dtype != np.int64 or blob.dtype != np.uint8:
+        raise Refused("malformed-order", "the order lacks the ciphertexts")
+    ends = np.cumsum(sizes)
+    if np.any(sizes < 0) or ends[-1:].tolist() != [blob.size]:
+        raise Refused("malformed-order", "the order lacks ciphertexts")
+    return (blob[end - size : end].tobytes() for size, end in zip(sizes, ends, strict=True))
+
+
+def _unsealed(content: bytes, sealed: bytes, roster: Roster) -> Any:
+    try:
+        blob = ChaCha20Poly1305(content).decrypt(_NONCE, sealed, _bound(roster))
+    except InvalidTag:
+        message_ = "the encryption context is not the one that a peer sent"
+        raise Refused("unsafe-sum", message_) from None
+    return ckks.opened(blob, secret=True)
+
+
+def _bound(roster: Roster) -> bytes:
+    return canonical_json(["medfed ckks context", roster.digest])

@@ -1,0 +1,1 @@
+"""Sums whose terms nobody sees: masks that cancel, and what they need."""

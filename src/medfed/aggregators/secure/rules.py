@@ -1,0 +1,118 @@
+"""What both halves of a secure sum must agree upon, and what the sites insist on."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from medfed.aggregators.secure.keys import derive
+from medfed.aggregators.secure.layout import Layout
+from medfed.aggregators.secure.messages import coded, decoded
+from medfed.core.files import canonical_json
+
+MASK_KEY = 16
+"""Bytes of a mask's AES key: as many as the seeds have that are shared."""
+FEWEST = 3
+"""Sites below which a sum hides nothing: of two, each knows the other's part."""
+
+
+def threshold(sites: int) -> int:
+    """How many of so many sites must agree: more than two thirds (Bonawitz et al. 2017, §6.2)."""
+    return 2 * sites // 3 + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Advert:
+    """What a site says at the beginning: its public keys, signed with its pinned key.
+
+    Attributes:
+        seal: X25519, for the shares that peers send it; 32 bytes.
+        mask: X25519, for the masks it has in common with peers; 32 bytes.
+        commitment: To the seed of its own mask; 32 bytes.
+        signature: Ed25519 over all that and the session; 64 bytes.
+    """
+
+    seal: bytes
+    mask: bytes
+    commitment: bytes
+    signature: bytes = b""
+
+    def signed(self, session: bytes, site: str) -> bytes:
+        """What the signature is over."""
+        keys = [coded(one) for one in (self.seal, self.mask, self.commitment)]
+        return canonical_json(["medfed secure sum: keys", coded(session), site, *keys])
+
+    def to_json(self) -> dict[str, str]:
+        """As plain data."""
+        return {name: coded(getattr(self, name)) for name in Advert.__slots__}
+
+    @classmethod
+    def from_json(cls, table: Mapping[str, Any]) -> "Advert":
+        """Read one that came from outside.
+
+        Raises:
+            WireError: It is none.
+        """
+        seal, mask, commitment = (decoded(table, name, 32) for name in list(cls.__slots__)[:3])
+        return cls(seal, mask, commitment, decoded(table, "signature", 64))
+
+
+@dataclass(frozen=True)
+class Roster:
+    """Who sums what with whom, under which keys: every label of a conversation is bound to it.
+
+    Attributes:
+        session: Hash of what the conversation is about, its own random name included.
+        terms: Bits, reach and number of sites: what the modulus follows from.
+        layout: What is summed.
+        adverts: The sites' keys, by site.
+    """
+
+    session: bytes
+    terms: Sequence[Any]
+    layout: Layout
+    adverts: Mapping[str, Advert]
+
+    @cached_property
+    def sites(self) -> tuple[str, ...]:
+        """The sites by name: a site's place among them is the place of its shares."""
+        return tuple(sorted(self.adverts))
+
+    @property
+    def threshold(self) -> int:
+        """How many of them must agree."""
+        return threshold(len(self.sites))
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of all of it."""
+        adverts = [[site, self.adverts[site].to_json()] for site in self.sites]
+        whole = [coded(self.session), list(self.terms), self.layout.to_json(), adverts]
+        return hashlib.sha256(canonical_json(whole)).hexdigest()
+
+    def pair_key(self, secret: bytes, one: str, other: str) -> bytes:
+        """The AES key of the mask that two sites have in common."""
+        return derive(secret, "pair", self.digest, *sorted((one, other)), size=MASK_KEY)
+
+    def self_key(self, seed: bytes, site: str) -> bytes:
+        """The AES key of a site's own mask."""
+        return derive(seed, "self", self.digest, site, size=MASK_KEY)
+
+    def share_key(self, secret: bytes, sender: str, receiver: str) -> bytes:
+        """The key that seals what one site sends another."""
+        return derive(secret, "shares", self.digest, sender, receiver)
+
+    def bound(self, sender: str, receiver: str) -> list[object]:
+        """What sealed shares are bound to."""
+        return ["medfed secure sum: shares", self.digest, sender, receiver]
+
+    def survivors_signed(self, sharers: Iterable[str], survivors: Iterable[str]) -> bytes:
+        """What a site signs when it agrees on whose parts are in the sum."""
+        what = ["medfed secure sum: survivors", self.digest, sorted(sharers), sorted(survivors)]
+        return canonical_json(what)
+
+
+def sign_of(site: str, peer: str) -> int:
+    """How a site's part holds the mask it has in common with a peer: the two cancel."""
+    return 1 if site < peer else -1

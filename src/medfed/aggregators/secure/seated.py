@@ -1,0 +1,194 @@
+"""What every conversation among seated sites begins with, and what each of them insists on."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from medfed.aggregators.secure import keys
+from medfed.aggregators.secure.layout import Layout
+from medfed.aggregators.secure.messages import coded, inner, message
+from medfed.aggregators.secure.rules import FEWEST, Advert, Roster
+from medfed.core.aggregator import Seat
+from medfed.core.errors import Refused
+from medfed.core.packing import unpack
+from medfed.core.update import Tensors, Update
+
+KEYS = "keys"
+PHASE = re.compile(r"([a-z]+)-([0-9a-f]{16})")
+MORE = 1 << 22
+"""Elements that other sites' statistics may add to a site's own layout."""
+DRAWER = "secure sum"
+
+
+@dataclass
+class Talk:
+    """One conversation, as long as it lasts: secrets among it, so in memory only.
+
+    Attributes:
+        next: The phase that may be answered now; none twice, none out of turn.
+        seeds: Of the keys for sealing, for common masks, and of the site's own mask.
+        shares: For each peer its two shares, of the mask key's seed and the own mask's.
+        sharers: Whose shares came: among them masks are made.
+        survivors: Whose masked parts arrived; fixed once it was signed.
+    """
+
+    name: str
+    session: bytes
+    update: Update
+    next: str
+    seeds: Mapping[str, bytes] = field(default_factory=dict)
+    roster: Roster | None = None
+    shares: dict[str, bytes] = field(default_factory=dict)
+    sharers: tuple[str, ...] = ()
+    survivors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SeatedSite:
+    """A site in a conversation; see `medfed.core.aggregator.Aggregator.answer`.
+
+    Attributes:
+        seat: Who answers, and whom it knows.
+        least: Sites that the study wants in a sum at least.
+    """
+
+    seat: Seat
+    least: int
+
+    def answer(
+        self, phase: str, received: Update, work: Callable[[], Update], mine: Tensors
+    ) -> tuple[Update, Tensors]:
+        """Answer one phase.
+
+        Raises:
+            Refused: Whatever would let somebody see this site's update alone.
+        """
+        found = PHASE.fullmatch(phase)
+        step, name = found.groups() if found else ("", "")
+        if step not in (KEYS, *self.steps):
+            raise Refused("malformed-order", "the order names a phase that its aggregator lacks")
+        if step == KEYS:
+            return self._keys(name, work), mine
+        talk = self._talk(step, name)
+        return self.steps[step](talk, received), mine
+
+    @property
+    def steps(self) -> Mapping[str, Callable[[Talk, Update], Update]]:
+        """The steps after the keys, in their order, and what answers each."""
+        raise NotImplementedError
+
+    @property
+    def terms(self) -> list[Any]:
+        """What all sites must take for granted alike."""
+        raise NotImplementedError
+
+    def _talk(self, step: str, name: str) -> Talk:
+        talk: Talk | None = self.seat.drawer.get(DRAWER)
+        if talk is None or talk.name != name:
+            remedy = "The coordinator begins the round again, under fresh keys"
+            raise Refused("lost-conversation", remedy=remedy)
+        if step != talk.next:
+            message_ = f"the step {step!r} was answered already, or comes too soon"
+            raise Refused("unsafe-sum", message_)
+        phases = (*self.steps, "")
+        # Before the answer is made: should it fail, it must not be tried a second time.
+        talk.next = phases[phases.index(step) + 1]
+        return talk
+
+    def _keys(self, name: str, work: Callable[[], Update]) -> Update:
+        known = [site for site in self.seat.sites if site in self.seat.peers]
+        if len(known) < self._fewest or self.seat.site not in known:
+            missing = ", ".join(site for site in self.seat.sites if site not in known)
+            remedy = "Run `medfed site pin` there with the keys of the study's sites"
+            raise Refused("unknown-peer", f"no pinned key of {missing}", remedy=remedy)
+        self.seat.drawer.pop(DRAWER, None)
+        update = work()
+        update = Update(unpack(update.tensors), update.weights, update.stats)
+        seeds = {which: keys.new_seed() for which in ("seal", "mask", "self")}
+        session = keys.derive(self.seat.session, "session", name)
+        talk = Talk(name, session, update, next(iter(self.steps)), seeds)
+        seal, mask = (keys.public_bytes(seeds[which]) for which in ("seal", "mask"))
+        advert = Advert(seal, mask, keys.commitment(seeds["self"]))
+        advert = Advert(seal, mask, advert.commitment, self.seat.sign(self._signed(talk, advert)))
+        self.seat.drawer[DRAWER] = talk
+        return message(
+            {
+                "session": coded(session),
+                "terms": self.terms,
+                "layout": Layout.of(update).to_json(),
+                "advert": advert.to_json(),
+            }
+        )
+
+    def _signed(self, talk: Talk, advert: Advert) -> bytes:
+        return advert.signed(talk.session, self.seat.site)
+
+    @property
+    def _fewest(self) -> int:
+        return max(FEWEST, self.least, self.seat.least)
+
+    def _roster(self, talk: Talk, table: Mapping[str, Any]) -> Roster:
+        listed = inner(table, "adverts")
+        adverts = {site: Advert.from_json(inner(listed, site)) for site in listed}
+        layout = Layout.from_json(table.get("layout"))
+        self._check_enough(adverts, 0)
+        strangers = sorted(set(adverts) - set(self.seat.peers))
+        if strangers:
+            message_ = f"no pinned key of {', '.join(one[:64] for one in strangers[:5])}"
+            raise Refused("unknown-peer", message_)
+        for site, advert in adverts.items():
+            self._verify(site, advert.signature, advert.signed(talk.session, site))
+        public = [key for advert in adverts.values() for key in (advert.seal, advert.mask)]
+        own = adverts.get(self.seat.site)
+        if own is None or own.mask != keys.public_bytes(talk.seeds["mask"]):
+            raise Refused(
+                "unsafe-sum", "the list of sites lacks this one, or holds other keys of it"
+            )
+        if len(set(public)) < len(public):
+            raise Refused("unsafe-sum", "two sites are listed with the same key")
+        mine = Layout.of(talk.update)
+        if not layout.holds(mine) or layout.size > mine.size + MORE:
+            raise Refused("malformed-order", "what is to be summed is not what this site was asked")
+        return Roster(talk.session, self.terms, layout, adverts)
+
+    def _verify(self, site: str, signature: bytes, what: bytes) -> None:
+        try:
+            Ed25519PublicKey.from_public_bytes(self.seat.peers[site]).verify(signature, what)
+        except InvalidSignature:
+            message_ = f"what is said to come from {site} is not signed with its pinned key"
+            raise Refused("unsafe-sum", message_) from None
+
+    def _check_enough(self, sites: Iterable[str], threshold: int) -> None:
+        count, needed = len(set(sites)), max(self._fewest, threshold)
+        if count < needed:
+            raise Refused(
+                "unsafe-sum", f"the sum is among {count} sites, and must be among {needed}"
+            )
+
+    def _check_question(self, talk: Talk) -> None:
+        """Sums of one question over different sites differ by what single sites said."""
+        before = self.seat.summed()
+        if before and before != names_of(talk.survivors):
+            message_ = f"this was summed already, over {before}; another sum would tell them apart"
+            remedy = "Wait for the same sites, or begin the run anew"
+            raise Refused("unsafe-sum", message_, remedy=remedy)
+
+
+def agreed(talk: Talk) -> Roster:
+    """The roster of a conversation.
+
+    Raises:
+        Refused: ``lost-conversation``: there is none yet.
+    """
+    if talk.roster is None:  # the phase before ended in a refusal
+        raise Refused("lost-conversation")
+    return talk.roster
+
+
+def names_of(sites: Iterable[str]) -> str:
+    """Sites in words, in one order always."""
+    return ", ".join(sorted(sites))

@@ -1,0 +1,120 @@
+"""The secure sum: the plain sum of all updates, and nothing of any one."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from medfed.aggregators.secure.rules import FEWEST
+from medfed.core.aggregator import Answering, Ask, Gathered, Seat
+from medfed.core.errors import Refused, RunError, WireError
+from medfed.core.options import option
+from medfed.core.update import Tensors, Update
+
+if TYPE_CHECKING:
+    from medfed.aggregators.secure.coordinator import Conversation
+
+ATTEMPTS = 3
+"""Conversations begun in a round before it is given up: each needs fewer sites than the last."""
+
+SAID = {
+    "keys": "public keys for this round's masks, and the names and shapes of what it will add to "
+    "the sum",
+    "shares": "shares of its masks' secrets, each sealed for one other site",
+    "masked": "its part of a secure sum, masked: words that say nothing without the others'",
+    "agree": "its signature under the list of the sites in the sum",
+    "unmask": "the shares that take the masks off the sum of all sites, and off nothing else",
+}
+
+_AGAINST = """
+Protects each site's update, weight and figures from the coordinator, also one that lies, and from \
+the other sites: only sums over sites are seen.
+Does not protect against the coordinator together with more than a third of the sites, nor hide \
+what the sums themselves tell: those of other rounds or runs, over other sites, can be compared. \
+Names and shapes of what is summed are seen.
+Costs five exchanges a round instead of one, 32 bits a parameter (64 with bits = 64) and a \
+rounding that each round reports. Each site must have pinned the others' keys (medfed site pin), \
+and more than two thirds of the sites that begin a round must end it.
+"""
+PROTECTION = tuple(_AGAINST.strip().splitlines())
+
+
+@dataclass(frozen=True, slots=True)
+class SecureSum:
+    """The weighted mean by masked sums: nobody sees a single site's update, weight or figures.
+
+    Bonawitz et al. 2017, "Practical secure aggregation for privacy-preserving machine learning"
+    (CCS; eprint 2017/281), the variant for active adversaries, on the full graph. Sites know one
+    another by keys pinned beforehand (``medfed site pin``). More than two thirds of the sites that
+    begin a round must end it.
+    """
+
+    sees_sites: ClassVar[bool] = False
+    linear: ClassVar[bool] = True
+    once: ClassVar[bool] = False
+
+    bits: int = option(32, "Bits of a masked word; 64 doubles what is sent", choices=(32, 64))
+    reach: float = option(
+        131072.0,
+        "Largest element of an update times its weight (patients); beyond, it is clipped",
+        above=0.0,
+        high=1e12,
+    )
+    least: int = option(FEWEST, "Fewest sites in a sum; a site may insist on more", low=FEWEST)
+
+    def gather(self, ask: Ask, memory: Tensors) -> Gathered:
+        """Hold the conversation; again under fresh keys where too many sites were lost in it.
+
+        Raises:
+            QuorumError: Too few sites are left.
+            RunError: A site did not keep to the rules.
+        """
+        from medfed.aggregators.secure.coordinator import Conversation
+
+        return retried(lambda: Conversation(ask), self.least)
+
+    def answer(
+        self, phase: str, received: Update, work: Callable[[], Update], mine: Tensors
+    ) -> tuple[Update, Tensors]:
+        """Without a seat there is no answer: a site must know its peers.
+
+        Raises:
+            Refused: Always.
+        """
+        raise Refused("unknown-peer")
+
+    def seated(self, seat: Seat) -> Answering:
+        """The site's half."""
+        from medfed.aggregators.secure.site import SecureSite
+
+        return SecureSite(seat, self.least, self.bits, self.reach)
+
+    def said(self, phase: str) -> str:
+        """What an answer holds, in words."""
+        return SAID.get(phase.partition("-")[0], "")
+
+    def protection(self) -> Sequence[str]:
+        """In words, for whoever approves a study."""
+        return PROTECTION
+
+
+def retried(begin: Callable[[], "Conversation"], least: int) -> Gathered:
+    """Hold a conversation, and another where too many sites were lost in it.
+
+    Raises:
+        QuorumError: Too few sites are left.
+        RunError: A site did not keep to the rules.
+    """
+    from medfed.aggregators.secure.coordinator import TooFew
+
+    left = ATTEMPTS
+    while True:
+        left -= 1
+        try:
+            return begin().hold()
+        except TooFew as error:
+            if not left or error.left < max(FEWEST, least):
+                raise
+        except (WireError, Refused) as error:
+            message = f"the sum failed: {error.message}"
+            remedy = "Install the same version of medfed everywhere"
+            raise RunError(message, remedy=remedy) from None

@@ -1,0 +1,231 @@
+"""The secure sum in real runs: the mean's result, losses on the way, receipts of what left."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from integration.federated import Recorder, go, refused, study_of, text_of
+from safetensors.numpy import load_file
+
+from medfed.aggregators.secure.sum import SecureSum
+from medfed.core.errors import QuorumError, RunError
+from medfed.core.packing import PackedUpdate
+from medfed.core.update import Update
+from medfed.federation.keys import load_key
+from medfed.federation.site_folder import SiteFolder
+from medfed.federation.spool import decode_update, encode_update
+from medfed.federation.wire import Order, open_reply, seal, sha256
+from medfed.services.sites import open_site
+from medfed.storage.run_folder import RunFolder
+
+FOUR = ("north", "centre", "south", "west")
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+
+def model_of(out):
+    return load_file(out / "model.safetensors")
+
+
+def rounding(out):
+    """How far two runs may be apart: what each round may add, and float32's own rounding."""
+    rows = RunFolder(out).rows()
+    return sum(row.get("aggregation", {}).get("rounding", 0.0) for row in rows)
+
+
+@pytest.mark.parametrize("strategy", ["fedavg", "scaffold", "fedadam"])
+def test_a_run_gives_the_means_model_within_the_rounding_it_tells(strategy, tmp_path):
+    plain = go(study_of(strategy), tmp_path / "mean")
+    masked = go(study_of(strategy, aggregator="secure-sum"), tmp_path / "sum")
+    for name, value in model_of(tmp_path / "mean").items():
+        apart = np.abs(model_of(tmp_path / "sum")[name] - value).max()
+        # Later rounds train on what earlier ones rounded, which may enlarge it.
+        assert apart < 20 * rounding(tmp_path / "sum") + 1e-6
+    assert 0 < rounding(tmp_path / "sum") < 1e-4
+    for metric, interval in plain["metrics"]["overall"].items():
+        value = masked["metrics"]["overall"][metric]["value"]
+        assert value == pytest.approx(interval["value"], abs=1e-3)
+    assert masked["patients"] == {"overall": plain["patients"]["overall"]}
+
+
+def test_facts_are_the_means_and_no_sites_figures_are_kept(tmp_path):
+    go(study_of(), tmp_path / "mean")
+    go(study_of(aggregator="secure-sum"), tmp_path / "sum")
+    plain, masked = (RunFolder(tmp_path / name).load()[0].facts for name in ("mean", "sum"))
+    for column, row in plain["moments"].items():
+        assert masked["moments"][column] == pytest.approx(row, rel=1e-12)
+    for row in RunFolder(tmp_path / "sum").rows():
+        assert not row["sites"]
+        assert "site_loss" not in row
+
+
+def losing(site, phase, round_):
+    """A channel on which one reply of a site is lost."""
+
+    def tamper(channel, delivery):
+        order = channel.order_of(delivery)
+        at = (order.site, order.phase.partition("-")[0], order.round)
+        return [] if at == (site, phase, round_) else [delivery]
+
+    return tamper
+
+
+@pytest.mark.parametrize("phase", ["keys", "shares", "masked", "agree", "unmask"])
+def test_a_site_lost_in_the_conversation_does_not_stop_it(phase, tmp_path, tampered):
+    tampered(losing("west", phase, 2))
+    study = study_of("scaffold", aggregator="secure-sum", sites=FOUR, min_sites=3)
+    record = Recorder()
+    go(study, tmp_path / "run", record)
+    assert record.missing() == [(2, "west", "late")]
+    counted = {row["round"]: row["participants"] for row in RunFolder(tmp_path / "run").rows()[1:]}
+    in_time = phase in ("agree", "unmask")  # its part had arrived
+    assert ("west" in counted[2]) == in_time
+    assert "west" in counted[3]
+
+
+def test_of_three_sites_none_may_be_lost_and_the_run_goes_on_when_it_is_back(tmp_path, tampered):
+    study = study_of(aggregator="secure-sum")
+    wanted = go(study, tmp_path / "whole")["model_sha256"]
+    with pytest.MonkeyPatch.context() as patch:
+        tampered(losing("south", "masked", 2))
+        with pytest.raises(QuorumError, match="2 of 3"):
+            go(study, tmp_path / "run")
+        tampered(lambda channel, delivery: [delivery])
+        patch.undo()
+    assert go(study, tmp_path / "run", resume=True)["model_sha256"] == wanted
+
+
+def asked(folder, key, phase, received, run="r1", round_=1):
+    """An order to a site of a finished run's folder, signed by its coordinator."""
+    payload = encode_update(received)
+    body = '{"query": {"name": "moments", "columns": ["mean texture"]}, "facts": {}}'
+    fields = {"body": body, "payload_sha256": sha256(payload), "payload_bytes": len(payload)}
+    order = Order(run, STUDY.digest, folder.name, round_, "query", phase, 0, **fields)
+    reply = folder.handle(seal(order, key, payload))
+    return open_reply(reply, folder.key.public_key(), folder.name), reply.payload
+
+
+STUDY = study_of(aggregator="secure-sum", sites=FOUR, min_sites=3, rounds=1)
+
+
+@pytest.fixture
+def four(tmp_path):
+    """Four sites that know one another and approved a study, and their coordinator's key."""
+    out = tmp_path / "run"
+    go(STUDY, out)
+    key = load_key(out / "coordinator")
+    return {name: open_site(out / "sites" / name) for name in FOUR}, key
+
+
+class Asker:
+    """An `ask` over real sites, with real orders; whoever refuses is asked no more."""
+
+    def __init__(self, sites, key):
+        self.sites, self.key = dict(sites), key
+        self.refusals = {}
+
+    def __call__(self, phase, each):
+        replies = []
+        for name in list(self.sites):
+            reply, payload = asked(self.sites[name], self.key, phase, each.get(name, Update()))
+            if reply.refusal:
+                self.refusals[name] = (reply.refusal, reply.message)
+                del self.sites[name]
+            else:
+                replies.append(PackedUpdate(name, decode_update(payload)))
+        return replies
+
+
+def test_one_question_is_summed_over_one_set_of_sites_even_by_restarted_sites(four, tmp_path):
+    sites, key = four
+    first = SecureSum().gather(Asker(sites, key), {}).total
+    fewer = {name: sites[name] for name in FOUR[:3]}
+    asker = Asker(fewer, key)
+    with pytest.raises(QuorumError):
+        SecureSum().gather(asker, {})
+    assert {name for name, _ in asker.refusals.values()} == {"unsafe-sum"}
+    again = {name: open_site(tmp_path / "run" / "sites" / name) for name in FOUR}
+    asker = Asker({name: again[name] for name in FOUR[1:]}, key)
+    with pytest.raises(QuorumError):
+        SecureSum().gather(asker, {})
+    assert "summed already, over centre, north, south, west" in asker.refusals["west"][1]
+    repeated = SecureSum().gather(Asker(again, key), {}).total
+    assert repeated.stats["sum"] == first.stats["sum"]
+
+
+def test_no_sum_over_fewer_sites_than_the_study_asks_for(four):
+    sites, key = four
+    site = sites["north"]
+    site._seats._settings = replace(site.settings, min_sites_in_sum=4)
+    asker = Asker({name: sites[name] for name in FOUR[:3]}, key)
+    with pytest.raises(QuorumError):
+        SecureSum().gather(asker, {})
+    assert asker.refusals["north"] == (
+        "unsafe-sum",
+        "the sum is among 3 sites, and must be among 4",
+    )
+
+
+def test_a_restarted_site_has_lost_the_conversation(four, tmp_path):
+    sites, key = four
+    asker = Asker(sites, key)
+
+    def ask(phase, each):
+        if phase.startswith("masked"):
+            asker.sites["north"] = open_site(tmp_path / "run" / "sites" / "north")
+        return asker(phase, each)
+
+    result = SecureSum().gather(ask, {})
+    assert result.participants == FOUR[1:]
+    assert asker.refusals["north"][0] == "lost-conversation"
+
+
+def test_a_sum_that_does_not_fit_the_model_stops_the_run(tmp_path, monkeypatch):
+    kept = SecureSum.gather
+
+    def gather(self, ask, memory):
+        found = kept(self, ask, memory)
+        tensors = {name: value[..., :0] for name, value in found.total.tensors.items()}
+        return replace(found, total=replace(found.total, tensors=tensors))
+
+    monkeypatch.setattr(SecureSum, "gather", gather)
+    with pytest.raises(RunError, match="the sum cannot be used"):
+        go(STUDY, tmp_path / "run")
+
+
+def test_receipts_say_what_left(tmp_path):
+    go(study_of(aggregator="secure-sum", rounds=1), tmp_path / "run")
+    receipts = list(SiteFolder(tmp_path / "run" / "sites" / "north").receipts())
+    masked = [one for one in receipts if one["phase"].startswith("masked")]
+    assert masked
+    assert all("masked" in one["sentence"] for one in masked)
+    assert all(one["norm"] is None for one in receipts)
+
+
+def test_sites_that_do_not_know_one_another_refuse(tmp_path, monkeypatch):
+    monkeypatch.setattr("medfed.services.run_sites.pin", lambda *_: None)
+    record = Recorder()
+    with pytest.raises(QuorumError):
+        go(study_of(aggregator="secure-sum"), tmp_path / "run", record)
+    assert {reason for _, _, reason in record.missing()} == {"unknown-peer"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"top": 'report = "sites"'}, "nobody sees a single site's figures"),
+        ({"compression": "fp16"}, "saves nothing"),
+        ({"compression": "top-k"}, "saves nothing"),
+        ({"sites": ("a", "b")}, "at least three"),
+        ({"tables": "[sampling]\nfraction = 0.5"}, "at least three"),
+        ({"tables": "least = 4"}, "asks for 4 sites"),
+    ],
+)
+def test_what_cannot_be_together_is_refused_when_the_study_is_read(changes, says):
+    error = refused(text_of(aggregator="secure-sum", **changes))
+    assert says in str(error)
+
+
+def test_a_study_that_is_silent_on_reports_gets_what_there_is():
+    assert study_of(aggregator="secure-sum").report == "overall"
+    assert study_of().report == "sites"

@@ -1,0 +1,290 @@
+"""The encrypted sum: right to what it says, and whose key is whose business."""
+
+import numpy as np
+import pytest
+from unit.aggregators.secure.talking import Hospitals, Liar, updates_of
+
+pytest.importorskip("tenseal", reason="the extra he is not installed")
+
+import tenseal
+
+from medfed.aggregators.encrypted import context as ckks
+from medfed.aggregators.encrypted import coordinator, site
+from medfed.aggregators.encrypted.ckks import Ckks
+from medfed.aggregators.secure.messages import message
+from medfed.core.errors import QuorumError, Refused, RunError
+
+
+def hospitals(count=3, size=30, **how):
+    return Hospitals(updates_of(count, size=size), Ckks(), **how)
+
+
+def test_it_is_the_plain_sum_within_the_error_it_tells():
+    federation = hospitals(4, size=ckks.SLOTS + 50)
+    result = federation.gather()
+    updates = list(federation.updates.values())
+    weight = sum(u.weights["model"] for u in updates)
+    for name, value in result.total.tensors.items():
+        plain = sum(u.tensors[name].astype(np.float64) for u in updates)
+        room = ckks.ERROR + np.spacing(np.abs(plain).max().astype(np.float32))
+        assert np.abs(value - plain).max() <= room
+    assert result.total.weights["model"] == pytest.approx(weight, abs=ckks.ERROR)
+    assert result.notes["rounding"] == pytest.approx(ckks.ERROR / weight)
+    whole = sum(int(u.stats["n"]) for u in updates)
+    assert int(result.total.stats["n"]) == whole
+    assert result.participants == tuple(federation.updates)
+    assert not result.by_site
+
+
+@pytest.mark.parametrize("step", ["keys", "context", "encrypt"])
+@pytest.mark.parametrize("who", ["s00", "s03"])
+def test_a_lost_site_is_not_in_the_sum(step, who):
+    """s00 deals the key: without it the conversation begins again."""
+    federation = hospitals(4, lost={step: {who}})
+    result = federation.gather()
+    assert result.participants == tuple(sorted(set(federation.updates) - {who}))
+
+
+def test_two_sites_hide_nothing():
+    with pytest.raises(QuorumError):
+        hospitals(3, lost={"encrypt": {"s01"}}).gather()
+
+
+# --- who can read what ----------------------------------------------------------------------------
+
+
+def seen(federation):
+    """All arrays that the coordinator gets or relays."""
+    return [array for _, _, reply in federation.said for array in reply.tensors.values()]
+
+
+def test_the_coordinator_never_sees_a_key():
+    federation = hospitals()
+    federation.gather()
+    for array in seen(federation):
+        try:
+            found = tenseal.context_from(array.tobytes())
+        except (ValueError, RuntimeError):
+            continue
+        assert not found.is_private()
+    public = ckks.opened(ckks.without_keys(ckks.make()), secret=False)
+    with pytest.raises((ValueError, RuntimeError)):
+        tenseal.ckks_vector(public, [1.0])  # it cannot even encrypt
+
+
+def test_a_context_with_the_key_in_it_is_not_taken_by_the_coordinator():
+    with pytest.raises(Refused, match="holds the secret key"):
+        ckks.opened(ckks.with_key(ckks.make()), secret=False)
+
+
+def test_what_the_words_warn_of_is_true():
+    """One site's key and what the coordinator has: another site's update."""
+    federation = hospitals()
+    kept = {}
+    honest = federation.order
+
+    def order(who, phase, received=None):
+        if phase.startswith("open"):
+            kept.setdefault("key", federation.seats["s02"].drawer[site.CONTEXT])
+        reply = honest(who, phase, received)
+        if phase.startswith("encrypt") and who == "s01":
+            kept["part"] = reply
+        return reply
+
+    federation.order = order
+    federation.gather()
+    count = 30 + 12 + 1 + 2 + 4 + 1
+    values = ckks.decrypt(kept["key"], site.unpacked(kept["part"]), count)
+    wanted = federation.updates["s01"].tensors["model/a"]
+    np.testing.assert_allclose(values[:30], wanted, atol=1e-4)
+    assert "one site together with the coordinator" in " ".join(Ckks().protection())
+
+
+def test_keys_are_fresh_in_every_round():
+    federation = hospitals()
+    federation.gather()
+    federation.gather()
+    sealed = [
+        r.tensors["secure/context"].tobytes()
+        for s, w, r in federation.said
+        if s == "context" and w == "s00"
+    ]
+    assert len(set(sealed)) == len(sealed) == 2
+
+
+# --- contexts and ciphertexts of others -----------------------------------------------------------
+
+
+def made(degree=ckks.DEGREE, primes=ckks.PRIMES, scale=ckks.SCALE):
+    found = tenseal.context(tenseal.SCHEME_TYPE.CKKS, degree, coeff_mod_bit_sizes=list(primes))
+    found.global_scale = scale
+    return found
+
+
+@pytest.mark.parametrize(
+    ("blob", "says"),
+    [
+        (lambda: b"nothing", "cannot be read"),
+        (lambda: ckks.with_key(made(4096, (40, 40), 2.0**20)), "not what was agreed"),
+        (lambda: ckks.with_key(made(16384, (60, 60, 60))), "not what was agreed"),
+        (lambda: ckks.with_key(made(primes=(60, 40, 40, 40))), "not what was agreed"),
+        (lambda: ckks.with_key(made(scale=2.0**30)), "another scale"),
+        (lambda: ckks.without_keys(made()), "lacks the secret key"),
+    ],
+)
+def test_a_context_that_is_not_as_agreed_is_refused(blob, says):
+    with pytest.raises(Refused, match=says):
+        ckks.opened(blob(), secret=True)
+
+
+def test_the_parameters_give_128_bits_and_the_library_thinks_so_too(monkeypatch):
+    assert sum(ckks.PRIMES) <= ckks.MOST_BITS[ckks.DEGREE] == 218
+    with pytest.raises(ValueError, match="not set correctly"):
+        made(4096, (60, 40, 40))
+    monkeypatch.setitem(ckks.MOST_BITS, ckks.DEGREE, 100)
+    with pytest.raises(Refused, match="128 bits"):
+        ckks.opened(ckks.with_key(made()), secret=True)
+
+
+def swapped(federation, who, step, change):
+    """A site whose reply in a step is changed before it is signed."""
+    honest = federation.order
+
+    def order(name, phase, received=None):
+        reply = honest(name, phase, received)
+        return change(reply) if name == who and phase.startswith(step) else reply
+
+    federation.order = order
+    return federation
+
+
+def under_another_key(reply):
+    values = np.ones(30 + 12 + 1 + 2 + 4 + 1)
+    table = site.table_of(reply)
+    return message(table, site.packed(list(ckks.encrypt(ckks.make(), values))))
+
+
+def test_a_ciphertext_under_another_key_spoils_the_sum_and_the_openers_say_so():
+    federation = swapped(hospitals(), "s02", "encrypt", under_another_key)
+    with pytest.raises(QuorumError):
+        federation.gather()
+    assert federation.missing["s00"] == federation.missing["s01"] == "unsafe-sum"
+
+
+def of_other_parameters(reply):
+    blob = tenseal.ckks_vector(made(4096, (40, 40), 2.0**20), [1.0]).serialize()
+    return message(site.table_of(reply), site.packed([blob]))
+
+
+def test_a_ciphertext_of_other_parameters_is_refused_by_the_coordinator():
+    federation = swapped(hospitals(), "s02", "encrypt", of_other_parameters)
+    with pytest.raises(RunError, match="s02 sent a ciphertext of another context"):
+        federation.gather()
+
+
+def test_a_context_that_the_coordinator_made_is_refused():
+    federation = hospitals()
+    own = np.frombuffer(ckks.with_key(ckks.make()) + bytes(16), np.uint8)
+    liar = Liar(federation).keys()
+    table = {"adverts": liar.adverts, "layout": liar.layout}
+    boxes = liar.tell("context", table)["s00"]["sealed"]
+    order = message({"sealed": boxes["s01"]}, {"context": own})
+    with pytest.raises(Refused, match="not the one that a peer sent"):
+        federation.order("s01", f"encrypt-{liar.name}", order)
+
+
+def wrong_values(reply):
+    values = reply.tensors["secure/values"].copy()
+    values[3] += 1e-3
+    return message({}, {"values": values})
+
+
+def test_two_sites_that_decrypt_differently_stop_the_run():
+    federation = swapped(hospitals(), "s01", "open", wrong_values)
+    with pytest.raises(RunError, match="s00 and s01 decrypted the sum differently"):
+        federation.gather()
+
+
+# --- opening --------------------------------------------------------------------------------------
+
+
+def encrypted(federation):
+    liar = Liar(federation).keys()
+    replies = {}
+    table = message({"adverts": liar.adverts, "layout": liar.layout})
+    for name in liar.sites:
+        replies[name] = federation.order(name, f"context-{liar.name}", table)
+    sealed = replies["s00"].tensors["secure/context"]
+    boxes = site.table_of(replies["s00"])["sealed"]
+    liar.parts = {}
+    for name in liar.sites:
+        order = message({"sealed": boxes.get(name, "")}, {"context": sealed})
+        liar.parts[name] = federation.order(name, f"encrypt-{liar.name}", order)
+    return liar
+
+
+def opening(liar, sites, part="s00"):
+    arrays = {k.partition("/")[2]: v for k, v in liar.parts[part].tensors.items()}
+    arrays = {name: arrays[name] for name in ("ciphertexts", "sizes")}
+    return message({"participants": sites}, arrays)
+
+
+@pytest.mark.parametrize(
+    "sites", [["s00"], ["s00", "s01"], ["s00", "s01", "s99"], ["s00", "s00", "s00"], "s00", None]
+)
+def test_a_sum_over_too_few_is_not_opened(sites):
+    federation = hospitals(4)
+    liar = encrypted(federation)
+    with pytest.raises(Refused):
+        federation.order("s01", f"open-{liar.name}", opening(liar, sites))
+
+
+def test_a_single_part_does_not_pass_for_a_sum_as_it_is():
+    federation = hospitals(4)
+    liar = encrypted(federation)
+    with pytest.raises(Refused, match="not the sum of those sites"):
+        federation.order("s01", f"open-{liar.name}", opening(liar, liar.sites))
+
+
+def test_nothing_is_opened_twice():
+    federation = hospitals(4)
+    liar = encrypted(federation)
+    federation.order("s01", f"open-{liar.name}", message({}))
+    with pytest.raises(Refused):
+        federation.order("s01", f"open-{liar.name}", opening(liar, liar.sites))
+
+
+def test_what_is_opened_is_blurred_by_fresh_noise():
+    """Else whoever knows the ciphertext and its decryption could compute the key."""
+    context, values = ckks.make(), np.zeros(3 * ckks.SLOTS)
+    blobs = list(ckks.encrypt(context, values))
+    one, other = (ckks.decrypt(context, iter(blobs), values.size) for _ in range(2))
+    assert np.std(one) == pytest.approx(ckks.NOISE, rel=0.05)
+    assert abs(np.corrcoef(one, other)[0, 1]) < 0.05
+    assert np.abs(one).max() < ckks.ERROR
+
+
+def test_the_noise_of_ckks_is_far_below_what_is_added(monkeypatch):
+    monkeypatch.setattr(ckks, "gaussian", np.zeros)
+    context, values = ckks.make(), np.zeros(ckks.SLOTS)
+    found = ckks.decrypt(context, ckks.encrypt(context, values), values.size)
+    assert np.std(found) < ckks.NOISE / 2**23
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_what_cannot_be_encrypted_never_leaves(value):
+    federation = hospitals(4)
+    federation.updates["s01"].stats["sum"][0] = value
+    federation.gather()
+    assert federation.missing == {"s01": "not-finite"}
+
+
+def test_without_the_package_a_study_is_refused_in_words(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(Exception, match="cannot be used here") as error:
+        Ckks()
+    assert "medfed[he]" in error.value.problems[0].remedy
+
+
+def test_openers_are_two():
+    assert coordinator.OPENERS == 2
