@@ -25,7 +25,7 @@ COMMANDS = {
     "parts": ("medfed.cli.parts:parts", "List what studies can be made of, with all options."),
     "privacy-report": (
         "medfed.cli.privacy_report:privacy_report",
-        "What could an attacker learn from a run?",
+        "Leaks: what could an attacker learn? For one site only.",
     ),
     "site": ("medfed.cli.site:site", "A hospital's own folder: joining, approvals, receipts."),
     "coordinator": ("medfed.cli.coordinator:coordinator", "Invite hospitals, and run for them."),
