@@ -48,10 +48,10 @@ def privacy_report(
 
     columns = (MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn())
     with bar("[bold]Shadow models", *columns) as shown, ending_on_sigterm():
-        task = shown.add_task("", total=None)
+        task = shown.add_task("", total=None, visible=False)
 
         def tick(done: int, total: int) -> None:
-            shown.update(task, completed=done, total=total)
+            shown.update(task, completed=done, total=total, visible=done < total)
 
         def say(text: str) -> None:
             shown.console.print(text, markup=False, soft_wrap=True)

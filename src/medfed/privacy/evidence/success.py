@@ -28,7 +28,7 @@ class AtRate:
         alarms: Others taken for members; few others make this 0 whatever ``rate`` allows.
         alarm_share: The same as a share, with its interval: how sure the rate itself is.
         guessing: The share that guessing finds in the mean under the same rule.
-        guessing_high: What it finds at most, in 95 of 100 cases two-sided.
+        guessing_high: The share that it exceeds in at most 2.5 of 100 cases.
         p: The probability that guessing finds as many or more.
     """
 

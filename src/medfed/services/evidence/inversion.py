@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from medfed.core.registry import make
 from medfed.core.seeding import generator
 from medfed.core.update import MODEL, Tensors
 from medfed.privacy.evidence.inversion import Rows, closest, correlations, errors, invert
@@ -62,7 +63,8 @@ def _steps(run: Finished, table: Table, layer: Layer) -> Iterator[dict[str, Any]
         yield {"what": "lone-patient", "leaves": False, **lone}
     everybody = table.learning_from(np.arange(table.trained))
     update = first_update(run.study, initial, everybody).mean(MODEL)
-    yield {"what": "update", "leaves": True, **_together(table, layer, update)}
+    seen = bool(make("aggregator", run.study.aggregator).sees_sites)
+    yield {"what": "update", "leaves": seen, **_together(table, layer, update)}
     if not run.personal:
         moved = {name: run.model[name] - initial[name] for name in layer}
         yield {"what": "model", "leaves": True, **_together(table, layer, moved)}

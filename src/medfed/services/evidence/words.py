@@ -19,11 +19,11 @@ STEPS = {
 }
 
 
+SHADOWED = (
+    "Shadow models learned from this site’s patients only, and the model attacked from all sites’. "
+    "Somebody who knows patients of other sites may do better."
+)
 NOT_TRIED = (
-    (
-        "Shadow models learned from this site’s patients only, and the model attacked from all "
-        "sites’. Somebody who knows patients of other sites may do better."
-    ),
     (
         "Membership was asked of the resulting model only. The coordinator also sees what the "
         "sites send in every round; attacks that follow the rounds were not tried."
@@ -56,6 +56,11 @@ def headline(about: About) -> str:
     ]
     if found:
         return f"An attacker could {' and '.join(found)}, better than by guessing."
+    if not about["membership"]["lira"]["done"]:
+        return (
+            "The one attack that could be tried here, a weak one, learned no more about this "
+            "site’s patients than guessing would. That says little: others may do better."
+        )
     return (
         "The attacks tried here learned no more about this site’s patients than guessing would. "
         "That is evidence, and no proof: others may do better."
@@ -150,7 +155,8 @@ def limits(about: About) -> list[str]:
         "measured, so “1\u00a0%” here means that none of them is taken for a training patient."
     )
     enough = f"The rate of 1\u00a0% stands for {others // 100} of {others} held-out patients."
-    found = [few if others < 100 else enough, *NOT_TRIED]
+    shadowed = [SHADOWED] if about["membership"]["lira"]["done"] else []
+    found = [few if others < 100 else enough, *shadowed, *NOT_TRIED]
     if about["mechanisms"]:
         found.append(
             "Shadow models were trained, and the update made, without the study’s privacy lines: "

@@ -21,6 +21,7 @@ from medfed.services.evidence.membership import lira, loss_threshold
 from medfed.services.evidence.page import render
 from medfed.services.evidence.report import ReportOptions, claimed, make_report
 from medfed.services.evidence.tables import Table
+from medfed.services.evidence.words import findings, headline, limits
 from medfed.tasks.segmentation import NoduleSegmentation
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -104,6 +105,22 @@ def test_mechanisms_and_their_claim_stand_beside_the_evidence(done):
     assert "clip 1.0" in page.words
     assert "but for the privacy lines" in page.words
     assert "claims no figure" in check_page(render({**about, "claimed": []})).words
+
+
+def test_a_report_without_lira_says_how_little_that_is(done):
+    """As of a nodule model: the page of a task with the weak attack alone."""
+    no = {"done": False, "reason": "shadow models are trained for studies of tables only"}
+    weak = {**done.about["membership"]["loss_threshold"], "weak": True, "shown": False}
+    about = {**done.about, "membership": {"lira": no, "loss_threshold": weak}, "inversion": no}
+    about = {**about, "findings": findings(about), "limits": limits(about)}
+    jsonschema.validate(about, SCHEMA)
+    page = check_page(render(about))
+    assert "That says little" in page.words
+    assert f"not tried: {no['reason']}" in page.words
+    assert "Weak evidence: a stronger attack was not tried" in page.words
+    assert "Shadow models learned" not in page.words
+    shown = {**about, "membership": {"lira": no, "loss_threshold": {**weak, "shown": True}}}
+    assert headline(shown).startswith("An attacker could tell training patients")
 
 
 def test_claims_are_found_wherever_they_stand_and_other_sites_are_passed_over():
