@@ -144,7 +144,7 @@ def claimed(told: Any, site: str, sites: tuple[str, ...]) -> Iterator[dict[str, 
         site: The site that the report is of.
         sites: All of the study's.
     """
-    if isinstance(told, Mapping):
+    if isinstance(told, Mapping) and told.get("site", site) == site:
         epsilon = told.get("epsilon")
         if isinstance(epsilon, (int, float)) and not isinstance(epsilon, bool):
             known = ("name", "mechanism", "unit", "epsilon", "delta")

@@ -132,6 +132,10 @@ def test_claims_are_found_wherever_they_stand_and_other_sites_are_passed_over():
     found = list(claimed(told, "north", ("north", "south")))
     assert found == [{"epsilon": 2.5, "delta": 1e-5}, {"name": "x", "epsilon": 4}]
     assert list(claimed(None, "north", ("north",))) == []
+    spent = {"unit": "patient", "epsilon": 1.5, "delta": 1e-5, "entries": 30}
+    listed = {"spent": [{"site": "north", **spent}, {"site": "south", **spent}], "elsewhere": []}
+    kept = {name: spent[name] for name in ("unit", "epsilon", "delta")}
+    assert list(claimed(listed, "north", ("north", "south"))) == [kept]
 
 
 def test_a_personal_model_is_looked_for_at_the_site(tmp_path):
