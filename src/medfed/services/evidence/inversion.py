@@ -63,7 +63,8 @@ def _steps(run: Finished, table: Table, layer: Layer) -> Iterator[dict[str, Any]
         yield {"what": "lone-patient", "leaves": False, **lone}
     everybody = table.learning_from(np.arange(table.trained))
     update = first_update(run.study, initial, everybody).mean(MODEL)
-    seen = bool(make("aggregator", run.study.aggregator).sees_sites)
+    # With privacy lines the coordinator sees another update than this one.
+    seen = bool(make("aggregator", run.study.aggregator).sees_sites) and not run.study.privacy
     yield {"what": "update", "leaves": seen, **_together(table, layer, update)}
     if not run.personal:
         moved = {name: run.model[name] - initial[name] for name in layer}

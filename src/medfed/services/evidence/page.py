@@ -80,7 +80,7 @@ def _between(low: float, high: float) -> str:
 def _step(about: About, step: Mapping[str, Any]) -> dict[str, Any]:
     control = step["held_out"]
     return {
-        "name": words.STEPS[step["what"]],
+        "name": words.step_name(about, step["what"]),
         "who": words.who_sees(about, step["what"]),
         "read": f"{step['read']} of {step['patients']}",
         "control": f"{control['read']} of {control['patients']}" if control else NOTHING,

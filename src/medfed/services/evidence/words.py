@@ -44,6 +44,17 @@ NOT_TRIED = (
 )
 
 
+PRIVATE_STEPS = {
+    "lone-patient": "One patient alone, trained as the study says but for its privacy lines",
+    "update": "The site’s update of round 1, as it would be without the privacy lines",
+}
+
+
+def step_name(about: About, what: str) -> str:
+    """What rows are read from; where the study has privacy lines, that they are left out."""
+    return (PRIVATE_STEPS if about["mechanisms"] else STEPS).get(what, STEPS[what])
+
+
 def headline(about: About) -> str:
     """The report in a sentence."""
     found = [
@@ -111,7 +122,8 @@ def _inversion(about: About) -> Iterator[str]:
         yield f"Reading rows out of the first layer: not tried, because {found['reason']}."
         return
     for step in found["steps"]:
-        sentence = f"{STEPS[step['what']]}: {step['read']} of {count(step['patients'], 'row')} read"
+        name, rows = step_name(about, step["what"]), count(step["patients"], "row")
+        sentence = f"{name}: {step['read']} of {rows} read"
         if step["held_out"]:
             control = step["held_out"]
             sentence += (
@@ -143,7 +155,8 @@ def who_sees(about: About, what: str) -> str:
     if what == "model":
         return "whoever has the released model"
     if about["sees_sites"]:
-        return "the coordinator" + (", but for the privacy lines" if about["mechanisms"] else "")
+        private = about["mechanisms"]
+        return "nobody: the coordinator sees it with them" if private else "the coordinator"
     return "nobody by itself: the coordinator sees all sites’ updates only as one"
 
 

@@ -100,10 +100,12 @@ def test_the_fields_of_the_docs_are_those_of_the_file(done):
 def test_mechanisms_and_their_claim_stand_beside_the_evidence(done):
     claim = {"mechanism": "dp-sgd", "epsilon": 3.0, "delta": 1e-5, "unit": "patient"}
     about = {**done.about, "mechanisms": [{"name": "dp-sgd", "clip": 1.0}], "claimed": [claim]}
+    about |= {"findings": findings(about), "limits": limits(about)}
     page = check_page(render(about))
     assert "ε = 3 at δ = 1e-05, per patient (dp-sgd)" in page.words
     assert "clip 1.0" in page.words
-    assert "but for the privacy lines" in page.words
+    assert "as it would be without the privacy lines" in page.words
+    assert "as it is sent" not in page.words
     assert "claims no figure" in check_page(render({**about, "claimed": []})).words
 
 
