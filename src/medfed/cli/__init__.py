@@ -23,6 +23,10 @@ COMMANDS = {
     "demo": ("medfed.cli.demo:demo", "See it work: three synthetic hospitals, one model."),
     "study": ("medfed.cli.study:study", "Write, check and show study files."),
     "parts": ("medfed.cli.parts:parts", "List what studies can be made of, with all options."),
+    "privacy-report": (
+        "medfed.cli.privacy_report:privacy_report",
+        "Leaks: what could an attacker learn? For one site only.",
+    ),
     "site": ("medfed.cli.site:site", "A hospital's own folder: joining, approvals, receipts."),
     "coordinator": ("medfed.cli.coordinator:coordinator", "Invite hospitals, and run for them."),
     "data": ("medfed.cli.data:data", "Import scans; fetch or make data sets."),

@@ -1,0 +1,1 @@
+"""Evidence of what an attacker could learn from a run, made at a site on its own patients."""
