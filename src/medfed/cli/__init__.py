@@ -24,6 +24,10 @@ COMMANDS = {
     "study": ("medfed.cli.study:study", "Write, check and show study files."),
     "parts": ("medfed.cli.parts:parts", "List what studies can be made of, with all options."),
     "site": ("medfed.cli.site:site", "A hospital's own folder: joining, approvals, receipts."),
+    "ledger": (
+        "medfed.cli.ledger:ledger",
+        "What patients' privacy was spent on, and what is left.",
+    ),
     "coordinator": ("medfed.cli.coordinator:coordinator", "Invite hospitals, and run for them."),
     "data": ("medfed.cli.data:data", "Import scans; fetch or make data sets."),
     "predict": ("medfed.cli.predict:predict", "Find nodules on one scan, by a trained model."),

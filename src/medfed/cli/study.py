@@ -1,6 +1,7 @@
 """``medfed study``: write, check and show study files."""
 
 import json
+import textwrap
 from pathlib import Path
 
 import click
@@ -8,6 +9,7 @@ import click
 from medfed.cli.templates import TEMPLATES
 from medfed.core.errors import StudyError
 from medfed.core.files import write_atomic
+from medfed.core.study import Study
 from medfed.core.study_file import read_study
 
 
@@ -40,6 +42,7 @@ def check(file: Path) -> None:
     """Check FILE: every problem is named by line, field and remedy."""
     found = read_study(file)
     click.echo(f"{file} is in order. Digest {found.digest}")
+    _say_privacy(found)
 
 
 @study.command()
@@ -60,3 +63,16 @@ def show(file: Path, as_json: bool) -> None:
                     click.echo(f"    {option} = {json.dumps(given, ensure_ascii=False)}")
         elif name not in ("title", "question", "schema") and value not in (None, []):
             click.echo(f"{name} = {json.dumps(value, ensure_ascii=False)}")
+    _say_privacy(found)
+
+
+def _say_privacy(found: Study) -> None:
+    """What each privacy line promises against whom, and what it costs."""
+    if not found.privacy:
+        return
+    from medfed.privacy.words import all_promises  # counting takes a second
+
+    for name, sentences in all_promises(found):
+        click.echo(f"\n{click.style(name, bold=True)}")
+        for sentence in sentences:
+            click.echo(textwrap.fill(sentence, 96, initial_indent="  ", subsequent_indent="    "))

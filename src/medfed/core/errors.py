@@ -163,6 +163,8 @@ REFUSALS = {
     "training-failed": "training failed at this site; its own log has the details",
     "not-finite": "training at this site did not give finite numbers",
     "out-of-space": "this site has no disk space left",
+    "budget-spent": "this site's limit for its patients' privacy does not allow more answers",
+    "not-private": "the order asks for more than the study's privacy lets out",
     "worker-lost": "the process that works for this site ended unexpectedly",
 }
 """Public names of refusals; a site never sends a traceback, which could carry patient data."""

@@ -201,7 +201,27 @@ def contradictions(study: Study) -> list[Problem]:
     valid = float(getattr(split, "valid", 0.0))
     _check_choice(study, task, valid, found)
     _check_strategy(study, strategy, aggregator, valid, found)
+    _check_privacy(study, found)
     return found
+
+
+def _check_privacy(study: Study, found: list[Problem]) -> None:
+    """Ask each mechanism what it cannot stand beside; a field of its own is given its place."""
+    known = [part.name for part in study.privacy]
+    for i, part in enumerate(study.privacy):
+        if part.name in known[:i]:
+            found.append(Problem(f"privacy[{i}].name", f"{part.name} is there twice", "Remove one"))
+        at: list[Problem] = []
+        mechanism = _made("mechanism", part, at)
+        at += mechanism.problems(study) if mechanism else ()
+        found += [_placed(p, i) for p in at if p not in found]
+
+
+def _placed(problem: Problem, number: int) -> Problem:
+    head, dot, rest = problem.field.partition(".")
+    if head != "privacy":
+        return problem
+    return dataclasses.replace(problem, field=f"privacy[{number}]{dot}{rest}")
 
 
 def _check_strategy(

@@ -1,0 +1,1 @@
+"""Privacy mechanisms, the accountant, and the randomness that they draw from."""
