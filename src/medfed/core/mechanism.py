@@ -64,7 +64,7 @@ class SitePlan:
 
     Attributes:
         site: The site.
-        sites: Sites in all.
+        sites: Sites that are asked in a round, whether they answer or not.
         rounds: Rounds of training.
         work: What one round asks for: local trainings; None stands for a gradient over everybody.
     """
@@ -123,6 +123,9 @@ class Mechanism(Protocol):
 
     def promise(self, study: Study) -> Sequence[str]:
         """In words: what is protected, against whom, at what cost, and what is not."""
+
+    def warnings(self, study: Study) -> Sequence[str]:
+        """In words: why the study may be a waste of effort; told before it runs."""
 
 
 @runtime_checkable

@@ -6,7 +6,7 @@ from medfed.core.registry import make
 from medfed.core.strategy import Strategy, Turn
 from medfed.core.study import Study
 from medfed.core.task import LocalPlan, Trained
-from medfed.core.update import Stats, Tensors
+from medfed.core.update import Stats, Tensors, Update
 
 
 class _Rehearsal:
@@ -41,7 +41,13 @@ def site_plan(study: Study, site: str) -> SitePlan:
     A strategy asks for the same work each round, but for its learning rate; a site that is not
     drawn for a round is counted as if it were.
     """
+    drawn = max(1, round(study.sampling.fraction * len(study.sites)))
+    return SitePlan(site, drawn, study.rounds, tuple(rehearse(study)[0]))
+
+
+def rehearse(study: Study) -> tuple[list[LocalPlan | None], Update]:
+    """What a strategy asks of a site in a round, and the update it would make of nothing."""
     strategy: Strategy = make("strategy", study.strategy)
     job = _Rehearsal()
-    strategy.train({}, {}, job, Turn(1, study.rounds, len(study.sites)))
-    return SitePlan(site, len(study.sites), study.rounds, tuple(job.asked))
+    update, _ = strategy.train({}, {}, job, Turn(1, study.rounds, len(study.sites)))
+    return job.asked, update

@@ -1,8 +1,10 @@
 """What a study's privacy lines mean at a site: what is answered at all, and that it is paid for."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from medfed.core.aggregator import Gathered
 from medfed.core.data import SetName, SiteData
 from medfed.core.errors import Refused
 from medfed.core.files import canonical_json
@@ -12,11 +14,50 @@ from medfed.core.registry import make
 from medfed.core.rehearsal import site_plan
 from medfed.core.study import Study
 from medfed.core.task import LocalJob
-from medfed.core.update import Update
+from medfed.core.update import Array, Tensors, Update, group, grouped
 from medfed.federation.wire import Order
 
 ASKED = "privacy"
 """In an order's body: for each mechanism, in the study's order, what it asks of the sites."""
+SCORE = "score/"
+"""How the names of scores begin, among the statistics of a reply."""
+
+
+class CoordinatorPrivacy:
+    """The coordinator's part of a study's privacy: what it asks, and what it does to a total."""
+
+    def __init__(self, study: Study) -> None:
+        self.mechanisms: tuple[Mechanism, ...] = tuple(
+            make("mechanism", part) for part in study.privacy
+        )
+        self.plan = site_plan(study, study.sites[0]) if self.mechanisms else None
+
+    def asks(self, memory: Tensors) -> dict[str, Any]:
+        """What goes into the body of an order to train."""
+        numbered = enumerate(self.mechanisms)
+        asked = [dict(one.asks(group(_memory(i), memory))) for i, one in numbered]
+        return {ASKED: asked} if any(asked) else {}
+
+    def total(self, gathered: Gathered, memory: Tensors) -> tuple[Gathered, dict[str, Array]]:
+        """The total that may be used, and the mechanisms' memory for the next round."""
+        kept: dict[str, Array] = {}
+        for i, mechanism in enumerate(self.mechanisms):
+            assert self.plan is not None  # noqa: S101  # there are mechanisms
+            mine = group(_memory(i), memory)
+            total, mine_next = mechanism.on_total(gathered.total, self.plan, mine)
+            kept |= grouped(_memory(i), mine_next)
+            gathered = replace(gathered, total=_with_scores(total, gathered.total))
+        return gathered, kept
+
+
+def _memory(number: int) -> str:
+    return f"{ASKED}{number}"
+
+
+def _with_scores(total: Update, before: Update) -> Update:
+    """A total with the scores that came beside it: those of public patients, if any."""
+    scores = {k: v for k, v in before.stats.items() if k.startswith(SCORE)}
+    return replace(total, stats={**total.stats, **scores})
 
 
 class SitePrivacy:

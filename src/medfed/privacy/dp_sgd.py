@@ -144,6 +144,10 @@ class DpSgd:
         """In words; see `medfed.core.mechanism.Mechanism`."""
         return words.dp_sgd(self, study)
 
+    def warnings(self, study: Study) -> Sequence[str]:
+        """Where ε is so large that little is promised."""
+        return words.weak(self, study)
+
     def _answers(self, plan: SitePlan, noise: float) -> tuple[NoisyAnswer, ...]:
         one = tuple(self._one(plan.site, work, 1.0) for work in plan.work)
         return _scheduled(one, self.budget, plan.rounds, noise)

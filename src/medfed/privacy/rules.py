@@ -6,6 +6,7 @@ from typing import Any
 from medfed.core.errors import PartError, Problem
 from medfed.core.mechanism import PrivateTask
 from medfed.core.registry import Part, make
+from medfed.core.rehearsal import rehearse
 from medfed.core.study import Study
 from medfed.core.update import Stats
 
@@ -30,6 +31,28 @@ def by_patient(study: Study) -> list[Problem]:
         return []
     message = f"{study.split.name} lets one patient decide where others fall"
     return [Problem("split.name", message, 'Write name = "hash": each falls by itself')]
+
+
+def plain_sums(study: Study) -> list[Problem]:
+    """What would make the sum at the coordinator another one than that of clipped updates."""
+    found = []
+    aggregator = _made("aggregator", study.aggregator)
+    if aggregator is not None and not aggregator.linear:
+        message = f"{study.aggregator.name} gives no sum, and the noise is made for a sum"
+        found.append(Problem("aggregator.name", message, 'Write name = "mean"'))
+    if study.compression:
+        message = f"{study.compression.name} changes an update after it was clipped"
+        found.append(Problem("compression.name", message, "Remove [compression]"))
+    strategy = _made("strategy", study.strategy)
+    if strategy is not None and (strategy.needs_sum or beside(study)):
+        message = f"{study.strategy.name} needs more of a site than its clipped update"
+        found.append(Problem("strategy.name", message, 'Write name = "fedavg"'))
+    return found
+
+
+def beside(study: Study) -> list[str]:
+    """Statistics that a strategy needs beside updates."""
+    return [name for name in rehearse(study)[1].stats if not name.startswith("train/")]
 
 
 def _strategy(study: Study) -> Iterator[Problem]:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from medfed.core.mechanism import SitePlan
 from medfed.core.rehearsal import site_plan
 from medfed.core.study import Study
@@ -10,6 +12,19 @@ from medfed.privacy.accountant import epsilon
 
 if TYPE_CHECKING:
     from medfed.privacy.dp_sgd import DpSgd
+    from medfed.privacy.hospital_dp import HospitalDp
+
+WEAK = 10.0
+"""ε above which a promise is worth little."""
+HOSPITAL_PROTECTS = (
+    "Protects what each hospital's data, all together, added to the model; not that the hospital "
+    "took part."
+)
+HOSPITAL_AGAINST = (
+    "Against whoever reads the models: the other hospitals, the public. Not against the "
+    "coordinator: it reads each hospital's clipped update (unless the aggregator hides it), and "
+    "is trusted to add the noise."
+)
 
 DP_SGD_PROTECTS = (
     "Protects each training patient as a whole: all rows and scans of a patient are one unit."
@@ -64,6 +79,47 @@ def _scores(how: str) -> str:
             "and nothing protects them."
         )
     return "No figure of validation or test patients leaves, and no training loss."
+
+
+def weak(mechanism: "DpSgd", study: Study) -> list[str]:
+    """A warning where a promise is worth little."""
+    costs = {s: mechanism.cost(site_plan(study, s)).answers for s in study.sites}
+    worst = max(epsilon(answers, mechanism.delta) for answers in costs.values())
+    if worst <= WEAK:
+        return []
+    return [f"ε = {worst:.3g} promises little; above {WEAK:g} the noise is mostly for show"]
+
+
+def hospital_dp(mechanism: "HospitalDp", study: Study) -> Sequence[str]:
+    """What hospital-level privacy promises in a study."""
+    plan = site_plan(study, study.sites[0])
+    value = epsilon(mechanism.cost(plan).answers, mechanism.delta)
+    cost = (
+        f"Costs each hospital ε = {value:.3g} at δ = {mechanism.delta:g}: {plan.rounds} rounds, "
+        f"each with noise of {mechanism.update_noise(plan):.3g} clips on the sum."
+    )
+    held_out, warnings = _scores(mechanism.scores), drowned(mechanism, study)
+    return [HOSPITAL_PROTECTS, HOSPITAL_AGAINST, cost, held_out, *warnings]
+
+
+def drowned(mechanism: "HospitalDp", study: Study) -> list[str]:
+    """A warning where noise is longer than any update can be."""
+    plan = site_plan(study, study.sites[0])
+    model = study.make_task().initial(study.seed, {})
+    ratio = mechanism.noise_to_signal(plan, sum(np.size(v) for v in model.values()))
+    text = (
+        f"In the mean update the noise is {ratio:.3g} times as long as the longest update may be: "
+        "with so few hospitals, or so large a model, little can be learnt."
+    )
+    return [text] if ratio > 1 else []
+
+
+def all_warnings(study: Study) -> list[str]:
+    """All warnings of a study's privacy lines."""
+    from medfed.core.registry import make
+
+    made = ((part.name, make("mechanism", part)) for part in study.privacy)
+    return [f"{name}: {text}" for name, one in made for text in one.warnings(study)]
 
 
 def all_promises(study: Study) -> Iterator[tuple[str, Sequence[str]]]:

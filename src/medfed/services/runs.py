@@ -69,7 +69,18 @@ def start(
         if not folder.exists:
             folder.create(study, text, {**new_record(study, options), "notice": notices})
         with _told(folder, options, on_event) as tell:
+            for warning in privacy_warnings(study):
+                tell(Notice(warning))
             return _go_on(study, folder, options, tell)
+
+
+def privacy_warnings(study: Study) -> list[str]:
+    """Why the study's privacy lines may make it a waste of effort."""
+    if not study.privacy:
+        return []
+    from medfed.privacy.words import all_warnings  # counting takes a second
+
+    return all_warnings(study)
 
 
 def check_data(study: Study, data: Path | None) -> list[str]:
