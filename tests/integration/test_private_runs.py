@@ -16,6 +16,7 @@ from medfed.federation.spool import decode_update
 from medfed.federation.wire import Order, open_reply, seal
 from medfed.privacy.accountant import epsilon
 from medfed.services import run_sites
+from medfed.services.privacy_spent import privacy_of
 from medfed.services.sites import open_ledger, open_site
 
 PRIVATE = """
@@ -203,3 +204,23 @@ def test_where_held_out_patients_are_public_they_are_scored(tmp_path):
         found = open_ledger(tmp_path / "run/sites" / site)
         answers = [a for e in found.entries() for a in e.answers]
         assert 5.9 < epsilon(answers, 1e-4) <= 6.0, "the target, and no more"
+
+
+def test_what_was_spent_is_told_from_the_ledgers_and_from_nowhere_else(tmp_path):
+    study = private_study(rounds=2)
+    result = go(study, tmp_path / "run")
+    book = open_ledger(tmp_path / "run/sites/north")
+    answers = [a for e in book.entries() for a in e.answers]
+    north = result["privacy"]["spent"][0]
+    assert north == {
+        "site": "north",
+        "unit": "patient",
+        "epsilon": pytest.approx(epsilon(answers, 1e-4)),
+        "delta": 1e-4,
+        "entries": 2,
+    }
+    card = (tmp_path / "run/model_card.md").read_text()
+    said = f"By the ledger of north, this run cost each patient at most ε = {north['epsilon']:.3g}"
+    assert said in card
+    assert "all rows and scans of a patient are one unit" in card
+    assert privacy_of(study, tmp_path / "nowhere", "x") == {"spent": [], "elsewhere": list(SITES)}

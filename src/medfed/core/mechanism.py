@@ -121,6 +121,9 @@ class Mechanism(Protocol):
     def cost(self, plan: SitePlan) -> Cost:
         """What the whole study costs one unit of a site."""
 
+    def protects(self) -> Sequence[str]:
+        """In words: who is protected, and against whom."""
+
     def promise(self, study: Study) -> Sequence[str]:
         """In words: what is protected, against whom, at what cost, and what is not."""
 

@@ -140,6 +140,10 @@ class DpSgd:
             raise PartError("the mechanism cannot be used as given", [problem])
         return found
 
+    def protects(self) -> Sequence[str]:
+        """In words; see `medfed.core.mechanism.Mechanism`."""
+        return words.DP_SGD
+
     def promise(self, study: Study) -> Sequence[str]:
         """In words; see `medfed.core.mechanism.Mechanism`."""
         return words.dp_sgd(self, study)

@@ -155,6 +155,10 @@ class HospitalDp:
         """
         return self.update_noise(plan) * math.sqrt(numbers) / plan.sites
 
+    def protects(self) -> Sequence[str]:
+        """In words; see `medfed.core.mechanism.Mechanism`."""
+        return words.HOSPITAL
+
     def promise(self, study: Study) -> Sequence[str]:
         """In words; see `medfed.core.mechanism.Mechanism`."""
         return words.hospital_dp(self, study)

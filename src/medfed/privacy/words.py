@@ -25,6 +25,7 @@ HOSPITAL_AGAINST = (
     "coordinator: it reads each hospital's clipped update (unless the aggregator hides it), and "
     "is trusted to add the noise."
 )
+HOSPITAL = (HOSPITAL_PROTECTS, HOSPITAL_AGAINST)
 
 DP_SGD_PROTECTS = (
     "Protects each training patient as a whole: all rows and scans of a patient are one unit."
@@ -33,6 +34,7 @@ AGAINST = (
     "Against whoever reads the updates and the model, in all rounds: the coordinator, the other "
     "hospitals, the public; even one who knows all other patients."
 )
+DP_SGD = (DP_SGD_PROTECTS, AGAINST)
 NOT_HIDDEN = (
     "Does not hide: whether a hospital takes part or refuses and why, how long its work takes, "
     "what is true of patients in general, and what leaves in other studies (the hospital's ledger "
@@ -43,7 +45,7 @@ NOT_HIDDEN = (
 def dp_sgd(mechanism: "DpSgd", study: Study) -> Sequence[str]:
     """What DP-SGD promises in a study."""
     held_out = _scores(mechanism.scores)
-    return [DP_SGD_PROTECTS, AGAINST, *_costs(mechanism, study), held_out, NOT_HIDDEN]
+    return [*DP_SGD, *_costs(mechanism, study), held_out, NOT_HIDDEN]
 
 
 def _costs(mechanism: "DpSgd", study: Study) -> list[str]:
@@ -99,7 +101,7 @@ def hospital_dp(mechanism: "HospitalDp", study: Study) -> Sequence[str]:
         f"each with noise of {mechanism.update_noise(plan):.3g} clips on the sum."
     )
     held_out, warnings = _scores(mechanism.scores), drowned(mechanism, study)
-    return [HOSPITAL_PROTECTS, HOSPITAL_AGAINST, cost, held_out, *warnings]
+    return [*HOSPITAL, cost, held_out, *warnings]
 
 
 def drowned(mechanism: "HospitalDp", study: Study) -> list[str]:

@@ -19,6 +19,7 @@ from medfed.core.update import State
 from medfed.federation.asynchronous import AsynchronousCoordinator
 from medfed.federation.coordinator import Coordinator
 from medfed.federation.exchange import Post
+from medfed.services.privacy_spent import privacy_of
 from medfed.services.run_options import Listener, RunOptions
 from medfed.services.run_record import SCHEMA, new_record, result_of
 from medfed.services.run_sites import check_engine, open_sites
@@ -207,6 +208,9 @@ def _finish(
         seconds=seconds,
         run_dir=folder.path,
     )
+    spent = privacy_of(coordinator.study, folder.path / "sites", record["run"])
+    if spent is not None:
+        result["privacy"] = spent
     if report:
         from medfed.services.reports import write_model_card, write_report  # only now: slow to load
 

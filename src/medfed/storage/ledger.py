@@ -118,17 +118,21 @@ class SqliteLedger:
             _enter(db, spend, cohort)
             return Balance(spent, limit, delta)
 
-    def balance(self, unit: Unit = "patient", run: str | None = None) -> Balance:
+    def balance(
+        self, unit: Unit = "patient", run: str | None = None, delta: float | None = None
+    ) -> Balance:
         """Where the unit stands that has spent most.
 
         Args:
             unit: Patient or hospital.
             run: What one run spent alone; all entries when None.
+            delta: At which δ; the ledger's own when None.
         """
         if not self.path.exists():
-            return Balance(0.0, EPSILON, DELTA)
+            return Balance(0.0, EPSILON, delta or DELTA)
         with self._reading() as db:
-            limit, delta = _limit(db, unit)
+            limit, usual = _limit(db, unit)
+            delta = delta or usual
             histories = _all_histories(db, unit, run)
             spent = max((self.accountant.epsilon(h, delta) for h in histories), default=0.0)
             return Balance(spent, limit, delta)
