@@ -224,3 +224,34 @@ def test_what_was_spent_is_told_from_the_ledgers_and_from_nowhere_else(tmp_path)
     assert said in card
     assert "all rows and scans of a patient are one unit" in card
     assert privacy_of(study, tmp_path / "nowhere", "x") == {"spent": [], "elsewhere": list(SITES)}
+
+
+@pytest.mark.parametrize("with_noise", [True, False])
+def test_final_figures_from_noised_counts(tmp_path, monkeypatch, with_noise):
+    privacy = PRIVATE.replace('"none"', '"noised"\nscore_epsilon = 4.0')
+    if not with_noise:
+        monkeypatch.setattr("medfed.privacy.noise.SecretRandom.gaussian", lambda _, n: np.zeros(n))
+    result = go(private_study(privacy=privacy, rounds=2), tmp_path / "run")
+    site = tmp_path / "run/sites/north"
+    entries = open_ledger(site).entries()
+    assert [(e.purpose, len(e.answers)) for e in entries] == [
+        ("train", 1), ("train", 1), ("evaluate", 1),
+    ]  # fmt: skip
+    assert 3.9 < epsilon(entries[-1].answers, 1e-4) <= 4.0
+    figures = result["metrics"]["overall"]
+    assert {"auc", "accuracy", "loss"} <= set(figures)
+    assert all(figure["low"] is None for figure in figures.values()), "an interval would lie"
+    if not with_noise:
+        patients = json.loads((tmp_path / "run/run.json").read_text()) and result["patients"]
+        assert patients["overall"] == sum(patients[name] for name in SITES) > 90
+        assert figures["accuracy"]["value"] * patients["overall"] == pytest.approx(
+            round(figures["accuracy"]["value"] * patients["overall"]), abs=1e-6
+        )
+
+
+def test_training_and_held_out_patients_pay_each_for_their_own(tmp_path):
+    privacy = PRIVATE.replace('"none"', '"noised"\nscore_epsilon = 0.5')
+    go(private_study(privacy=privacy, rounds=2), tmp_path / "run", report=False)
+    book = open_ledger(tmp_path / "run/sites/north")
+    trained = [a for e in book.entries() if e.purpose == "train" for a in e.answers]
+    assert book.balance().spent == pytest.approx(epsilon(trained, 1e-5)), "the most of both"

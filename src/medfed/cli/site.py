@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from medfed.cli.study import say_privacy
 from medfed.core.study_file import read_study
 from medfed.federation.keys import PUBLIC, fingerprint, load_public
 from medfed.federation.receipts import verify_receipt
@@ -163,6 +164,7 @@ def approve(folder: Path, study_file: Path) -> None:
     keeper.settings()
     keeper.approve(found)
     click.echo(f'Approved "{found.title}", digest {found.digest}')
+    say_privacy(found)
 
 
 @site.command()

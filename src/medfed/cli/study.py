@@ -42,7 +42,7 @@ def check(file: Path) -> None:
     """Check FILE: every problem is named by line, field and remedy."""
     found = read_study(file)
     click.echo(f"{file} is in order. Digest {found.digest}")
-    _say_privacy(found)
+    say_privacy(found)
 
 
 @study.command()
@@ -63,10 +63,10 @@ def show(file: Path, as_json: bool) -> None:
                     click.echo(f"    {option} = {json.dumps(given, ensure_ascii=False)}")
         elif name not in ("title", "question", "schema") and value not in (None, []):
             click.echo(f"{name} = {json.dumps(value, ensure_ascii=False)}")
-    _say_privacy(found)
+    say_privacy(found)
 
 
-def _say_privacy(found: Study) -> None:
+def say_privacy(found: Study) -> None:
     """What each privacy line promises against whom, and what it costs."""
     if not found.privacy:
         return

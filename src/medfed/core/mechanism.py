@@ -8,7 +8,7 @@ from medfed.core.data import SetName
 from medfed.core.errors import Problem
 from medfed.core.study import Study
 from medfed.core.task import LocalJob, LocalPlan
-from medfed.core.update import Tensors, Update
+from medfed.core.update import Array, Stats, Tensors, Update
 
 Unit = Literal["patient", "hospital"]
 """Whose presence a guarantee hides: neighbours differ by one of them, added or removed."""
@@ -82,8 +82,12 @@ class Till(Protocol):
     def round(self) -> int:
         """The round that is being worked on."""
 
-    def pay(self, cost: Cost) -> None:
+    def pay(self, cost: Cost, on: SetName = "train") -> None:
         """Enter a cost into the site's ledger.
+
+        Args:
+            cost: What the work costs.
+            on: Whose: the patients of this set.
 
         Raises:
             Refused: ``budget-spent``; then the work must not be done.
@@ -100,6 +104,16 @@ class Mechanism(Protocol):
     @property
     def open_sets(self) -> frozenset[SetName]:
         """The sets that the study declares public: their figures may leave as they are."""
+
+    @property
+    def counts_scores(self) -> bool:
+        """Whether final figures leave as noised counts, where they may not leave as they are."""
+
+    def noised(self, counts: Array, on: SetName, till: Till) -> Array:
+        """At the site: counts in which each patient of a set is in one cell, noised and paid for.
+
+        Called before the counts leave, and only where `counts_scores` says so.
+        """
 
     def problems(self, study: Study) -> Sequence[Problem]:
         """What in a study this mechanism cannot stand beside."""
@@ -129,6 +143,17 @@ class Mechanism(Protocol):
 
     def warnings(self, study: Study) -> Sequence[str]:
         """In words: why the study may be a waste of effort; told before it runs."""
+
+
+@runtime_checkable
+class CountedScores(Protocol):
+    """What a task may offer besides, so that its figures can be told by few noised counts."""
+
+    def count_scores(self, stats: Stats) -> Array:
+        """From `LocalJob.evaluate`'s statistics: counts, each patient in exactly one cell."""
+
+    def scores_from(self, counts: Array) -> Stats:
+        """Statistics for `Task.summarise` from counts with noise, which may be below zero."""
 
 
 @runtime_checkable

@@ -1,20 +1,22 @@
 """What a study's privacy lines mean at a site: what is answered at all, and that it is paid for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from medfed.core.aggregator import Gathered
 from medfed.core.data import SetName, SiteData
 from medfed.core.errors import Refused
 from medfed.core.files import canonical_json
 from medfed.core.ledger import Ledger, Spend
-from medfed.core.mechanism import Cost, Mechanism
+from medfed.core.mechanism import Cost, CountedScores, Mechanism
 from medfed.core.registry import make
 from medfed.core.rehearsal import site_plan
 from medfed.core.study import Study
-from medfed.core.task import LocalJob
-from medfed.core.update import Array, Tensors, Update, group, grouped
+from medfed.core.task import LocalJob, Task
+from medfed.core.update import Array, Stats, Tensors, Update, group, grouped
 from medfed.federation.wire import Order
 
 ASKED = "privacy"
@@ -145,11 +147,29 @@ class SitePrivacy:
             update = mechanism.on_site(update, self.plan, self, its)
         return update
 
-    def pay(self, cost: Cost) -> None:
+    def counts(self, on: SetName, *, final: bool) -> bool:
+        """Whether a set's figures leave as noised counts: final ones, where no others may."""
+        return (
+            final
+            and self.active
+            and not self.scored((on,))
+            and all(mechanism.counts_scores for mechanism in self.mechanisms)
+        )
+
+    def counted(self, task: Task, evaluate: Callable[[], Stats], on: SetName) -> Stats:
+        """A set's figures as noised counts, the number of patients among them."""
+        assert isinstance(task, CountedScores)  # noqa: S101  # else the study was refused
+        counts = task.count_scores(evaluate())
+        for mechanism in self.mechanisms:
+            counts = mechanism.noised(counts, on, self)
+        many = np.array(max(0.0, round(float(counts.sum()))))
+        return {"patients": many, **task.scores_from(counts)}
+
+    def pay(self, cost: Cost, on: SetName = "train") -> None:
         """Enter a cost into the site's ledger; see `medfed.core.mechanism.Till`."""
         assert self.ledger is not None  # noqa: S101  # checked when this was made
         order, study = self._at_work, self.study
-        own = self.data.sets["train"] if cost.unit == "patient" else ()
+        own = self.data.sets[on] if cost.unit == "patient" else ()
         spend = Spend(
             study=order.study,
             title=study.title,

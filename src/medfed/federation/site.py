@@ -313,7 +313,15 @@ class _Work:
         for on in self.desk.privacy.scored(self.content["score"]):
             scores = {"patients": np.array(self.desk.data.count(on)), **score(model, on)}
             stats |= grouped(f"score/{on}", scores)
-        return stats
+        return {**stats, **self._counted(job, model, final=final)}
+
+    def _counted(self, job: LocalJob, model: Tensors, *, final: bool) -> dict[str, Any]:
+        """The final figures of test patients as noised counts, where the study has them so."""
+        privacy = self.desk.privacy
+        if not privacy.counts("test", final=final) or "test" not in self.content["score"]:
+            return {}
+        found = privacy.counted(self.desk.task, lambda: job.evaluate(model, "test"), "test")
+        return dict(grouped("score/test", found))
 
     def _job(self) -> LocalJob:
         desk, terms = self.desk, (self.content["facts"], self.content["execution"])

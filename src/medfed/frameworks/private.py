@@ -126,6 +126,8 @@ class PrivateJob(TorchJob[B]):
         with self._at_work(self.random.seed()):
             self._load(at)
             self.module.eval()
+            for parameter in self._parameters.values():
+                parameter.requires_grad_(True)
             everybody = np.arange(self._train.people())
             total = self._noised(self._parameters, everybody, how.noise)
             return {k: self._mean(v, self._parameters[k], l2) for k, v in total.items()}, 0.0
@@ -156,11 +158,12 @@ class PrivateJob(TorchJob[B]):
                 )
             for name, value in part.items():
                 total[name] += value
-        return {k: v + self._noise(v, noise * self.terms.clip) for k, v in total.items()}
-
-    def _noise(self, like: torch.Tensor, deviation: float) -> torch.Tensor:
-        numbers = self.random.gaussian(like.numel()).reshape(like.shape)
-        return torch.from_numpy(deviation * numbers).to(like)
+        numbers = torch.from_numpy(self.random.gaussian(sum(v.numel() for v in total.values())))
+        numbers = numbers.mul_(noise * self.terms.clip).float().to(self.device)
+        parts = numbers.split([value.numel() for value in total.values()])
+        for value, part in zip(total.values(), parts, strict=True):
+            value.add_(part.view(value.shape))
+        return total
 
     def _patients(self, drawn: NDArray[np.int64], size: int) -> Iterator[B]:
         at_once = max(1, MOST_NUMBERS // max(1, size))

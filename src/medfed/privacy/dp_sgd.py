@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from medfed.core.data import SetName
 from medfed.core.errors import PartError, Problem, Refused
 from medfed.core.mechanism import Cost, NoisyAnswer, SitePlan, Till, Unit
 from medfed.core.options import option
 from medfed.core.study import Study
 from medfed.core.task import LocalJob, LocalPlan
-from medfed.core.update import Tensors, Update
+from medfed.core.update import Array, Tensors, Update
 from medfed.privacy import rules, words
 from medfed.privacy.accountant import calibrate
 from medfed.privacy.noise import SecretRandom
@@ -57,9 +59,12 @@ class DpSgd:
     )
     scores: str = option(
         "none",
-        help="What leaves of validation and test patients: nothing, or their figures as they are, "
-        "because the study declares these patients public",
-        choices=("none", "public"),
+        help="What leaves of validation and test patients: nothing; the final figures, from noised "
+        "counts of test patients; or all figures as they are, for the study declares them public",
+        choices=("none", "noised", "public"),
+    )
+    score_epsilon: float = option(
+        1.0, help="ε that noised final figures cost a test patient", above=0
     )
 
     def __post_init__(self) -> None:
@@ -82,6 +87,22 @@ class DpSgd:
         """Validation and test patients, where the study declares them public."""
         return frozenset({"valid", "test"}) if self.scores == "public" else frozenset()
 
+    @property
+    def counts_scores(self) -> bool:
+        """Whether the final figures leave as noised counts."""
+        return self.scores == "noised"
+
+    def noised(self, counts: Array, on: SetName, till: Till) -> Array:
+        """Counts with Gaussian noise: a patient more or less moves them by 1 in one cell."""
+        answer = self.score_answer()
+        till.pay(Cost("patient", (answer,)), on)
+        noise = answer.noise * SecretRandom().gaussian(counts.size).reshape(counts.shape)
+        return np.asarray(counts + noise)
+
+    def score_answer(self) -> NoisyAnswer:
+        """What one scoring of the final model costs a test patient."""
+        return NoisyAnswer("gaussian", _alone(self.score_epsilon, self.delta))
+
     def problems(self, study: Study) -> Sequence[Problem]:
         """What in a study DP-SGD cannot stand beside."""
         found = [*rules.common(study, self.open_sets), *rules.by_patient(study)]
@@ -89,6 +110,8 @@ class DpSgd:
         if absent:
             message = f"does not say how many patients {', '.join(absent)} has"
             found.append(Problem("privacy.patients", message, "Name every site of the study"))
+        if self.counts_scores:
+            found += rules.counted(study)
         return found
 
     def wrap(self, job: LocalJob, plan: SitePlan, till: Till) -> LocalJob:
@@ -185,6 +208,11 @@ class _Terms:
         answer = self.mechanism.answer(self.plan, plan, self.till.round)
         self.till.pay(Cost("patient", (answer,)))
         return Sampled(answer.rate, answer.times, answer.noise)
+
+
+@functools.lru_cache(maxsize=64)
+def _alone(epsilon: float, delta: float) -> float:
+    return calibrate(lambda noise: [NoisyAnswer("gaussian", noise)], epsilon, delta)
 
 
 def _stage(round_: int, plan: SitePlan) -> int:

@@ -77,6 +77,15 @@ class HospitalDp:
         """Validation and test patients, where the study declares them public."""
         return frozenset({"valid", "test"}) if self.scores == "public" else frozenset()
 
+    @property
+    def counts_scores(self) -> bool:
+        """No: all patients of a hospital are one unit, and no count of them is bounded."""
+        return False
+
+    def noised(self, counts: Array, on: SetName, till: Till) -> Array:
+        """Never: see `counts_scores`."""
+        raise Refused("not-private")
+
     def problems(self, study: Study) -> Sequence[Problem]:
         """What in a study it cannot stand beside."""
         found = [*rules.common(study, self.open_sets), *rules.plain_sums(study)]

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from medfed.core.errors import PartError, Problem
-from medfed.core.mechanism import PrivateTask
+from medfed.core.mechanism import CountedScores, PrivateTask
 from medfed.core.registry import Part, make
 from medfed.core.rehearsal import rehearse
 from medfed.core.study import Study
@@ -53,6 +53,15 @@ def plain_sums(study: Study) -> list[Problem]:
 def beside(study: Study) -> list[str]:
     """Statistics that a strategy needs beside updates."""
     return [name for name in rehearse(study)[1].stats if not name.startswith("train/")]
+
+
+def counted(study: Study) -> list[Problem]:
+    """A task whose figures cannot be told by few counts."""
+    task = _made("task", study.task)
+    if task is None or isinstance(task, CountedScores):
+        return []
+    message = f"the figures of {study.task.name} cannot be told by counts of patients"
+    return [Problem("privacy.scores", message, 'Write scores = "none" or scores = "public"')]
 
 
 def _strategy(study: Study) -> Iterator[Problem]:

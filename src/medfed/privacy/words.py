@@ -45,6 +45,12 @@ NOT_HIDDEN = (
 def dp_sgd(mechanism: "DpSgd", study: Study) -> Sequence[str]:
     """What DP-SGD promises in a study."""
     held_out = _scores(mechanism.scores)
+    if mechanism.counts_scores:
+        held_out = (
+            "No figure of validation patients leaves, and no training loss. The final figures come "
+            f"from noised counts, which cost a test patient ε = {mechanism.score_epsilon:.3g} at "
+            f"δ = {mechanism.delta:g}; they have no intervals."
+        )
     return [*DP_SGD, *_costs(mechanism, study), held_out, NOT_HIDDEN]
 
 

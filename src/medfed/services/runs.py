@@ -116,7 +116,9 @@ def _go_on(
         loaded = [state]  # given away, so that the model begun with does not outlive its round
         del state
         state, reason = _rounds(coordinator, folder, loaded)
-        result = _finish(coordinator, folder, state, record, report=options.report)
+        sites = options.sites or folder.path / "sites"
+        spent = privacy_of(study, sites, record["run"])
+        result = _finish(coordinator, folder, state, record, spent, report=options.report)
     finally:
         channel.close()
     on_event(RunFinished(state.round, reason))
@@ -171,6 +173,7 @@ def _finish(
     folder: RunFolder,
     state: State,
     record: Mapping[str, Any],
+    spent: Mapping[str, Any] | None,
     *,
     report: bool,
 ) -> dict[str, Any]:
@@ -208,9 +211,8 @@ def _finish(
         seconds=seconds,
         run_dir=folder.path,
     )
-    spent = privacy_of(coordinator.study, folder.path / "sites", record["run"])
     if spent is not None:
-        result["privacy"] = spent
+        result["privacy"] = dict(spent)
     if report:
         from medfed.services.reports import write_model_card, write_report  # only now: slow to load
 

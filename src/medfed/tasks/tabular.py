@@ -21,7 +21,14 @@ from medfed.tasks.columns import numbers as number_columns
 from medfed.tasks.encoding import Encoder, Scaling
 from medfed.tasks.facts import Moments, Vocabulary
 from medfed.tasks.importance import importance, permuted_stats
-from medfed.tasks.metrics import HIGHER_IS_BETTER, classification_metrics, figures, score_stats
+from medfed.tasks.metrics import (
+    HIGHER_IS_BETTER,
+    classification_metrics,
+    coarse_counts,
+    figures,
+    from_coarse,
+    score_stats,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -290,6 +297,14 @@ class TabularClassification:
     def summarise(self, total: Stats, *, intervals: bool = False) -> dict[str, Interval]:
         """AUC, accuracy, sensitivity, specificity, Brier score and loss; see `metrics`."""
         return classification_metrics(total, intervals=intervals)
+
+    def count_scores(self, stats: Stats) -> NDArray[Any]:
+        """Patients by label and coarse score; see `medfed.core.mechanism.CountedScores`."""
+        return coarse_counts(stats)
+
+    def scores_from(self, counts: NDArray[Any]) -> Stats:
+        """Statistics of coarse counts with noise; see `medfed.tasks.metrics.from_coarse`."""
+        return from_coarse(counts)
 
     def figures(self, totals: Stats) -> dict[str, NDArray[Any]]:
         """The metrics of many totals at once, for redrawing patients; see `metrics.figures`."""

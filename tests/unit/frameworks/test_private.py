@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from medfed.core.errors import Refused
 from medfed.core.task import Execution, LocalPlan
+from medfed.frameworks import per_patient
 from medfed.frameworks.examples import TensorExamples
 from medfed.frameworks.per_patient import clipped_sum
 from medfed.frameworks.private import PrivateJob, Sampled, check_module
@@ -73,9 +74,32 @@ def flat(tensors):
     return torch.cat([t.flatten() for t in tensors.values()]).double()
 
 
-def test_clipped_sum_is_the_loop_over_patients():
+def dense():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Linear(WIDTH, 6), nn.Tanh(), nn.Linear(6, 5, bias=False), nn.Linear(5, 1)
+    )
+
+
+class Twice(nn.Module):
+    """A layer that is used twice: what went into it is not one thing."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.inner, self.head = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, 1)
+
+    def forward(self, x):
+        return self.head(torch.tanh(self.inner(torch.tanh(self.inner(x)))))
+
+
+BUILDS = pytest.mark.parametrize("build", [deep, dense, Twice])
+
+
+@BUILDS
+def test_clipped_sum_is_the_loop_over_patients(build):
     x, y = table(12, scale=3.0)
-    module = deep()
+    module = build()
     named = dict(module.named_parameters())
     got = clipped_sum(module, named, bce, (x[:, None], y[:, None]), 0.3)
     want = {k: torch.zeros_like(p) for k, p in named.items()}
@@ -90,9 +114,32 @@ def test_clipped_sum_is_the_loop_over_patients():
         torch.testing.assert_close(got[name], value, rtol=1e-4, atol=1e-6)
 
 
-def test_all_rows_of_a_patient_are_one_unit():
+@BUILDS
+def test_only_what_may_change_is_clipped_and_summed(build):
+    x, y = table(12, scale=3.0)
+    module = build()
+    named = dict(list(module.named_parameters())[:1])
+    got = clipped_sum(module, named, bce, (x[:, None], y[:, None]), 0.05)
+    assert set(got) == set(named)
+    assert float(flat(got).norm()) <= 12 * 0.05 * (1 + 1e-5)
+
+
+@pytest.mark.parametrize("clip", [0.02, 1e3])
+def test_both_ways_give_the_same_for_patients_of_many_rows(clip):
+    x, y = table(12, scale=2.0)
+    module = dense()
+    named = dict(module.named_parameters())
+    batch = x.view(3, 4, WIDTH), y.view(3, 4)
+    by_layer = clipped_sum(module, named, bce, batch, clip)
+    one_by_one = per_patient._clipped(per_patient._each(module, named, bce, batch), clip)
+    for name, value in one_by_one.items():
+        torch.testing.assert_close(by_layer[name], value, rtol=1e-4, atol=1e-6)
+
+
+@BUILDS
+def test_all_rows_of_a_patient_are_one_unit(build):
     x, y = table(12)
-    module = deep()
+    module = build()
     named = dict(module.named_parameters())
     many = clipped_sum(module, named, bce, (x.view(2, 6, WIDTH), y.view(2, 6)), 0.1)
     assert float(flat(many).norm()) <= 0.2 * (1 + 1e-5), "two patients, not twelve rows"
@@ -104,11 +151,12 @@ def test_all_rows_of_a_patient_are_one_unit():
     seed=st.integers(0, 10_000),
     scale=st.sampled_from([1e-3, 1.0, 1e4, 1e20, float("inf"), float("nan")]),
     clip=st.sampled_from([0.01, 1.0, 50.0]),
+    build=st.sampled_from([deep, dense]),
 )
-def test_one_patient_moves_the_sum_by_no_more_than_the_clip(rows, seed, scale, clip):
+def test_one_patient_moves_the_sum_by_no_more_than_the_clip(rows, seed, scale, clip, build):
     x, y = table(rows + 1, seed)
     x[-1] *= scale
-    module = deep()
+    module = build()
     named = dict(module.named_parameters())
     with_it = clipped_sum(module, named, bce, (x[:, None], y[:, None]), clip)
     without = clipped_sum(module, named, bce, (x[:-1, None], y[:-1, None]), clip)
