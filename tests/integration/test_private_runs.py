@@ -2,12 +2,18 @@
 
 import dataclasses
 import json
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
 
 import numpy as np
 import pytest
 from integration.federated import SITES, Recorder, go, text_of
 
-from medfed.core.errors import REFUSALS
+from medfed.core.errors import REFUSALS, QuorumError
+from medfed.core.files import read_lines
 from medfed.core.study_file import parse_study
 from medfed.federation import wire_pb2
 from medfed.federation.keys import load_key
@@ -255,3 +261,49 @@ def test_training_and_held_out_patients_pay_each_for_their_own(tmp_path):
     book = open_ledger(tmp_path / "run/sites/north")
     trained = [a for e in book.entries() if e.purpose == "train" for a in e.answers]
     assert book.balance().spent == pytest.approx(epsilon(trained, 1e-5)), "the most of both"
+
+
+def test_a_site_with_too_many_patients_for_delta_refuses(tmp_path):
+    privacy = PRIVATE.replace("110", "20").replace("delta = 1e-4", "delta = 0.02")
+    said = Recorder()
+    with pytest.raises(QuorumError, match="too many patients"):
+        go(private_study(privacy=privacy), tmp_path / "run", said)
+    assert {reason for _, _, reason in said.missing()} == {"not-private"}
+
+
+def left_and_paid(folder):
+    """Rounds whose updates left a site, by its receipts, and rounds that were paid for."""
+    receipts = [r for file in folder.glob("receipts/*") for r in read_lines(file)]
+    left = Counter(r["round"] for r in receipts if r["purpose"] == "train")
+    return left, Counter(entry.round for entry in open_ledger(folder).entries())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_run_that_is_killed_again_and_again_has_paid_for_all_that_left(tmp_path):
+    study, out = tmp_path / "study.toml", tmp_path / "run"
+    study.write_text(private_text(rounds=20).replace("noise = 2.0", "noise = 9.0"))
+    command = [sys.executable, "-m", "medfed", "run", str(study), "--out", str(out)]
+    ledger, rng = out / "sites/north/ledger.sqlite", random.Random(4)
+    for _ in range(5):
+        size, go_on = _size(ledger), ["--resume"] if (out / "run.json").exists() else []
+        with subprocess.Popen(
+            [*command, *go_on], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process:
+            while process.poll() is None and _size(ledger) == size:
+                time.sleep(0.01)  # until it pays for something
+            time.sleep(rng.uniform(0, 0.5))
+            process.kill()
+        for site in SITES:
+            left, paid = left_and_paid(out / "sites" / site)
+            assert not left - paid, f"{site} gave more than it paid for"
+    go(parse_study(study.read_text()), out, resume=True, report=False)
+    left, paid = left_and_paid(out / "sites/north")
+    assert set(left) == set(range(1, 21))
+    assert not left - paid
+
+
+def _size(ledger):
+    """Bytes of a ledger and what is not yet folded into it."""
+    files = (ledger, ledger.with_name(ledger.name + "-wal"))
+    return sum(file.stat().st_size for file in files if file.exists())

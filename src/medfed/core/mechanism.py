@@ -102,6 +102,10 @@ class Mechanism(Protocol):
     """Whether it is the coordinator who adds the noise, after seeing each site's update."""
 
     @property
+    def delta(self) -> float:
+        """The chance for which ε does not hold."""
+
+    @property
     def open_sets(self) -> frozenset[SetName]:
         """The sets that the study declares public: their figures may leave as they are."""
 

@@ -89,6 +89,12 @@ class SitePrivacy:
         if ledger is None:
             raise Refused("not-private", "this site keeps no ledger of its patients' privacy")
         self.plan = site_plan(study, data.site)
+        for mechanism in self.mechanisms:
+            people = data.count("train") if mechanism.unit == "patient" else len(study.sites)
+            if mechanism.delta * people >= 1:
+                message = "this site has too many patients for the δ of the study"
+                remedy = "Give a smaller delta, and the patients as they are, roughly"
+                raise Refused("not-private", message, remedy=remedy)
 
     @property
     def active(self) -> bool:

@@ -128,9 +128,9 @@ class SqliteLedger:
             run: What one run spent alone; all entries when None.
             delta: At which δ; the ledger's own when None.
         """
-        if not self.path.exists():
-            return Balance(0.0, EPSILON, delta or DELTA)
         with self._reading() as db:
+            if db is None:
+                return Balance(0.0, EPSILON, delta or DELTA)
             limit, usual = _limit(db, unit)
             delta = delta or usual
             histories = _all_histories(db, unit, run)
@@ -144,10 +144,10 @@ class SqliteLedger:
 
     def entries(self) -> list[Entry]:
         """All entries, in the order they were made."""
-        if not self.path.exists():
-            return []
         wanted = "time, study, title, run, round, purpose, unit, answers"
         with self._reading() as db:
+            if db is None:
+                return []
             rows = db.execute(f"SELECT {wanted} FROM entries ORDER BY number").fetchall()  # noqa: S608
         return [_entry(*row) for row in rows]
 
@@ -165,11 +165,15 @@ class SqliteLedger:
             db.execute("COMMIT")
 
     @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
+    def _reading(self) -> Iterator[sqlite3.Connection | None]:
+        """One state of the ledger; None before anything was written into it."""
+        if not self.path.exists():
+            yield None
+            return
         with self._open() as db:
             db.execute("BEGIN")
-            _check_schema(db)
-            yield db
+            # A site killed at its very first entry leaves a file without tables.
+            yield db if _check_schema(db) else None
             db.execute("ROLLBACK")
 
     @contextmanager

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medfed.core.mechanism import NoisyAnswer
+from medfed.privacy import accountant
 from medfed.privacy.accountant import calibrate, delta, epsilon
 
 
@@ -86,3 +87,10 @@ def test_calibration_gives_the_least_noise(target):
 def test_no_noise_is_endless_and_nothing_costs_nothing():
     assert epsilon([gaussian(0.001)], 1e-5) == math.inf
     assert epsilon([], 1e-5) == 0.0
+
+
+def test_absurd_budgets_are_counted_quickly_and_never_too_small(monkeypatch):
+    monkeypatch.setattr(accountant, "_composed", lambda *_: pytest.fail("it takes minutes"))
+    least = 1000 / (2 * 0.3**2)  # the mean loss of a thousand such Gaussians; ε is above it
+    assert least < epsilon([gaussian(0.3, times=1000)], 1e-5) < 2 * least
+    assert epsilon([gaussian(0.3, 0.1, 20_000)], 1e-5) > 100
