@@ -1,10 +1,16 @@
 """Whatever carries the orders, the bits are the same."""
 
+from pathlib import Path
+
 import pytest
 from conformance.flower_grid import GridChannel
 from integration.federated import figures, go, outcome, study_of
 
+from medfed.core.study_file import parse_study
 from medfed.services import run_sites
+from medfed.services.sites import open_ledger
+
+ROOT = Path(__file__).resolve().parents[2]
 
 STUDIES = {
     **{name: study_of(name, rounds=2) for name in ("fedavg", "scaffold", "ditto", "finetune")},
@@ -55,3 +61,20 @@ def test_large_models_do_not_make_two_processes_wait_for_each_other(tmp_path):
     """A reply of a megabyte fills the pipe while the next order is being written."""
     study = study_of(rounds=1, sites=("a", "b", "c", "d", "e"), hidden=(600, 500))
     assert outcome(study, tmp_path / "w", workers=2) == outcome(study, tmp_path / "l")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_private_study_runs_over_flower_and_over_processes(workers, tmp_path, monkeypatch):
+    text = (
+        (ROOT / "examples/breast_cancer_dp.toml").read_text().replace("rounds = 15", "rounds = 3")
+    )
+    if not workers:
+        monkeypatch.setattr(run_sites, "LocalChannel", GridChannel)
+    result = go(parse_study(text), tmp_path / "run", workers=workers)
+    spent = {one["site"]: one["epsilon"] for one in result["privacy"]["spent"]}
+    assert set(spent) == {"north", "centre", "south"}
+    assert all(2.9 < epsilon <= 3.0 for epsilon in spent.values())
+    for site in spent:
+        assert len(open_ledger(tmp_path / "run/sites" / site).entries()) == 3

@@ -28,6 +28,10 @@ COMMANDS = {
         "Leaks: what could an attacker learn? For one site only.",
     ),
     "site": ("medfed.cli.site:site", "A hospital's own folder: joining, approvals, receipts."),
+    "ledger": (
+        "medfed.cli.ledger:ledger",
+        "What patients' privacy was spent on, and what is left.",
+    ),
     "coordinator": ("medfed.cli.coordinator:coordinator", "Invite hospitals, and run for them."),
     "data": ("medfed.cli.data:data", "Import scans; fetch or make data sets."),
     "predict": ("medfed.cli.predict:predict", "Find nodules on one scan, by a trained model."),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from medfed.cli.study import say_protection
 from medfed.core.errors import SiteError
 from medfed.core.study_file import read_study
 from medfed.federation.keys import PUBLIC, fingerprint, load_public
@@ -195,6 +196,7 @@ def approve(folder: Path, study_file: Path) -> None:
     keeper.settings()
     keeper.approve(found)
     click.echo(f'Approved "{found.title}", digest {found.digest}')
+    say_protection(found)
 
 
 @site.command()

@@ -2,6 +2,7 @@
 
 import json
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
@@ -44,7 +45,7 @@ def check(file: Path) -> None:
     """Check FILE: every problem is named by line, field and remedy."""
     found = read_study(file)
     click.echo(f"{file} is in order. Digest {found.digest}")
-    _protection(found)
+    say_protection(found)
 
 
 @study.command()
@@ -65,13 +66,23 @@ def show(file: Path, as_json: bool) -> None:
                     click.echo(f"    {option} = {json.dumps(given, ensure_ascii=False)}")
         elif name not in ("title", "question", "schema") and value not in (None, []):
             click.echo(f"{name} = {json.dumps(value, ensure_ascii=False)}")
-    _protection(found)
+    say_protection(found)
 
 
-def _protection(found: Study) -> None:
-    """What the aggregator protects against whom, and what it costs."""
+def say_protection(found: Study) -> None:
+    """What the aggregator and each privacy line protect, against whom, and at what cost."""
     aggregator = make("aggregator", found.aggregator)
     if isinstance(aggregator, Seated):
-        click.echo(f"\n{found.aggregator.name}:")
-        for sentence in aggregator.protection():
-            click.echo(textwrap.fill(sentence, 88, initial_indent="- ", subsequent_indent="  "))
+        _say(found.aggregator.name, aggregator.protection())
+    if not found.privacy:
+        return
+    from medfed.privacy.words import all_promises  # counting takes a second
+
+    for name, sentences in all_promises(found):
+        _say(name, sentences)
+
+
+def _say(name: str, sentences: Iterable[str]) -> None:
+    click.echo(f"\n{click.style(name, bold=True)}")
+    for sentence in sentences:
+        click.echo(textwrap.fill(sentence, 92, initial_indent="- ", subsequent_indent="  "))

@@ -166,6 +166,8 @@ REFUSALS = {
     "unknown-peer": "this site has not pinned the keys of the sites that the sum is to be among",
     "unsafe-sum": "the sum as it was asked for would not keep this site's update secret",
     "lost-conversation": "this site no longer holds the secrets of the conversation",
+    "budget-spent": "this site's limit for its patients' privacy does not allow more answers",
+    "not-private": "the order asks for more than the study's privacy lets out",
     "worker-lost": "the process that works for this site ended unexpectedly",
 }
 """Public names of refusals; a site never sends a traceback, which could carry patient data."""

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from medfed.core.options import option
 @dataclass(frozen=True)
 class HashSplit:
     """Each patient falls by a hash of the identifier: nobody moves when others are added."""
+
+    alone: ClassVar[bool] = True
+    """Where a patient falls depends on that patient only, which privacy needs."""
 
     test: float = option(0.2, help="Share of the patients held out for the final figures", low=0)
     valid: float = option(0.0, help="Share held out for stopping and choosing", low=0)

@@ -209,6 +209,7 @@ def contradictions(study: Study) -> list[Problem]:
     valid = float(getattr(split, "valid", 0.0))
     _check_choice(study, task, valid, found)
     _check_strategy(study, strategy, aggregator, valid, found)
+    _check_privacy(study, found)
     return found
 
 
@@ -234,6 +235,25 @@ def _check_unseen(study: Study, found: list[Problem]) -> None:
     if study.sites and drawn >= 3 and least > drawn:
         message = f"asks for {least} sites in a sum, a round has {drawn}"
         found.append(Problem("aggregator.least", message, f"Give {drawn} or less"))
+
+
+def _check_privacy(study: Study, found: list[Problem]) -> None:
+    """Ask each mechanism what it cannot stand beside; a field of its own is given its place."""
+    known = [part.name for part in study.privacy]
+    for i, part in enumerate(study.privacy):
+        if part.name in known[:i]:
+            found.append(Problem(f"privacy[{i}].name", f"{part.name} is there twice", "Remove one"))
+        at: list[Problem] = []
+        mechanism = _made("mechanism", part, at)
+        at += mechanism.problems(study) if mechanism else ()
+        found += [_placed(p, i) for p in at if p not in found]
+
+
+def _placed(problem: Problem, number: int) -> Problem:
+    head, dot, rest = problem.field.partition(".")
+    if head != "privacy":
+        return problem
+    return dataclasses.replace(problem, field=f"privacy[{number}]{dot}{rest}")
 
 
 def _check_strategy(

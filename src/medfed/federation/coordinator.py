@@ -16,6 +16,7 @@ from medfed.core.study import Study
 from medfed.core.task import CalibratedTask, Execution, Metrics, Task
 from medfed.core.update import Facts, State, Stats, Update, group, grouped
 from medfed.federation.exchange import MAX_OVER_MODEL, Exchange, Post
+from medfed.federation.privacy import CoordinatorPrivacy
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class Coordinator:
         self.task: Task = study.make_task()
         self.metric = study.metric
         self.strategy: Strategy = make("strategy", study.strategy)
+        self.privacy = CoordinatorPrivacy(study)
         self.aggregator: Aggregator = make("aggregator", study.aggregator)
         split = make("split", study.split)
         # Facts are sums: a robust rule, which needs whole updates, has nothing to say about them.
@@ -90,13 +92,15 @@ class Coordinator:
         """
         start = time.perf_counter()
         turn = self._turn(state.round + 1)
-        exchange = self._exchange(state, "train", self._draw(turn.round), self._body(state.facts))
+        body = {**self._body(state.facts), **self.privacy.asks(state.memory)}
+        exchange = self._exchange(state, "train", self._draw(turn.round), body)
         gathered = self._gather(exchange, state)
         if not self.aggregator.sees_sites:
             exchange.check_total(gathered.total)
+        gathered, kept = self.privacy.total(gathered, state.memory)
         row, score = self._score_row(state, exchange, gathered)
         new = self._advance(state, turn, exchange, gathered, score)
-        return self._timed(new, start), row
+        return self._timed(new.evolve(memory={**new.memory, **kept}), start), row
 
     def _advance(
         self,

@@ -21,12 +21,14 @@ from medfed.core.errors import (
     WireError,
     WireVersionError,
 )
+from medfed.core.ledger import Ledger
 from medfed.core.query import Query
 from medfed.core.registry import make, part_from_json
 from medfed.core.strategy import Strategy, Turn
 from medfed.core.study import Study
 from medfed.core.task import Execution, LocalJob, Task, WatchedJob
 from medfed.core.update import Tensors, Update, group, grouped
+from medfed.federation.privacy import SitePrivacy
 from medfed.federation.receipts import make_receipt, sign_receipt
 from medfed.federation.seat import Seats
 from medfed.federation.site_folder import SiteFolder, SiteSettings
@@ -65,6 +67,7 @@ class _Desk:
     aggregator: Aggregator
     compression: Compression | None
     data: SiteData
+    privacy: SitePrivacy
     job: LocalJob | None = None
     terms: tuple[Any, Any] | None = None
 
@@ -78,6 +81,8 @@ class Site:
         key: Its private key.
         coordinator: The only key whose orders it obeys; None refuses all.
         log: The site's own log, which never leaves it.
+        ledger: What its patients' privacy has been spent on; without one it takes no part in
+            studies with privacy lines.
     """
 
     def __init__(
@@ -87,12 +92,14 @@ class Site:
         key: Ed25519PrivateKey,
         coordinator: Ed25519PublicKey | None,
         log: logging.Logger,
+        ledger: Ledger | None = None,
     ) -> None:
         self.folder = folder
         self.settings = settings
         self.key = key
         self.coordinator = coordinator
         self.log = log
+        self.ledger = ledger
         self._desks: dict[str, _Desk] = {}
         self._seats = Seats(folder, settings, key)
 
@@ -158,6 +165,7 @@ class Site:
         self.folder.turn_to(order)
         desk = self._desk(order.study, study)
         aggregator = desk.aggregator
+        desk.privacy.begin(order)
         work = _Work(order, desk, decode_update(sealed.payload), self.folder.memory(order))
         if isinstance(aggregator, Seated):
             work.aggregator = aggregator.seated(self._seats.seat(order, study))
@@ -192,7 +200,8 @@ class Site:
             make("aggregator", study.aggregator),
         )
         compression = make("compression", study.compression) if study.compression else None
-        return _Desk(study, task, strategy, aggregator, compression, data)
+        privacy = SitePrivacy(study, data, self.ledger)
+        return _Desk(study, task, strategy, aggregator, compression, data, privacy)
 
     def _models(self) -> list[Path]:
         """Where whoever runs this site puts the models that studies may build on."""
@@ -281,7 +290,7 @@ class _Work:
         scores = self._scores(job, model)
         update, kept = strategy.train(self.received.tensors, mine, job, turn)
         self._remember("strategy", kept)
-        packed = self._packed(update)
+        packed = self._packed(self.desk.privacy.sealed(update, self.content))
         return Update(packed.tensors, packed.weights, {**packed.stats, **scores})
 
     def _packed(self, update: Update) -> Update:
@@ -303,24 +312,33 @@ class _Work:
             self.personal_model = model
         final = self.content.get("explain", False)  # else it scores one more round
         stats = self._scores(job, model, final=final)
-        if final:
+        if final and self.desk.privacy.explains:
             stats |= grouped("explain", job.explain(model))
         return Update(stats=stats)
 
     def _scores(self, job: LocalJob, model: Tensors, *, final: bool = False) -> dict[str, Any]:
         score = job.watch if isinstance(job, WatchedJob) and not final else job.evaluate
         stats: dict[str, Any] = {}
-        for on in self.content["score"]:
+        for on in self.desk.privacy.scored(self.content["score"]):
             scores = {"patients": np.array(self.desk.data.count(on)), **score(model, on)}
             stats |= grouped(f"score/{on}", scores)
-        return stats
+        return {**stats, **self._counted(job, model, final=final)}
+
+    def _counted(self, job: LocalJob, model: Tensors, *, final: bool) -> dict[str, Any]:
+        """The final figures of test patients as noised counts, where the study has them so."""
+        privacy = self.desk.privacy
+        if not privacy.counts("test", final=final) or "test" not in self.content["score"]:
+            return {}
+        found = privacy.counted(self.desk.task, lambda: job.evaluate(model, "test"), "test")
+        return dict(grouped("score/test", found))
 
     def _job(self) -> LocalJob:
         desk, terms = self.desk, (self.content["facts"], self.content["execution"])
         if desk.job is None or desk.terms != terms:
             facts, execution = terms
             seed = desk.study.seed
-            desk.job = desk.task.job(desk.data, facts, seed, Execution(**execution))
+            plain = desk.task.job(desk.data, facts, seed, Execution(**execution))
+            desk.job = desk.privacy.wrap(plain)
             desk.terms = terms
         return desk.job
 

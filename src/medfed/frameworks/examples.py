@@ -5,6 +5,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 B_co = TypeVar("B_co", covariant=True)
 
@@ -54,6 +55,22 @@ class Separable(Protocol):
         """One `Examples` of one patient for every patient, in order."""
 
 
+@runtime_checkable
+class ByPatient(Protocol[B_co]):
+    """Examples that can be served patient by patient, as differential privacy needs."""
+
+    def people(self) -> int:
+        """How many patients there are to draw from."""
+
+    def of(self, patients: NDArray[np.int64], seed: int) -> Iterator[B_co]:
+        """What some patients have, each tensor of shape (patients, examples of each, …).
+
+        Args:
+            patients: Their places.
+            seed: Draws and augments, for each patient independently of who else is there.
+        """
+
+
 class TensorExamples:
     """Patients whose features fit into memory as one tensor; a pass gathers them once.
 
@@ -79,6 +96,17 @@ class TensorExamples:
             features, labels = features.index_select(0, order), labels.index_select(0, order)
         sizes = _sizes(len(features), batch_size, self.at_least)
         yield from zip(features.split(sizes), labels.split(sizes), strict=True)
+
+    def people(self) -> int:
+        """One row is one patient; see `ByPatient`."""
+        return len(self.features)
+
+    def of(self, patients: NDArray[np.int64], seed: int) -> Iterator[TableBatch]:
+        """The rows of some patients; see `ByPatient`."""
+        if len(patients):
+            rows = torch.from_numpy(patients).to(self.features.device)
+            features, labels = self.features.index_select(0, rows), self.labels[rows]
+            yield features[:, None], labels[:, None]
 
     def each(self) -> Iterator["TensorExamples"]:
         """Every patient alone; see `Separable`."""

@@ -166,7 +166,7 @@ class TorchJob(Generic[B]):
     def _loop(
         self, parameters: Mapping[str, nn.Parameter], plan: LocalPlan, rng: np.random.Generator
     ) -> tuple[int, float, float]:
-        pull = _Pull(self, parameters, plan)
+        pull = Pull(self, parameters, plan)
         optimizer = Optimizer(list(parameters.values()), plan)
         steps, loss_sum, examples = 0, 0.0, 0.0
         with contextlib.closing(self._served(plan, rng)) as served:
@@ -286,7 +286,7 @@ class TorchJob(Generic[B]):
         return autocast(self.execution)
 
 
-class _Pull:
+class Pull:
     """What a plan adds to every gradient: FedProx's µ(w − anchor), SCAFFOLD's correction."""
 
     def __init__(
@@ -304,6 +304,7 @@ class _Pull:
                 self.corrections.append((parameter, correction))
 
     def add(self) -> None:
+        """Add it to the gradients; call it without autograd."""
         for parameter, anchor in self.anchors:
             if parameter.grad is not None:
                 parameter.grad.add_(parameter - anchor, alpha=self.mu)

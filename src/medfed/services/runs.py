@@ -19,6 +19,7 @@ from medfed.core.update import State
 from medfed.federation.asynchronous import AsynchronousCoordinator
 from medfed.federation.coordinator import Coordinator
 from medfed.federation.exchange import Post
+from medfed.services.privacy_spent import privacy_of
 from medfed.services.run_options import Listener, RunOptions
 from medfed.services.run_record import SCHEMA, new_record, result_of
 from medfed.services.run_sites import check_engine, open_sites
@@ -69,7 +70,18 @@ def start(
         if not folder.exists:
             folder.create(study, text, {**new_record(study, options), "notice": notices})
         with _told(folder, options, on_event) as tell:
+            for warning in privacy_warnings(study):
+                tell(Notice(warning))
             return _go_on(study, folder, options, tell)
+
+
+def privacy_warnings(study: Study) -> list[str]:
+    """Why the study's privacy lines may make it a waste of effort."""
+    if not study.privacy:
+        return []
+    from medfed.privacy.words import all_warnings  # counting takes a second
+
+    return all_warnings(study)
 
 
 def check_data(study: Study, data: Path | None) -> list[str]:
@@ -104,7 +116,9 @@ def _go_on(
         loaded = [state]  # given away, so that the model begun with does not outlive its round
         del state
         state, reason = _rounds(coordinator, folder, loaded)
-        result = _finish(coordinator, folder, state, record, report=options.report)
+        sites = options.sites or folder.path / "sites"
+        spent = privacy_of(study, sites, record["run"])
+        result = _finish(coordinator, folder, state, record, spent, report=options.report)
     finally:
         channel.close()
     on_event(RunFinished(state.round, reason))
@@ -159,6 +173,7 @@ def _finish(
     folder: RunFolder,
     state: State,
     record: Mapping[str, Any],
+    spent: Mapping[str, Any] | None,
     *,
     report: bool,
 ) -> dict[str, Any]:
@@ -196,6 +211,8 @@ def _finish(
         seconds=seconds,
         run_dir=folder.path,
     )
+    if spent is not None:
+        result["privacy"] = dict(spent)
     if report:
         from medfed.services.reports import write_model_card, write_report  # only now: slow to load
 

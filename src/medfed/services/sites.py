@@ -11,6 +11,8 @@ from medfed.core.files import write_atomic
 from medfed.federation.keys import load_key, load_public, make_key, public_pem
 from medfed.federation.site import Site
 from medfed.federation.site_folder import TRUST, SiteFolder, init_site
+from medfed.privacy.accountant import LossAccountant
+from medfed.storage.ledger import LEDGER, SqliteLedger
 
 
 def open_site(path: Path, data: Path | None = None) -> Site:
@@ -29,7 +31,13 @@ def open_site(path: Path, data: Path | None = None) -> Site:
     settings = folder.settings()
     if data is not None:
         settings = replace(settings, data=data)
-    return Site(folder, settings, load_key(path), coordinator, _own_log(path, settings.name))
+    log = _own_log(path, settings.name)
+    return Site(folder, settings, load_key(path), coordinator, log, open_ledger(path))
+
+
+def open_ledger(path: Path) -> SqliteLedger:
+    """The ledger in a site's folder; its file is made when something is first entered."""
+    return SqliteLedger(path / LEDGER, LossAccountant())
 
 
 def create_site(path: Path, name: str, data: Path | None, min_patients: int = 1) -> Site:

@@ -27,6 +27,9 @@ DRAWS = 1000
 DRAWN_AT_ONCE = 50
 """Redrawn histograms held in memory together."""
 
+_COARSE = tuple(int((z + SPAN) * BINS / (2 * SPAN)) for z in (-4, -2, -1, 0, 1, 2, 4))
+"""Where coarse bins end, in logits: fine near ½, where most scores are and thresholds lie."""
+
 Counts = NDArray[np.float64]
 """Patients by (…, label, bin)."""
 
@@ -87,10 +90,13 @@ def classification_metrics(total: Stats, *, intervals: bool = False) -> dict[str
     values = _figures(counts[None])
     for name in ("loss", "brier"):
         values[name] = np.asarray(total[name], np.float64) / patients
-    drawn = _drawn_figures(counts) if intervals else {}
+    exact = "noised" not in total  # with noise in the counts, redrawing patients tells little
+    drawn = _drawn_figures(counts) if intervals and exact else {}
     found = {}
     for name in HIGHER_IS_BETTER:
         value = float(values[name][0])
+        if not exact:
+            value = float(np.clip(value, 0.0, np.inf if name == "loss" else 1.0))
         if np.isfinite(value):
             found[name] = _interval(name, value, drawn)
     return found
@@ -106,6 +112,27 @@ def figures(totals: Stats) -> dict[str, Array]:
     patients = counts.sum(axis=(1, 2))
     sums = {name: np.asarray(totals[name])[:, 0] for name in ("loss", "brier")}
     return {**_figures(counts), **{name: _ratio(sum_, patients) for name, sum_ in sums.items()}}
+
+
+def coarse_counts(stats: Stats) -> Array:
+    """Patients by label and one of eight score bins, shape (2, 8): what little noise can bear."""
+    fine = np.asarray(stats.get("scores", np.zeros((2, BINS))), np.float64)
+    return np.stack([part.sum(axis=1) for part in np.split(fine, _COARSE, axis=1)], axis=1)
+
+
+def from_coarse(counts: Array) -> Stats:
+    """What `score_stats` gives, each patient in the middle of a coarse bin.
+
+    Args:
+        counts: As `coarse_counts` gives them, perhaps with noise.
+    """
+    counts = np.asarray(counts, np.float64)
+    edges = np.array([0, *_COARSE, BINS])
+    middles = (edges[:-1] + edges[1:]) // 2
+    fine = np.zeros((2, BINS))
+    fine[:, middles] = counts
+    sums = {name: np.array([fine.ravel() @ by]) for name, by in _cell_values(BINS).items()}
+    return {"scores": fine, "noised": np.array([1.0]), **sums}
 
 
 def auc(counts: Counts) -> Array:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -13,6 +13,8 @@ from medfed.tasks.augmentation import Augmentation, Turn, drawn_turn, looks, mir
 from medfed.tasks.segmentation_cases import Cases, Prepared
 
 AIR_HU = -1024
+AT_ONCE = 4
+"""Patients whose patches go through the network together when each has a gradient of their own."""
 PatchBatch = tuple[torch.Tensor, torch.Tensor]
 """Images in [0, 1] and truths in {0, 1}, each (patches, 1, z, y, x)."""
 
@@ -87,6 +89,29 @@ class PatchExamples:
             hu=np.stack([_cut(case.hu, corner, size, AIR_HU) for corner in corners]),
             truth=np.stack([_cut(case.truth, corner, size, 0) for corner in corners]),
         )
+
+    def people(self) -> int:
+        """Patients who have scans; see `medfed.frameworks.examples.ByPatient`."""
+        return len(self.own)
+
+    def of(self, patients: NDArray[np.int64], seed: int) -> Iterator[PatchBatch]:
+        """``per_patient`` patches of each patient, from any of their scans; see `ByPatient`."""
+        key = np.random.default_rng(seed)
+        for some in np.split(patients, range(AT_ONCE, len(patients), AT_ONCE)):
+            drawn = [self._patches(self.own[int(p)], key.integers(2**63, size=2)) for p in some]
+            if drawn:
+                yield torch.stack([i for i, _ in drawn]), torch.stack([t for _, t in drawn])
+
+    def _patches(self, own: Cases, key: NDArray[np.int64]) -> PatchBatch:
+        """Patches of one patient; they depend on the patient's scans and the key only."""
+        scans = np.random.default_rng(key).integers(len(own), size=self.sampling.per_patient)
+        alone = PatchExamples(own, 1, self.sampling)
+        return alone._batch(scans, (int(key[0]), int(key[1])), augment=True)
+
+    @cached_property
+    def own(self) -> list[Cases]:
+        """The scans of each patient."""
+        return self.cases.by_patient()
 
     def each(self) -> Iterator["PatchExamples"]:
         """Every patient alone; see `medfed.frameworks.examples.Separable`."""

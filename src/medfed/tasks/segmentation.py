@@ -147,6 +147,10 @@ class NoduleSegmentation:
         low, high = self.window_hu
         return low, high
 
+    def leaks(self) -> Sequence[Problem]:
+        """Nothing: no facts are asked for; see `medfed.core.mechanism.PrivateTask`."""
+        return ()
+
     def prepare(self) -> Sequence[Query]:
         """Nothing: the window of Hounsfield units is the same everywhere."""
         return ()

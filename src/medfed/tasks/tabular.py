@@ -15,12 +15,20 @@ from medfed.core.options import option
 from medfed.core.query import Query
 from medfed.core.task import Execution, Interval, LocalJob
 from medfed.core.update import Facts, Stats, Tensors
+from medfed.tasks import public_facts
 from medfed.tasks.columns import category_key, category_keys, load_table, load_training_table
 from medfed.tasks.columns import numbers as number_columns
 from medfed.tasks.encoding import Encoder, Scaling
 from medfed.tasks.facts import Moments, Vocabulary
 from medfed.tasks.importance import importance, permuted_stats
-from medfed.tasks.metrics import HIGHER_IS_BETTER, classification_metrics, figures, score_stats
+from medfed.tasks.metrics import (
+    HIGHER_IS_BETTER,
+    classification_metrics,
+    coarse_counts,
+    figures,
+    from_coarse,
+    score_stats,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -79,6 +87,16 @@ class TabularClassification:
         "refuse", help="What a site with one label in training does", choices=("refuse", "train")
     )
 
+    public_ranges: Mapping[str, Any] | None = option(
+        None,
+        help="Usual lowest and highest value of numeric columns, { age = [20, 90] }: such columns "
+        "are scaled by them, and no site is asked for means",
+    )
+    public_values: Mapping[str, Any] | None = option(
+        None,
+        help='Values of categorical columns, { sex = ["0", "1"] }: no site is asked for them',
+    )
+
     def __post_init__(self) -> None:
         problems = list(self._problems())
         if problems:
@@ -103,7 +121,35 @@ class TabularClassification:
             remedy = 'Write a comparison and a value, such as "> 0" or "= malignant"'
             message = f"{self.positive!r} does not say which outcomes are positive"
             found.append(Problem("task.positive", message, remedy))
+        known = self.public_ranges or {}, self.public_values or {}
+        found += public_facts.problems(self.numeric, self.categorical, *known)
         return found
+
+    def leaks(self) -> Sequence[Problem]:
+        """What would leave a site without noise; see `medfed.core.mechanism.PrivateTask`."""
+        found = []
+        if absent := self._unknown(self.numeric, self.public_ranges):
+            message = f"the sites would be asked for sums of {', '.join(absent)}, without noise"
+            remedy = f"Declare their usual range: public_ranges = {{ {absent[0]} = [20, 90] }}"
+            found.append(Problem("task.public_ranges", message, remedy))
+        if absent := self._unknown(self.categorical, self.public_values):
+            message = f"the sites would be asked for counts of {', '.join(absent)}, without noise"
+            remedy = f'Declare the values: public_values = {{ {absent[0]} = ["0", "1"] }}'
+            found.append(Problem("task.public_values", message, remedy))
+        if self.scaling == "local":
+            message = "one patient would change the scaling of all others at the site"
+            found.append(Problem("task.scaling", message, 'Write scaling = "federated"'))
+        if self.norm == "batch":
+            message = "batch normalisation mixes patients"
+            found.append(Problem("task.norm", message, 'Write norm = "layer" or "none"'))
+        if self.one_class == "refuse":
+            message = "a refusal would tell that all patients of a site have the same label"
+            found.append(Problem("task.one_class", message, 'Write one_class = "train"'))
+        return found
+
+    @staticmethod
+    def _unknown(columns: Sequence[str], known: Mapping[str, Any] | None) -> tuple[str, ...]:
+        return tuple(column for column in columns if column not in (known or {}))
 
     def _rule(self) -> Condition:
         return Condition.parse(f"outcome {self.positive or '= 1'}")
@@ -119,11 +165,20 @@ class TabularClassification:
     def prepare(self) -> Sequence[Query]:
         """Moments of the numeric columns, vocabularies of the categorical ones."""
         queries: list[Query] = []
-        if self.numeric and (self.scaling != "local" or self.indicate_missing):
-            queries.append(Moments(columns=self.numeric))
-        if self.categorical:
-            queries.append(Vocabulary(columns=self.categorical, min_count=self.min_count))
+        numeric = self._unknown(self.numeric, self.public_ranges)
+        categorical = self._unknown(self.categorical, self.public_values)
+        if numeric and (self.scaling != "local" or self.indicate_missing):
+            queries.append(Moments(columns=numeric))
+        if categorical:
+            queries.append(Vocabulary(columns=categorical, min_count=self.min_count))
         return queries
+
+    def _facts(self, facts: Facts) -> Facts:
+        """All facts: what the study declares comes before what was fitted."""
+        known = public_facts.declared(
+            self.public_ranges or {}, self.public_values or {}, indicate=self.indicate_missing
+        )
+        return {**facts, **{name: {**facts.get(name, {}), **known[name]} for name in known}}
 
     def execution(self) -> Execution:
         """One thread: batches of a table are too small to share."""
@@ -134,7 +189,7 @@ class TabularClassification:
         return Encoder.from_facts(
             self.numeric,
             self.categorical,
-            facts,
+            self._facts(facts),
             scaling=cast(Scaling, self.scaling),
             drop_first=self.drop_first,
             indicate_missing=self.indicate_missing,
@@ -242,6 +297,14 @@ class TabularClassification:
     def summarise(self, total: Stats, *, intervals: bool = False) -> dict[str, Interval]:
         """AUC, accuracy, sensitivity, specificity, Brier score and loss; see `metrics`."""
         return classification_metrics(total, intervals=intervals)
+
+    def count_scores(self, stats: Stats) -> NDArray[Any]:
+        """Patients by label and coarse score; see `medfed.core.mechanism.CountedScores`."""
+        return coarse_counts(stats)
+
+    def scores_from(self, counts: NDArray[Any]) -> Stats:
+        """Statistics of coarse counts with noise; see `medfed.tasks.metrics.from_coarse`."""
+        return from_coarse(counts)
 
     def figures(self, totals: Stats) -> dict[str, NDArray[Any]]:
         """The metrics of many totals at once, for redrawing patients; see `metrics.figures`."""

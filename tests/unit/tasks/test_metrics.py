@@ -18,6 +18,8 @@ from medfed.tasks.metrics import (
     SPAN,
     auc_error,
     classification_metrics,
+    coarse_counts,
+    from_coarse,
     score_stats,
 )
 
@@ -129,3 +131,31 @@ def test_the_same_counts_have_the_same_interval():
     assert classification_metrics(total, intervals=True) == classification_metrics(
         total, intervals=True
     )
+
+
+def test_coarse_counts_keep_patients_labels_and_what_lies_on_each_side_of_a_half():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 400)
+    logits = rng.normal(3.0 * (labels - 0.5), 2.0)
+    fine = score_stats(logits, labels)
+    counts = coarse_counts(fine)
+    assert counts.shape == (2, 8)
+    assert counts.sum() == 400
+    coarse, exact = (classification_metrics(s) for s in (from_coarse(counts), fine))
+    for name in ("accuracy", "sensitivity", "specificity"):
+        assert coarse[name].value == exact[name].value
+    assert abs(coarse["auc"].value - exact["auc"].value) < 0.02
+    assert abs(coarse["brier"].value - exact["brier"].value) < 0.02
+
+
+def test_one_patient_is_in_one_coarse_cell():
+    for logit in (-20.0, -3.0, -0.5, 0.0, 0.5, 5.0):
+        assert sorted(coarse_counts(score_stats([logit], [1])).ravel()) == [0.0] * 15 + [1.0]
+    assert not coarse_counts({}).any()
+
+
+def test_noised_counts_have_no_intervals():
+    stats = from_coarse(np.array([[30.0, 5, 5, 3, 2, 1, 0, -2.3], [0, 1, 1, 2, 3, 5, 9, 31.5]]))
+    found = classification_metrics(stats, intervals=True)
+    assert 0.5 < found["auc"].value <= 1.0, "noise takes no figure beyond what there is"
+    assert all(figure.low is None for figure in found.values())

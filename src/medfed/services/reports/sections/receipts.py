@@ -1,7 +1,11 @@
 """What left the sites, and what did and did not protect it."""
 
+from contextlib import suppress
 from typing import Any
 
+from medfed.core.errors import PartError
+from medfed.core.mechanism import Mechanism
+from medfed.core.registry import make
 from medfed.services.reports import charts, words
 from medfed.services.reports.sections.study import part_text
 from medfed.services.reports.view import RunView
@@ -30,16 +34,40 @@ def section(view: RunView) -> dict[str, Any]:
     }
 
 
+def _promised(view: RunView) -> list[str]:
+    """Whom the mechanisms protect, and against whom; nothing of one that cannot be made here."""
+    found: list[str] = []
+    for part in view.study.privacy:
+        with suppress(PartError, LookupError):
+            mechanism: Mechanism = make("mechanism", part)
+            found += mechanism.protects()
+    return found
+
+
+def _spent(view: RunView) -> list[str]:
+    """What the ledgers say that was spent; nothing else knows."""
+    given = view.result.get("privacy") or {}
+    found = [
+        f"By the ledger of {one['site']}, this run cost each {one['unit']} at most ε = "
+        f"{one['epsilon']:.3g} at δ = {one['delta']:g} ({one['entries']} entries, those of rounds "
+        "that came to nothing included)."
+        for one in given.get("spent", ())
+    ]
+    elsewhere = given.get("elsewhere", view.sites if not given else ())
+    if elsewhere:
+        sites = words.listing(list(elsewhere))
+        found.append(f"What it cost at {sites} stands in the ledgers there, and is not known here.")
+    return found
+
+
 def privacy_sentences(view: RunView) -> list[str]:
     """What did and did not protect the updates, and nothing that is not so."""
     found = []
     parts = view.study.privacy
     if parts:
         names = words.listing([part_text(part) for part in parts])
-        found.append(
-            f"The study lists privacy mechanisms: {names}. What they guarantee follows from these "
-            "options and from the sites’ ledgers; it is not restated here."
-        )
+        found.append(f"The study lists privacy mechanisms: {names}.")
+        found += [*_promised(view), *_spent(view)]
     else:
         found.append(
             "Model updates were not protected by differential privacy. Someone who holds the "

@@ -1,0 +1,68 @@
+"""What a site has spent of its patients' privacy: the ledger and the accountant, as protocols."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from medfed.core.mechanism import Cost, NoisyAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """One piece of work, entered before it is done.
+
+    Attributes:
+        study: Digest of the study.
+        title: Its title, for people.
+        run: The run.
+        order: The order. Work that is done again, because its reply was lost, is entered again.
+        round: The round.
+        purpose: What for, in a word.
+        source: What makes identifiers comparable: patients of two sources may be the same people.
+        patients: Identifiers of all who might be in the answers (the cohort), as the source has
+            them; empty where the unit is the hospital.
+        cost: What it costs each of them.
+    """
+
+    study: str
+    title: str
+    run: str
+    order: str
+    round: int
+    purpose: str
+    source: str
+    patients: Sequence[str]
+    cost: Cost
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """Where the patient (or the hospital) stands who has spent most.
+
+    Attributes:
+        spent: ε at the ledger's δ, all entries composed.
+        limit: The ε that the site allows.
+        delta: The ledger's δ.
+    """
+
+    spent: float
+    limit: float
+    delta: float
+
+
+class Ledger(Protocol):
+    """A site's book of what was spent, across studies; it survives being killed at any point."""
+
+    def spend(self, spend: Spend) -> Balance:
+        """Enter a piece of work, durably, before it is done.
+
+        Raises:
+            Refused: ``budget-spent``; nothing was entered.
+        """
+
+
+class Accountant(Protocol):
+    """Turns noisy answers into (ε, δ)."""
+
+    def epsilon(self, answers: Sequence[NoisyAnswer], delta: float) -> float:
+        """The smallest known ε at a δ; infinite where there is none."""

@@ -1,0 +1,168 @@
+"""A privacy transform with a compulsory cost, and what it is computed from before anything runs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+from medfed.core.data import SetName
+from medfed.core.errors import Problem
+from medfed.core.study import Study
+from medfed.core.task import LocalJob, LocalPlan
+from medfed.core.update import Array, Stats, Tensors, Update
+
+Unit = Literal["patient", "hospital"]
+"""Whose presence a guarantee hides: neighbours differ by one of them, added or removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoisyAnswer:
+    """Answers of one kind that a unit's data went into: what an accountant composes.
+
+    Attributes:
+        kind: The distribution of the noise.
+        noise: Its standard deviation (gaussian) or scale (laplace), divided by the sensitivity.
+        rate: The chance that a unit is in an answer, drawn anew for each (Poisson sampling).
+        times: How many such answers.
+    """
+
+    kind: Literal["gaussian", "laplace"]
+    noise: float
+    rate: float = 1.0
+    times: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What some work costs one unit.
+
+    Attributes:
+        unit: Who is protected.
+        answers: The noisy answers, from which an accountant makes (ε, δ).
+    """
+
+    unit: Unit
+    answers: tuple[NoisyAnswer, ...] = ()
+
+    def merged(self) -> "Cost":
+        """The same cost with equal answers counted together, in a fixed order."""
+        return Cost(self.unit, merge(self.answers))
+
+
+def merge(answers: Sequence[NoisyAnswer]) -> tuple[NoisyAnswer, ...]:
+    """Equal answers counted together, in a fixed order."""
+    counts: dict[NoisyAnswer, int] = {}
+    for answer in answers:
+        one = replace(answer, times=1)
+        counts[one] = counts.get(one, 0) + answer.times
+    order = sorted(counts, key=lambda a: (a.kind, a.noise, a.rate))
+    return tuple(replace(one, times=counts[one]) for one in order)
+
+
+@dataclass(frozen=True, slots=True)
+class SitePlan:
+    """What a study asks of one site, known before it runs and without looking at any patient.
+
+    Attributes:
+        site: The site.
+        sites: Sites that are asked in a round, whether they answer or not.
+        rounds: Rounds of training.
+        work: What one round asks for: local trainings; None stands for a gradient over everybody.
+    """
+
+    site: str
+    sites: int
+    rounds: int
+    work: tuple[LocalPlan | None, ...]
+
+
+class Till(Protocol):
+    """Where work is paid for before it is done."""
+
+    @property
+    def round(self) -> int:
+        """The round that is being worked on."""
+
+    def pay(self, cost: Cost, on: SetName = "train") -> None:
+        """Enter a cost into the site's ledger.
+
+        Args:
+            cost: What the work costs.
+            on: Whose: the patients of this set.
+
+        Raises:
+            Refused: ``budget-spent``; then the work must not be done.
+        """
+
+
+class Mechanism(Protocol):
+    """A privacy transform. Each draws its own secret randomness: no seed comes from outside."""
+
+    unit: ClassVar[Unit]
+    trusts_coordinator: ClassVar[bool]
+    """Whether it is the coordinator who adds the noise, after seeing each site's update."""
+
+    @property
+    def delta(self) -> float:
+        """The chance for which ε does not hold."""
+
+    @property
+    def open_sets(self) -> frozenset[SetName]:
+        """The sets that the study declares public: their figures may leave as they are."""
+
+    @property
+    def counts_scores(self) -> bool:
+        """Whether final figures leave as noised counts, where they may not leave as they are."""
+
+    def noised(self, counts: Array, on: SetName, till: Till) -> Array:
+        """At the site: counts in which each patient of a set is in one cell, noised and paid for.
+
+        Called before the counts leave, and only where `counts_scores` says so.
+        """
+
+    def problems(self, study: Study) -> Sequence[Problem]:
+        """What in a study this mechanism cannot stand beside."""
+
+    def wrap(self, job: LocalJob, plan: SitePlan, till: Till) -> LocalJob:
+        """At the site: a workplace whose answers are private, and that pays for each."""
+
+    def on_site(
+        self, update: Update, plan: SitePlan, till: Till, asked: Mapping[str, Any]
+    ) -> Update:
+        """At the site: what may leave of an update; ``asked`` is what `asks` sent."""
+
+    def asks(self, memory: Tensors) -> Mapping[str, Any]:
+        """At the coordinator: plain data that the sites need for this round."""
+
+    def on_total(self, total: Update, plan: SitePlan, memory: Tensors) -> tuple[Update, Tensors]:
+        """At the coordinator: the total that may be used, and the memory for the next round."""
+
+    def cost(self, plan: SitePlan) -> Cost:
+        """What the whole study costs one unit of a site."""
+
+    def protects(self) -> Sequence[str]:
+        """In words: who is protected, and against whom."""
+
+    def promise(self, study: Study) -> Sequence[str]:
+        """In words: what is protected, against whom, at what cost, and what is not."""
+
+    def warnings(self, study: Study) -> Sequence[str]:
+        """In words: why the study may be a waste of effort; told before it runs."""
+
+
+@runtime_checkable
+class CountedScores(Protocol):
+    """What a task may offer besides, so that its figures can be told by few noised counts."""
+
+    def count_scores(self, stats: Stats) -> Array:
+        """From `LocalJob.evaluate`'s statistics: counts, each patient in exactly one cell."""
+
+    def scores_from(self, counts: Array) -> Stats:
+        """Statistics for `Task.summarise` from counts with noise, which may be below zero."""
+
+
+@runtime_checkable
+class PrivateTask(Protocol):
+    """What a task must offer to be learnt under a mechanism."""
+
+    def leaks(self) -> Sequence[Problem]:
+        """What would leave a site besides updates and scores, as this task is set."""

@@ -1,0 +1,190 @@
+"""What a study's privacy lines mean at a site: what is answered at all, and that it is paid for."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from medfed.core.aggregator import Gathered
+from medfed.core.data import SetName, SiteData
+from medfed.core.errors import Refused
+from medfed.core.files import canonical_json
+from medfed.core.ledger import Ledger, Spend
+from medfed.core.mechanism import Cost, CountedScores, Mechanism
+from medfed.core.registry import make
+from medfed.core.rehearsal import site_plan
+from medfed.core.study import Study
+from medfed.core.task import LocalJob, Task
+from medfed.core.update import Array, Stats, Tensors, Update, group, grouped
+from medfed.federation.wire import Order
+
+ASKED = "privacy"
+"""In an order's body: for each mechanism, in the study's order, what it asks of the sites."""
+SCORE = "score/"
+"""How the names of scores begin, among the statistics of a reply."""
+
+
+class CoordinatorPrivacy:
+    """The coordinator's part of a study's privacy: what it asks, and what it does to a total."""
+
+    def __init__(self, study: Study) -> None:
+        self.mechanisms: tuple[Mechanism, ...] = tuple(
+            make("mechanism", part) for part in study.privacy
+        )
+        self.plan = site_plan(study, study.sites[0]) if self.mechanisms else None
+
+    def asks(self, memory: Tensors) -> dict[str, Any]:
+        """What goes into the body of an order to train."""
+        numbered = enumerate(self.mechanisms)
+        asked = [dict(one.asks(group(_memory(i), memory))) for i, one in numbered]
+        return {ASKED: asked} if any(asked) else {}
+
+    def total(self, gathered: Gathered, memory: Tensors) -> tuple[Gathered, dict[str, Array]]:
+        """The total that may be used, and the mechanisms' memory for the next round."""
+        kept: dict[str, Array] = {}
+        for i, mechanism in enumerate(self.mechanisms):
+            assert self.plan is not None  # noqa: S101  # there are mechanisms
+            mine = group(_memory(i), memory)
+            total, mine_next = mechanism.on_total(gathered.total, self.plan, mine)
+            kept |= grouped(_memory(i), mine_next)
+            gathered = replace(gathered, total=_with_scores(total, gathered.total))
+        return gathered, kept
+
+
+def _memory(number: int) -> str:
+    return f"{ASKED}{number}"
+
+
+def _with_scores(total: Update, before: Update) -> Update:
+    """A total with the scores that came beside it: those of public patients, if any."""
+    scores = {k: v for k, v in before.stats.items() if k.startswith(SCORE)}
+    return replace(total, stats={**total.stats, **scores})
+
+
+class SitePrivacy:
+    """The privacy of one study at one site; the till at which its mechanisms pay.
+
+    A study without privacy lines goes through it unchanged.
+
+    Args:
+        study: The study, as the site approved it.
+        data: The site's patients in it.
+        ledger: The site's ledger; None where it keeps none.
+
+    Raises:
+        Refused: There are privacy lines and no ledger.
+    """
+
+    def __init__(self, study: Study, data: SiteData, ledger: Ledger | None) -> None:
+        self.study = study
+        self.data = data
+        self.ledger = ledger
+        self.mechanisms: tuple[Mechanism, ...] = tuple(
+            make("mechanism", part) for part in study.privacy
+        )
+        self._order: Order | None = None
+        if not self.mechanisms:
+            return
+        if ledger is None:
+            raise Refused("not-private", "this site keeps no ledger of its patients' privacy")
+        self.plan = site_plan(study, data.site)
+        for mechanism in self.mechanisms:
+            people = data.count("train") if mechanism.unit == "patient" else len(study.sites)
+            if mechanism.delta * people >= 1:
+                message = "this site has too many patients for the δ of the study"
+                remedy = "Give a smaller delta, and the patients as they are, roughly"
+                raise Refused("not-private", message, remedy=remedy)
+
+    @property
+    def active(self) -> bool:
+        """Whether the study has privacy lines."""
+        return bool(self.mechanisms)
+
+    @property
+    def round(self) -> int:
+        """The round that is being worked on."""
+        return self._at_work.round
+
+    @property
+    def _at_work(self) -> Order:
+        assert self._order is not None  # noqa: S101  # `begin` comes first
+        return self._order
+
+    def begin(self, order: Order) -> None:
+        """Take up an order, if it asks for nothing but what the study lets out.
+
+        Raises:
+            Refused: ``not-private``.
+        """
+        self._order = order
+        if not self.active:
+            return
+        if order.purpose == "query":
+            message = "the study is private and declares its facts: no site answers for them"
+            raise Refused("not-private", message)
+        if order.purpose == "train" and order.round > self.study.rounds:
+            message = f"the study has {self.study.rounds} rounds, and no more were approved"
+            raise Refused("not-private", message)
+
+    def wrap(self, job: LocalJob) -> LocalJob:
+        """A workplace whose answers may leave."""
+        for mechanism in self.mechanisms:
+            job = mechanism.wrap(job, self.plan, self)
+        return job
+
+    def scored(self, sets: Sequence[SetName]) -> tuple[SetName, ...]:
+        """Those of the sets whose figures may leave."""
+        return tuple(
+            one for one in sets if all(one in mechanism.open_sets for mechanism in self.mechanisms)
+        )
+
+    @property
+    def explains(self) -> bool:
+        """Whether what inputs are worth may leave: it is measured on held-out patients."""
+        return len(self.scored(("valid", "test"))) == 2
+
+    def sealed(self, update: Update, content: Mapping[str, Any]) -> Update:
+        """What of an update may leave."""
+        asked = content.get(ASKED) or [{} for _ in self.mechanisms]
+        if len(asked) != len(self.mechanisms):
+            raise Refused("malformed-order", "the order does not fit the study's privacy lines")
+        for mechanism, its in zip(self.mechanisms, asked, strict=True):
+            update = mechanism.on_site(update, self.plan, self, its)
+        return update
+
+    def counts(self, on: SetName, *, final: bool) -> bool:
+        """Whether a set's figures leave as noised counts: final ones, where no others may."""
+        return (
+            final
+            and self.active
+            and not self.scored((on,))
+            and all(mechanism.counts_scores for mechanism in self.mechanisms)
+        )
+
+    def counted(self, task: Task, evaluate: Callable[[], Stats], on: SetName) -> Stats:
+        """A set's figures as noised counts, the number of patients among them."""
+        assert isinstance(task, CountedScores)  # noqa: S101  # else the study was refused
+        counts = task.count_scores(evaluate())
+        for mechanism in self.mechanisms:
+            counts = mechanism.noised(counts, on, self)
+        many = np.array(max(0.0, round(float(counts.sum()))))
+        return {"patients": many, **task.scores_from(counts)}
+
+    def pay(self, cost: Cost, on: SetName = "train") -> None:
+        """Enter a cost into the site's ledger; see `medfed.core.mechanism.Till`."""
+        assert self.ledger is not None  # noqa: S101  # checked when this was made
+        order, study = self._at_work, self.study
+        own = self.data.sets[on] if cost.unit == "patient" else ()
+        spend = Spend(
+            study=order.study,
+            title=study.title,
+            run=order.run,
+            order=order.id,
+            round=order.round,
+            purpose=order.purpose,
+            source=canonical_json(study.source.to_json()).decode(),
+            patients=own,
+            cost=cost,
+        )
+        self.ledger.spend(spend)

@@ -1,0 +1,138 @@
+"""What a privacy line promises, in sentences for people who must decide about it."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from medfed.core.mechanism import SitePlan
+from medfed.core.rehearsal import site_plan
+from medfed.core.study import Study
+from medfed.privacy.accountant import epsilon
+
+if TYPE_CHECKING:
+    from medfed.privacy.dp_sgd import DpSgd
+    from medfed.privacy.hospital_dp import HospitalDp
+
+WEAK = 10.0
+"""ε above which a promise is worth little."""
+HOSPITAL_PROTECTS = (
+    "Protects what each hospital's data, all together, added to the model; not that the hospital "
+    "took part."
+)
+HOSPITAL_AGAINST = (
+    "Against whoever reads the models: the other hospitals, the public. Not against the "
+    "coordinator: it reads each hospital's clipped update (unless the aggregator hides it), and "
+    "is trusted to add the noise."
+)
+HOSPITAL = (HOSPITAL_PROTECTS, HOSPITAL_AGAINST)
+
+DP_SGD_PROTECTS = (
+    "Protects each training patient as a whole: all rows and scans of a patient are one unit."
+)
+AGAINST = (
+    "Against whoever reads the updates and the model, in all rounds: the coordinator, the other "
+    "hospitals, the public; even one who knows all other patients."
+)
+DP_SGD = (DP_SGD_PROTECTS, AGAINST)
+NOT_HIDDEN = (
+    "Does not hide: whether a hospital takes part or refuses and why, how long its work takes, "
+    "what is true of patients in general, and what leaves in other studies (the hospital's ledger "
+    "adds those up)."
+)
+
+
+def dp_sgd(mechanism: "DpSgd", study: Study) -> Sequence[str]:
+    """What DP-SGD promises in a study."""
+    held_out = _scores(mechanism.scores)
+    if mechanism.counts_scores:
+        held_out = (
+            "No figure of validation patients leaves, and no training loss. The final figures come "
+            f"from noised counts, which cost a test patient ε = {mechanism.score_epsilon:.3g} at "
+            f"δ = {mechanism.delta:g}; they have no intervals."
+        )
+    return [*DP_SGD, *_costs(mechanism, study), held_out, NOT_HIDDEN]
+
+
+def _costs(mechanism: "DpSgd", study: Study) -> list[str]:
+    """What it costs, sites of the same cost together."""
+    plans = [site_plan(study, site) for site in study.sites]
+    by: dict[str, list[str]] = {}
+    for plan in plans:
+        by.setdefault(_spent(mechanism, plan), []).append(plan.site)
+    return [f"Costs a patient of {_listed(sites)} {spent}" for spent, sites in by.items()]
+
+
+def _listed(sites: Sequence[str]) -> str:
+    return sites[0] if len(sites) == 1 else f"{', '.join(sites[:-1])} or {sites[-1]}"
+
+
+def _spent(mechanism: "DpSgd", plan: SitePlan) -> str:
+    answers = mechanism.cost(plan).answers
+    value = epsilon(answers, mechanism.delta)
+    noises = [a.noise for a in answers]
+    steps, rate = sum(a.times for a in answers), max(a.rate for a in answers)
+    low, high = min(noises), max(noises)
+    noise = f"{low:.3g}" if high - low < 1e-9 else f"{low:.3g} to {high:.3g}"
+    return (
+        f"ε = {value:.3g} at δ = {mechanism.delta:g}: {steps} steps, each with {rate:.3g} of the "
+        f"patients and noise of {noise} clips."
+    )
+
+
+def _scores(how: str) -> str:
+    if how == "public":
+        return (
+            "Validation and test patients are declared public: their figures leave as they are, "
+            "and nothing protects them."
+        )
+    return "No figure of validation or test patients leaves, and no training loss."
+
+
+def weak(mechanism: "DpSgd", study: Study) -> list[str]:
+    """A warning where a promise is worth little."""
+    costs = {s: mechanism.cost(site_plan(study, s)).answers for s in study.sites}
+    worst = max(epsilon(answers, mechanism.delta) for answers in costs.values())
+    if worst <= WEAK:
+        return []
+    return [f"ε = {worst:.3g} promises little; above {WEAK:g} the noise is mostly for show"]
+
+
+def hospital_dp(mechanism: "HospitalDp", study: Study) -> Sequence[str]:
+    """What hospital-level privacy promises in a study."""
+    plan = site_plan(study, study.sites[0])
+    value = epsilon(mechanism.cost(plan).answers, mechanism.delta)
+    cost = (
+        f"Costs each hospital ε = {value:.3g} at δ = {mechanism.delta:g}: {plan.rounds} rounds, "
+        f"each with noise of {mechanism.update_noise(plan):.3g} clips on the sum."
+    )
+    held_out, warnings = _scores(mechanism.scores), drowned(mechanism, study)
+    return [*HOSPITAL, cost, held_out, *warnings]
+
+
+def drowned(mechanism: "HospitalDp", study: Study) -> list[str]:
+    """A warning where noise is longer than any update can be."""
+    plan = site_plan(study, study.sites[0])
+    model = study.make_task().initial(study.seed, {})
+    ratio = mechanism.noise_to_signal(plan, sum(np.size(v) for v in model.values()))
+    text = (
+        f"In the mean update the noise is {ratio:.3g} times as long as the longest update may be: "
+        "with so few hospitals, or so large a model, little can be learnt."
+    )
+    return [text] if ratio > 1 else []
+
+
+def all_warnings(study: Study) -> list[str]:
+    """All warnings of a study's privacy lines."""
+    from medfed.core.registry import make
+
+    made = ((part.name, make("mechanism", part)) for part in study.privacy)
+    return [f"{name}: {text}" for name, one in made for text in one.warnings(study)]
+
+
+def all_promises(study: Study) -> Iterator[tuple[str, Sequence[str]]]:
+    """For each privacy line of a study its name and what it promises."""
+    from medfed.core.registry import make
+
+    for part in study.privacy:
+        yield part.name, make("mechanism", part).promise(study)

@@ -1,0 +1,311 @@
+"""A site's ledger: what each of its patients' privacy was spent on, in one SQLite file.
+
+Entries hold the noisy answers themselves and not their ε, so that an accountant composes them all
+exactly. An entry is durable before the work that it pays for begins: a site that is killed at any
+point has entered at least what it gave away. Nothing is ever taken out.
+
+Patients are kept as digests under a key that lies in the file; a cohort is a set of them, written
+once. Patients of one source are the same people where their identifiers are. Those of two sources
+may be, so what was spent on any other source counts for everybody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import sqlite3
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from medfed.core.errors import Refused, SiteError
+from medfed.core.files import sync
+from medfed.core.ledger import Balance
+from medfed.core.mechanism import NoisyAnswer, merge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from medfed.core.ledger import Accountant, Spend
+    from medfed.core.mechanism import Unit
+
+LEDGER = "ledger.sqlite"
+SCHEMA = 1
+BUSY_SECONDS = 30.0
+EPSILON, DELTA = 10.0, 1e-5
+"""The limit of a new ledger, until the hospital sets its own."""
+HOSPITAL = "the hospital"
+"""The cohort, and the only member, where the unit is the hospital itself."""
+
+TABLES = """
+CREATE TABLE limits (unit TEXT PRIMARY KEY, epsilon REAL NOT NULL, delta REAL NOT NULL);
+CREATE TABLE secret (key BLOB NOT NULL);
+CREATE TABLE cohorts (cohort TEXT NOT NULL, member BLOB NOT NULL, PRIMARY KEY (cohort, member));
+CREATE INDEX cohorts_by_member ON cohorts (member);
+CREATE TABLE entries (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    time TEXT NOT NULL,
+    study TEXT NOT NULL,
+    title TEXT NOT NULL,
+    run TEXT NOT NULL,
+    run_order TEXT NOT NULL,
+    round INTEGER NOT NULL,
+    purpose TEXT NOT NULL,
+    unit TEXT NOT NULL,
+    source TEXT NOT NULL,
+    cohort TEXT NOT NULL,
+    answers TEXT NOT NULL
+);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry, as it is shown."""
+
+    time: str
+    study: str
+    title: str
+    run: str
+    round: int
+    purpose: str
+    unit: Unit
+    answers: tuple[NoisyAnswer, ...]
+
+
+class SqliteLedger:
+    """`medfed.core.ledger.Ledger` in one file.
+
+    Args:
+        path: The file; made when something is first written.
+        accountant: What adds entries up.
+    """
+
+    def __init__(self, path: Path, accountant: Accountant) -> None:
+        self.path = path
+        self.accountant = accountant
+
+    def spend(self, spend: Spend) -> Balance:
+        """Enter a piece of work; when this returns it is on the disk.
+
+        Raises:
+            Refused: ``budget-spent``: some patient would pass the limit. Nothing was entered.
+        """
+        with self._writing() as db:
+            unit = spend.cost.unit
+            limit, delta = _limit(db, unit)
+            members = _members(db, spend)
+            if unit == "patient" and len(members) * delta >= 1:
+                message = f"this site's δ of {delta:g} is too large for so many patients"
+                raise Refused("budget-spent", message, remedy="Ask it for a smaller δ")
+            cohort = _cohort(members)
+            spent = max(
+                self.accountant.epsilon(merge([*past, *spend.cost.answers]), delta)
+                for past in _histories(db, unit, spend.source, members)
+            )
+            if spent > limit:
+                message = (
+                    f"with this work a {unit} would have spent ε = {spent:.3g} of the {limit:.3g} "
+                    "that this site allows"
+                )
+                raise Refused("budget-spent", message, remedy="Ask the site, or use less")
+            _keep_cohort(db, cohort, members)
+            _enter(db, spend, cohort)
+            return Balance(spent, limit, delta)
+
+    def balance(
+        self, unit: Unit = "patient", run: str | None = None, delta: float | None = None
+    ) -> Balance:
+        """Where the unit stands that has spent most.
+
+        Args:
+            unit: Patient or hospital.
+            run: What one run spent alone; all entries when None.
+            delta: At which δ; the ledger's own when None.
+        """
+        with self._reading() as db:
+            if db is None:
+                return Balance(0.0, EPSILON, delta or DELTA)
+            limit, usual = _limit(db, unit)
+            delta = delta or usual
+            histories = _all_histories(db, unit, run)
+            spent = max((self.accountant.epsilon(h, delta) for h in histories), default=0.0)
+            return Balance(spent, limit, delta)
+
+    def set_limit(self, epsilon: float, delta: float, unit: Unit = "patient") -> None:
+        """Say how much each patient (or the hospital) may spend in all."""
+        with self._writing() as db:
+            db.execute("INSERT OR REPLACE INTO limits VALUES (?, ?, ?)", (unit, epsilon, delta))
+
+    def entries(self) -> list[Entry]:
+        """All entries, in the order they were made."""
+        wanted = "time, study, title, run, round, purpose, unit, answers"
+        with self._reading() as db:
+            if db is None:
+                return []
+            rows = db.execute(f"SELECT {wanted} FROM entries ORDER BY number").fetchall()  # noqa: S608
+        return [_entry(*row) for row in rows]
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction with no other beside it, durable when it is left without an error."""
+        with self._open() as db:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                _prepare(db)
+                yield db
+            except BaseException:
+                db.execute("ROLLBACK")
+                raise
+            db.execute("COMMIT")
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection | None]:
+        """One state of the ledger; None before anything was written into it."""
+        if not self.path.exists():
+            yield None
+            return
+        with self._open() as db:
+            db.execute("BEGIN")
+            # A site killed at its very first entry leaves a file without tables.
+            yield db if _check_schema(db) else None
+            db.execute("ROLLBACK")
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        try:
+            if not self.path.exists():
+                _make(self.path)
+            with closing(sqlite3.connect(self.path, BUSY_SECONDS, isolation_level=None)) as db:
+                db.execute("PRAGMA journal_mode = WAL")
+                db.execute("PRAGMA synchronous = FULL")
+                yield db
+        except (OSError, sqlite3.Error) as error:
+            remedy = "Nothing is answered without it: mend the disk, or bring the file back"
+            message = f"the ledger {self.path} cannot be used: {error}"
+            raise SiteError(message, remedy=remedy) from None
+
+
+def _make(path: Path) -> None:
+    """An empty file for its owner only, whose name is durable too."""
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    sync(path.parent)
+
+
+def _prepare(db: sqlite3.Connection) -> None:
+    if _check_schema(db) == SCHEMA:
+        return
+    for statement in TABLES.split(";"):
+        if statement.strip():
+            db.execute(statement)
+    db.execute("INSERT INTO secret VALUES (?)", (secrets.token_bytes(32),))
+    db.execute(f"PRAGMA user_version = {SCHEMA}")
+
+
+def _check_schema(db: sqlite3.Connection) -> int:
+    found = int(db.execute("PRAGMA user_version").fetchone()[0])
+    if found not in (0, SCHEMA):
+        message = f"the ledger has form {found} and this medfed knows {SCHEMA}"
+        raise SiteError(message, remedy="Use the newer medfed that wrote it")
+    return found
+
+
+def _limit(db: sqlite3.Connection, unit: str) -> tuple[float, float]:
+    row = db.execute("SELECT epsilon, delta FROM limits WHERE unit = ?", (unit,)).fetchone()
+    return (float(row[0]), float(row[1])) if row else (EPSILON, DELTA)
+
+
+def _members(db: sqlite3.Connection, spend: Spend) -> list[bytes]:
+    """The cohort's patients as keyed digests, sorted."""
+    if spend.cost.unit == "hospital":
+        return [HOSPITAL.encode()]
+    key = db.execute("SELECT key FROM secret").fetchone()[0]
+    texts = (f"{spend.source}\x1f{patient}".encode() for patient in set(spend.patients))
+    return sorted(hmac.digest(key, text, "sha256")[:16] for text in texts)
+
+
+def _cohort(members: Sequence[bytes]) -> str:
+    return hashlib.sha256(b"".join(members)).hexdigest()[:32]
+
+
+def _keep_cohort(db: sqlite3.Connection, cohort: str, members: Sequence[bytes]) -> None:
+    if not db.execute("SELECT 1 FROM cohorts WHERE cohort = ? LIMIT 1", (cohort,)).fetchone():
+        db.executemany("INSERT INTO cohorts VALUES (?, ?)", [(cohort, m) for m in members])
+
+
+def _histories(
+    db: sqlite3.Connection, unit: str, source: str, members: Sequence[bytes]
+) -> list[list[NoisyAnswer]]:
+    """The pasts of the cohort's patients: one for each set of cohorts that some of them were in."""
+    by_cohort, elsewhere = _spent(db, unit, source)
+    groups = {frozenset(_cohorts_of(db, member)) for member in members}
+    pasts = {frozenset(group & by_cohort.keys()) for group in groups} or {frozenset()}
+    return [[*elsewhere, *(a for c in sorted(past) for a in by_cohort[c])] for past in pasts]
+
+
+def _cohorts_of(db: sqlite3.Connection, member: bytes) -> list[str]:
+    return [r[0] for r in db.execute("SELECT cohort FROM cohorts WHERE member = ?", (member,))]
+
+
+def _spent(
+    db: sqlite3.Connection, unit: str, source: str, run: str | None = None
+) -> tuple[dict[str, list[NoisyAnswer]], list[NoisyAnswer]]:
+    """What each cohort of a source has spent, and what was spent on other sources."""
+    own: dict[str, list[NoisyAnswer]] = {}
+    elsewhere: list[NoisyAnswer] = []
+    rows = db.execute("SELECT source, cohort, run, answers FROM entries WHERE unit = ?", (unit,))
+    for its_source, cohort, its_run, text in rows:
+        if run not in (None, its_run):
+            continue
+        place = own.setdefault(cohort, []) if its_source == source else elsewhere
+        place += _answers(text)
+    return {cohort: list(merge(a)) for cohort, a in own.items()}, list(merge(elsewhere))
+
+
+def _all_histories(
+    db: sqlite3.Connection, unit: str, run: str | None
+) -> Iterator[list[NoisyAnswer]]:
+    """The pasts of everybody who is in some entry."""
+    sources = db.execute("SELECT DISTINCT source FROM entries WHERE unit = ?", (unit,))
+    for (source,) in sources.fetchall():
+        by_cohort, elsewhere = _spent(db, unit, source, run)
+        groups: dict[bytes, set[str]] = {}
+        for cohort, member in db.execute("SELECT cohort, member FROM cohorts"):
+            if cohort in by_cohort:
+                groups.setdefault(member, set()).add(cohort)
+        for group in {frozenset(own) for own in groups.values()}:
+            yield [*elsewhere, *(a for c in sorted(group) for a in by_cohort[c])]
+
+
+def _enter(db: sqlite3.Connection, spend: Spend, cohort: str) -> None:
+    answers = json.dumps([asdict(a) for a in spend.cost.answers])
+    row = (
+        datetime.now(UTC).isoformat(timespec="seconds"),
+        spend.study,
+        spend.title,
+        spend.run,
+        spend.order,
+        spend.round,
+        spend.purpose,
+        spend.cost.unit,
+        spend.source,
+        cohort,
+        answers,
+    )
+    columns = "time, study, title, run, run_order, round, purpose, unit, source, cohort, answers"
+    db.execute(f"INSERT INTO entries ({columns}) VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608
+
+
+def _answers(text: str) -> tuple[NoisyAnswer, ...]:
+    given: list[dict[str, Any]] = json.loads(text)
+    return tuple(NoisyAnswer(**one) for one in given)
+
+
+def _entry(time: str, study: str, title: str, run: str, *rest: Any) -> Entry:
+    round_, purpose, unit, text = rest
+    return Entry(time, study, title, run, round_, purpose, unit, _answers(text))

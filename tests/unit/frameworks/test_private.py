@@ -1,0 +1,266 @@
+"""Private training: one patient never moves a sum by more than the clip, and the noise is there."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional
+
+from medfed.core.errors import Refused
+from medfed.core.task import Execution, LocalPlan
+from medfed.frameworks import per_patient
+from medfed.frameworks.examples import TensorExamples
+from medfed.frameworks.per_patient import clipped_sum
+from medfed.frameworks.private import PrivateJob, Sampled, check_module
+from medfed.frameworks.torch_job import Learning, TorchJob
+from medfed.privacy.noise import SecretRandom
+
+WIDTH = 4
+
+
+def bce(module, batch):
+    features, labels = batch
+    return functional.binary_cross_entropy_with_logits(
+        module(features)[:, 0].float(), labels, reduction="none"
+    )
+
+
+def deep():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(WIDTH, 6), nn.LayerNorm(6), nn.Tanh(), nn.Linear(6, 1))
+
+
+@dataclass
+class Terms:
+    patients: int = 20
+    clip: float = 1.0
+    noise: float = 1.0
+    rate: float = 0.5
+    steps: int = 3
+    paid: int = 0
+
+    def sampled(self, plan):
+        self.paid += 1
+        return (
+            Sampled(1.0, 1, self.noise)
+            if plan is None
+            else Sampled(self.rate, self.steps, self.noise)
+        )
+
+
+def table(rows=20, seed=0, scale=1.0):
+    rng = np.random.default_rng(seed)
+    x = torch.from_numpy((scale * rng.normal(size=(rows, WIDTH))).astype(np.float32))
+    return x, (x[:, 0] > 0).float()
+
+
+def private(x, y, terms, build=deep, random=None):
+    empty = TensorExamples(torch.zeros(0, WIDTH), torch.zeros(0))
+    sets = {"train": TensorExamples(x, y), "valid": empty, "test": empty}
+    learning = Learning(loss=bce, evaluate=lambda m, on: {"n": np.array([len(on)])})
+    job = TorchJob("north", build(), sets, learning, 3, Execution())
+    return PrivateJob(job, terms, random or SecretRandom())
+
+
+def start(job):
+    return {k: v.detach().numpy().copy() for k, v in job.module.state_dict().items()}
+
+
+def flat(tensors):
+    return torch.cat([t.flatten() for t in tensors.values()]).double()
+
+
+def dense():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Linear(WIDTH, 6), nn.Tanh(), nn.Linear(6, 5, bias=False), nn.Linear(5, 1)
+    )
+
+
+class Twice(nn.Module):
+    """A layer that is used twice: what went into it is not one thing."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.inner, self.head = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, 1)
+
+    def forward(self, x):
+        return self.head(torch.tanh(self.inner(torch.tanh(self.inner(x)))))
+
+
+BUILDS = pytest.mark.parametrize("build", [deep, dense, Twice])
+
+
+@BUILDS
+def test_clipped_sum_is_the_loop_over_patients(build):
+    x, y = table(12, scale=3.0)
+    module = build()
+    named = dict(module.named_parameters())
+    got = clipped_sum(module, named, bce, (x[:, None], y[:, None]), 0.3)
+    want = {k: torch.zeros_like(p) for k, p in named.items()}
+    for row in range(12):
+        module.zero_grad()
+        bce(module, (x[row : row + 1], y[row : row + 1])).mean().backward()
+        own = {k: p.grad for k, p in named.items()}
+        scale = min(1.0, 0.3 / float(flat(own).norm()))
+        for name in want:
+            want[name] += scale * own[name]
+    for name, value in want.items():
+        torch.testing.assert_close(got[name], value, rtol=1e-4, atol=1e-6)
+
+
+@BUILDS
+def test_only_what_may_change_is_clipped_and_summed(build):
+    x, y = table(12, scale=3.0)
+    module = build()
+    named = dict(list(module.named_parameters())[:1])
+    got = clipped_sum(module, named, bce, (x[:, None], y[:, None]), 0.05)
+    assert set(got) == set(named)
+    assert float(flat(got).norm()) <= 12 * 0.05 * (1 + 1e-5)
+
+
+@pytest.mark.parametrize("clip", [0.02, 1e3])
+def test_both_ways_give_the_same_for_patients_of_many_rows(clip):
+    x, y = table(12, scale=2.0)
+    module = dense()
+    named = dict(module.named_parameters())
+    batch = x.view(3, 4, WIDTH), y.view(3, 4)
+    by_layer = clipped_sum(module, named, bce, batch, clip)
+    one_by_one = per_patient._clipped(per_patient._each(module, named, bce, batch), clip)
+    for name, value in one_by_one.items():
+        torch.testing.assert_close(by_layer[name], value, rtol=1e-4, atol=1e-6)
+
+
+@BUILDS
+def test_all_rows_of_a_patient_are_one_unit(build):
+    x, y = table(12)
+    module = build()
+    named = dict(module.named_parameters())
+    many = clipped_sum(module, named, bce, (x.view(2, 6, WIDTH), y.view(2, 6)), 0.1)
+    assert float(flat(many).norm()) <= 0.2 * (1 + 1e-5), "two patients, not twelve rows"
+
+
+@settings(max_examples=40)
+@given(
+    rows=st.integers(1, 8),
+    seed=st.integers(0, 10_000),
+    scale=st.sampled_from([1e-3, 1.0, 1e4, 1e20, float("inf"), float("nan")]),
+    clip=st.sampled_from([0.01, 1.0, 50.0]),
+    build=st.sampled_from([deep, dense]),
+)
+def test_one_patient_moves_the_sum_by_no_more_than_the_clip(rows, seed, scale, clip, build):
+    x, y = table(rows + 1, seed)
+    x[-1] *= scale
+    module = build()
+    named = dict(module.named_parameters())
+    with_it = clipped_sum(module, named, bce, (x[:, None], y[:, None]), clip)
+    without = clipped_sum(module, named, bce, (x[:-1, None], y[:-1, None]), clip)
+    assert torch.isfinite(flat(with_it)).all()
+    assert float((flat(with_it) - flat(without)).norm()) <= clip * (1 + 1e-4)
+
+
+def test_an_empty_draw_still_gets_noise_and_takes_its_step():
+    x, y = table()
+    job = private(x, y, Terms(rate=1e-12, steps=5))
+    begin = start(job)
+    done = job.train(begin, LocalPlan(lr=1.0))
+    assert done.steps == 5
+    assert (done.loss_sum, done.examples) == (0.0, 0.0)
+    # Gradients are noise over rate · patients: huge, finite, and never zero.
+    assert all(np.any(done.tensors[k] != begin[k]) for k in begin)
+
+
+def test_the_noise_has_the_deviation_that_was_paid_for():
+    x, y = table()
+    terms = Terms(noise=2.0, clip=0.5, patients=20)
+    job = private(x, y, terms)
+    begin = start(job)
+    draws = [
+        flat({k: torch.from_numpy(v) for k, v in job.gradient(begin)[0].items()})
+        for _ in range(300)
+    ]
+    deviations = torch.stack(draws).std(0)
+    assert float(deviations.mean()) == pytest.approx(2.0 * 0.5 / 20, rel=0.05)
+    assert terms.paid == 300
+
+
+def test_denominators_are_public():
+    """The same patients, another public number: exactly that much smaller."""
+    x, y = table()
+
+    class Silent(SecretRandom):
+        def gaussian(self, count):
+            return np.zeros(count)
+
+    one = private(x, y, Terms(patients=20), random=Silent())
+    other = private(x, y, Terms(patients=40), random=Silent())
+    begin = start(one)
+    a, b = one.gradient(begin)[0], other.gradient(begin)[0]
+    for name in a:
+        np.testing.assert_allclose(a[name], 2 * b[name], rtol=1e-5)
+    assert other.patients == 40
+
+
+def test_with_little_noise_it_is_the_plain_gradient():
+    x, y = table()
+    job = private(x, y, Terms(noise=1e-9, clip=1e3, patients=len(x)))
+    begin = start(job)
+    plain, _ = job.inner.gradient(begin, 0.1)
+    noised, loss = job.gradient(begin, 0.1)
+    assert loss == 0.0
+    for name in plain:
+        np.testing.assert_allclose(noised[name], plain[name], rtol=1e-3, atol=1e-5)
+
+
+def test_patients_are_drawn_one_by_one():
+    x, y = table(200)
+    sizes = []
+
+    class Counting(TensorExamples):
+        def of(self, patients, seed):
+            sizes.append(len(patients))
+            return super().of(patients, seed)
+
+    job = private(x, y, Terms(patients=200, rate=0.3, steps=60))
+    job._train = Counting(x, y)
+    job.train(start(job), LocalPlan(lr=0.01))
+    assert len(set(sizes)) > 5, "Poisson sampling has batches of many sizes"
+    assert np.mean(sizes) == pytest.approx(60, abs=5)
+
+
+class Hidden(nn.Module):
+    """A running statistic that does not call itself one."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(WIDTH, 1)
+        self.register_buffer("seen", torch.zeros(1))
+
+    def forward(self, x):
+        self.seen += x.mean()
+        return self.inner(x)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.Sequential(nn.Linear(WIDTH, 3), nn.BatchNorm1d(3), nn.Linear(3, 1)),
+        nn.Sequential(nn.Conv1d(1, 3, 3), nn.BatchNorm1d(3, track_running_stats=False)),
+        nn.Sequential(nn.InstanceNorm1d(3, affine=False, track_running_stats=True)),
+        nn.Sequential(Hidden()),
+        nn.SyncBatchNorm(3),
+    ],
+)
+def test_models_that_mix_patients_are_refused(module):
+    with pytest.raises(Refused, match="cannot learn privately"):
+        check_module(module)
+
+
+def test_models_that_keep_patients_apart_are_taken():
+    check_module(deep())
+    check_module(nn.Sequential(nn.Conv3d(1, 4, 3), nn.GroupNorm(2, 4), nn.InstanceNorm3d(4)))

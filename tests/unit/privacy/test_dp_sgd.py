@@ -1,0 +1,109 @@
+"""What DP-SGD refuses when a study is read, and how it counts."""
+
+import pytest
+from integration.federated import text_of
+from integration.test_private_runs import PRIVATE, private_text
+
+from medfed.core.errors import StudyError
+from medfed.core.registry import make
+from medfed.core.rehearsal import site_plan
+from medfed.core.study_file import parse_study
+from medfed.privacy.accountant import epsilon
+from medfed.privacy.schedule import shares
+from medfed.privacy.words import all_promises
+
+GOOD = private_text()
+
+
+def problems(text):
+    with pytest.raises(StudyError) as refused:
+        parse_study(text)
+    return {p.field: f"{p.message}. {p.remedy}" for p in refused.value.problems}
+
+
+def put(old, new, text=GOOD):
+    assert text.count(old) == 1, old
+    return text.replace(old, new)
+
+
+BAD = {
+    "facts from the sites": (text_of(tables=PRIVATE), "task.public_ranges", "mean texture"),
+    "a refusal that tells": (put('one_class = "train"', ""), "task.one_class", "same label"),
+    "one's own scaling": (
+        put('one_class = "train"', 'one_class = "train"\nscaling = "local"'),
+        "task.scaling",
+        "one patient would change",
+    ),
+    "batch statistics": (put('norm = "none"', 'norm = "batch"'), "task.norm", "mixes patients"),
+    "a shuffled split": (put('name = "hash"', 'name = "shuffle"'), "split.name", "hash"),
+    "a personal strategy": (put('name = "fedavg"', 'name = "ditto"'), "strategy.name", "stay"),
+    "an asynchronous one": (put('name = "fedavg"', 'name = "fedbuff"'), "strategy.name", "cost"),
+    "early stopping": (GOOD + '\n[stop]\nmetric = "auc"\n', "stop", "validation patients"),
+    "choosing the best": (put("rounds = 3", 'rounds = 3\nkeep = "best"'), "keep", "validation"),
+    "a site forgotten": (put(", south = 110", ""), "privacy[0].patients", "south"),
+    "no number": (put("south = 110", "south = 1.5"), "privacy[0].patients", "number per site"),
+    "too large a delta": (put("delta = 1e-4", "delta = 0.01"), "privacy[0].delta", "below 1/110"),
+    "two ways to say it": (
+        put("noise = 2.0", "noise = 2.0\nepsilon = 1.0"),
+        "privacy[0]",
+        "needs one of epsilon and noise",
+    ),
+    "neither": (put("noise = 2.0\n", ""), "privacy[0]", "needs one of epsilon and noise"),
+    "twice": (GOOD + PRIVATE, "privacy[1].name", "twice"),
+}
+
+
+@pytest.mark.parametrize(("text", "field", "words"), BAD.values(), ids=BAD)
+def test_contradictions_are_refused_when_the_study_is_read(text, field, words):
+    found = problems(text)
+    assert field in found, found
+    assert words in found[field]
+
+
+def made(how, rounds=3, **changes):
+    study = parse_study(put("noise = 2.0", how, private_text(rounds=rounds, **changes)))
+    return make("mechanism", study.privacy[0]), study
+
+
+def test_the_rate_and_the_steps_come_from_public_numbers():
+    dp, study = made("noise = 2.0", rounds=5)
+    (answer,) = dp.cost(site_plan(study, "north")).answers
+    assert (answer.noise, answer.rate, answer.times) == (2.0, 64 / 110, 5 * 2)
+
+
+@pytest.mark.parametrize("budget", ["constant", "rising"])
+def test_the_noise_follows_from_epsilon(budget):
+    dp, study = made(f'epsilon = 4.0\nbudget = "{budget}"', rounds=6)
+    plan = site_plan(study, "north")
+    cost = dp.cost(plan)
+    assert 3.99 < epsilon(cost.answers, 1e-4) <= 4.0
+    rounds = [dp.answer(plan, plan.work[0], r) for r in range(1, 7)]
+    assert epsilon(rounds, 1e-4) == epsilon(cost.answers, 1e-4), "what is paid is what was said"
+    noises = [a.noise for a in rounds]
+    assert noises == sorted(noises, reverse=True)
+    assert (len(set(noises)) > 1) == (budget == "rising")
+
+
+def test_schedules_are_fixed_beforehand():
+    assert shares("constant", 4) == (1.0,) * 4
+    rising = shares("rising", 8)
+    assert rising[0] == pytest.approx(2 * rising[-1])
+    assert len(set(rising)) == 4
+    assert shares("rising", 1) == (1.0,)
+
+
+def test_scaffold_and_fedsgd_are_counted_as_they_ask():
+    for strategy, rate in (("scaffold", 64 / 110), ("fedsgd", 1.0)):
+        text = private_text(strategy)
+        text = text.replace("batch_size = 64\n", "") if strategy == "fedsgd" else text
+        study = parse_study(text)
+        (answer,) = make("mechanism", study.privacy[0]).cost(site_plan(study, "north")).answers
+        assert answer.rate == rate
+
+
+def test_the_promise_names_whom_it_protects_from_whom_and_what_not():
+    ((name, sentences),) = all_promises(parse_study(GOOD))
+    text = " ".join(sentences)
+    assert name == "dp-sgd"
+    for words in ("unit", "the coordinator", "ε = ", "Does not hide", "north, centre or south"):
+        assert words in text

@@ -1,0 +1,215 @@
+"""The ledger: nothing is given away that is not entered, whoever kills the site and when."""
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from medfed.core.errors import Refused, SiteError
+from medfed.core.ledger import Spend
+from medfed.core.mechanism import Cost, NoisyAnswer
+from medfed.privacy.accountant import LossAccountant, epsilon
+from medfed.storage.ledger import SqliteLedger
+
+EVERYBODY = tuple(f"p{i}" for i in range(30))
+
+
+class Counting:
+    """One ε an answer: an accountant that a test can follow."""
+
+    def epsilon(self, answers, delta):
+        return float(sum(a.times for a in answers))
+
+
+def spend(
+    patients=EVERYBODY, *, times=1, noise=2.0, source="s", order="o", unit="patient", run="r"
+):
+    cost = Cost(unit, (NoisyAnswer("gaussian", noise, 1.0, times),))
+    return Spend("digest", "A study", run, order, 1, "train", source, patients, cost)
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    return SqliteLedger(tmp_path / "ledger.sqlite", Counting())
+
+
+def test_it_adds_up_and_refuses_what_would_pass_the_limit(ledger):
+    for i in range(1, 11):
+        assert ledger.spend(spend()).spent == i
+    with pytest.raises(Refused, match="would have spent ε = 11 of the 10") as no:
+        ledger.spend(spend())
+    assert no.value.name == "budget-spent"
+    assert ledger.balance().spent == 10, "a refusal enters nothing"
+    assert len(ledger.entries()) == 10
+
+
+def test_a_hospital_sets_its_own_limit(ledger):
+    ledger.set_limit(2.0, 1e-6)
+    ledger.spend(spend(times=2))
+    with pytest.raises(Refused):
+        ledger.spend(spend())
+    ledger.set_limit(3.0, 1e-6)
+    assert ledger.spend(spend()).spent == 3
+
+
+def test_no_limit_means_no_work(ledger):
+    ledger.set_limit(0.0, 1e-5)
+    with pytest.raises(Refused):
+        ledger.spend(spend())
+
+
+def test_patients_who_are_in_both_pay_for_both_and_others_do_not(ledger):
+    ledger.spend(spend(EVERYBODY[:20], times=4))
+    assert ledger.spend(spend(EVERYBODY[20:], times=3)).spent == 3
+    assert ledger.spend(spend(EVERYBODY[15:25], times=2)).spent == 6
+    assert ledger.balance().spent == 6
+    assert ledger.spend(spend(EVERYBODY[:15], times=1)).spent == 5
+    with pytest.raises(Refused):
+        ledger.spend(spend(EVERYBODY, times=5))  # those in the middle would be at 11
+
+
+def test_identifiers_of_two_sources_may_be_the_same_people(ledger):
+    ledger.spend(spend(EVERYBODY, times=4, source="table"))
+    assert ledger.spend(spend(("x1", "x2"), times=3, source="scans")).spent == 7
+    assert ledger.balance().spent == 7
+
+
+def test_a_hospital_is_a_unit_of_its_own(ledger):
+    ledger.spend(spend(times=8))
+    assert ledger.spend(spend((), times=5, unit="hospital")).spent == 5
+    assert ledger.balance("patient").spent == 8
+    assert ledger.balance("hospital").spent == 5
+
+
+def test_what_one_run_spent(ledger):
+    ledger.spend(spend(times=2, run="first"))
+    ledger.spend(spend(times=3, run="second"))
+    assert [ledger.balance(run=r).spent for r in ("first", "second", "third")] == [2, 3, 0]
+
+
+def test_studies_are_composed_and_not_added(tmp_path):
+    ledger = SqliteLedger(tmp_path / "ledger.sqlite", LossAccountant())
+    first = ledger.spend(spend(noise=4.0, times=10)).spent
+    both = ledger.spend(spend(noise=4.0, times=10, run="another")).spent
+    assert both == pytest.approx(epsilon([NoisyAnswer("gaussian", 4.0, 1.0, 20)], 1e-5))
+    assert both < 2 * first * 0.8
+
+
+def test_delta_must_be_below_one_by_the_number_of_patients(ledger):
+    ledger.set_limit(10.0, 0.05)
+    with pytest.raises(Refused, match="too large for so many patients"):
+        ledger.spend(spend())
+
+
+def test_nobody_can_be_read_in_the_file(ledger):
+    ledger.spend(spend(("Maria Muster",)))
+    assert b"Muster" not in ledger.path.read_bytes()
+    assert ledger.path.stat().st_mode & 0o077 == 0
+    assert b"Muster" not in json.dumps([e.title for e in ledger.entries()]).encode()
+
+
+def test_each_entry_is_on_the_disk_when_it_is_made(ledger):
+    ledger.spend(spend())
+    with sqlite3.connect(ledger.path) as db:
+        assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    with ledger._open() as db:
+        assert db.execute("PRAGMA synchronous").fetchone() == (2,), "FULL"
+
+
+def test_many_at_once_never_pass_the_limit(ledger):
+    def one(_):
+        try:
+            SqliteLedger(ledger.path, Counting()).spend(spend())
+        except Refused:
+            return 0
+        return 1
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(one, range(24))) == 10
+    assert ledger.balance().spent == 10
+
+
+def test_a_damaged_file_stops_everything(ledger):
+    ledger.path.write_bytes(b"not a ledger" * 100)
+    with pytest.raises(SiteError, match="cannot be used"):
+        ledger.spend(spend())
+
+
+def test_a_file_that_was_only_begun_is_an_empty_ledger(ledger):
+    ledger.path.touch()
+    assert ledger.entries() == []
+    assert ledger.balance().spent == 0
+    assert ledger.spend(spend()).spent == 1
+
+
+WORK = """
+import sys
+from pathlib import Path
+from medfed.core.ledger import Spend
+from medfed.core.mechanism import Cost, NoisyAnswer
+from medfed.storage.ledger import SqliteLedger
+
+class Counting:
+    def epsilon(self, answers, delta):
+        return float(sum(a.times for a in answers))
+
+home = Path(sys.argv[1])
+ledger = SqliteLedger(home / "ledger.sqlite", Counting())
+cost = Cost("patient", (NoisyAnswer("gaussian", 2.0),))
+given = (home / "given.txt").open("ab", buffering=0)
+print("ready", flush=True)
+while True:
+    ledger.spend(Spend("d", "t", "r", "o", 1, "train", "s", ("a", "b"), cost))
+    given.write(b"x")  # the answer leaves
+"""
+
+
+def killed_at_random(home, kills, seed):
+    """Start the same work again and again, and kill it each time; (given away, entered)."""
+    rng = random.Random(seed)
+    ledger = SqliteLedger(home / "ledger.sqlite", Counting())
+    ledger.set_limit(1e9, 1e-5)
+    for _ in range(kills):
+        with subprocess.Popen(
+            [sys.executable, "-c", WORK, str(home)], stdout=subprocess.PIPE
+        ) as child:
+            child.stdout.readline()
+            before = _given(home)
+            while _given(home) == before:  # however busy the machine is, something is given away
+                time.sleep(0.001)
+            time.sleep(rng.uniform(0, 0.03))
+            os.kill(child.pid, signal.SIGKILL)
+        yield _given(home), ledger.balance().spent
+
+
+def _given(home):
+    return (home / "given.txt").stat().st_size
+
+
+def test_killed_at_random_it_has_entered_what_was_given_away(tmp_path):
+    for given, spent in killed_at_random(tmp_path, 30, seed=1):
+        assert given <= spent <= given + 30, "at most one entry a kill was for nothing"
+    assert given > 0
+
+
+@pytest.mark.slow
+def test_a_hundred_kills(tmp_path):
+    for given, spent in killed_at_random(tmp_path, 100, seed=2):
+        assert given <= spent <= given + 100
+    assert given > 0
+
+
+def test_the_kill_test_sees_an_entry_that_comes_too_late(tmp_path, monkeypatch):
+    """The defence switched off: paid after the answer left, it is found out."""
+    late = WORK.replace("while True:\n", "while True:\n    given.write(b'x')\n", 1)
+    late = late.replace('    given.write(b"x")  # the answer leaves\n', "")
+    assert late != WORK
+    monkeypatch.setattr(sys.modules[__name__], "WORK", late)
+    assert any(given > spent for given, spent in killed_at_random(tmp_path, 30, seed=1))
