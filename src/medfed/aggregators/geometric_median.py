@@ -16,6 +16,7 @@ import numpy as np
 
 from medfed.aggregators.chunks import PHASE, answer_once, combine, gather_once
 from medfed.aggregators.mean import adder
+from medfed.aggregators.norm_gate import NormGate
 from medfed.core.aggregator import Ask, Gathered
 from medfed.core.errors import Refused
 from medfed.core.options import option
@@ -27,7 +28,7 @@ NEARER = "nearer"
 
 
 @dataclass(frozen=True, slots=True)
-class GeometricMedian:
+class GeometricMedian(NormGate):
     """The geometric median of the sites' models (Pillutla et al. 2022), in several exchanges.
 
     Holds while fewer than half of the weight lies with wrong sites; weights are the sites' own

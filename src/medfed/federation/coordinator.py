@@ -211,7 +211,8 @@ class Coordinator:
         sent = self.strategy.sent(state)
         fits = purpose == "train" and self.aggregator.sees_sites
         round_, counted = state.round + 1, state.counted
-        return Exchange(self.post, round_, purpose, sites, Update(sent), body, counted, fits)
+        limit = float(getattr(self.aggregator, "norm_limit", 0.0)) if fits else 0.0
+        return Exchange(self.post, round_, purpose, sites, Update(sent), body, counted, fits, limit)
 
     def _gather(self, exchange: Exchange, state: State, phase: str = "") -> Gathered:
         if phase:  # several evaluations of one round must not be taken for each other

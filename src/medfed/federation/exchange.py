@@ -15,6 +15,7 @@ from medfed.core.files import Buffer, canonical_json, write_atomic
 from medfed.core.packing import PackedUpdate
 from medfed.core.update import Shapes, Update, misfit, odd_ones
 from medfed.federation.channel import Channel, Delivery
+from medfed.federation.gates import too_large, unlike_others
 from medfed.federation.spool import (
     MAX_HEADER,
     SpooledUpdate,
@@ -78,6 +79,7 @@ class Exchange:
         body: The order's content, as plain data.
         counted: For each site the last counted round: which memory it should build on.
         fits: Whether updates must have the form of what was sent (not so when masked or encrypted).
+        norm_limit: How many times the median's length a change may have; 0 for any.
     """
 
     post: Post
@@ -88,6 +90,7 @@ class Exchange:
     body: Mapping[str, Any]
     counted: Mapping[str, int] = field(default_factory=dict)
     fits: bool = False
+    norm_limit: float = 0.0
     missing: dict[str, dict[str, str]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     bytes_up: int = 0
@@ -115,8 +118,13 @@ class Exchange:
         return [arrived[site] for site in still if site in arrived]
 
     def drop_odd(self, arrived: dict[str, SpooledUpdate]) -> None:
-        """Leave out replies whose statistics cannot be added to those of the others."""
-        for site, complaint in odd_ones({s: u.stats() for s, u in arrived.items()}).items():
+        """Leave out replies that do not go together with the others, or are far larger."""
+        self._drop(arrived, odd_ones({s: u.stats() for s, u in arrived.items()}))
+        self._drop(arrived, unlike_others(arrived))
+        self._drop(arrived, too_large(arrived, self.norm_limit))
+
+    def _drop(self, arrived: dict[str, SpooledUpdate], complaints: Mapping[str, str]) -> None:
+        for site, complaint in complaints.items():
             arrived.pop(site).path.unlink(missing_ok=True)
             self._miss(site, "rejected", complaint)
 

@@ -27,6 +27,10 @@ MAX_HEADER = 16 * 1024 * 1024
 """Bytes a header may have: room for a hundred thousand tensors."""
 MAX_WEIGHT = 1e15
 """The largest weight of a group: beyond, float64 sums lose whole patients."""
+MIN_WEIGHT = 1e-100
+MAX_NORM = 1e45
+"""The least weight and the largest norm: so the square of a mean fits into float64, and no site can
+end a round by numbers that are too large. All of float32 lies far within."""
 
 LARGE = 16 * 1024 * 1024
 """Bytes from which a payload that is kept for long does not stay in this process's memory."""
@@ -291,7 +295,7 @@ def _check_weights(update: PackedUpdate) -> None:
         if group not in weights:
             raise WireError(f"the update lacks the weight of the group {_quoted(group)}")
     for group, weight in weights.items():
-        if not 0.0 < weight <= MAX_WEIGHT:
+        if not MIN_WEIGHT <= weight <= MAX_WEIGHT:
             raise WireError(f"the weight of {_quoted(group)} cannot be {weight:g}")
 
 
@@ -307,7 +311,7 @@ def _norm(what: str, pieces: Iterator[Array]) -> float:
     total = 0.0
     for piece in pieces:
         total = math.hypot(total, _piece_norm(what, piece))
-    if not math.isfinite(total):
+    if not total <= MAX_NORM:
         raise WireError(f"the {what} holds numbers that are too large")
     return total
 
