@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Container, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -9,11 +10,12 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from medfed.core.errors import QuorumError, WireError, WireVersionError
+from medfed.core.errors import DataError, QuorumError, WireError, WireVersionError
 from medfed.core.events import Event, Notice, ReplyCounted, RoundStarted, SiteMissing
-from medfed.core.files import Buffer, canonical_json, write_atomic
+from medfed.core.files import Buffer, canonical_json
 from medfed.core.packing import PackedUpdate
 from medfed.core.update import Shapes, Update, misfit, odd_ones
+from medfed.core.vault import OPEN, Vault
 from medfed.federation.channel import Channel, Delivery
 from medfed.federation.gates import too_large, unlike_others
 from medfed.federation.spool import (
@@ -52,6 +54,7 @@ class Post:
     """What every exchange of a run shares: who asks, through what, and where replies lie.
 
     Attributes:
+        vault: How replies lie there.
         versions: The wire version of each site that was found to speak another than ours.
     """
 
@@ -64,6 +67,7 @@ class Post:
     deadline: float
     min_sites: int
     on_event: Callable[[Event], None]
+    vault: Vault = OPEN
     versions: dict[str, int] = field(default_factory=dict)
 
 
@@ -132,7 +136,9 @@ class Exchange:
         self, phase: str, sites: Sequence[str], each: Mapping[str, Update]
     ) -> dict[str, tuple[Order, Buffer]]:
         """The orders of one phase, with the payload of each."""
-        shared = parked(encode_update(self.sent), self.post.spool)
+        plain = encode_update(self.sent)
+        # A sealed run parks nothing: it would lie there as it is.
+        shared = plain if self.post.vault.sealed else parked(plain, self.post.spool)
         shared_hash = sha256(shared)
         body = canonical_json(self.body).decode()
         encoded = {id(update): encode_update(update) for update in each.values()}
@@ -278,8 +284,9 @@ class Exchange:
         update = decode_update(payload)
         self._check(PackedUpdate(order.site, update))
         file = self.post.spool / f"{order.id}-{digest}.safetensors"
-        write_atomic(file, payload, durable=False)
-        return SpooledUpdate(file, order.site, update if len(payload) <= SMALL else None)
+        vault = self.post.vault
+        vault.write(file, payload, durable=False)
+        return SpooledUpdate(file, order.site, update if len(payload) <= SMALL else None, vault)
 
     def _check(self, update: PackedUpdate) -> None:
         got = {name: (p.shape, p.dtype) for name, p in update.packed.items()}
@@ -303,8 +310,9 @@ class Exchange:
         The spool is not flushed to the disk: after a power cut a file may be there without its
         content, which the hash in its name tells. The site sends it again.
         """
-        if sha256(file.read_bytes()) == file.stem.rpartition("-")[2]:
-            return SpooledUpdate(file, site)
+        with suppress(DataError):
+            if sha256(self.post.vault.read(file)) == file.stem.rpartition("-")[2]:
+                return SpooledUpdate(file, site, vault=self.post.vault)
         file.unlink()
         return None
 

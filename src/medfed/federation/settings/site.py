@@ -23,6 +23,9 @@ class _Fields:
     max_order_mb: int = option(
         4096, help="An order with more megabytes than this is refused", low=1
     )
+    encrypt_with: str | None = option(
+        None, help='What opens the encrypted folder: "passphrase", or the path of a key file'
+    )
     coordinator: str | None = option(None, help="The coordinator's address, https://host:port")
     host: str = option("127.0.0.1", help="Where the site's worker listens: this machine")
     port: int = option(0, help="The port it listens on; 0: any free one", low=0, high=65535)

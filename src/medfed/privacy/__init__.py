@@ -1,0 +1,1 @@
+"""Privacy: encryption of what lies on disk."""
