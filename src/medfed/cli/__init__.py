@@ -24,6 +24,7 @@ COMMANDS = {
     "study": ("medfed.cli.study:study", "Write, check and show study files."),
     "parts": ("medfed.cli.parts:parts", "List what studies can be made of, with all options."),
     "site": ("medfed.cli.site:site", "A hospital's own folder: joining, approvals, receipts."),
+    "audit": ("medfed.cli.audit:audit", "Verify, offline, that no record was rewritten."),
     "coordinator": ("medfed.cli.coordinator:coordinator", "Invite hospitals, and run for them."),
     "data": ("medfed.cli.data:data", "Import scans; fetch or make data sets."),
     "predict": ("medfed.cli.predict:predict", "Find nodules on one scan, by a trained model."),

@@ -10,6 +10,7 @@
     runs/RUN/reply/ROUND-ORDER       a sealed reply: sent again when asked again
     runs/RUN/memory-ROUND.safetensors    proposed with a reply, used once a later order confirms it
     receipts/RUN.jsonl               what left, reply by reply
+    audit/                           the log of receipts and refusals, see `medfed audit`
 """
 
 import json
@@ -234,8 +235,8 @@ class SiteFolder:
         blob = save({name: np.asarray(value, order="C") for name, value in model.items()})
         self.vault.write(folder / "model.safetensors", blob)
 
-    def add_receipt(self, order: Order, receipt: dict[str, Any]) -> None:
-        """Append a signed receipt.
+    def add_receipt(self, order: Order, receipt: dict[str, Any]) -> dict[str, Any]:
+        """Append a signed receipt; the one that is kept.
 
         A site that was killed after it wrote one and before its reply was safe makes that reply
         again: it has its receipt already.
@@ -245,9 +246,12 @@ class SiteFolder:
         if file not in self._receipted:
             file.parent.mkdir(exist_ok=True)
             last = read_lines(file)[-1:]
-        if not any(all(one.get(k) == receipt[k] for k in SAME_REPLY) for one in last):
-            append_line(file, receipt)
         self._receipted = {file}
+        for one in last:
+            if all(one.get(k) == receipt[k] for k in SAME_REPLY):
+                return dict(one)
+        append_line(file, receipt)
+        return receipt
 
     def receipts(self, run: str | None = None) -> Iterator[dict[str, Any]]:
         """Receipts of one run or of all, in the order they were written."""
