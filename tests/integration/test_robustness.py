@@ -59,4 +59,7 @@ def test_the_table_is_written_between_its_marks(monkeypatch, tmp_path):
     assert text.endswith("after\n")
     assert "old" not in text
     rows = robustness.rows_of(cells)
-    assert {row["name"] for row in rows} >= {"mean, ALIE: accuracy", "mean, ALIE: spread over seeds"}
+    assert {row["name"] for row in rows} >= {
+        "mean, ALIE: accuracy",
+        "mean, ALIE: spread over seeds",
+    }

@@ -28,6 +28,7 @@ from safetensors.numpy import load, save
 
 from medfed.core.errors import DataError, Refused, SiteError, WireError
 from medfed.core.files import append_line, canonical_json, read_lines, write_atomic
+from medfed.core.no_pickles import unpickling_refused
 from medfed.core.options import check, option
 from medfed.core.study import PLAIN, PLAIN_NAME, RESERVED, Study
 from medfed.core.update import Tensors
@@ -192,6 +193,7 @@ class SiteFolder:
             if round_ < order.round - 1:
                 file.unlink(missing_ok=True)
 
+    @unpickling_refused()
     def memory(self, order: Order) -> dict[str, np.ndarray[Any, Any]]:
         """The memory proposed in the round that the order confirms.
 

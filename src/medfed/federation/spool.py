@@ -20,6 +20,7 @@ from safetensors import TensorSpec, serialize
 
 from medfed.core.errors import WireError
 from medfed.core.files import Buffer
+from medfed.core.no_pickles import unpickling_refused
 from medfed.core.packing import MARK, Dense, Packed, PackedUpdate, Sparse, logical
 from medfed.core.update import Array, Update
 from medfed.core.vault import OPEN, Blob, LazyArray, Vault
@@ -126,6 +127,7 @@ def _spec(array: Array) -> TensorSpec:
     )
 
 
+@unpickling_refused()
 def decode_update(blob: Buffer | mmap.mmap | Blob) -> Update:
     """The update that a blob holds; its arrays are read-only views of the blob.
 

@@ -12,6 +12,7 @@ from safetensors.numpy import load
 
 from medfed.core.errors import DataError
 from medfed.core.files import Buffer, canonical_json
+from medfed.core.no_pickles import unpickling_refused
 from medfed.core.update import Array, Tensors
 from medfed.core.vault import OPEN, Vault
 
@@ -78,6 +79,7 @@ def _pieces(tensors: Tensors, metadata: Mapping[str, str]) -> Iterator[Buffer]:
         yield plain[name].astype(little, copy=False).reshape(-1).view(np.uint8).data
 
 
+@unpickling_refused()
 def read_model(path: Path, vault: Vault = OPEN) -> tuple[dict[str, Array], dict[str, Any]]:
     """Read a model file: its tensors, and what it says about itself.
 

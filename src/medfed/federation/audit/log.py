@@ -58,8 +58,12 @@ class AuditLog:
         self._tree = Frontier()
         self._last = FIRST
         self._known: set[str] = set()
-        for entry in read_lines(self._folder / ENTRIES):
-            self._grow(entry)
+        try:
+            for entry in read_lines(self._folder / ENTRIES):
+                self._grow(entry)
+        except (AttributeError, TypeError, ValueError):
+            file = self._folder / ENTRIES
+            raise DataError(f"{file} is damaged", remedy="Restore it from a backup") from None
         for record in records:
             self.add("receipt", record)
 
