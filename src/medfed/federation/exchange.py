@@ -124,8 +124,9 @@ class Exchange:
     def drop_odd(self, arrived: dict[str, SpooledUpdate]) -> None:
         """Leave out replies that do not go together with the others, or are far larger."""
         self._drop(arrived, odd_ones({s: u.stats() for s, u in arrived.items()}))
-        self._drop(arrived, unlike_others(arrived))
-        self._drop(arrived, too_large(arrived, self.norm_limit))
+        if self.fits:  # else each site may have something of its own to say, such as shares
+            self._drop(arrived, unlike_others(arrived))
+            self._drop(arrived, too_large(arrived, self.norm_limit))
 
     def _drop(self, arrived: dict[str, SpooledUpdate], complaints: Mapping[str, str]) -> None:
         for site, complaint in complaints.items():

@@ -44,7 +44,8 @@ def sealed(chunks: Buffer | Iterable[Buffer], key: bytes, what: bytes) -> Iterat
     salt, prefix = secrets.token_bytes(SALT), secrets.token_bytes(PREFIX)
     yield MAGIC + salt + prefix
     cipher = _cipher(key, salt, what)
-    number, waiting = 0, b""
+    number = 0
+    waiting: Buffer = b""
     for segment in _segments(chunks):
         if number:
             yield cipher.encrypt(_nonce(prefix, number - 1, last=False), waiting, None)
@@ -126,20 +127,27 @@ def is_sealed(path: Path) -> bool:
         return file.read(len(MAGIC)) == MAGIC
 
 
-def _segments(chunks: Buffer | Iterable[Buffer]) -> Iterator[bytes]:
-    """The content in segments, all but the last of them full; none where there is no content."""
+def _segments(chunks: Buffer | Iterable[Buffer]) -> Iterator[Buffer]:
+    """The content in segments, all but the last of them full; none where there is no content.
+
+    Only what lies across two chunks is copied.
+    """
     if isinstance(chunks, (bytes, bytearray, memoryview)):
         chunks = (chunks,)
-    held = bytearray()
+    held = b""
     for chunk in chunks:
         view = memoryview(chunk).cast("B")
-        for start in range(0, len(view), SEGMENT):
-            held += view[start : start + SEGMENT]
-            if len(held) >= SEGMENT:
-                yield bytes(held[:SEGMENT])
-                del held[:SEGMENT]
+        at = min(SEGMENT - len(held), len(view)) if held else 0
+        held += bytes(view[:at])
+        if len(held) == SEGMENT:
+            yield held
+            held = b""
+        while len(view) - at >= SEGMENT:
+            yield view[at : at + SEGMENT]
+            at += SEGMENT
+        held += bytes(view[at:])
     if held:
-        yield bytes(held)
+        yield held
 
 
 def _cipher(key: bytes, salt: bytes, what: bytes) -> AESGCM:
