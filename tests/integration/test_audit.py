@@ -220,6 +220,16 @@ def test_what_the_site_itself_rewrites_is_found_by_who_kept_a_checkpoint(run, si
     assert "rewritten since the checkpoint" in fault
 
 
+def test_a_site_that_logged_nothing_looks_like_one_whose_record_is_gone(run, site):
+    shutil.rmtree(site / "audit")
+    shutil.rmtree(site / "receipts")
+    assert faults(site) == []
+    said = CliRunner().invoke(cli, ["audit", "verify", str(site)])
+    assert "or the whole record is gone" in said.output
+    (fault,) = faults(site, run[1])
+    assert "rewritten since the checkpoint" in fault
+
+
 def test_an_entry_is_proved_to_an_outsider_who_sees_nothing_else(site):
     key = load_public(site / "key.pub")
     for index, entry in enumerate(entries(site)):

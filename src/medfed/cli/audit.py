@@ -121,7 +121,10 @@ def _sites(folder: Path) -> list[Path]:
 
 def _tell(site: str, key: Ed25519PublicKey, entries: int, receipts: int, faults: list[str]) -> None:
     click.echo(f"{site}  fingerprint {fingerprint(key)}")
-    if not faults:
+    if not faults and not entries:
+        click.echo("  No entry and no receipt: nothing has left yet, or the whole record is gone.")
+        click.echo("  A checkpoint of another day, given by --checkpoint, would tell which.")
+    elif not faults:
         click.echo(f"  {entries} entries, {receipts} receipts: nothing was changed.")
     for fault in faults:
         click.echo(click.style("  NOT GOOD  ", fg="red") + fault)
