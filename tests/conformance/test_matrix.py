@@ -16,6 +16,8 @@ STRATEGIES = names("strategy")
 AGGREGATORS = names("aggregator")
 COMPRESSIONS = (None, *names("compression"))
 LOCAL = ("local-head", "local-norm")
+LEAST = {"multi-krum": 5, "nnm-trimmed-mean": 3}
+"""Rules that hold from so many sites on; the studies of the others have three."""
 ALL = list(itertools.product(STRATEGIES, AGGREGATORS, COMPRESSIONS))
 
 
@@ -31,6 +33,9 @@ REST = [c for c in ALL if not is_quick(c)]
 
 def combined(strategy, aggregator, compression, rounds=2):
     layers = {"hidden": (3,), "norm": "layer"} if strategy in LOCAL else {}
+    if least := LEAST.get(aggregator):
+        layers |= {"sites": [f"s{i}" for i in range(least)], "min_sites": least}
+        layers |= {"options": f"buffer = {least}"} if strategy == "fedbuff" else {}
     return text_of(
         strategy, aggregator=aggregator, compression=compression, rounds=rounds, **layers
     )

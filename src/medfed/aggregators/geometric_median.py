@@ -4,11 +4,12 @@ Pillutla, Kakade and Harchaoui 2022, "Robust aggregation for federated learning"
 on Signal Processing 70 (arXiv 1912.13445), algorithm 2: the smoothed Weiszfeld iteration. The
 coordinator sends its estimate v; site i answers with its model w_i weighted by
 ``α_i / max(ν, ‖v − w_i‖)``; the next estimate is the weighted mean. So a far-off site counts for
-little, and nobody has to look at a single site's model: each step is a plain weighted sum.
+little: each step is a plain weighted sum. Where the coordinator sees the replies it does not take a
+site's word for its nearness, see `medfed.aggregators.nearness`.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,7 +17,9 @@ import numpy as np
 
 from medfed.aggregators.chunks import PHASE, answer_once, combine, gather_once
 from medfed.aggregators.mean import adder
-from medfed.core.aggregator import Ask, Gathered
+from medfed.aggregators.nearness import checked
+from medfed.aggregators.norm_gate import NormGate
+from medfed.core.aggregator import Ask, Gathered, Spooled
 from medfed.core.errors import Refused
 from medfed.core.options import option
 from medfed.core.packing import unpack
@@ -27,7 +30,7 @@ NEARER = "nearer"
 
 
 @dataclass(frozen=True, slots=True)
-class GeometricMedian:
+class GeometricMedian(NormGate):
     """The geometric median of the sites' models (Pillutla et al. 2022), in several exchanges.
 
     Holds while fewer than half of the weight lies with wrong sites; weights are the sites' own
@@ -47,13 +50,21 @@ class GeometricMedian:
 
     def gather(self, ask: Ask, memory: Tensors) -> Gathered:
         """Ask for the updates, then again and again for those nearer to the estimate."""
-        first = gather_once(ask, adder())
+        patients: dict[str, dict[str, float]] = {}
+
+        def asked(phase: str, each: Mapping[str, Update]) -> Sequence[Spooled]:
+            spooled = ask(phase, each)
+            patients.update({s.site: dict(s.weights()) for s in spooled})
+            return spooled
+
+        first = gather_once(asked, adder())
         if not first.total.tensors:
             return first  # scores alone: sums, of which there is no median
         total, who = first.total, first.participants
         for step in range(1, self.exchanges):
             estimate = Update(_means(total))
-            spooled = ask(f"{NEARER}-{step}", dict.fromkeys(who, estimate))
+            replies = ask(f"{NEARER}-{step}", dict.fromkeys(who, estimate))
+            spooled = checked(replies, estimate.tensors, patients, self.smoothing)
             total, who = combine(spooled, adder()), tuple(s.site for s in spooled)
         by_site = {site: first.by_site[site] for site in who}
         return Gathered(_as_sum(total, first.total.weights, by_site), who, by_site=by_site)

@@ -7,12 +7,13 @@ from typing import ClassVar
 import numpy as np
 
 from medfed.aggregators.chunks import Rule, Sent, answer_once, gather_once
+from medfed.aggregators.norm_gate import NormGate
 from medfed.core.aggregator import Ask, Gathered
 from medfed.core.update import Array, Tensors, Update
 
 
 @dataclass(frozen=True, slots=True)
-class Mean:
+class Mean(NormGate):
     """Sites' updates added up; divided by the total weight they are the weighted mean.
 
     Sums run in float64 and in site order, and are rounded once, at the end. McMahan et al. 2017,

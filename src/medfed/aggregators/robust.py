@@ -15,13 +15,14 @@ from typing import ClassVar
 import numpy as np
 
 from medfed.aggregators.chunks import Sent, answer_once, gather_once
+from medfed.aggregators.norm_gate import NormGate
 from medfed.core.aggregator import Ask, Gathered
 from medfed.core.options import option
 from medfed.core.update import Array, Tensors, Update
 
 
 @dataclass(frozen=True, slots=True)
-class CoordinateMedian:
+class CoordinateMedian(NormGate):
     """The median over sites, element by element (Yin et al. 2018, definition 1).
 
     Holds while fewer than half of the sites are wrong.
@@ -43,7 +44,7 @@ class CoordinateMedian:
 
 
 @dataclass(frozen=True, slots=True)
-class TrimmedMean:
+class TrimmedMean(NormGate):
     """The mean over sites without the extremes, element by element (Yin et al., definition 2).
 
     ``ceil(trim × sites)`` values are left out at either end, at most so many that one or two
@@ -93,9 +94,22 @@ def trimmed(sent: Sent, start: int, stop: int, out: int) -> Array:
     means = np.empty((stop - start, len(weights)))
     for column, (site, weight) in enumerate(zip(sent.senders, weights, strict=True)):
         np.divide(site.chunk(sent.name, start, stop), weight, out=means[:, column])
-    means.sort(axis=1)
-    kept = range(out, len(weights) - out)
-    total = np.zeros(stop - start)
-    for column in kept:  # one by one: np.sum adds in an order that depends on the chunk's length
-        total += means[:, column]
-    return total * (math.fsum(weights) / len(kept))
+    return trimmed_sum(means, out) * (math.fsum(weights) / (len(weights) - 2 * out))
+
+
+def trimmed_sum(rows: Array, out: int) -> Array:
+    """The sum of each row without its ``out`` smallest and largest values; sorts ``rows`` in place.
+
+    Args:
+        rows: float64, shape ``(elements, sites)``.
+        out: How many values to leave out at either end.
+
+    Returns:
+        float64, shape ``(elements,)``.
+    """
+    rows.sort(axis=1)
+    total = np.zeros(len(rows))
+    # One by one: np.sum adds in an order that depends on the chunk's length.
+    for column in range(out, rows.shape[1] - out):
+        total += rows[:, column]
+    return total

@@ -32,6 +32,7 @@ COMMANDS = {
         "medfed.cli.ledger:ledger",
         "What patients' privacy was spent on, and what is left.",
     ),
+    "audit": ("medfed.cli.audit:audit", "Verify, offline, that no record was rewritten."),
     "coordinator": ("medfed.cli.coordinator:coordinator", "Invite hospitals, and run for them."),
     "data": ("medfed.cli.data:data", "Import scans; fetch or make data sets."),
     "predict": ("medfed.cli.predict:predict", "Find nodules on one scan, by a trained model."),

@@ -59,6 +59,12 @@ SHARE = click.FloatRange(min=0)
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help="Asynchronous studies: repeat the order of arrivals of this run.",
 )
+@click.option(
+    "--encrypt-with",
+    metavar="KEY",
+    help='Encrypt what lies in the run\'s folder: a key file, or "passphrase" '
+    "(from MEDFED_PASSPHRASE).",
+)
 @click.option("--threads", type=click.IntRange(min=1), help="Threads for the numerics.")
 @click.pass_obj
 def run(  # noqa: PLR0913, PLR0917  # one argument per option
@@ -77,6 +83,7 @@ def run(  # noqa: PLR0913, PLR0917  # one argument per option
     gpus: float | None,
     sites: Path | None,
     replay: Path | None,
+    encrypt_with: str | None,
     threads: int | None,
 ) -> None:
     """Run STUDY over its hospitals and write the result.
@@ -117,6 +124,7 @@ def run(  # noqa: PLR0913, PLR0917  # one argument per option
         sites=sites,
         threads=threads,
         replay=replay,
+        encrypt_with=encrypt_with,
     )
     with RunProgress(study) as progress, ending_on_sigterm():
         try:

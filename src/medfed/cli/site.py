@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from medfed.federation.receipts import verify_receipt
 from medfed.federation.site_folder import TRUST, SiteFolder
 
 FOLDER = click.argument("folder", type=click.Path(path_type=Path))
+KEY_FILE = click.option(
+    "--key-file", type=click.Path(path_type=Path), help="32 random bytes or more, kept elsewhere."
+)
+BY_PASSPHRASE = click.option("--passphrase", is_flag=True, help="Open it by a passphrase.")
 STUDY = click.argument("study_file", metavar="STUDY", type=click.Path(path_type=Path))
 
 
@@ -222,6 +227,68 @@ def show(folder: Path) -> None:
     click.echo(f"obeys: {who}")
     for study in keeper.approvals():
         click.echo(f"approved: {study.digest[:16]}  {study.title}")
+
+
+@site.command()
+@FOLDER
+@KEY_FILE
+@BY_PASSPHRASE
+def encrypt(folder: Path, key_file: Path | None, passphrase: bool) -> None:
+    """Encrypt what FOLDER keeps of studies: replies, memory, models, its log. Stop the site first.
+
+    The passphrase is read from MEDFED_PASSPHRASE, now and whenever the site starts.
+    """
+    from medfed.services.at_rest import encrypt_site  # slow import
+
+    how = _secret_named(key_file, passphrase=passphrase)
+    count = encrypt_site(folder, how)
+    click.echo(f"{folder} is encrypted; {_files(count)} that lay open were sealed.")
+    click.echo("Keep the key elsewhere, with a copy: without it nothing here can be read again.")
+
+
+@site.command("rotate-key")
+@FOLDER
+@KEY_FILE
+@BY_PASSPHRASE
+def rotate_key(folder: Path, key_file: Path | None, passphrase: bool) -> None:
+    """Let another key file or passphrase open FOLDER from now on. Stop the site first.
+
+    A new passphrase is asked for, or read from MEDFED_NEW_PASSPHRASE.
+    """
+    from medfed.privacy.at_rest.envelope import Secret
+    from medfed.services.at_rest import rotate_site
+
+    how = _secret_named(key_file, passphrase=passphrase)
+    if key_file is not None:
+        new = Secret.named(how)
+    else:
+        given = os.environ.get("MEDFED_NEW_PASSPHRASE") or click.prompt(
+            "New passphrase", hide_input=True, confirmation_prompt=True
+        )
+        new = Secret.passphrase(given)
+    rotate_site(folder, new, how)
+    click.echo(f"{folder} is opened by the new {new.kind} only.")
+
+
+@site.command()
+@FOLDER
+def log(folder: Path) -> None:
+    """Print the site's own log, opened where it is encrypted. It may hold patient data."""
+    from medfed.services.at_rest import site_log  # slow import
+
+    for line in site_log(folder):
+        click.echo(line)
+
+
+def _secret_named(key_file: Path | None, *, passphrase: bool) -> str:
+    """What site.toml is to say of the key."""
+    if (key_file is None) == (not passphrase):
+        raise click.UsageError("Give either --key-file FILE or --passphrase.")
+    return "passphrase" if key_file is None else str(key_file.expanduser().resolve())
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
 
 
 @site.command()

@@ -11,6 +11,7 @@ import pandas as pd
 
 from medfed.connectors.tables import Table, no_column, strata_by
 from medfed.core.errors import DataError, PartError, Problem
+from medfed.core.no_pickles import unpickling_refused
 from medfed.core.options import option
 
 ENCODING = "utf-8-sig"  # UTF-8; a byte-order mark, which Excel writes, is skipped
@@ -93,6 +94,7 @@ def find_inside(root: Path | None, name: str) -> Path:
     return path
 
 
+@unpickling_refused()
 def read_table(
     path: Path,
     *,

@@ -15,6 +15,7 @@ import numpy as np
 
 from medfed.connectors.scans.problems import ScanError
 from medfed.connectors.scans.values import as_hounsfield, as_mask
+from medfed.core.no_pickles import unpickling_refused
 from medfed.imaging.geometry import Geometry, Matrix, Triple, Volume
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Header:
     length: int
 
 
+@unpickling_refused()
 def read_volume(path: Path) -> Volume:
     """A CT as int16 Hounsfield units.
 
@@ -68,6 +70,7 @@ def read_volume(path: Path) -> Volume:
     return Volume(hu, grid.spacing_mm, grid.origin_mm, grid.direction)
 
 
+@unpickling_refused()
 def read_mask(path: Path, like: Geometry | None = None) -> NDArray[np.uint8]:
     """A binary mask.
 
@@ -85,6 +88,7 @@ def read_mask(path: Path, like: Geometry | None = None) -> NDArray[np.uint8]:
     return as_mask(values, grid, like, path)
 
 
+@unpickling_refused()
 def read_geometry(path: Path) -> Geometry:
     """The grid that a header declares, without reading the voxels.
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from medfed.connectors.scans.problems import ScanError
 from medfed.connectors.scans.values import as_hounsfield, as_mask
+from medfed.core.no_pickles import unpickling_refused
 from medfed.imaging.geometry import Geometry, Volume
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ PACKED = b"\x1f\x8b"
 CHUNK = 1024**2
 
 
+@unpickling_refused()
 def read_nifti(path: Path) -> tuple[Volume, tuple[str, ...]]:
     """A CT from NIfTI, as int16 Hounsfield units.
 
@@ -53,6 +55,7 @@ def read_nifti(path: Path) -> tuple[Volume, tuple[str, ...]]:
     return Volume(hu, geometry.spacing_mm, geometry.origin_mm, geometry.direction), notes
 
 
+@unpickling_refused()
 def read_nifti_mask(path: Path, like: Geometry | None = None) -> NDArray[np.uint8]:
     """A binary mask from NIfTI; every non-zero value counts as inside.
 
@@ -67,6 +70,7 @@ def read_nifti_mask(path: Path, like: Geometry | None = None) -> NDArray[np.uint
     return as_mask(_voxels(path, header, geometry), geometry, like, path)
 
 
+@unpickling_refused()
 def nifti_geometry(path: Path) -> Geometry:
     """The grid that a header declares, without the voxels.
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from medfed.connectors.fetch import RemoteFile, is_intact
 from medfed.core.errors import DataError
+from medfed.core.no_pickles import unpickling_refused
 from medfed.core.options import option
 from medfed.core.seeding import generator
 
@@ -114,6 +115,7 @@ def _find(root: Path | None) -> Path:
     return path
 
 
+@unpickling_refused()
 def _read(path: Path) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     import h5py
 

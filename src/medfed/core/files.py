@@ -52,8 +52,8 @@ def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     write_atomic(path, text.encode(), durable=durable)
 
 
-def append_line(path: Path, value: Any) -> None:
-    """Append one JSON object as a line, and flush it to the disk.
+def append_line(path: Path, value: Any, *, durable: bool = True) -> None:
+    """Append one JSON object as a line, and flush it to the disk unless it can be made again.
 
     A last line that a crash cut off is removed first, so that the new one does not run into it.
 
@@ -68,7 +68,8 @@ def append_line(path: Path, value: Any) -> None:
             os.ftruncate(handle, end)
         try:
             _write_all(handle, line, end)
-            os.fsync(handle)
+            if durable:
+                os.fsync(handle)
         except OSError:
             os.ftruncate(handle, end)
             raise

@@ -273,6 +273,7 @@ def _check_strategy(
         remedy = 'Write name = "mean", or choose another strategy'
         message = f"{study.strategy.name} follows sums over sites, which this rule does not give"
         found.append(Problem("aggregator", message, remedy))
+    _check_least(study, strategy, aggregator, found)
     if study.strategy.name == "finetune" and valid <= 0:
         remedy = "Set valid in [split], such as valid = 0.2"
         message = "fine-tuning is kept where it helps on validation patients, and there are none"
@@ -281,6 +282,18 @@ def _check_strategy(
     if strategy.asynchronous and buffer > len(study.sites):
         message = f"waits for {buffer} replies, and the study has {len(study.sites)} sites"
         found.append(Problem("strategy.buffer", message, f"Give {len(study.sites)} or less"))
+
+
+def _check_least(study: Study, strategy: Any, aggregator: Any, found: list[Problem]) -> None:
+    """A robust rule holds from so many replies on; with fewer it would protect from nobody."""
+    least: int = getattr(aggregator, "least_sites", 1)
+    buffer = study.strategy.options.get("buffer", 1)
+    replies, field = (buffer, "buffer") if strategy.asynchronous else (study.min_sites, "min_sites")
+    if replies < least:
+        name = study.aggregator.name
+        message = f"{name} holds from {least} replies on, a round may have {replies}"
+        remedy = f"Raise {field} to {least} or more, or choose another rule"
+        found.append(Problem("aggregator", message, remedy))
 
 
 def _made(kind: str, part: Part, found: list[Problem]) -> Any:

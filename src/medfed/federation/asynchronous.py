@@ -199,7 +199,8 @@ class AsynchronousCoordinator(Coordinator):
             _Weighted(reply, self._factor(state.round - flight.base), flight.site)
             for flight, reply in taken
         ]
-        return self.aggregator.gather(lambda _phase, _each: weighted, {})
+        own = group("aggregator", state.memory)
+        return self.aggregator.gather(lambda _phase, _each: weighted, own)
 
     def _factor(self, staleness: int) -> float:
         weight: float = self.strategy.staleness_weight(staleness)  # type: ignore[attr-defined]

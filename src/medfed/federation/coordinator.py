@@ -217,8 +217,18 @@ class Coordinator:
         sent = self.strategy.sent(state)
         fits = purpose == "train" and self.aggregator.sees_sites
         round_, counted = state.round + 1, state.counted
-        over = getattr(self.aggregator, "expands", MAX_OVER_MODEL)
-        return Exchange(self.post, round_, purpose, sites, Update(sent), body, counted, fits, over)
+        return Exchange(
+            self.post,
+            round_,
+            purpose,
+            sites,
+            Update(sent),
+            body,
+            counted,
+            fits,
+            over=getattr(self.aggregator, "expands", MAX_OVER_MODEL),
+            norm_limit=float(getattr(self.aggregator, "norm_limit", 0.0)) if fits else 0.0,
+        )
 
     def _gather(self, exchange: Exchange, state: State, phase: str = "") -> Gathered:
         if phase:  # several evaluations of one round must not be taken for each other

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Container, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -9,12 +10,20 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from medfed.core.errors import QuorumError, RunError, WireError, WireVersionError
+from medfed.core.errors import (
+    DataError,
+    QuorumError,
+    RunError,
+    WireError,
+    WireVersionError,
+)
 from medfed.core.events import Event, Notice, ReplyCounted, RoundStarted, SiteMissing
-from medfed.core.files import Buffer, canonical_json, write_atomic
+from medfed.core.files import Buffer, canonical_json
 from medfed.core.packing import PackedUpdate
 from medfed.core.update import Shapes, Update, misfit, odd_ones
+from medfed.core.vault import OPEN, Vault
 from medfed.federation.channel import Channel, Delivery
+from medfed.federation.gates import too_large, unlike_others
 from medfed.federation.spool import (
     MAX_HEADER,
     SpooledUpdate,
@@ -51,6 +60,7 @@ class Post:
     """What every exchange of a run shares: who asks, through what, and where replies lie.
 
     Attributes:
+        vault: How replies lie there.
         versions: The wire version of each site that was found to speak another than ours.
     """
 
@@ -63,6 +73,7 @@ class Post:
     deadline: float
     min_sites: int
     on_event: Callable[[Event], None]
+    vault: Vault = OPEN
     versions: dict[str, int] = field(default_factory=dict)
 
 
@@ -79,6 +90,7 @@ class Exchange:
         counted: For each site the last counted round: which memory it should build on.
         fits: Whether updates must have the form of what was sent (not so when masked or encrypted).
         over: How many times the model's bytes a reply may have.
+        norm_limit: How many times the median's length a change may have; 0 for any.
     """
 
     post: Post
@@ -90,6 +102,7 @@ class Exchange:
     counted: Mapping[str, int] = field(default_factory=dict)
     fits: bool = False
     over: int = MAX_OVER_MODEL
+    norm_limit: float = 0.0
     missing: dict[str, dict[str, str]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     bytes_up: int = 0
@@ -117,8 +130,14 @@ class Exchange:
         return [arrived[site] for site in still if site in arrived]
 
     def drop_odd(self, arrived: dict[str, SpooledUpdate]) -> None:
-        """Leave out replies whose statistics cannot be added to those of the others."""
-        for site, complaint in odd_ones({s: u.stats() for s, u in arrived.items()}).items():
+        """Leave out replies that do not go together with the others, or are far larger."""
+        self._drop(arrived, odd_ones({s: u.stats() for s, u in arrived.items()}))
+        if self.fits:  # else each site may have something of its own to say, such as shares
+            self._drop(arrived, unlike_others(arrived))
+            self._drop(arrived, too_large(arrived, self.norm_limit))
+
+    def _drop(self, arrived: dict[str, SpooledUpdate], complaints: Mapping[str, str]) -> None:
+        for site, complaint in complaints.items():
             arrived.pop(site).path.unlink(missing_ok=True)
             self._miss(site, "rejected", complaint)
 
@@ -126,7 +145,9 @@ class Exchange:
         self, phase: str, sites: Sequence[str], each: Mapping[str, Update]
     ) -> dict[str, tuple[Order, Buffer]]:
         """The orders of one phase, with the payload of each."""
-        shared = parked(encode_update(self.sent), self.post.spool)
+        plain = encode_update(self.sent)
+        # A sealed run parks nothing: it would lie there as it is.
+        shared = plain if self.post.vault.sealed else parked(plain, self.post.spool)
         shared_hash = sha256(shared)
         body = canonical_json(self.body).decode()
         encoded = {id(update): encode_update(update) for update in each.values()}
@@ -272,8 +293,9 @@ class Exchange:
         update = decode_update(payload)
         self._check(PackedUpdate(order.site, update))
         file = self.post.spool / f"{order.id}-{digest}.safetensors"
-        write_atomic(file, payload, durable=False)
-        return SpooledUpdate(file, order.site, update if len(payload) <= SMALL else None)
+        vault = self.post.vault
+        vault.write(file, payload, durable=False)
+        return SpooledUpdate(file, order.site, update if len(payload) <= SMALL else None, vault)
 
     def _check(self, update: PackedUpdate) -> None:
         got = {name: (p.shape, p.dtype) for name, p in update.packed.items()}
@@ -313,8 +335,9 @@ class Exchange:
         The spool is not flushed to the disk: after a power cut a file may be there without its
         content, which the hash in its name tells. The site sends it again.
         """
-        if sha256(file.read_bytes()) == file.stem.rpartition("-")[2]:
-            return SpooledUpdate(file, site)
+        with suppress(DataError):
+            if sha256(self.post.vault.read(file)) == file.stem.rpartition("-")[2]:
+                return SpooledUpdate(file, site, vault=self.post.vault)
         file.unlink()
         return None
 

@@ -70,12 +70,12 @@ def verify_receipt(receipt: dict[str, Any], key: Ed25519PublicKey) -> None:
     Raises:
         WireError: It was changed or is not this site's.
     """
-    body = {name: value for name, value in receipt.items() if name != "signature"}
     try:
-        signature = bytes.fromhex(receipt["signature"])
-    except (KeyError, TypeError, ValueError):
+        body = {name: value for name, value in receipt.items() if name != "signature"}
+        signature, message = bytes.fromhex(receipt["signature"]), canonical_json(body)
+    except (AttributeError, KeyError, TypeError, ValueError):  # infinity has no canonical form
         raise WireError("the receipt is not signed") from None
-    verify(key, signature, canonical_json(body), f"site {receipt.get('site')}")
+    verify(key, signature, message, f"site {receipt.get('site')}")
 
 
 def _form(value: Array) -> tuple[list[int], str]:

@@ -4,6 +4,7 @@ import errno
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from medfed.core.study import Study
 from medfed.core.task import Execution, LocalJob, Task, WatchedJob
 from medfed.core.update import Tensors, Update, group, grouped
 from medfed.federation.privacy import SitePrivacy
+from medfed.federation.audit.log import AuditLog
 from medfed.federation.receipts import make_receipt, sign_receipt
 from medfed.federation.seat import Seats
 from medfed.federation.site_folder import SiteFolder, SiteSettings
@@ -100,6 +102,7 @@ class Site:
         self.coordinator = coordinator
         self.log = log
         self.ledger = ledger
+        self._audit: AuditLog | None = None
         self._desks: dict[str, _Desk] = {}
         self._seats = Seats(folder, settings, key)
 
@@ -229,8 +232,15 @@ class Site:
         if isinstance(desk.aggregator, Seated):
             said = desk.aggregator.said(order.phase)
         receipt = make_receipt(order, title, update, patients, len(payload), digest, said)
-        self.folder.add_receipt(order, sign_receipt(receipt, self.key))
+        kept = self.folder.add_receipt(order, sign_receipt(receipt, self.key))
+        self._logged("receipt", kept)
         return seal(reply, self.key, payload)
+
+    def _logged(self, kind: str, record: Mapping[str, Any]) -> None:
+        if self._audit is None:
+            receipts = self.folder.receipts()
+            self._audit = AuditLog(self.folder.path, self.name, self.key, receipts)
+        self._audit.add(kind, record)
 
     def _worked(self, order: Order, start: float) -> float:
         """Seconds since an order came in; both lengths are this site's, no clocks are compared."""
@@ -242,6 +252,9 @@ class Site:
 
     def _refuse(self, order: Order | None, no: Refused, sealed: Sealed) -> Sealed:
         self.log.warning("refused (%s): %s", no.name, no)
+        if order is not None:  # whoever cannot sign as the coordinator does not fill the log
+            with suppress(OSError, DataError):  # a no goes out whatever the disk says
+                self._logged("refusal", {"run": order.run, "order": order.id, "name": no.name})
         reply = Reply(
             run=order.run if order else "",
             site=self.name,

@@ -6,11 +6,13 @@
     key.pem  key.pub                 the site's identity
     coordinator.pub                  the one key whose orders it obeys
     approved/DIGEST.json             studies it has approved, whole
+    at-rest.json                     the wrapped key of an encrypted folder
     runs/RUN/reply/ROUND-ORDER       a sealed reply: sent again when asked again
     runs/RUN/memory-ROUND.safetensors    proposed with a reply, used once a later order confirms it
     runs/RUN/sums.jsonl              which question was summed over which sites
     peers/NAME.pub                   other sites' keys, for conversations among sites
     receipts/RUN.jsonl               what left, reply by reply
+    audit/                           the log of receipts and refusals, see `medfed audit`
 """
 
 import json
@@ -28,9 +30,11 @@ from safetensors.numpy import load, save
 
 from medfed.core.errors import DataError, Refused, SiteError, WireError
 from medfed.core.files import append_line, canonical_json, read_lines, write_atomic
+from medfed.core.no_pickles import unpickling_refused
 from medfed.core.options import check, option
 from medfed.core.study import PLAIN, PLAIN_NAME, RESERVED, Study
 from medfed.core.update import Tensors
+from medfed.core.vault import OPEN, Vault
 from medfed.federation.settings.site import own_fields
 from medfed.federation.wire import Order, Sealed
 
@@ -52,6 +56,9 @@ class _Settings:
     min_sites_in_sum: int = option(
         3, help="Secure sums among fewer sites than this are refused", low=3
     )
+    encrypt_with: str | None = option(
+        None, help='What opens the encrypted folder: "passphrase", or the path of a key file'
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,7 @@ class SiteSettings:
     min_patients: int = 1
     max_order_mb: int = 4096
     min_sites_in_sum: int = 3
+    encrypt_with: str | None = None
 
 
 SAME_REPLY = ("round", "purpose", "phase", "sha256")
@@ -70,10 +78,17 @@ SAME_REPLY = ("round", "purpose", "phase", "sha256")
 
 
 class SiteFolder:
-    """Access to a site's folder; every write is whole or absent."""
+    """Access to a site's folder; every write is whole or absent.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: The folder.
+        vault: How replies, memory and personal models lie there. Whoever reads none of them needs
+            none.
+    """
+
+    def __init__(self, path: Path, vault: Vault = OPEN) -> None:
         self.path = path
+        self.vault = vault
         self._approved_versions: dict[tuple[str, int, int, int], Study] = {}
         self._runs: dict[str, Path] = {}
         self._receipted: set[Path] = set()
@@ -99,14 +114,8 @@ class SiteFolder:
         if problems:
             raise SiteError(f"{file}: {problems[0]}")
         data = given["data"]
-        folder = (self.path / data).resolve() if data else None
-        return SiteSettings(
-            given["name"],
-            folder,
-            given["min_patients"],
-            given["max_order_mb"],
-            given["min_sites_in_sum"],
-        )
+        given["data"] = (self.path / data).resolve() if data else None
+        return SiteSettings(**given)
 
     def approve(self, study: Study) -> None:
         """Keep a study among the approved, under its digest."""
@@ -165,18 +174,18 @@ class SiteFolder:
     def stored_reply(self, order: Order) -> Sealed | None:
         """The reply already given to this very order; None when there is none that is whole."""
         try:
-            return Sealed.from_bytes(self._reply(order).read_bytes())
-        except (FileNotFoundError, WireError):
+            return Sealed.from_bytes(self.vault.read(self._reply(order)))
+        except (FileNotFoundError, WireError, DataError):
             return None
 
     def store_reply(self, order: Order, reply: Sealed) -> None:
         """Keep a reply. Not flushed: should the power fail, the site does the work again."""
         file = self._reply(order)
         try:
-            write_atomic(file, reply.pieces(), durable=False)
+            self.vault.write(file, reply.pieces(), durable=False)
         except FileNotFoundError:  # the run's first
             file.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(file, reply.pieces(), durable=False)
+            self.vault.write(file, reply.pieces(), durable=False)
 
     def turn_to(self, order: Order) -> None:
         """Drop stored replies that not even a coordinator one checkpoint back asks for again.
@@ -191,6 +200,7 @@ class SiteFolder:
             if round_ < order.round - 1:
                 file.unlink(missing_ok=True)
 
+    @unpickling_refused()
     def memory(self, order: Order) -> dict[str, np.ndarray[Any, Any]]:
         """The memory proposed in the round that the order confirms.
 
@@ -202,8 +212,8 @@ class SiteFolder:
         if not self._versions(order) and self._run(order).is_dir():
             return {}  # it has answered before and never had anything to remember
         try:
-            return load((self._run(order) / _memory_name(order.memory)).read_bytes())
-        except (OSError, SafetensorError):
+            return load(self.vault.read(self._run(order) / _memory_name(order.memory)))
+        except (OSError, SafetensorError, DataError):
             raise Refused("stale-memory") from None
 
     def propose_memory(self, order: Order, memory: Tensors) -> None:
@@ -217,7 +227,7 @@ class SiteFolder:
         folder = self._run(order)
         folder.mkdir(parents=True, exist_ok=True)
         blob = save({name: np.asarray(value, order="C") for name, value in memory.items()})
-        write_atomic(folder / _memory_name(order.round), blob)
+        self.vault.write(folder / _memory_name(order.round), blob)
         versions = self._versions(order)
         versions.add(order.round)
         # A later phase of a round builds on what an earlier one proposed: that confirms nothing.
@@ -232,10 +242,10 @@ class SiteFolder:
         folder = self._run(order)
         folder.mkdir(parents=True, exist_ok=True)
         blob = save({name: np.asarray(value, order="C") for name, value in model.items()})
-        write_atomic(folder / "model.safetensors", blob)
+        self.vault.write(folder / "model.safetensors", blob)
 
-    def add_receipt(self, order: Order, receipt: dict[str, Any]) -> None:
-        """Append a signed receipt.
+    def add_receipt(self, order: Order, receipt: dict[str, Any]) -> dict[str, Any]:
+        """Append a signed receipt; the one that is kept.
 
         A site that was killed after it wrote one and before its reply was safe makes that reply
         again: it has its receipt already.
@@ -245,9 +255,12 @@ class SiteFolder:
         if file not in self._receipted:
             file.parent.mkdir(exist_ok=True)
             last = read_lines(file)[-1:]
-        if not any(all(one.get(k) == receipt[k] for k in SAME_REPLY) for one in last):
-            append_line(file, receipt)
         self._receipted = {file}
+        for one in last:
+            if all(one.get(k) == receipt[k] for k in SAME_REPLY):
+                return dict(one)
+        append_line(file, receipt)
+        return receipt
 
     def summed(self, order: Order, question: str) -> str:
         """Over which sites a question of the order's run was summed; empty if it was not."""
@@ -288,7 +301,13 @@ class SiteFolder:
         return [(int(n.partition("-")[0]), folder / n) for n in _names(folder) if n[0].isdigit()]
 
 
-def init_site(path: Path, name: str, data: Path | None, min_patients: int = 1) -> None:
+def init_site(
+    path: Path,
+    name: str,
+    data: Path | None,
+    min_patients: int = 1,
+    encrypt_with: str | None = None,
+) -> None:
     """Write a new site's settings; keys are made beside them by the caller.
 
     Raises:
@@ -305,6 +324,8 @@ def init_site(path: Path, name: str, data: Path | None, min_patients: int = 1) -
     lines = [f'name = "{name}"', f"min_patients = {min_patients}"]
     if data is not None:
         lines.append(f"data = {json.dumps(str(data.resolve()))}")
+    if encrypt_with is not None:
+        lines.append(f"encrypt_with = {json.dumps(encrypt_with)}")
     write_atomic(path / "site.toml", ("\n".join(lines) + "\n").encode())
     (path / "approved").mkdir(exist_ok=True)
 

@@ -13,23 +13,34 @@ import mmap
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from safetensors import TensorSpec, serialize
 
 from medfed.core.errors import WireError
 from medfed.core.files import Buffer
-from medfed.core.packing import Dense, Packed, PackedUpdate, Sparse, logical
+from medfed.core.no_pickles import unpickling_refused
+from medfed.core.packing import MARK, Dense, Packed, PackedUpdate, Sparse, logical
 from medfed.core.update import Array, Update
+from medfed.core.vault import OPEN, Blob, LazyArray, Vault
 
 MAX_HEADER = 16 * 1024 * 1024
 """Bytes a header may have: room for a hundred thousand tensors."""
 MAX_WEIGHT = 1e15
 """The largest weight of a group: beyond, float64 sums lose whole patients."""
+MIN_WEIGHT = 1e-100
+MAX_NORM = 1e45
+"""The least weight and the largest norm: so the square of a mean fits into float64, and no site can
+end a round by numbers that are too large. All of float32 lies far within."""
 
 LARGE = 16 * 1024 * 1024
 """Bytes from which a payload that is kept for long does not stay in this process's memory."""
+
+LAZY = 64 * 1024
+"""Bytes from which a tensor in a sealed file is opened piece by piece."""
+
+_AT_HAND = (bytes, bytearray, memoryview, mmap.mmap)
 
 Expected = Mapping[str, tuple[tuple[int, ...], Any]]
 """For each tensor its shape and its dtype (or the dtype's name)."""
@@ -52,15 +63,20 @@ class SpooledUpdate(PackedUpdate):
         path: The file, as `encode_update` made it.
         site: Whose it is.
         update: What the file holds, where that is small and at hand: then it is not mapped.
+        vault: How the file lies there; a sealed one is opened in memory, where it is read.
 
     Raises:
         WireError: The file is not an update.
         OSError: The file cannot be opened.
     """
 
-    def __init__(self, path: Path, site: str, update: Update | None = None) -> None:
+    def __init__(
+        self, path: Path, site: str, update: Update | None = None, vault: Vault = OPEN
+    ) -> None:
         self.path = path
-        super().__init__(site, update or decode_update(_mapped(path)))
+        if update is None:
+            update = decode_update(vault.blob(path) if vault.sealed else _mapped(path))
+        super().__init__(site, update)
 
 
 def _mapped(path: Path) -> mmap.mmap:
@@ -111,8 +127,11 @@ def _spec(array: Array) -> TensorSpec:
     )
 
 
-def decode_update(blob: Buffer | mmap.mmap) -> Update:
+@unpickling_refused()
+def decode_update(blob: Buffer | mmap.mmap | Blob) -> Update:
     """The update that a blob holds; its arrays are read-only views of the blob.
+
+    Of a `medfed.core.vault.Blob` large tensors are read only where a piece of them is asked for.
 
     Raises:
         WireError: The blob is not an update.
@@ -165,15 +184,15 @@ def check_update(
     return norm
 
 
-def _views(blob: Buffer | mmap.mmap) -> Iterator[tuple[str, Array]]:
+def _views(blob: Buffer | mmap.mmap | Blob) -> Iterator[tuple[str, Array]]:
     """The arrays of a safetensors blob, each where the header says, none overlapping."""
     size = len(blob)
-    length = int.from_bytes(blob[:8], "little") if size >= 8 else 0
+    length = int.from_bytes(_stretch(blob, 0, 8), "little") if size >= 8 else 0
     if length > MAX_HEADER:
         raise _malformed("has a header that is too large")
     if length < 2 or length > size - 8:
         raise _malformed("is cut off")
-    header = _header(bytes(blob[8 : 8 + length]))
+    header = _header(bytes(_stretch(blob, 8, 8 + length)))
     spans = sorted((_span(key, entry) for key, entry in header.items()), key=lambda span: span[1])
     end = 0
     for key, (start, stop), dtype, shape in spans:
@@ -185,6 +204,10 @@ def _views(blob: Buffer | mmap.mmap) -> Iterator[tuple[str, Array]]:
         yield key, _view(blob, key, 8 + length + start, dtype, shape)
     if end != size - 8 - length:
         raise _malformed("has bytes that belong to no tensor")
+
+
+def _stretch(blob: Buffer | mmap.mmap | Blob, start: int, stop: int) -> Buffer:
+    return blob[start:stop] if isinstance(blob, _AT_HAND) else blob.read(start, stop)
 
 
 Span = tuple[str, tuple[int, int], np.dtype[Any], tuple[int, ...]]
@@ -229,7 +252,11 @@ def _sizes(value: object) -> bool:
 
 
 def _view(
-    blob: Buffer | mmap.mmap, key: str, offset: int, dtype: np.dtype[Any], shape: tuple[int, ...]
+    blob: Buffer | mmap.mmap | Blob,
+    key: str,
+    offset: int,
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...],
 ) -> Array:
     count = math.prod(shape)
     if offset % dtype.itemsize:
@@ -237,6 +264,10 @@ def _view(
     try:
         if count == 0:
             return np.empty(shape, dtype)
+        if not isinstance(blob, _AT_HAND):
+            if count * dtype.itemsize > LAZY and key.startswith("t:") and MARK not in key:
+                return cast(Array, LazyArray(blob, offset, dtype, shape))
+            blob, offset = _stretch(blob, offset, offset + count * dtype.itemsize), 0
         view = np.frombuffer(blob, dtype, count, offset).reshape(shape)
     except (ValueError, MemoryError) as error:  # an empty tensor with absurd other dimensions
         raise _malformed(f"gives {_quoted(key)} a shape that is too large") from error
@@ -291,7 +322,7 @@ def _check_weights(update: PackedUpdate) -> None:
         if group not in weights:
             raise WireError(f"the update lacks the weight of the group {_quoted(group)}")
     for group, weight in weights.items():
-        if not 0.0 < weight <= MAX_WEIGHT:
+        if not MIN_WEIGHT <= weight <= MAX_WEIGHT:
             raise WireError(f"the weight of {_quoted(group)} cannot be {weight:g}")
 
 
@@ -307,7 +338,7 @@ def _norm(what: str, pieces: Iterator[Array]) -> float:
     total = 0.0
     for piece in pieces:
         total = math.hypot(total, _piece_norm(what, piece))
-    if not math.isfinite(total):
+    if not total <= MAX_NORM:
         raise WireError(f"the {what} holds numbers that are too large")
     return total
 

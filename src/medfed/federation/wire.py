@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError, Message
 
 from medfed.core.errors import REFUSALS, WireError, WireVersionError
 from medfed.core.files import Buffer, canonical_json
+from medfed.core.no_pickles import unpickling_refused
 from medfed.federation import wire_pb2
 from medfed.federation.keys import verify
 
@@ -169,6 +170,7 @@ def seal(message: Order | Reply, key: Ed25519PrivateKey, payload: Buffer = b"") 
     return Sealed(header, key.sign(_domain(kind) + header), payload, message.payload_sha256)
 
 
+@unpickling_refused()
 def open_order(sealed: Sealed, key: Ed25519PublicKey, max_payload: int = MAX_PAYLOAD) -> Order:
     """Verify and read an order.
 
@@ -193,6 +195,7 @@ def open_order(sealed: Sealed, key: Ed25519PublicKey, max_payload: int = MAX_PAY
     return order
 
 
+@unpickling_refused()
 def open_reply(
     sealed: Sealed, key: Ed25519PublicKey, site: str, max_payload: int = MAX_PAYLOAD
 ) -> Reply:

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 
 from medfed.core.errors import DataError
 from medfed.core.files import write_atomic
+from medfed.core.no_pickles import unpickling_refused
 from medfed.core.update import Array, Tensors
 
 
@@ -19,6 +21,7 @@ def write_pth(path: Path, tensors: Tensors) -> None:
     write_atomic(path, buffer.getbuffer())
 
 
+@unpickling_refused()
 def read_pth(path: Path) -> dict[str, Array]:
     """Read a state_dict; nothing in the file is run (``weights_only=True``).
 
@@ -26,7 +29,9 @@ def read_pth(path: Path) -> dict[str, Array]:
         DataError: It is no such file, or holds other things than tensors.
     """
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # torch speaks of what it then refuses
+            warnings.simplefilter("ignore", UserWarning)
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError):
         remedy = "Give a state_dict, as `medfed model export` writes it"
         raise DataError(f"{path} is no file of plain tensors", remedy=remedy) from None

@@ -1,1 +1,1 @@
-"""Privacy mechanisms, the accountant, and the randomness that they draw from."""
+"""Privacy: mechanisms and what they cost, encryption at rest, evidence of what a model tells."""

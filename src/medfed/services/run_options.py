@@ -31,6 +31,8 @@ class RunOptions:
             makes fresh ones inside the run.
         threads: Threads for the numerics; None leaves it to the task.
         replay: Folder of an asynchronous run whose order of arrivals is to be repeated.
+        encrypt_with: ``passphrase`` or the path of a key file: what lies in the run's folder, and
+            in sites made there, is encrypted; None leaves it as it is.
         report: Write the report and the model card; a comparison's many runs go without.
     """
 
@@ -46,4 +48,5 @@ class RunOptions:
     sites: Path | None = None
     threads: int | None = None
     replay: Path | None = None
+    encrypt_with: str | None = None
     report: bool = True

@@ -34,6 +34,7 @@ def new_record(study: Study, options: RunOptions) -> dict[str, Any]:
         "coordinator": str(options.coordinator.resolve()) if options.coordinator else None,
         "cluster": options.cluster,
         "data": str(options.data.resolve()) if options.data else None,
+        **({"encrypt_with": options.encrypt_with} if options.encrypt_with else {}),
         "execution": asdict(execution),
         "environment": environment(),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

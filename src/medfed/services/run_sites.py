@@ -41,6 +41,9 @@ def check_engine(options: RunOptions) -> None:
     if options.engine != "flower" and options.coordinator:
         message = "--coordinator speaks of a federation between machines"
         raise RunError(message, remedy="Add --engine flower, or leave it out")
+    if options.engine != "local" and options.encrypt_with:
+        message = f"{options.engine} keeps messages on disk by itself, which would not be encrypted"
+        raise RunError(message, remedy="Use --engine local, or an encrypted disk")
     if options.coordinator and (options.sites or options.data):
         message = "the sites of a federation have folders and data of their own"
         raise RunError(message, remedy="Leave out --sites and --data, or --coordinator")
@@ -68,7 +71,7 @@ def open_sites(
     folders = {site: place / site for site in study.sites}
     key = coordinator_key((options.sites or folder.path) / HOME)
     if not options.sites:
-        _make_sites(study, folders, options.data, key)
+        _make_sites(study, folders, options, key)
     opened = {site: _opened(path, site) for site, path in folders.items()}
     keys = {site: found.key.public_key() for site, found in opened.items()}
     channel = _channel(folders, options, folder.path, record["execution"], on_event)
@@ -109,6 +112,7 @@ def _post(
         deadline=study.deadline,
         min_sites=study.min_sites,
         on_event=on_event,
+        vault=folder.vault,
     )
 
 
@@ -119,14 +123,14 @@ def coordinator_key(home: Path) -> Ed25519PrivateKey:
 
 
 def _make_sites(
-    study: Study, folders: Mapping[str, Path], data: Path | None, key: Ed25519PrivateKey
+    study: Study, folders: Mapping[str, Path], options: RunOptions, key: Ed25519PrivateKey
 ) -> None:
     """Fresh sites inside the run: whoever runs the study here speaks for all of them."""
     for site, path in folders.items():
         if not (path / "key.pub").exists():
             path.mkdir(parents=True, exist_ok=True)
             (path / "site.toml").unlink(missing_ok=True)  # a crash may have left it alone
-            create_site(path, site, data)
+            create_site(path, site, options.data, encrypt_with=options.encrypt_with)
         trust(path, key.public_key())
         open_site(path).folder.approve(study)
     if isinstance(make("aggregator", study.aggregator), Seated):

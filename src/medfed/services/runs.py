@@ -20,6 +20,7 @@ from medfed.federation.asynchronous import AsynchronousCoordinator
 from medfed.federation.coordinator import Coordinator
 from medfed.federation.exchange import Post
 from medfed.services.privacy_spent import privacy_of
+from medfed.services.at_rest import place_of, run_vault
 from medfed.services.run_options import Listener, RunOptions
 from medfed.services.run_record import SCHEMA, new_record, result_of
 from medfed.services.run_sites import check_engine, open_sites
@@ -63,12 +64,15 @@ def start(
         return result
     if folder.exists and options.data is None and (data := folder.record()["data"]):
         options = replace(options, data=Path(data))
+    options = replace(options, encrypt_with=place_of(options.encrypt_with))
     elsewhere = options.sites or options.coordinator
     notices = [] if elsewhere else check_data(study, options.data)
     with _disk_trouble(folder), _locked(folder):
         folder.tidy()
         if not folder.exists:
             folder.create(study, text, {**new_record(study, options), "notice": notices})
+        options = replace(options, encrypt_with=folder.record().get("encrypt_with"))
+        folder.vault = run_vault(folder, options.encrypt_with)
         with _told(folder, options, on_event) as tell:
             for warning in privacy_warnings(study):
                 tell(Notice(warning))

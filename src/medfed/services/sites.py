@@ -4,15 +4,19 @@ import contextlib
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import overload
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from medfed.core.files import write_atomic
+from medfed.core.vault import Vault
 from medfed.federation.keys import load_key, load_public, make_key, public_pem
 from medfed.federation.site import Site
 from medfed.federation.site_folder import TRUST, SiteFolder, init_site
 from medfed.privacy.accountant import LossAccountant
 from medfed.storage.ledger import LEDGER, SqliteLedger
+from medfed.privacy.at_rest.envelope import ENVELOPE, PASSPHRASE, Secret
+from medfed.privacy.at_rest.vault import new_vault, open_vault
 
 
 def open_site(path: Path, data: Path | None = None) -> Site:
@@ -25,13 +29,14 @@ def open_site(path: Path, data: Path | None = None) -> Site:
     Raises:
         SiteError: The folder, its settings or its key are not in order.
     """
-    folder = SiteFolder(path)
+    settings = SiteFolder(path).settings()
+    vault = open_vault(path, secret_place(path, settings.encrypt_with))
+    folder = SiteFolder(path, vault)
     trust = path / TRUST
     coordinator = load_public(trust) if trust.exists() else None
-    settings = folder.settings()
     if data is not None:
         settings = replace(settings, data=data)
-    log = _own_log(path, settings.name)
+    log = _own_log(path, settings.name, vault)
     return Site(folder, settings, load_key(path), coordinator, log, open_ledger(path))
 
 
@@ -40,11 +45,39 @@ def open_ledger(path: Path) -> SqliteLedger:
     return SqliteLedger(path / LEDGER, LossAccountant())
 
 
-def create_site(path: Path, name: str, data: Path | None, min_patients: int = 1) -> Site:
-    """Make a site's folder with a fresh key, and open it."""
-    init_site(path, name, data, min_patients)
+def create_site(
+    path: Path,
+    name: str,
+    data: Path | None,
+    min_patients: int = 1,
+    encrypt_with: str | None = None,
+) -> Site:
+    """Make a site's folder with a fresh key, and open it.
+
+    Args:
+        path: Where.
+        name: The site's name.
+        data: Folder of its data.
+        min_patients: With fewer it refuses.
+        encrypt_with: ``passphrase`` or the path of a key file, for an encrypted folder.
+    """
+    secret = None if encrypt_with is None else Secret.named(secret_place(path, encrypt_with))
+    init_site(path, name, data, min_patients, encrypt_with)
+    if secret is not None and not (path / ENVELOPE).exists():
+        new_vault(path, secret)
     make_key(path)
     return open_site(path)
+
+
+@overload
+def secret_place(path: Path, encrypt_with: str) -> str: ...
+@overload
+def secret_place(path: Path, encrypt_with: None) -> None: ...
+def secret_place(path: Path, encrypt_with: str | None) -> str | None:
+    """What ``encrypt_with`` names, a relative path taken from the site's folder."""
+    if encrypt_with is None or encrypt_with == PASSPHRASE or encrypt_with.startswith(("$", "~")):
+        return encrypt_with
+    return str(path / encrypt_with)
 
 
 def trust(path: Path, coordinator: Ed25519PublicKey) -> None:
@@ -64,13 +97,25 @@ class _SiteLog(logging.FileHandler):
         """Stay silent: the default prints the record, which may hold patient data."""
 
 
-def _own_log(path: Path, name: str) -> logging.Logger:
+class _SealedLines(logging.Formatter):
+    """Records as lines sealed one by one: the traceback in them may hold a patient's data."""
+
+    def __init__(self, form: str, vault: Vault) -> None:
+        super().__init__(form)
+        self._vault = vault
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One record, one line."""
+        return self._vault.line(super().format(record))
+
+
+def _own_log(path: Path, name: str, vault: Vault) -> logging.Logger:
     """A log that stays in the site's folder: tracebacks may carry patient data."""
     log = logging.getLogger(f"medfed.site.{path.resolve()}")
     log.propagate = False
     if not log.handlers:
         handler = _SiteLog(path / "site.log", delay=True, encoding="utf-8")
         form = f"%(asctime)s {name} %(levelname)s %(message)s"
-        handler.setFormatter(logging.Formatter(form))
+        handler.setFormatter(_SealedLines(form, vault))
         log.addHandler(handler)
     return log

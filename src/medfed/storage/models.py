@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load
 
 from medfed.core.errors import DataError
-from medfed.core.files import Buffer, canonical_json, write_atomic
+from medfed.core.files import Buffer, canonical_json
+from medfed.core.no_pickles import unpickling_refused
 from medfed.core.update import Array, Tensors
+from medfed.core.vault import OPEN, Vault
 
 KEY = "medfed"
 """The one metadata key; several would be written in an arbitrary order."""
@@ -25,7 +28,12 @@ DTYPES = {
 
 
 def write_model(
-    path: Path, tensors: Tensors, about: Mapping[str, Any], *, durable: bool = True
+    path: Path,
+    tensors: Tensors,
+    about: Mapping[str, Any],
+    *,
+    durable: bool = True,
+    vault: Vault = OPEN,
 ) -> str:
     """Write a model file atomically.
 
@@ -34,9 +42,10 @@ def write_model(
         tensors: The model.
         about: Plain data kept inside the file: study, round, facts.
         durable: Flush to the disk before the file takes its name.
+        vault: How it lies there.
 
     Returns:
-        SHA-256 of the file.
+        SHA-256 of the content.
     """
     digest = hashlib.sha256()
 
@@ -45,7 +54,7 @@ def write_model(
             digest.update(piece)
             yield piece
 
-    write_atomic(path, hashed(), durable=durable)
+    vault.write(path, hashed(), durable=durable)
     return digest.hexdigest()
 
 
@@ -70,16 +79,20 @@ def _pieces(tensors: Tensors, metadata: Mapping[str, str]) -> Iterator[Buffer]:
         yield plain[name].astype(little, copy=False).reshape(-1).view(np.uint8).data
 
 
-def read_model(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
+@unpickling_refused()
+def read_model(path: Path, vault: Vault = OPEN) -> tuple[dict[str, Array], dict[str, Any]]:
     """Read a model file: its tensors, and what it says about itself.
 
     Raises:
         DataError: Missing, damaged, or not written by medfed.
     """
     try:
-        with safe_open(path, framework="numpy") as file:
-            about = (file.metadata() or {}).get(KEY)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if vault.sealed:
+            tensors, about = _opened(vault.read(path))
+        else:
+            with safe_open(path, framework="numpy") as file:
+                about = (file.metadata() or {}).get(KEY)
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, ValueError, TypeError, LookupError) as error:
         raise DataError(f"{path} is not a readable model file: {error}") from None
     if about is None:
@@ -89,6 +102,13 @@ def read_model(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
         return tensors, dict(json.loads(about))
     except (ValueError, TypeError):
         raise DataError(f"what {path} says about itself is damaged") from None
+
+
+def _opened(blob: bytes) -> tuple[dict[str, Array], str | None]:
+    """The tensors and the metadata of a file that was opened in memory."""
+    tensors = load(blob)
+    header = json.loads(blob[8 : 8 + int.from_bytes(blob[:8], "little")])
+    return tensors, header.get("__metadata__", {}).get(KEY)
 
 
 def tensors_digest(tensors: Tensors) -> str:

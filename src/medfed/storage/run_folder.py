@@ -24,6 +24,7 @@ from medfed.core.errors import CheckpointError, DataError, RunError
 from medfed.core.files import append_line, canonical_json, read_lines, write_atomic, write_json
 from medfed.core.study import Study
 from medfed.core.update import State, Tensors, group, grouped
+from medfed.core.vault import OPEN, Vault
 from medfed.storage.models import read_model, tensors_digest, write_model
 
 KEPT = 2
@@ -31,10 +32,16 @@ KEPT = 2
 
 
 class RunFolder:
-    """Access to a run's folder; every write is whole or absent."""
+    """Access to a run's folder; every write is whole or absent.
 
-    def __init__(self, path: Path) -> None:
+    Attributes:
+        vault: How checkpoints and the best aggregate lie there. The result lies as it is: it is
+            what the run was for.
+    """
+
+    def __init__(self, path: Path, vault: Vault = OPEN) -> None:
         self.path = path
+        self.vault = vault
         self._lock = -1
 
     @property
@@ -44,8 +51,12 @@ class RunFolder:
 
     def only_begun(self) -> bool:
         """Whether there is nothing here but what a run killed in its first moment leaves."""
-        ours = {".lock", "study.toml", "study.json", "spool", "checkpoints"}
+        ours = {".lock", "study.toml", "study.json", "spool", "checkpoints", "at-rest.json"}
         return all(f.name in ours or f.name.endswith(".part") for f in self.path.iterdir())
+
+    def has_checkpoints(self) -> bool:
+        """Whether anything lies here that a run goes on from."""
+        return bool(self._checkpoints())
 
     @property
     def spool(self) -> Path:
@@ -113,7 +124,7 @@ class RunFolder:
             "waiting": [list(pair) for pair in state.waiting],
         }
         about = {**fields, "digest": _digest(tensors, fields)}
-        write_model(self._checkpoint(state.round), tensors, about)
+        write_model(self._checkpoint(state.round), tensors, about, vault=self.vault)
         for file in self._checkpoints()[:-KEPT]:
             file.unlink(missing_ok=True)
 
@@ -127,7 +138,7 @@ class RunFolder:
         files = self._checkpoints()
         for file in reversed(files):
             try:
-                return _read_state(file), notes
+                return _read_state(file, self.vault), notes
             except DataError as error:
                 notes.append(f"{error.message}; going back to the checkpoint before it")
         if files:
@@ -161,7 +172,8 @@ class RunFolder:
         """
         fields = {"round": state.round, "scored_on": scored_on}
         about = {**fields, "digest": _digest(state.model, fields)}
-        write_model(self.path / "best.safetensors", state.model, about, durable=durable)
+        file = self.path / "best.safetensors"
+        write_model(file, state.model, about, durable=durable, vault=self.vault)
 
     def best(self, state: State) -> State:
         """The best aggregate, as a state to judge.
@@ -171,7 +183,7 @@ class RunFolder:
         """
         file = self.path / "best.safetensors"
         try:
-            tensors, about = _read_checked(file)
+            tensors, about = _read_checked(file, self.vault)
         except DataError as error:
             remedy = 'Restore it from a backup, or run the study again with keep = "last"'
             raise CheckpointError(
@@ -211,14 +223,14 @@ class RunFolder:
         return sorted((self.path / "checkpoints").glob("round-*.safetensors"))
 
 
-def _read_state(file: Path) -> State:
-    tensors, about = _read_checked(file)
+def _read_state(file: Path, vault: Vault) -> State:
+    tensors, about = _read_checked(file, vault)
     about["waiting"] = tuple((site, base) for site, base in about["waiting"])
     return State(model=group("model", tensors), memory=group("memory", tensors), **about)
 
 
-def _read_checked(file: Path) -> tuple[Tensors, dict[str, Any]]:
-    tensors, about = read_model(file)
+def _read_checked(file: Path, vault: Vault) -> tuple[Tensors, dict[str, Any]]:
+    tensors, about = read_model(file, vault)
     if about.pop("digest", None) != _digest(tensors, about):
         raise DataError(f"{file} is damaged")
     return tensors, about

@@ -179,3 +179,44 @@ def test_an_estimate_of_other_tensors_is_refused():
     _, mine = rule.answer(PHASE, Update(), lambda: update_of(np.ones(4), 1.0), {})
     with pytest.raises(Refused):
         rule.answer("nearer-1", Update({"model/y": np.ones(3)}), Update, mine)
+
+
+class Liars(Sites):
+    """Sites, one of which claims to be very near whatever the estimate is."""
+
+    def ask(self, phase, each):
+        replies = super().ask(phase, each)
+        return [PackedUpdate("s4", boast(replies[4], phase)), *replies[:4]][::-1]
+
+
+def boast(reply, phase):
+    factor = 1.0 if phase == PHASE else 1e9
+    names = {n: factor * reply.chunk(n, 0, 99).reshape(reply.shape(n)) for n in reply.names()}
+    return Update(names, {k: factor * w for k, w in reply.weights().items()}, reply.stats())
+
+
+def test_a_site_that_claims_to_be_near_is_not_believed():
+    rng = np.random.default_rng(5)
+    models = rng.standard_normal((5, 6))
+    models[4] = 1e4
+    rule = GeometricMedian(exchanges=12)
+    updates = {f"s{i}": update_of(model, 10.0) for i, model in enumerate(models)}
+    honest = rule.gather(Sites(rule, updates).ask, {})
+    lied_to = rule.gather(Liars(rule, updates).ask, {})
+    assert np.linalg.norm(estimate(honest) - models[:4].mean(axis=0)) < 3
+    np.testing.assert_allclose(estimate(lied_to), estimate(honest), rtol=1e-4, atol=1e-5)
+    assert set(lied_to.participants) == set(updates)
+
+
+def test_a_reply_with_nothing_to_compare_is_left_out():
+    rule = GeometricMedian(exchanges=2)
+    updates = {f"s{i}": update_of(np.full(4, float(i)), 1.0) for i in range(3)}
+    sites = Sites(rule, updates)
+
+    def ask(phase, each):
+        replies = sites.ask(phase, each)
+        if phase != PHASE:
+            replies[2] = PackedUpdate("s2", Update({"model/y": np.ones(2)}, {"model": 1.0}))
+        return replies
+
+    assert rule.gather(ask, {}).participants == ("s0", "s1")

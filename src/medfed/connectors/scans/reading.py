@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from medfed.connectors.scans.problems import ScanError
 from medfed.connectors.scans.stores import Folder, Store, is_zip, open_store
+from medfed.core.no_pickles import unpickling_refused
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,6 +41,7 @@ class ReadScan:
     notes: tuple[str, ...] = ()
 
 
+@unpickling_refused()
 def read_scan(path: Path, series_uid: str | None = None) -> ReadScan:
     """A CT from any form that medfed reads.
 
@@ -74,6 +76,7 @@ def read_scan(path: Path, series_uid: str | None = None) -> ReadScan:
             return read_scan(_unpacked(store, inner, Path(folder)))
 
 
+@unpickling_refused()
 def read_grid(path: Path) -> Geometry:
     """The grid of what `read_scan` would read, without its voxels.
 
@@ -100,6 +103,7 @@ def read_grid(path: Path) -> Geometry:
     return read_scan(path).volume.geometry
 
 
+@unpickling_refused()
 def read_labels(path: Path, like: Geometry) -> NDArray[np.uint8]:
     """A binary mask in any form: MetaImage, NIfTI or DICOM SEG.
 

@@ -26,6 +26,9 @@ class _Fields:
     min_sites_in_sum: int = option(
         3, help="Secure sums among fewer sites than this are refused", low=3
     )
+    encrypt_with: str | None = option(
+        None, help='What opens the encrypted folder: "passphrase", or the path of a key file'
+    )
     coordinator: str | None = option(None, help="The coordinator's address, https://host:port")
     host: str = option("127.0.0.1", help="Where the site's worker listens: this machine")
     port: int = option(0, help="The port it listens on; 0: any free one", low=0, high=65535)

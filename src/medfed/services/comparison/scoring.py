@@ -17,6 +17,7 @@ import numpy as np
 from medfed.core.data import MODELS, SiteData, selected
 from medfed.core.errors import RunError
 from medfed.core.files import write_atomic
+from medfed.core.no_pickles import unpickling_refused
 from medfed.core.registry import make
 from medfed.core.study import Study
 from medfed.core.task import Execution, PatientJob, Task
@@ -123,6 +124,7 @@ def _keep(path: Path, digest: str, records: Mapping[str, Records]) -> None:
     write_atomic(path, blob.getvalue(), durable=False)
 
 
+@unpickling_refused()
 def _kept(
     path: Path, digest: str, data: Mapping[str, SiteData], sites: Sequence[str]
 ) -> dict[str, Records] | None:

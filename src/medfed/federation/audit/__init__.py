@@ -1,0 +1,1 @@
+"""A record of what happened that cannot be rewritten unnoticed."""

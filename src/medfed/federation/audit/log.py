@@ -1,0 +1,149 @@
+"""A site's log: every reply that left and every order that was refused, chained, signed, hashed.
+
+::
+
+    audit/entries.jsonl     an entry a line
+    audit/checkpoint        the signed head of the Merkle tree over them
+    audit/salt.key          what makes commitments; stays at the site, readable by its owner only
+
+An entry holds the hash of the one before it and a *commitment*: SHA-256 of a salt and the record
+itself. So an entry may be shown to anybody; what it stands for shows only to those whom the site
+gives the record and its salt. No entry holds a count, a name of a tensor or a patient.
+"""
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from medfed.core.errors import DataError
+from medfed.core.files import append_line, canonical_json, read_lines, write_atomic
+from medfed.federation.audit.merkle import Frontier, leaf_hash
+from medfed.federation.audit.note import Checkpoint, sign_note
+
+FOLDER, ENTRIES, CHECKPOINT, SALT = "audit", "entries.jsonl", "checkpoint", "salt.key"
+FIRST = "0" * 64
+"""What the first entry holds in place of the hash of the one before."""
+
+Record = Mapping[str, Any]
+"""What is logged: a receipt or a refusal, as the site keeps it."""
+
+
+class AuditLog:
+    """The log of one site; made with its first entry.
+
+    Args:
+        folder: The site's folder.
+        site: Its name.
+        key: Its key.
+        records: All receipts that the site keeps: a power cut may have taken the entries of the
+            latest, which are made again.
+    """
+
+    def __init__(
+        self, folder: Path, site: str, key: Ed25519PrivateKey, records: Iterable[Record] = ()
+    ) -> None:
+        self._folder = folder / FOLDER
+        self._site, self._key = site, key
+        self._folder.mkdir(exist_ok=True)
+        self._salt = _salt_key(self._folder / SALT)
+        self._tree = Frontier()
+        self._last = FIRST
+        self._known: set[str] = set()
+        try:
+            for entry in read_lines(self._folder / ENTRIES):
+                self._grow(entry)
+        except (AttributeError, TypeError, ValueError):
+            file = self._folder / ENTRIES
+            raise DataError(f"{file} is damaged", remedy="Restore it from a backup") from None
+        for record in records:
+            self.add("receipt", record)
+
+    def add(self, kind: str, record: Record) -> None:
+        """Log a record, unless it is there.
+
+        Not flushed: the receipt is, and its entry is made again from it should the power fail.
+
+        Args:
+            kind: ``receipt``, which is committed to and kept elsewhere; or ``refusal``, which holds
+                nothing private and stands in the entry itself.
+            record: As it is kept; plain data.
+        """
+        commitment = commit(record, salt_of(record, self._salt))
+        if commitment in self._known:
+            return
+        entry = {
+            "index": self._tree.size,
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "site": self._site,
+            "kind": kind,
+            "commitment": commitment,
+            "previous": self._last,
+            **({"record": dict(record)} if kind == "refusal" else {}),
+        }
+        signed = {**entry, "signature": self._key.sign(canonical_json(entry)).hex()}
+        append_line(self._folder / ENTRIES, signed, durable=False)
+        self._grow(signed)
+        checkpoint = Checkpoint(origin(self._site), self._tree.size, self._tree.root())
+        note = sign_note(checkpoint.text(), checkpoint.origin, self._key)
+        write_atomic(self._folder / CHECKPOINT, note.encode(), durable=False)
+
+    def _grow(self, entry: Mapping[str, Any]) -> None:
+        leaf = leaf_of(entry)
+        self._tree.add(leaf)
+        self._last = leaf.hex()
+        self._known.add(str(entry.get("commitment")))
+
+
+def origin(site: str) -> str:
+    """The name of a site's log, and of the key that signs it."""
+    return f"medfed/{site}"
+
+
+def leaf_of(entry: Mapping[str, Any]) -> bytes:
+    """The leaf hash of an entry, its signature taken in."""
+    return leaf_hash(canonical_json(entry))
+
+
+def salt_of(record: Record, salt_key: bytes) -> bytes:
+    """The salt of one record: from the site's secret and the record, so it need not be kept."""
+    return hmac.digest(salt_key, canonical_json(record), "sha256")
+
+
+def commit(record: Record, salt: bytes) -> str:
+    """What an entry says of a record: SHA-256 of the salt and of its canonical JSON."""
+    return hashlib.sha256(salt + canonical_json(record)).hexdigest()
+
+
+def salt_key_of(folder: Path) -> bytes:
+    """The secret of a site's commitments.
+
+    Raises:
+        DataError: It is missing or damaged.
+    """
+    file = folder / FOLDER / SALT
+    try:
+        key = bytes.fromhex(json.loads(file.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        key = b""
+    if len(key) != 32:
+        raise DataError(f"{file} is missing or damaged", remedy="Restore it from a backup")
+    return key
+
+
+def _salt_key(file: Path) -> bytes:
+    with suppress(FileExistsError):
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "wb") as new:
+            new.write(json.dumps(secrets.token_hex(32)).encode())
+            new.flush()
+            os.fsync(new.fileno())
+    return salt_key_of(file.parent.parent)

@@ -1,0 +1,96 @@
+"""The vault of a folder: private files are sealed on their way to the disk, opened in memory."""
+
+import base64
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from medfed.core.errors import DataError, SiteError
+from medfed.core.files import Buffer, write_atomic
+from medfed.core.vault import OPEN, Vault
+from medfed.privacy.at_rest.envelope import ENVELOPE, Secret, make_envelope, open_envelope
+from medfed.privacy.at_rest.stream import SealedBlob, sealed
+
+
+class SealedVault:
+    """Implements `medfed.core.vault.Vault` with encryption.
+
+    Args:
+        root: The folder; a file is bound to its place below it.
+        key: The data key, 32 bytes.
+    """
+
+    sealed = True
+
+    def __init__(self, root: Path, key: bytes) -> None:
+        self.root = root.resolve()
+        self._key = key
+        self._lines = AESGCM(HKDF(SHA256(), 32, None, b"medfed lines").derive(key))
+
+    def write(self, path: Path, chunks: Buffer | Iterable[Buffer], *, durable: bool = True) -> None:
+        """Seal a file, whole or not at all."""
+        write_atomic(path, sealed(chunks, self._key, self._what(path)), durable=durable)
+
+    def read(self, path: Path) -> bytes:
+        """A whole file, opened."""
+        blob = self.blob(path)
+        return bytes(blob.read(0, len(blob)))
+
+    def blob(self, path: Path) -> SealedBlob:
+        """A file to be read in part."""
+        return SealedBlob(path, self._key, self._what(path))
+
+    def line(self, text: str) -> str:
+        """A line sealed by itself."""
+        nonce = secrets.token_bytes(12)
+        return base64.b64encode(nonce + self._lines.encrypt(nonce, text.encode(), None)).decode()
+
+    def opened_line(self, line: str) -> str:
+        """What `line` sealed.
+
+        Raises:
+            DataError: It was changed, or is no sealed line.
+        """
+        try:
+            raw = base64.b64decode(line, validate=True)
+            return self._lines.decrypt(raw[:12], raw[12:], None).decode()
+        except (InvalidTag, ValueError):
+            raise DataError("a line was changed or is not sealed") from None
+
+    def _what(self, path: Path) -> bytes:
+        place = path.parent.resolve() / path.name
+        return place.relative_to(self.root).as_posix().encode()
+
+
+def open_vault(folder: Path, encrypt_with: str | None) -> Vault:
+    """The vault of a folder.
+
+    Args:
+        folder: A site's, or a run's.
+        encrypt_with: ``passphrase``, the path of a key file, or None for files as they are.
+
+    Raises:
+        SiteError: The secret does not open it; or the settings and the folder disagree.
+    """
+    exists = (folder / ENVELOPE).exists()
+    if encrypt_with is None:
+        if exists:
+            message = f"{folder} is encrypted, and nothing says what opens it"
+            raise SiteError(
+                message, remedy="Say it by encrypt_with in site.toml, or --encrypt-with"
+            )
+        return OPEN
+    if not exists:
+        message = f"{folder} is not encrypted yet"
+        raise SiteError(message, remedy=f"Run `medfed site encrypt {folder}`")
+    return SealedVault(folder, open_envelope(folder, Secret.named(encrypt_with)))
+
+
+def new_vault(folder: Path, secret: Secret) -> SealedVault:
+    """Encrypt a folder from now on."""
+    return SealedVault(folder, make_envelope(folder, secret))

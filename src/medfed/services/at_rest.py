@@ -1,0 +1,120 @@
+"""Encrypting the folders of sites and runs, and changing what opens them."""
+
+import json
+import re
+from pathlib import Path
+
+from medfed.core.errors import DataError, SiteError
+from medfed.core.files import write_atomic
+from medfed.core.vault import Vault
+from medfed.federation.site_folder import SiteFolder
+from medfed.privacy.at_rest.envelope import ENVELOPE, PASSPHRASE, Secret, open_envelope, rotate
+from medfed.privacy.at_rest.stream import is_sealed
+from medfed.privacy.at_rest.vault import SealedVault, new_vault, open_vault
+from medfed.services.sites import secret_place
+from medfed.storage.run_folder import RunFolder
+
+PRIVATE = ("runs/*/reply/*", "runs/*/memory-*.safetensors", "runs/*/model.safetensors")
+"""What a site's vault seals."""
+LOG = "site.log"
+_LINE = re.compile(r"^\s*encrypt_with\s*=.*\n?", re.MULTILINE)
+
+
+def place_of(encrypt_with: str | None) -> str | None:
+    """What to remember of a key file: its place, wherever the next command is given."""
+    if encrypt_with is None or encrypt_with == PASSPHRASE or encrypt_with.startswith("$"):
+        return encrypt_with
+    return str(Path(encrypt_with).expanduser().resolve())
+
+
+def run_vault(folder: RunFolder, encrypt_with: str | None) -> Vault:
+    """The vault of a run; made where the run has only begun.
+
+    Raises:
+        SiteError: The secret does not open it.
+    """
+    fresh = not (folder.path / ENVELOPE).exists() and not folder.has_checkpoints()
+    if encrypt_with is not None and fresh:
+        return new_vault(folder.path, Secret.named(encrypt_with))
+    return open_vault(folder.path, encrypt_with)
+
+
+def encrypt_site(path: Path, encrypt_with: str) -> int:
+    """Encrypt a site's folder that lay open; begun again, it goes on where it was stopped.
+
+    The site must be at rest: nobody else may write there meanwhile.
+
+    Args:
+        path: The site's folder.
+        encrypt_with: ``passphrase`` or the path of a key file.
+
+    Returns:
+        How many files were sealed.
+
+    Raises:
+        SiteError: It is encrypted already, or there is no secret.
+    """
+    if SiteFolder(path).settings().encrypt_with is not None:
+        raise SiteError(f"{path} is encrypted already", remedy="Use `medfed site rotate-key`")
+    vault = _own_vault(path, Secret.named(secret_place(path, encrypt_with)))
+    count = 0
+    for pattern in PRIVATE:
+        for file in sorted(path.glob(pattern)):
+            if not is_sealed(file):
+                vault.write(file, file.read_bytes())
+                count += 1
+    count += _seal_log(path / LOG, vault)
+    _say(path, encrypt_with)
+    return count
+
+
+def rotate_site(path: Path, new: Secret, encrypt_with: str) -> None:
+    """Let another secret open a site's folder from now on; no file but the envelope is touched.
+
+    Raises:
+        SiteError: The folder is not encrypted, or what its settings name does not open it.
+    """
+    now = SiteFolder(path).settings().encrypt_with
+    if now is None:
+        raise SiteError(f"{path} is not encrypted", remedy=f"Run `medfed site encrypt {path}`")
+    rotate(path, Secret.named(secret_place(path, now)), new)
+    _say(path, encrypt_with)
+
+
+def site_log(path: Path) -> list[str]:
+    """The lines of a site's own log, opened.
+
+    Raises:
+        SiteError: What the settings name does not open the folder.
+        DataError: A line was changed.
+    """
+    settings = SiteFolder(path).settings()
+    vault = open_vault(path, secret_place(path, settings.encrypt_with))
+    file = path / LOG
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    return [vault.opened_line(x) for x in lines] if isinstance(vault, SealedVault) else lines
+
+
+def _own_vault(path: Path, secret: Secret) -> SealedVault:
+    if not (path / ENVELOPE).exists():
+        return new_vault(path, secret)
+    return SealedVault(path, open_envelope(path, secret))  # it was stopped half-way
+
+
+def _seal_log(file: Path, vault: SealedVault) -> bool:
+    """The log as one sealed line, unless it is sealed line by line already."""
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    try:
+        for line in text.splitlines():
+            vault.opened_line(line)
+    except DataError:
+        write_atomic(file, (vault.line(text) + "\n").encode())
+        return True
+    return False
+
+
+def _say(path: Path, encrypt_with: str) -> None:
+    """Have site.toml name what opens the folder, in its first line: above any table."""
+    file = path / "site.toml"
+    rest = _LINE.sub("", file.read_text(encoding="utf-8"))
+    write_atomic(file, f"encrypt_with = {json.dumps(encrypt_with)}\n{rest}".encode())

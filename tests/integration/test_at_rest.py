@@ -1,0 +1,228 @@
+"""Whole runs in encrypted folders: nothing private lies open there, and all else is the same."""
+
+import re
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from integration.federated import SITES, figures, go, study_of
+
+from medfed.cli import cli
+from medfed.core.errors import RunError, SiteError
+from medfed.core.packing import PackedUpdate
+from medfed.core.update import Update
+from medfed.federation.exchange import Exchange
+from medfed.federation.spool import LAZY, SpooledUpdate, decode_update, encode_update
+from medfed.privacy.at_rest import envelope
+from medfed.privacy.at_rest.envelope import ENVELOPE, Secret
+from medfed.privacy.at_rest.vault import new_vault
+from medfed.services.at_rest import encrypt_site, site_log
+from medfed.services.sites import create_site, open_site
+from medfed.storage.run_folder import RunFolder
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+
+@pytest.fixture
+def key(tmp_path):
+    file = tmp_path / "site.key"
+    file.write_bytes(bytes(range(32)))
+    return file
+
+
+@pytest.fixture
+def cheap(monkeypatch):
+    monkeypatch.setattr(envelope, "COST", {"n": 2**10, "r": 8, "p": 1})
+
+
+def everything(folder):
+    """All bytes under a folder, file by file."""
+    return {f.relative_to(folder): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
+
+
+def test_a_run_gives_the_same_bits_encrypted_or_not(tmp_path, key):
+    study = study_of("ditto", rounds=2)
+    plain = go(study, tmp_path / "plain")["model_sha256"]
+    sealed = go(study, tmp_path / "sealed", encrypt_with=str(key))["model_sha256"]
+    assert plain == sealed
+    assert figures(tmp_path / "plain") == figures(tmp_path / "sealed")
+
+
+def test_no_tensor_and_no_patient_lies_on_the_disk(tmp_path, key, monkeypatch):
+    """Every update, memory and state of the run is looked for on the disk, at each step."""
+    out, secrets, seen = tmp_path / "run", [], {"spool": 0, "memory": 0, "checkpoints": 0}
+
+    def looked(exchange, arrived):
+        for update in arrived.values():
+            for name in update.names():
+                size = int(np.prod(update.shape(name)))
+                if size >= 2:
+                    secrets.append(np.ascontiguousarray(update.chunk(name, 0, size)).tobytes())
+        files = everything(out)
+        for name in seen:
+            seen[name] += sum(name in str(file) for file in files)
+        for file, content in files.items():
+            for secret in secrets:
+                assert secret not in content, file
+
+    monkeypatch.setattr(Exchange, "drop_odd", looked)
+    go(study_of("ditto", rounds=3, hidden=(4,)), out, encrypt_with=str(key))
+    assert len(secrets) > 10
+    assert all(seen.values()), seen
+    state, _ = _loaded(out, key)
+    memory = [v.tobytes() for v in state.model.values() if v.size > 1]
+    kept = {f: c for f, c in everything(out).items() if f.parts[0] != "model.safetensors"}
+    for file, content in kept.items():
+        assert not any(secret in content for secret in memory), file
+        assert not re.search(rb"bc-0\d\d\d", content), file
+
+
+def _loaded(out, key):
+    from medfed.services.at_rest import run_vault
+
+    folder = RunFolder(out)
+    folder.vault = run_vault(folder, str(key))
+    return folder.load()
+
+
+def test_without_encryption_the_same_search_finds_them(tmp_path, monkeypatch):
+    """The test above can fail: it finds what lies open."""
+    found = []
+
+    def looked(exchange, arrived):
+        for update in arrived.values():
+            for name in update.names():
+                size = int(np.prod(update.shape(name)))
+                secret = np.ascontiguousarray(update.chunk(name, 0, size)).tobytes()
+                contents = everything(tmp_path / "run").values()
+                found.append(size >= 2 and any(secret in c for c in contents))
+
+    monkeypatch.setattr(Exchange, "drop_odd", looked)
+    go(study_of("ditto", rounds=2), tmp_path / "run")
+    assert any(found)
+
+
+def test_an_encrypted_run_is_resumed_to_the_same_bits(tmp_path, key):
+    study = study_of("ditto", rounds=3)
+    whole = go(study, tmp_path / "whole")["model_sha256"]
+
+    class Killed(BaseException):
+        pass
+
+    def kill(event):
+        if type(event).__name__ == "ReplyCounted" and event.round == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        go(study, tmp_path / "run", kill, encrypt_with=str(key))
+    assert list((tmp_path / "run" / "spool").iterdir())
+    assert go(study, tmp_path / "run", resume=True)["model_sha256"] == whole
+
+
+def test_a_run_whose_key_is_gone_says_so(tmp_path, key):
+    class Killed(BaseException):
+        pass
+
+    def kill(event):
+        if type(event).__name__ == "RoundStarted" and event.round == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        go(study_of(), tmp_path / "run", kill, encrypt_with=str(key))
+    key.write_bytes(bytes(32))
+    with pytest.raises(SiteError, match="does not open"):
+        go(study_of(), tmp_path / "run", resume=True)
+    key.unlink()
+    with pytest.raises(SiteError, match="cannot be read"):
+        go(study_of(), tmp_path / "run", resume=True)
+
+
+def test_engines_that_keep_messages_themselves_are_refused(tmp_path, key):
+    with pytest.raises(RunError, match="keeps messages on disk"):
+        go(study_of(), tmp_path / "run", engine="flower", encrypt_with=str(key))
+
+
+def test_a_sites_folder_is_encrypted_in_place_rotated_and_opened(tmp_path, key, cheap, monkeypatch):
+    go(study_of("ditto", rounds=2), tmp_path / "run")
+    site = tmp_path / "run" / "sites" / SITES[0]
+    open_site(site).log.error("patient bc-0001 lacks a value")
+    before = {f: c for f, c in everything(site).items() if f.parts[0] == "runs"}
+    assert b"bc-0001" in (site / "site.log").read_bytes()
+
+    say = CliRunner().invoke(cli, ["site", "encrypt", str(site), "--key-file", str(key)])
+    assert say.exit_code == 0, say.output
+    assert f"{len(before) + 1} files" in say.output
+    found = open_site(site)
+    assert found.folder.vault.sealed
+    for file, content in before.items():
+        assert content not in (site / file).read_bytes()
+        assert found.folder.vault.read(site / file) == content
+    assert b"bc-0001" not in (site / "site.log").read_bytes()
+    shown = CliRunner().invoke(cli, ["site", "log", str(site)]).output
+    assert "patient bc-0001 lacks a value" in shown
+
+    monkeypatch.setenv("MEDFED_NEW_PASSPHRASE", "five words nobody says together")
+    say = CliRunner().invoke(cli, ["site", "rotate-key", str(site), "--passphrase"])
+    assert say.exit_code == 0, say.output
+    with pytest.raises(SiteError, match="passphrase"):
+        open_site(site)
+    monkeypatch.setenv("MEDFED_PASSPHRASE", "five words nobody says together")
+    again = open_site(site).folder.vault
+    assert all(again.read(site / file) == content for file, content in before.items())
+    twice = CliRunner().invoke(cli, ["site", "encrypt", str(site), "--key-file", str(key)])
+    assert twice.exit_code != 0
+
+
+def test_encrypting_goes_on_where_it_was_stopped(tmp_path, key):
+    go(study_of("ditto", rounds=2), tmp_path / "run")
+    site = tmp_path / "run" / "sites" / SITES[0]
+    files = [f for f in everything(site) if f.parts[0] == "runs"]
+    new_vault(site, Secret.named(str(key))).write(site / files[0], b"was sealed before the stop")
+    assert encrypt_site(site, str(key)) == len(files) - 1
+    assert open_site(site).folder.vault.read(site / files[0]) == b"was sealed before the stop"
+    with pytest.raises(SiteError, match="encrypted already"):
+        encrypt_site(site, str(key))
+
+
+def test_the_log_of_an_encrypted_site_is_sealed_line_by_line(tmp_path, key):
+    site = create_site(tmp_path / "north", "north", None, encrypt_with=str(key))
+    try:
+        raise ValueError("patient bc-0002")
+    except ValueError:
+        site.log.exception("an order could not be answered")
+    site.log.warning("second")
+    raw = (tmp_path / "north" / "site.log").read_text()
+    assert "bc-0002" not in raw
+    assert len(raw.splitlines()) == 2
+    assert "patient bc-0002" in site_log(tmp_path / "north")[0]
+
+
+def test_a_large_update_is_opened_where_it_is_read(tmp_path, key):
+    rng = np.random.default_rng(0)
+    tensors = {
+        "model/large": rng.standard_normal((300, 500)).astype(np.float32),
+        "model/small": np.ones(3, np.float32),
+        "buffers/n": np.array(3.0),
+    }
+    update = Update(tensors, {"model": 2.0, "buffers": 1.0}, {"n": np.arange(3)})
+    vault = new_vault(tmp_path, Secret.named(str(key)))
+    vault.write(tmp_path / "u", encode_update(update))
+    found = SpooledUpdate(tmp_path / "u", "a", vault=vault)
+    plain = PackedUpdate("a", decode_update(encode_update(update)))
+    assert update.tensors["model/large"].nbytes > LAZY
+    assert found.names() == plain.names()
+    assert found.nbytes == plain.nbytes
+    for start, stop in ((0, 7), (16_000, 17_000), (149_990, 150_000), (0, 150_000)):
+        one, other = (
+            found.chunk("model/large", start, stop),
+            plain.chunk("model/large", start, stop),
+        )
+        np.testing.assert_array_equal(one, other)
+    assert found.weights() == plain.weights()
+    np.testing.assert_array_equal(found.stats()["n"], np.arange(3))
+
+
+def test_the_envelope_of_a_run_names_no_secret(tmp_path, key):
+    go(study_of(rounds=1), tmp_path / "run", encrypt_with=str(key))
+    content = (tmp_path / "run" / ENVELOPE).read_bytes()
+    assert key.read_bytes() not in content
