@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from medfed.services.accounts import Accounts, Identity
 from medfed.services.accounts.passwords import Passwords
 from medfed.services.accounts.roles import ROLES
@@ -10,6 +12,9 @@ from medfed.storage.database import Database
 FAST = 4
 """bcrypt's least work factor: a thousand log-ins must not take minutes."""
 PASSWORD = "seven quiet herons"
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+BREAST_CANCER = (EXAMPLES / "breast_cancer.toml").read_text("utf-8")
+"""A study that needs no data folder and runs in seconds."""
 
 
 def accounts_of(database: Database) -> Accounts:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
-from medfed.cli.templates import TEMPLATES
 from medfed.core.errors import StudyError
 from medfed.core.files import write_atomic
 from medfed.core.study_file import read_study
+from medfed.services.study_templates import TEMPLATES
 
 
 @click.group()
