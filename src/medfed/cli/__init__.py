@@ -25,6 +25,7 @@ COMMANDS = {
     "parts": ("medfed.cli.parts:parts", "List what studies can be made of, with all options."),
     "site": ("medfed.cli.site:site", "A hospital's own folder: joining, approvals, receipts."),
     "coordinator": ("medfed.cli.coordinator:coordinator", "Invite hospitals, and run for them."),
+    "serve": ("medfed.cli.serve:serve", "The console in a browser: studies, live runs, models."),
     "data": ("medfed.cli.data:data", "Import scans; fetch or make data sets."),
     "predict": ("medfed.cli.predict:predict", "Find nodules on one scan, by a trained model."),
     "model": ("medfed.cli.model:model", "Export a trained model."),

@@ -62,7 +62,7 @@ def may(user: Identity, action: str, subject: Subject = ANYTHING) -> Decision:
 
 
 def require(database: Database, user: Identity, action: str, subject: Subject = ANYTHING) -> None:
-    """Let only those pass who may; a denial is recorded.
+    """Let only those pass who may; a denial of somebody known is recorded.
 
     Raises:
         AccessError: With the reason.
@@ -70,8 +70,9 @@ def require(database: Database, user: Identity, action: str, subject: Subject = 
     decision = may(user, action, subject)
     if decision:
         return
-    with database.write() as session:
-        record(session, user, action, subject.name, allowed=False, reason=decision.reason)
+    if user.known:  # strangers could fill the disk
+        with database.write() as session:
+            record(session, user, action, subject.name, allowed=False, reason=decision.reason)
     raise Denied(decision)
 
 

@@ -13,6 +13,8 @@ from medfed.services.console.studies import Conflict, Missing
 from medfed.storage.database import Database
 from medfed.storage.database.tables import EventRow, RoundRow, RunRow, SiteRow, StudyRow
 
+LATEST = 6
+"""Rounds that the time left is reckoned from."""
 OPEN = ("queued", "running")
 """States of a run that is not over."""
 
@@ -152,10 +154,16 @@ class Runs:
         with self.database.read() as session:
             return session.scalars(select(SiteRow).order_by(SiteRow.name)).all()
 
-    def seconds_left(self, row: RunRow, rounds: Sequence[RoundRow]) -> float | None:
+    def seconds_left(self, row: RunRow) -> float | None:
         """How long a run will take yet, by its latest rounds; None where that is not known."""
-        done = [each.finished for each in rounds if each.finished][-6:]
-        if row.state != "running" or len(done) < 2:
+        if row.state != "running":
             return None
-        pace = (done[-1] - done[0]).total_seconds() / (len(done) - 1)
+        query = select(RoundRow.finished).where(
+            RoundRow.run_id == row.id, RoundRow.finished.is_not(None)
+        )
+        with self.database.read() as session:
+            done = session.scalars(query.order_by(RoundRow.round.desc()).limit(LATEST)).all()
+        if len(done) < 2 or done[0] is None or done[-1] is None:
+            return None
+        pace = (done[0] - done[-1]).total_seconds() / (len(done) - 1)
         return max(0.0, pace) * max(0, row.rounds - row.round)

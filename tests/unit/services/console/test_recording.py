@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import update
@@ -16,7 +17,7 @@ from medfed.services.console.recording import Fenced, Recorder, recorded
 from medfed.services.console.runs import Runs
 from medfed.services.console.studies import Studies
 from medfed.storage.database.bell import Bell
-from medfed.storage.database.tables import RunRow
+from medfed.storage.database.tables import RoundRow, RunRow
 
 RESULT = {
     "bytes_up": 70, "bytes_down": 80, "rounds": 2, "model_sha256": "ab" * 32, "kept_round": 2,
@@ -166,7 +167,14 @@ def test_the_bell_rings_for_events(runs, run):
 
 def test_time_left_follows_the_latest_rounds(runs, run):
     recorder = Recorder(runs.database, run, 0)
-    tell(recorder, STARTED, *a_round(1))
+    tell(recorder, RunStarted("r", "d", "t", ("north", "south"), 12), *a_round(1))
     recorder.end(lambda row: None)
-    row, rounds = runs.find(run), runs.rounds(run)
-    assert runs.seconds_left(row, rounds) is None
+    assert runs.seconds_left(runs.find(run)) is None
+    recorder = Recorder(runs.database, run, 0)
+    tell(recorder, *a_round(2))
+    recorder.end(lambda row: None)
+    then = datetime(2026, 1, 1, tzinfo=UTC)
+    with runs.database.write() as session:
+        for number in (1, 2):
+            session.get_one(RoundRow, (run, number)).finished = then + timedelta(seconds=3 * number)
+    assert runs.seconds_left(runs.find(run)) == pytest.approx(30.0)
