@@ -27,7 +27,7 @@ def create_app(console: Console, options: WebOptions | None = None) -> Flask:
         The WSGI application; its ``extensions["medfed-live"]`` speaks Socket.IO.
     """
     options = options or WebOptions()
-    app: Flask = APIFlask(
+    app: APIFlask = APIFlask(
         "medfed.web",
         title="medfed",
         version=version("medfed"),
@@ -47,9 +47,11 @@ def create_app(console: Console, options: WebOptions | None = None) -> Flask:
     api.register(app)
     health.register(app)
     app.view_functions["static"].__dict__["needs"] = rules.PUBLIC
+    api.describe(app)
     if options.live:
         live.register(app, console)
-    return app
+    made: Flask = app
+    return made
 
 
 def _configure(app: APIFlask, console: Console, options: WebOptions) -> None:
@@ -68,6 +70,7 @@ def _configure(app: APIFlask, console: Console, options: WebOptions) -> None:
         JSON_SORT_KEYS=False,
         SEND_FILE_MAX_AGE_DEFAULT=3600,
         OPENAPI_VERSION="3.1.0",
+        AUTO_SERVERS=False,
         AUTO_404_RESPONSE=False,
         AUTO_VALIDATION_ERROR_RESPONSE=False,
         AUTO_AUTH_ERROR_RESPONSE=False,

@@ -3,7 +3,10 @@
 import logging
 from typing import Any
 
-from flask import Flask, jsonify, redirect, render_template, request, url_for
+from apiflask import APIFlask
+from apiflask.exceptions import HTTPError
+from flask import Response, jsonify, redirect, render_template, request, url_for
+from flask.globals import request_ctx
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from werkzeug.exceptions import HTTPException
@@ -17,12 +20,13 @@ from medfed.web import words
 log = logging.getLogger(__name__)
 
 
-def handle_errors(app: Flask) -> None:
+def handle_errors(app: APIFlask) -> None:
     """Turn whatever a view raises into an answer that a person, or a program, can use."""
     app.register_error_handler(Denied, _denied)
     app.register_error_handler(MedfedError, _foreseen)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(Exception, _unforeseen)
+    app.error_processor(_fields)
 
 
 def status_of(error: MedfedError) -> int:
@@ -75,12 +79,19 @@ def _http(error: HTTPException) -> ResponseReturnValue:
     if error.code is not None and error.code < 400:
         return error.get_response()  # a redirect
     status = error.code or 500
+    if request_ctx.url_adapter is None:  # the host is none of ours: nothing is said about this one
+        return Response(status=status)
     message, remedy = words.http(status)
     if _for_programs():
-        detail = getattr(error, "detail", None)  # what APIFlask found wrong with the fields
         about = MedfedError(error.description or "", remedy="Look at the API's description")
-        return _json(status, (error.name or "Error").replace(" ", ""), about, detail)
+        return _json(status, (error.name or "Error").replace(" ", ""), about)
     return render_template("error.html", status=status, message=message, remedy=remedy), status
+
+
+def _fields(error: HTTPError) -> ResponseReturnValue:
+    """What APIFlask found wrong with the fields of a request."""
+    about = MedfedError(error.message or "", remedy="Look at the API's description")
+    return _json(error.status_code, "ValidationError", about, error.detail)
 
 
 def _unforeseen(error: Exception) -> ResponseReturnValue:

@@ -21,6 +21,7 @@ from medfed.services.console import Console
 from medfed.storage.database.bell import Bell
 from medfed.web import shapes
 from medfed.web.language import choose
+from medfed.web.paging import LARGEST
 from medfed.web.people import identify
 
 log = logging.getLogger(__name__)
@@ -165,7 +166,8 @@ def register(app: Flask, console: Console) -> SocketIO:
 def _wish(wish: Any) -> tuple[str, int]:
     given = wish if isinstance(wish, dict) else {}
     run, after = given.get("run"), given.get("after")
-    return run if isinstance(run, str) else "", after if isinstance(after, int) else 0
+    number = min(max(0, after), LARGEST) if isinstance(after, int) else 0
+    return (run if isinstance(run, str) else ""), number
 
 
 def _sid() -> str:

@@ -122,6 +122,13 @@ def test_the_record_is_searched(stage):
     assert "session.begin" not in page
 
 
+def test_numbers_that_no_database_takes_do_no_harm(stage):
+    huge, client = 10**30, stage.client("administrator")
+    for path in ("studies", "runs", "models", "audit"):
+        assert client.get(f"/{path}/?page={huge}&before={huge}").status_code == 200
+    assert client.get(f"/studies/{huge}").status_code == 404
+
+
 @pytest.mark.parametrize("path", ["/studies/99", "/runs/none", "/models/99", "/nowhere"])
 def test_what_is_not_there_says_so(stage, path):
     answer = stage.client("coordinator").get(path)

@@ -22,7 +22,7 @@ def list_models(query_data: dict[str, Any]) -> dict[str, Any]:
     return {"items": [shapes.model(row) for row in rows], "total": total}
 
 
-@blueprint.get("/<int:number>")
+@blueprint.get("/<int(max=2147483647):number>")
 @needs("model.read")
 @blueprint.output(ModelOut)
 @blueprint.doc(responses=ERRORS, security="token")

@@ -61,7 +61,7 @@ def check_study(json_data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@blueprint.get("/<int:number>")
+@blueprint.get("/<int(max=2147483647):number>")
 @needs("study.read")
 @blueprint.output(StudyWhole)
 @blueprint.doc(responses=ERRORS, security="token")
@@ -70,7 +70,7 @@ def get_study(number: int) -> dict[str, Any]:
     return shapes.study(console().studies.find(number), whole=True)
 
 
-@blueprint.put("/<int:number>")
+@blueprint.put("/<int(max=2147483647):number>")
 @needs("study.edit")
 @blueprint.input(StudyChange)
 @blueprint.output(StudyWhole)
@@ -81,7 +81,7 @@ def change_study(number: int, json_data: dict[str, Any]) -> dict[str, Any]:
     return shapes.study(row, whole=True)
 
 
-@blueprint.post("/<int:number>/approve")
+@blueprint.post("/<int(max=2147483647):number>/approve")
 @needs("study.approve")
 @blueprint.input(Approval)
 @blueprint.output(StudyOut)
@@ -91,7 +91,7 @@ def approve_study(number: int, json_data: dict[str, Any]) -> dict[str, Any]:
     return shapes.study(console().studies.approve(user(), number, json_data["digest"]))
 
 
-@blueprint.post("/<int:number>/runs")
+@blueprint.post("/<int(max=2147483647):number>/runs")
 @needs("run.start")
 @blueprint.output(RunOut, status_code=201)
 @blueprint.doc(responses=ERRORS, security="token")

@@ -4,6 +4,7 @@ from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 
 from medfed.services import audit
+from medfed.web.paging import before_number
 from medfed.web.rules import console, needs
 
 blueprint = Blueprint("audit", __name__, url_prefix="/audit")
@@ -14,7 +15,7 @@ PER_PAGE = 50
 @needs("audit.read")
 def index() -> ResponseReturnValue:
     """The latest acts, or those with a word in them."""
-    words, before = request.args.get("q", "")[:100], request.args.get("before", None, int)
+    words, before = request.args.get("q", "")[:100], before_number()
     rows = audit.entries(console().database, words=words, before=before, limit=PER_PAGE + 1)
     more = rows[PER_PAGE - 1].id if len(rows) > PER_PAGE else None
     return render_template("audit.html", rows=rows[:PER_PAGE], q=words, more=more)

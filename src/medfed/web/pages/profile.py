@@ -20,7 +20,7 @@ def index() -> ResponseReturnValue:
     return _page()
 
 
-@blueprint.post("/sessions/<int:number>/end")
+@blueprint.post("/sessions/<int(max=2147483647):number>/end")
 @needs("session.revoke")
 def end_session(number: int) -> ResponseReturnValue:
     """End a session: one's own, or as an administrator anybody's."""
@@ -45,7 +45,7 @@ def make_token() -> ResponseReturnValue:
     return _page(secret=secret)
 
 
-@blueprint.post("/tokens/<int:number>/revoke")
+@blueprint.post("/tokens/<int(max=2147483647):number>/revoke")
 @needs("token.manage")
 def revoke_token(number: int) -> ResponseReturnValue:
     """Make a token worthless."""

@@ -1,10 +1,11 @@
 """Runs: listed, followed live, stopped, resumed; what came of them."""
 
-from flask import Blueprint, Response, redirect, render_template, request, send_file, url_for
+from flask import Blueprint, Response, redirect, render_template, send_file, url_for
 from flask.typing import ResponseReturnValue
 
 from medfed.services.console.models import DOWNLOADS
 from medfed.web import shapes, words
+from medfed.web.paging import page_number
 from medfed.web.rules import console, needs, user
 from medfed.web.security import ALONE
 
@@ -16,7 +17,7 @@ PER_PAGE = 25
 @needs("run.read")
 def index() -> ResponseReturnValue:
     """All runs."""
-    page = max(1, request.args.get("page", 1, int))
+    page = page_number()
     rows, total = console().runs.list(offset=(page - 1) * PER_PAGE, limit=PER_PAGE)
     runs = [shapes.run(row, console().runs) for row in rows]
     return render_template("runs.html", runs=runs, page=page, pages=-(-total // PER_PAGE))

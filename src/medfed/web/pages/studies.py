@@ -11,6 +11,7 @@ from medfed.services.console.studies import check
 from medfed.services.study_templates import TEMPLATES
 from medfed.web import shapes, words
 from medfed.web.errors import problem_json, status_of
+from medfed.web.paging import page_number
 from medfed.web.rules import console, needs, user
 
 blueprint = Blueprint("studies", __name__, url_prefix="/studies")
@@ -22,7 +23,7 @@ PER_PAGE = 25
 @needs("study.read")
 def index() -> ResponseReturnValue:
     """All studies."""
-    page = max(1, request.args.get("page", 1, int))
+    page = page_number()
     rows, total = console().studies.list(offset=(page - 1) * PER_PAGE, limit=PER_PAGE)
     return render_template("studies.html", studies=rows, page=page, pages=-(-total // PER_PAGE))
 
@@ -43,7 +44,7 @@ def new() -> ResponseReturnValue:
     return redirect(url_for(".show", number=row.id))
 
 
-@blueprint.get("/<int:number>")
+@blueprint.get("/<int(max=2147483647):number>")
 @needs("study.read")
 def show(number: int) -> ResponseReturnValue:
     """One study, and its runs."""
@@ -55,7 +56,7 @@ def show(number: int) -> ResponseReturnValue:
     return render_template("study.html", row=row, runs=runs_json, checked=checked, plan=plan)
 
 
-@blueprint.route("/<int:number>/edit", methods=["GET", "POST"])
+@blueprint.route("/<int(max=2147483647):number>/edit", methods=["GET", "POST"])
 @needs("study.edit")
 def edit(number: int) -> ResponseReturnValue:
     """Change a study."""
@@ -84,7 +85,7 @@ def check_text() -> ResponseReturnValue:
     )
 
 
-@blueprint.post("/<int:number>/approve")
+@blueprint.post("/<int(max=2147483647):number>/approve")
 @needs("study.approve")
 def approve(number: int) -> ResponseReturnValue:
     """Approve a study as it was shown."""
@@ -93,7 +94,7 @@ def approve(number: int) -> ResponseReturnValue:
     return redirect(url_for(".show", number=number))
 
 
-@blueprint.post("/<int:number>/start")
+@blueprint.post("/<int(max=2147483647):number>/start")
 @needs("run.start")
 def start(number: int) -> ResponseReturnValue:
     """Run a study."""
