@@ -10,6 +10,7 @@ import io
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from babel.messages import Catalog
 from babel.messages.extract import extract_from_dir
@@ -29,7 +30,8 @@ def gather() -> Catalog:
     options = {"templates/**.html": {"trimmed": "true", "silent": "false"}}
     found = extract_from_dir(WEB, METHODS, options, keywords=KEYWORDS)
     for file, _line, message, comments, context in found:
-        catalog.add(message, None, [(file, None)], auto_comments=comments, context=context)
+        place: list[Any] = [(file, None)]  # without its line, which every edit would move
+        catalog.add(message, None, place, auto_comments=comments, context=context)
     return catalog
 
 

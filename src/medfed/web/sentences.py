@@ -25,6 +25,8 @@ def _run_started(body: Body) -> str:
 
 
 def _round_started(body: Body) -> str:
+    if body["purpose"] == "evaluate":  # an exchange of its own, which is no round
+        return str(_("Orders for scoring went to %(sites)s.", sites=", ".join(body["sites"])))
     return str(
         _(
             "Round %(round)s: orders for %(purpose)s went to %(sites)s.",
@@ -38,8 +40,7 @@ def _round_started(body: Body) -> str:
 def _reply_counted(body: Body) -> str:
     return str(
         _(
-            "Round %(round)s: reply of %(site)s counted after %(seconds)s s.",
-            round=body["round"],
+            "The reply of %(site)s counted after %(seconds)s s.",
             site=body["site"],
             seconds=f"{body['seconds'] or 0:.2f}",
         )

@@ -70,7 +70,8 @@ def require(database: Database, user: Identity, action: str, subject: Subject = 
     decision = may(user, action, subject)
     if decision:
         return
-    if user.known:  # strangers could fill the disk
+    # Strangers could fill the disk; who is on the way to the password page has done nothing.
+    if user.known and decision.why != "change-password":
         with database.write() as session:
             record(session, user, action, subject.name, allowed=False, reason=decision.reason)
     raise Denied(decision)
