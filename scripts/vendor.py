@@ -29,7 +29,6 @@ COPIES = {
     "fontawesome.LICENSE.txt": f"{FONT_AWESOME}/LICENSE.txt",
 }
 USED = re.compile(r"""icon\(["']([a-z0-9-]+)["']""")
-NAMESPACE = "http://www.w3.org/2000/svg"
 MAP = re.compile(rb"^//# sourceMappingURL=.*$", re.MULTILINE)
 
 
@@ -72,17 +71,19 @@ def icons() -> list[str]:
 
 def sprite(svgs: Path) -> str:
     """One file with a symbol for each icon."""
-    symbols = []
+    symbols, head = [], ""
     for name in icons():
         drawing = (svgs / "solid" / f"{name}.svg").read_text("utf-8")
         box = re.search(r'viewBox="([^"]+)"', drawing)
         path = re.search(r"<path .*?/>", drawing)
-        if box is None or path is None:
+        space = re.search(r'xmlns="[^"]+"', drawing)
+        if box is None or path is None or space is None:
             raise ValueError(f"the icon {name} cannot be read")
+        head = f"<svg {space[0]}>"
         symbols.append(f'<symbol id="{name}" viewBox="{box[1]}">{path[0]}</symbol>')
     about = "<!-- Font Awesome Free, CC BY 4.0; see fontawesome.LICENSE.txt -->"
     inner = "\n".join(symbols)
-    return f'<svg xmlns="{NAMESPACE}">\n{about}\n{inner}\n</svg>\n'
+    return f"{head}\n{about}\n{inner}\n</svg>\n"
 
 
 def digest(file: Path) -> str:

@@ -22,11 +22,11 @@ log = logging.getLogger(__name__)
 
 def handle_errors(app: APIFlask) -> None:
     """Turn whatever a view raises into an answer that a person, or a program, can use."""
+    app.error_processor(_fields)  # first: it takes all HTTP errors, the next lines take them back
     app.register_error_handler(Denied, _denied)
     app.register_error_handler(MedfedError, _foreseen)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(Exception, _unforeseen)
-    app.error_processor(_fields)
 
 
 def status_of(error: MedfedError) -> int:
