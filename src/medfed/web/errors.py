@@ -95,7 +95,7 @@ def _fields(error: HTTPError) -> ResponseReturnValue:
 
 
 def _unforeseen(error: Exception) -> ResponseReturnValue:
-    # The class alone: messages may quote data, and a log is read by many.
+    # The details go into the console's own log, never to the page.
     log.error("an error that nobody foresaw in %s", request.endpoint, exc_info=error)
     message = _("Something went wrong that nobody foresaw.")
     remedy = _("It is in the console's log. Try again; if it stays, tell whoever runs the console.")
