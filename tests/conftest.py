@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 from system_packages import COMMAND, is_installed, read_list
+
+if TYPE_CHECKING:
+    from medfed.storage.database import Database
 
 # Before anything imports them: one thread each, or the workers of a run fight for the cores, and
 # sums differ in their last bits from one machine to the next.
@@ -94,3 +100,55 @@ def _own_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / ".config"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / ".local"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL that lives as long as the tests."""
+    import databases
+
+    demand_package("postgresql")
+    with databases.postgres_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def _empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database in a file with its tables made, to be copied for each test."""
+    import databases
+
+    file = tmp_path_factory.mktemp("database") / "console.sqlite"
+    with databases.opened(f"sqlite:///{file}"):
+        pass
+    return file
+
+
+@pytest.fixture
+def sqlite_url(_empty_sqlite: Path, tmp_path: Path) -> str:
+    """The URL of a fresh database in a file."""
+    return f"sqlite:///{shutil.copy(_empty_sqlite, tmp_path)}"
+
+
+@pytest.fixture
+def sqlite(sqlite_url: str) -> Iterator[Database]:
+    """The console's database with its tables, in a file."""
+    import databases
+
+    with databases.opened(sqlite_url, upgrade=False) as database:
+        yield database
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """The console's database with its tables: in a file, then in a real PostgreSQL."""
+    import databases
+
+    if request.param == "sqlite":
+        yield request.getfixturevalue("sqlite")
+        return
+    server = request.getfixturevalue("postgres")
+    with (
+        databases.postgres_database(server) as url,
+        databases.opened(url, upgrade=False) as database,
+    ):
+        yield database

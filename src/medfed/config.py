@@ -13,6 +13,7 @@ class Settings:
     Attributes:
         data: ``MEDFED_DATA``: the folder of the sites' data.
         runs: ``MEDFED_RUNS``: where runs are kept; ``runs`` by default.
+        database: ``MEDFED_DATABASE``: URL of the console's database; an embedded one by default.
         token: ``MEDFED_TOKEN``: what lets one submit studies to a running coordinator.
         pacs_user: ``MEDFED_PACS_USER``: for a PACS with DICOMweb.
         pacs_password: ``MEDFED_PACS_PASSWORD``: its password.
@@ -23,6 +24,7 @@ class Settings:
 
     data: Path | None = None
     runs: Path = Path("runs")
+    database: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
     pacs_user: str = ""
     pacs_password: str = field(default="", repr=False)
@@ -37,6 +39,7 @@ class Settings:
         return cls(
             data=Path(data) if data else None,
             runs=Path(environment.get("MEDFED_RUNS", "runs")),
+            database=environment.get("MEDFED_DATABASE", ""),
             token=environment.get("MEDFED_TOKEN", ""),
             pacs_user=environment.get("MEDFED_PACS_USER", ""),
             pacs_password=environment.get("MEDFED_PACS_PASSWORD", ""),

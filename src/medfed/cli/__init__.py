@@ -34,6 +34,7 @@ COMMANDS = {
     ),
     "audit": ("medfed.cli.audit:audit", "Verify, offline, that no record was rewritten."),
     "coordinator": ("medfed.cli.coordinator:coordinator", "Invite hospitals, and run for them."),
+    "serve": ("medfed.cli.serve:serve", "The console in a browser: studies, live runs, models."),
     "data": ("medfed.cli.data:data", "Import scans; fetch or make data sets."),
     "predict": ("medfed.cli.predict:predict", "Find nodules on one scan, by a trained model."),
     "model": ("medfed.cli.model:model", "Export a trained model."),

@@ -3,7 +3,7 @@
 import json
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -66,6 +66,7 @@ SHARE = click.FloatRange(min=0)
     "(from MEDFED_PASSPHRASE).",
 )
 @click.option("--threads", type=click.IntRange(min=1), help="Threads for the numerics.")
+@click.option("--record", hidden=True, help="Run and fence of a console, in MEDFED_DATABASE.")
 @click.pass_obj
 def run(  # noqa: PLR0913, PLR0917  # one argument per option
     settings: Settings,
@@ -85,6 +86,7 @@ def run(  # noqa: PLR0913, PLR0917  # one argument per option
     replay: Path | None,
     encrypt_with: str | None,
     threads: int | None,
+    record: str | None,
 ) -> None:
     """Run STUDY over its hospitals and write the result.
 
@@ -128,7 +130,10 @@ def run(  # noqa: PLR0913, PLR0917  # one argument per option
     )
     with RunProgress(study) as progress, ending_on_sigterm():
         try:
-            result = start(study, options, text, progress)
+            if record:
+                result = _recorded(settings.database, record, study, options, text)
+            else:
+                result = start(study, options, text, progress)
         except KeyboardInterrupt:
             again = _again(study_file, seed, options)
             begun = folder.exists()
@@ -139,6 +144,24 @@ def run(  # noqa: PLR0913, PLR0917  # one argument per option
         click.echo(json.dumps(result, ensure_ascii=False))
     else:
         progress.show_result(result)
+
+
+def _recorded(
+    database: str, record: str, study: Study, options: "RunOptions", text: str
+) -> dict[str, Any]:
+    """Run a study for a console, which is told everything through its database."""
+    from medfed.services.console.recording import Recorder, recorded
+    from medfed.services.runs import start
+    from medfed.storage.database import Database
+    from medfed.storage.run_folder import RunFolder
+
+    run_id, _, fence = record.partition(":")
+    recorder = Recorder(Database(database), run_id, int(fence))
+    with recorded(recorder) as tell_result:
+        result = start(study, options, text, recorder)
+        recorder.catch_up(RunFolder(options.out).rows())
+        tell_result(result)
+    return result
 
 
 def _submit(url: str, token: str, name: str, study: str, *, resume: bool, as_json: bool) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from medfed.cli.templates import TEMPLATES
 from medfed.core.aggregator import Seated
 from medfed.core.errors import StudyError
 from medfed.core.files import write_atomic
 from medfed.core.registry import make
 from medfed.core.study import Study
 from medfed.core.study_file import read_study
+from medfed.services.study_templates import TEMPLATES
 
 
 @click.group()

@@ -13,7 +13,8 @@ The tree, with the exit code of the command line::
     │   └── CheckpointError      5   no checkpoint of the run can be read
     ├── WireError                6   a message is malformed, forged, replayed or too large
     │   └── WireVersionError     6   a message is of a wire version this program does not speak
-    └── Refused                  7   a site says no, under a public name
+    ├── Refused                  7   a site says no, under a public name
+    └── AccessError              8   a person may not do this, or is not who they say they are
 
 A message says what is wrong; a remedy says what to do about it. Neither may hold patient data:
 both may leave the hospital.
@@ -130,6 +131,12 @@ class WireError(MedfedError):
 
 class WireVersionError(WireError):
     """A message is of a wire version this program does not speak."""
+
+
+class AccessError(MedfedError):
+    """A person may not do this, or has not shown who they are."""
+
+    exit_code = 8
 
 
 class Refused(MedfedError):

@@ -63,14 +63,22 @@ class RoundFinished(Event):
     seconds: float
     bytes_up: int
     bytes_down: int
+    loss: float | None = None
+    site_loss: dict[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Scored(Event):
-    """An aggregate was scored; ``metrics`` are point values over all sites."""
+    """An aggregate was scored; ``metrics`` are point values over all sites, ``sites`` of each.
+
+    ``on`` names the patients, ``valid`` or ``test``; ``sites`` is empty where the study keeps its
+    sites' figures among the sums.
+    """
 
     round: int
     metrics: dict[str, float] = field(default_factory=dict)
+    sites: dict[str, dict[str, float]] = field(default_factory=dict)
+    on: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,9 @@ class Coordinator:
         seconds = time.perf_counter() - start
         row = {**state.row, "seconds": seconds}
         who = tuple(row["participants"])
-        done = RoundFinished(state.round, who, seconds, row["bytes_up"], row["bytes_down"])
+        traffic = row["bytes_up"], row["bytes_down"]
+        losses = row["loss"], row.get("site_loss", {})
+        done = RoundFinished(state.round, who, seconds, *traffic, *losses)
         self.post.on_event(done)
         return state.evolve(row=row)
 
@@ -257,7 +259,7 @@ class Coordinator:
         metrics = _values(self._metrics(gathered.total.stats, self.scored_on))
         per_site = _score_stats(gathered, self.study.report)
         sites = {s: _values(self._metrics(v, self.scored_on)) for s, v in per_site.items()}
-        self.post.on_event(Scored(state.round, metrics))
+        self.post.on_event(Scored(state.round, metrics, sites, self.scored_on))
         row = {
             **state.row,
             "round": state.round,

@@ -29,8 +29,8 @@ from medfed.core.strategy import Strategy, Turn
 from medfed.core.study import Study
 from medfed.core.task import Execution, LocalJob, Task, WatchedJob
 from medfed.core.update import Tensors, Update, group, grouped
-from medfed.federation.privacy import SitePrivacy
 from medfed.federation.audit.log import AuditLog
+from medfed.federation.privacy import SitePrivacy
 from medfed.federation.receipts import make_receipt, sign_receipt
 from medfed.federation.seat import Seats
 from medfed.federation.site_folder import SiteFolder, SiteSettings

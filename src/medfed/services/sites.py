@@ -14,9 +14,9 @@ from medfed.federation.keys import load_key, load_public, make_key, public_pem
 from medfed.federation.site import Site
 from medfed.federation.site_folder import TRUST, SiteFolder, init_site
 from medfed.privacy.accountant import LossAccountant
-from medfed.storage.ledger import LEDGER, SqliteLedger
 from medfed.privacy.at_rest.envelope import ENVELOPE, PASSPHRASE, Secret
 from medfed.privacy.at_rest.vault import new_vault, open_vault
+from medfed.storage.ledger import LEDGER, SqliteLedger
 
 
 def open_site(path: Path, data: Path | None = None) -> Site:

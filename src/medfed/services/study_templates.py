@@ -1,4 +1,4 @@
-"""What ``medfed study new`` writes."""
+"""Studies to begin with: what ``medfed study new`` writes and the console offers."""
 
 TEMPLATES = {
     "tabular-classification": """\

@@ -1,0 +1,7 @@
+"""People and programs: who they are, and what they may do."""
+
+from medfed.services.accounts.accounts import Accounts
+from medfed.services.accounts.identity import NOBODY, Identity, Subject
+from medfed.services.accounts.rights import Decision, may, require
+
+__all__ = ["NOBODY", "Accounts", "Decision", "Identity", "Subject", "may", "require"]

@@ -1,0 +1,272 @@
+"""Users and their sessions: made, changed, ended."""
+
+import re
+from collections.abc import Sequence
+
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from medfed.core.errors import AccessError
+from medfed.services.accounts import login
+from medfed.services.accounts.identity import Identity, Subject
+from medfed.services.accounts.passwords import Passwords, check_strength, generate
+from medfed.services.accounts.rights import require
+from medfed.services.accounts.roles import ensure_roles
+from medfed.services.audit import record
+from medfed.storage.database import Database
+from medfed.storage.database.tables import LockoutRow, RoleRow, SessionRow, UserRow
+from medfed.storage.database.types import now
+
+USER_NAME = re.compile(r"[a-z][a-z0-9._-]{1,63}")
+ADMINISTRATOR = "administrator"
+SYSTEM = Identity(name="system")
+
+
+class Accounts:
+    """The people of one console.
+
+    Args:
+        database: Where they are kept.
+        passwords: How their passwords are checked.
+    """
+
+    def __init__(self, database: Database, passwords: Passwords) -> None:
+        self.database = database
+        self.passwords = passwords
+
+    # --- the first start --------------------------------------------------------------------------
+
+    def begin(self) -> str | None:
+        """Make the roles and, where there is no user, the first: an administrator.
+
+        Returns:
+            The random password to be printed once; None where there are users.
+        """
+        ensure_roles(self.database)
+        with self.database.read() as session:
+            if session.scalar(select(UserRow.id).limit(1)) is not None:
+                return None
+        password = generate()
+        hashed = self.passwords.hash(password)
+        with self.database.write() as session:
+            if session.scalar(select(UserRow.id).limit(1)) is not None:
+                return None
+            roles = _roles(session, (ADMINISTRATOR, "coordinator"))
+            user = UserRow(name="admin", password=hashed, must_change=True, roles=roles)
+            session.add(user)
+            record(session, SYSTEM, "user.manage", "admin", reason="the first administrator")
+        return password
+
+    def reset(self, name: str) -> str:
+        """Give a user a new random password; for whoever has the machine.
+
+        Raises:
+            AccessError: There is no such user.
+        """
+        password = generate()
+        self._set_password(SYSTEM, self.find(name), password, must_change=True)
+        return password
+
+    # --- users ------------------------------------------------------------------------------------
+
+    def users(self) -> Sequence[UserRow]:
+        """All users by name."""
+        with self.database.read() as session:
+            return session.scalars(select(UserRow).order_by(UserRow.name)).all()
+
+    def roles(self) -> Sequence[RoleRow]:
+        """All roles."""
+        with self.database.read() as session:
+            return session.scalars(select(RoleRow).order_by(RoleRow.name)).all()
+
+    def find(self, name: str) -> UserRow:
+        """A user by name.
+
+        Raises:
+            AccessError: There is none.
+        """
+        with self.database.read() as session:
+            user = session.scalar(select(UserRow).where(UserRow.name == name))
+        if user is None:
+            raise AccessError("there is no such user", remedy="Look at the list of users")
+        return user
+
+    def create(
+        self, by: Identity, name: str, full_name: str, roles: Sequence[str]
+    ) -> tuple[UserRow, str]:
+        """Make a user with a random password, which they change when they log in first.
+
+        Returns:
+            The user, and the password to be shown once.
+
+        Raises:
+            AccessError: ``by`` may not, or the name is taken or cannot be one.
+        """
+        name = name.strip().lower()
+        require(self.database, by, "user.manage", Subject(f"user {name}"))
+        if not USER_NAME.fullmatch(name):
+            raise AccessError(
+                "this cannot be a user name",
+                remedy="Use 2 to 64 small letters, digits, dots and hyphens; begin with a letter",
+            )
+        password = generate()
+        hashed = self.passwords.hash(password)
+        try:
+            with self.database.write() as session:
+                user = UserRow(
+                    name=name,
+                    full_name=full_name.strip()[:120],
+                    password=hashed,
+                    must_change=True,
+                    roles=_roles(session, roles),
+                )
+                session.add(user)
+                record(session, by, "user.manage", f"user {name}", reason="created")
+        except IntegrityError:
+            raise AccessError(
+                "there is a user of this name", remedy="Choose another name"
+            ) from None
+        return user, password
+
+    def change(
+        self, by: Identity, name: str, *, full_name: str, roles: Sequence[str], active: bool
+    ) -> None:
+        """Change a user's name, roles, or whether they may log in.
+
+        Raises:
+            AccessError: ``by`` may not, or the last administrator would be gone.
+        """
+        require(self.database, by, "user.manage", Subject(f"user {name}"))
+        number = self.find(name).id
+        with self.database.write() as session:
+            user = session.get_one(UserRow, number)
+            user.full_name = full_name.strip()[:120]
+            user.roles = _roles(session, roles)
+            user.active = active
+            session.flush()
+            _keep_an_administrator(session)
+            if not active:
+                _end_sessions(session, user.id)
+            what = (
+                f"roles: {', '.join(sorted(roles)) or 'none'}; {'active' if active else 'barred'}"
+            )
+            record(session, by, "user.manage", f"user {name}", reason=what)
+
+    def new_password(self, by: Identity, name: str) -> str:
+        """Give a user a new random password, and end their sessions.
+
+        Raises:
+            AccessError: ``by`` may not.
+        """
+        require(self.database, by, "user.manage", Subject(f"user {name}"))
+        password = generate()
+        self._set_password(by, self.find(name), password, must_change=True)
+        return password
+
+    def change_password(self, by: Identity, old: str, new: str) -> None:
+        """Change one's own password; ends all other sessions.
+
+        Raises:
+            AccessError: The old one is wrong, or the new one is not good enough.
+        """
+        user = self.confirm_password(by, old)
+        check_strength(new, by.name)
+        if new == old:
+            raise AccessError("the new password is the old one", remedy="Choose another")
+        self._set_password(by, user, new, must_change=False, keep=by.session)
+
+    def _set_password(
+        self, by: Identity, user: UserRow, password: str, *, must_change: bool, keep: int = 0
+    ) -> None:
+        hashed = self.passwords.hash(password)
+        with self.database.write() as session:
+            again = session.get_one(UserRow, user.id)
+            again.password = hashed
+            again.must_change = must_change
+            session.execute(delete(LockoutRow).where(LockoutRow.name == user.name))
+            _end_sessions(session, user.id, keep)
+            record(session, by, "user.manage", f"user {user.name}", reason="new password")
+
+    # --- sessions ---------------------------------------------------------------------------------
+
+    def log_in(self, name: str, password: str, *, address: str = "", agent: str = "") -> str:
+        """Begin a session; see `medfed.services.accounts.login.log_in`."""
+        return login.log_in(
+            self.database, self.passwords, name, password, address=address, agent=agent
+        )
+
+    def identify(self, secret: str, address: str = "") -> Identity | None:
+        """Whose session it is; None where it is unknown, revoked or too old."""
+        return login.identify(self.database, secret, address)
+
+    def confirm_password(self, by: Identity, password: str) -> UserRow:
+        """Have a person show again that they are who they are.
+
+        Raises:
+            AccessError: The password is wrong.
+        """
+        user = login.check_password(
+            self.database, self.passwords, by.name, password, address=by.address
+        )
+        with self.database.write() as session:
+            if row := session.get(SessionRow, by.session):
+                row.confirmed = now()
+        return user
+
+    def confirmed(self, by: Identity) -> bool:
+        """Whether the person of a session gave their password lately."""
+        with self.database.read() as session:
+            row = session.get(SessionRow, by.session)
+        return row is not None and now() - row.confirmed < login.RECENTLY
+
+    def sessions(self, user: Identity | None = None) -> Sequence[SessionRow]:
+        """The sessions that count, of one user or of all, the latest first."""
+        query = select(SessionRow).order_by(SessionRow.seen.desc())
+        query = query.where(
+            SessionRow.seen > now() - login.IDLE,
+            SessionRow.created > now() - login.LONGEST_SESSION,
+        )
+        if user is not None:
+            query = query.where(SessionRow.user_id == user.id)
+        with self.database.read() as session:
+            return session.scalars(query).all()
+
+    def end_session(self, by: Identity, number: int) -> None:
+        """End a session; whoever has its cookie is logged out.
+
+        Raises:
+            AccessError: It is another's, and ``by`` may not.
+        """
+        with self.database.read() as session:
+            row = session.get(SessionRow, number)
+        if row is None:
+            return
+        require(self.database, by, "session.revoke", Subject(f"session {number}", row.user.name))
+        with self.database.write() as session:
+            session.execute(delete(SessionRow).where(SessionRow.id == number))
+            record(session, by, "session.revoke", f"session {number} of {row.user.name}")
+
+    def alive(self, sessions: Sequence[int]) -> set[int]:
+        """Which of the sessions still count."""
+        return {row.id for row in self.sessions() if row.id in set(sessions) and row.user.active}
+
+
+def _roles(session: Session, names: Sequence[str]) -> list[RoleRow]:
+    rows = list(session.scalars(select(RoleRow).where(RoleRow.name.in_(names))))
+    unknown = sorted(set(names) - {row.name for row in rows})
+    if unknown:
+        raise AccessError(f"there is no role {unknown[0]!r}", remedy="Choose one that there is")
+    return rows
+
+
+def _end_sessions(session: Session, user: int, keep: int = 0) -> None:
+    session.execute(delete(SessionRow).where(SessionRow.user_id == user, SessionRow.id != keep))
+
+
+def _keep_an_administrator(session: Session) -> None:
+    active = session.scalars(select(UserRow).where(UserRow.active))
+    if not any(role.name == ADMINISTRATOR for user in active for role in user.roles):
+        raise AccessError(
+            "this is the last administrator", remedy="Make another user administrator first"
+        )

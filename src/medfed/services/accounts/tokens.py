@@ -1,0 +1,107 @@
+"""Secrets for programs: hashed, limited in what they are for, and in time."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from sqlalchemy import select
+
+from medfed.core.errors import AccessError
+from medfed.services.accounts.identity import Identity, Subject
+from medfed.services.accounts.login import SEEN_EVERY, digest, identity_of
+from medfed.services.accounts.rights import require
+from medfed.services.audit import record
+from medfed.storage.database import Database
+from medfed.storage.database.tables import TokenRow, UserRow
+from medfed.storage.database.types import now
+
+PREFIX = "medfed_"
+"""Lets scanners for leaked secrets know one."""
+SCOPES: Mapping[str, str] = {
+    "read": "*.read",
+    "studies": "study.*",
+    "runs": "run.*",
+    "models": "model.*",
+    "users": "user.*",
+}
+"""What a token can be for, and the actions that it covers."""
+LONGEST_DAYS = 365
+
+
+def make_token(
+    database: Database, by: Identity, name: str, scopes: Sequence[str], days: int
+) -> str:
+    """Make a token for oneself.
+
+    Returns:
+        Its secret, which is shown once.
+
+    Raises:
+        AccessError: Something about it is not possible.
+    """
+    require(database, by, "token.manage", Subject(f"token {name}", by.name))
+    unknown = sorted(set(scopes) - set(SCOPES))
+    if unknown or not scopes:
+        known = ", ".join(SCOPES)
+        raise AccessError("a token needs a scope that exists", remedy=f"Choose among: {known}")
+    if not name.strip() or len(name) > 80:
+        raise AccessError("a token needs a name of up to 80 characters", remedy="Name its use")
+    if not 1 <= days <= LONGEST_DAYS:
+        raise AccessError(f"a token lives 1 to {LONGEST_DAYS} days", remedy="Choose fewer days")
+    secret = PREFIX + secrets.token_urlsafe(32)
+    with database.write() as session:
+        row = TokenRow(
+            user_id=by.id,
+            name=name.strip(),
+            digest=digest(secret),
+            scopes=sorted(set(scopes)),
+            expires=now() + timedelta(days=days),
+        )
+        session.add(row)
+        record(session, by, "token.manage", f"token {name.strip()}", reason="made")
+    return secret
+
+
+def tokens_of(database: Database, user: Identity) -> Sequence[TokenRow]:
+    """The tokens of a user, the latest first."""
+    query = select(TokenRow).where(TokenRow.user_id == user.id).order_by(TokenRow.id.desc())
+    with database.read() as session:
+        return session.scalars(query).all()
+
+
+def revoke_token(database: Database, by: Identity, number: int) -> None:
+    """Make a token worthless.
+
+    Raises:
+        AccessError: It is another's.
+    """
+    with database.read() as session:
+        row = session.get(TokenRow, number)
+    if row is None:
+        return
+    require(database, by, "token.manage", Subject(f"token {row.name}", row.user.name))
+    with database.write() as session:
+        if again := session.get(TokenRow, number):
+            session.delete(again)
+            record(session, by, "token.manage", f"token {row.name}", reason="revoked")
+
+
+def identify_token(database: Database, secret: str, address: str) -> Identity | None:
+    """Who has this token; None where it is unknown, revoked or too old."""
+    if not secret.startswith(PREFIX):
+        return None
+    with database.read() as session:
+        row = session.scalar(select(TokenRow).where(TokenRow.digest == digest(secret)))
+        if row is None or row.expires <= now():
+            return None
+        user = session.get(UserRow, row.user_id)
+        if user is None or not user.active:
+            return None
+        who = identity_of(user, address)
+    if row.used is None or now() - row.used > SEEN_EVERY:
+        with database.write() as session:
+            if again := session.get(TokenRow, row.id):
+                again.used = now()
+    covered = frozenset(SCOPES[scope] for scope in row.scopes if scope in SCOPES)
+    return replace(who, scopes=covered)

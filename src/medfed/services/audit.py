@@ -1,0 +1,71 @@
+"""The record of what people did and were refused."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from medfed.storage.database import Database
+from medfed.storage.database.tables import AuditRow
+
+
+class Actor(Protocol):
+    """Who did it."""
+
+    @property
+    def name(self) -> str:
+        """What they log in with."""
+        ...
+
+    @property
+    def address(self) -> str:
+        """Where from."""
+        ...
+
+
+def record(
+    session: Session,
+    actor: Actor,
+    action: str,
+    subject: str = "",
+    *,
+    allowed: bool = True,
+    reason: str = "",
+) -> None:
+    """Add an act to the record, in the transaction that does it."""
+    row = AuditRow(
+        actor=plain(actor.name, 64) or "nobody",
+        action=action,
+        subject=plain(subject, 200),
+        allowed=allowed,
+        reason=plain(reason, 500),
+        address=plain(actor.address, 64),
+    )
+    session.add(row)
+
+
+def plain(text: str, length: int) -> str:
+    """One line of printable text: nobody may forge further lines of a record or a log."""
+    return "".join(c if c.isprintable() else " " for c in text)[:length]
+
+
+def entries(
+    database: Database, *, words: str = "", before: int | None = None, limit: int = 50
+) -> Sequence[AuditRow]:
+    """The latest acts first.
+
+    Args:
+        database: The console's.
+        words: Only those whose actor, action or subject contains this.
+        before: Only those with a smaller number, for the next page.
+        limit: How many at most.
+    """
+    query = select(AuditRow).order_by(AuditRow.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(AuditRow.id < before)
+    if words:
+        columns = (AuditRow.actor, AuditRow.action, AuditRow.subject)
+        query = query.where(or_(*(c.icontains(words, autoescape=True) for c in columns)))
+    with database.read() as session:
+        return session.scalars(query).all()

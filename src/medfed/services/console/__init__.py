@@ -1,0 +1,5 @@
+"""What the consoles do: studies, runs as processes of their own, models; without a web page."""
+
+from medfed.services.console.console import Console
+
+__all__ = ["Console"]

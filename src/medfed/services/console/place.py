@@ -1,0 +1,87 @@
+"""The console's folder, readable by its owner only."""
+
+import json
+import os
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from medfed.core.errors import RunError
+from medfed.core.files import write_json
+from medfed.storage.database.engine import sqlite_url
+
+SECRETS = "secrets.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a console keeps what is not in its database.
+
+    ::
+
+        secrets.json      the pepper of the passwords, the key of the cookies
+        console.sqlite    the database, unless a URL names another
+        studies/RUN.toml  what each run was started with
+        runs/RUN/         the runs' folders
+        logs/RUN.log      what their processes said
+
+    Attributes:
+        path: The folder.
+        pepper: Goes into each password's hash.
+        key: Signs cookies and forms.
+    """
+
+    path: Path
+    pepper: bytes = field(repr=False)
+    key: bytes = field(repr=False)
+
+    @classmethod
+    def open(cls, path: Path) -> "Place":
+        """The folder, made where there is none.
+
+        Raises:
+            RunError: It cannot be made or read.
+        """
+        try:
+            for each in (path, path / "studies", path / "runs", path / "logs"):
+                each.mkdir(parents=True, exist_ok=True, mode=0o700)
+            file = path / SECRETS
+            if not file.exists():
+                names = ("pepper", "key")
+                _write_once(file, {name: secrets.token_hex(32) for name in names})
+            kept = json.loads(file.read_bytes())
+            return cls(path.resolve(), *(bytes.fromhex(kept[n]) for n in ("pepper", "key")))
+        except (OSError, ValueError, LookupError) as error:
+            raise RunError(
+                f"the console's folder {path} cannot be used: {error}",
+                remedy="Choose another with --data, or restore it from a backup",
+            ) from error
+
+    @property
+    def database_url(self) -> str:
+        """The embedded database."""
+        return sqlite_url(self.path / "console.sqlite")
+
+    def study_file(self, run: str) -> Path:
+        """What a run was started with."""
+        return self.path / "studies" / f"{run}.toml"
+
+    def run_folder(self, run: str) -> Path:
+        """A run's folder."""
+        return self.path / "runs" / run
+
+    def log_file(self, run: str) -> Path:
+        """What a run's processes said."""
+        return self.path / "logs" / f"{run}.log"
+
+
+def _write_once(file: Path, value: dict[str, str]) -> None:
+    """Write it unless another process was first: two peppers would lock everybody out."""
+    part = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+    write_json(part, value)
+    try:
+        os.link(part, file)
+    except FileExistsError:
+        pass
+    finally:
+        part.unlink()

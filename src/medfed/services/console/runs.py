@@ -1,0 +1,169 @@
+"""Runs in the console: asked for, stopped, resumed, looked at. `Supervisor` runs them."""
+
+import secrets
+from collections.abc import Sequence
+
+from sqlalchemy import func, select
+
+from medfed.core.study_file import parse_study
+from medfed.services.accounts import Identity, Subject, require
+from medfed.services.audit import record
+from medfed.services.console.place import Place
+from medfed.services.console.studies import Conflict, Missing
+from medfed.storage.database import Database
+from medfed.storage.database.tables import EventRow, RoundRow, RunRow, SiteRow, StudyRow
+
+LATEST = 6
+"""Rounds that the time left is reckoned from."""
+OPEN = ("queued", "running")
+"""States of a run that is not over."""
+
+
+class Runs:
+    """The runs of one console.
+
+    Args:
+        database: Where they are kept.
+        place: Where their folders are.
+    """
+
+    def __init__(self, database: Database, place: Place) -> None:
+        self.database = database
+        self.place = place
+
+    # --- what a person asks for -------------------------------------------------------------------
+
+    def start(self, by: Identity, study: int) -> RunRow:
+        """Ask for a run of an approved study.
+
+        Raises:
+            AccessError: ``by`` may not.
+            RunError: The study is not approved.
+        """
+        require(self.database, by, "run.start", Subject(f"study {study}"))
+        with self.database.write() as session:
+            row = session.get(StudyRow, study)
+            if row is None:
+                raise Missing("there is no such study", remedy="Look at the list of studies")
+            if row.state != "approved":
+                raise Conflict("the study is not approved yet", remedy="Have it approved first")
+            plan = parse_study(row.toml)
+            run = RunRow(
+                id=secrets.token_hex(8),
+                study_id=row.id,
+                title=row.title,
+                toml=row.toml,
+                digest=row.digest,
+                sites=list(plan.sites),
+                metric=plan.metric,
+                rounds=plan.rounds,
+                starter=by.name,
+            )
+            session.add(run)
+            record(session, by, "run.start", f"run {run.id}", reason=f"study {row.id}")
+        return run
+
+    def stop(self, by: Identity, run: str) -> RunRow:
+        """Ask a run to stop; what it did so far is kept.
+
+        Raises:
+            AccessError: ``by`` may not.
+            RunError: It is over.
+        """
+        self._require_stop(by, run)
+        with self.database.write() as session:
+            row = session.get_one(RunRow, run, with_for_update=True)
+            if row.state not in OPEN:
+                raise Conflict("this run is over", remedy="There is nothing to stop")
+            row.wanted = "stop"
+            if row.state == "queued":
+                row.state = "stopped"
+            record(session, by, "run.stop", f"run {run}")
+        return row
+
+    def resume(self, by: Identity, run: str) -> RunRow:
+        """Ask a run that stopped or failed to go on from its last checkpoint.
+
+        Raises:
+            AccessError: ``by`` may not.
+            RunError: It is finished, or goes on already.
+        """
+        self._require_stop(by, run)
+        with self.database.write() as session:
+            row = session.get_one(RunRow, run, with_for_update=True)
+            if row.state not in ("stopped", "failed"):
+                raise Conflict(f"this run is {row.state}", remedy="There is nothing to resume")
+            row.state, row.wanted = "queued", "run"
+            row.attempts, row.message, row.remedy, row.ended = 0, "", "", None
+            record(session, by, "run.stop", f"run {run}", reason="resumed")
+        return row
+
+    def _require_stop(self, by: Identity, run: str) -> None:
+        row = self.find(run)
+        require(self.database, by, "run.stop", Subject(f"run {run}", row.starter))
+
+    # --- what a person looks at -------------------------------------------------------------------
+
+    def list(
+        self, *, study: int | None = None, offset: int = 0, limit: int = 100
+    ) -> tuple[Sequence[RunRow], int]:
+        """Runs, the latest first, and how many there are in all."""
+        query, count = select(RunRow), select(func.count(RunRow.id))
+        if study is not None:
+            query, count = (
+                query.where(RunRow.study_id == study),
+                count.where(RunRow.study_id == study),
+            )
+        query = query.order_by(RunRow.created.desc(), RunRow.id).offset(offset).limit(limit)
+        with self.database.read() as session:
+            return session.scalars(query).all(), session.scalar(count) or 0
+
+    def find(self, run: str) -> RunRow:
+        """One run.
+
+        Raises:
+            RunError: There is none of this id.
+        """
+        with self.database.read() as session:
+            row = session.get(RunRow, run)
+        if row is None:
+            raise Missing("there is no such run", remedy="Look at the list of runs")
+        return row
+
+    def rounds(self, run: str) -> Sequence[RoundRow]:
+        """The rounds of a run, in order."""
+        query = select(RoundRow).where(RoundRow.run_id == run).order_by(RoundRow.round)
+        with self.database.read() as session:
+            return session.scalars(query).all()
+
+    def events(self, run: str, *, after: int = 0, limit: int = 500) -> Sequence[EventRow]:
+        """What happened in a run after an event, in order."""
+        query = select(EventRow).where(EventRow.run_id == run, EventRow.number > after)
+        query = query.order_by(EventRow.number).limit(limit)
+        with self.database.read() as session:
+            return session.scalars(query).all()
+
+    def last_event(self, run: str) -> int:
+        """Number of a run's latest event; 0 before the first."""
+        query = select(func.max(EventRow.number)).where(EventRow.run_id == run)
+        with self.database.read() as session:
+            return session.scalar(query) or 0
+
+    def sites(self) -> Sequence[SiteRow]:
+        """The hospitals that runs have met, by name."""
+        with self.database.read() as session:
+            return session.scalars(select(SiteRow).order_by(SiteRow.name)).all()
+
+    def seconds_left(self, row: RunRow) -> float | None:
+        """How long a run will take yet, by its latest rounds; None where that is not known."""
+        if row.state != "running":
+            return None
+        query = select(RoundRow.finished).where(
+            RoundRow.run_id == row.id, RoundRow.finished.is_not(None)
+        )
+        with self.database.read() as session:
+            done = session.scalars(query.order_by(RoundRow.round.desc()).limit(LATEST)).all()
+        if len(done) < 2 or done[0] is None or done[-1] is None:
+            return None
+        pace = (done[0] - done[-1]).total_seconds() / (len(done) - 1)
+        return max(0.0, pace) * max(0, row.rounds - row.round)

@@ -1,0 +1,160 @@
+"""Runs what the database asks for, each run in a process of its own, as a person would."""
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from medfed.core.errors import RunError
+from medfed.core.files import write_atomic
+from medfed.services.console.place import Place
+from medfed.storage.database import Database
+from medfed.storage.database.tables import RunRow
+from medfed.storage.database.types import now
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 2
+ATTEMPTS = 3
+"""Processes that may be lost in a row without a finished round between them."""
+TO_BEGIN = timedelta(seconds=60)
+"""How long a new process has until it must say for the first time that it lives."""
+EVERY_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class _Child:
+    run: str
+    fence: int
+    process: subprocess.Popen[bytes]
+
+
+class Supervisor:
+    """Takes runs that nobody works on, and starts a process for each.
+
+    Several supervisors may share a database: a run is taken in one transaction, under a number
+    (the fence) that only grows, and a process with an older number may write no more. A process
+    outlives the supervisor that started it; its lease in the database says that it lives.
+
+    Args:
+        database: The console's.
+        place: Where runs' folders are.
+        command: How to call medfed.
+        environment: More environment for the processes.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        place: Place,
+        command: Sequence[str] = (sys.executable, "-m", "medfed"),
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        self.database = database
+        self.place = place
+        self.command = tuple(command)
+        url = database.url.render_as_string(hide_password=False)
+        # Not an argument: everybody on the machine can read those, and the URL has a password.
+        self.environment = {**os.environ, "MEDFED_DATABASE": url, **(environment or {})}
+        self._children: list[_Child] = []
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Watch no more; the runs' processes go on."""
+        self._over.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def tick(self) -> None:
+        """Look once: see who ended, take what is to be done."""
+        self._reap()
+        while (taken := self._take()) is not None:
+            self._begin(*taken)
+
+    def _watch(self) -> None:
+        while not self._over.wait(EVERY_SECONDS):
+            try:
+                self.tick()
+            except RunError as error:
+                log.warning("runs wait: %s", error)
+            except Exception:  # whatever it is, the next look may go well
+                log.exception("looking after the runs failed")
+
+    def _reap(self) -> None:
+        """A process that ended without saying how has lost its run: let it be taken at once."""
+        for child in [each for each in self._children if each.process.poll() is not None]:
+            self._children.remove(child)
+            with self.database.write() as session:
+                row = session.get(RunRow, child.run, with_for_update=True)
+                if row and row.fence == child.fence and row.state == "running":
+                    row.lease = None
+                    status = child.process.returncode
+                    log.warning("run %s lost its process (status %s)", child.run, status)
+
+    def _take(self) -> tuple[RunRow, int] | None:
+        moment = now()
+        free = or_(RunRow.lease.is_(None), RunRow.lease < moment)
+        query = select(RunRow).where(RunRow.state.in_(("queued", "running")), free)
+        query = query.order_by(RunRow.created).limit(1).with_for_update(skip_locked=True)
+        with self.database.read() as session:
+            if session.scalar(query.with_only_columns(RunRow.id)) is None:
+                return None  # the usual case, without a write
+        with self.database.write() as session:
+            row = session.scalar(query)
+            if row is None or self._full(session):
+                return None
+            if _over(row):
+                return None
+            row.fence += 1
+            row.attempts += 1
+            row.state, row.lease = "running", moment + TO_BEGIN
+            row.started = row.started or moment
+        return row, row.fence
+
+    def _full(self, session: Session) -> bool:
+        living = select(func.count(RunRow.id)).where(
+            RunRow.state == "running", RunRow.lease > now()
+        )
+        return (session.scalar(living) or 0) >= AT_ONCE
+
+    def _begin(self, row: RunRow, fence: int) -> None:
+        folder, file = self.place.run_folder(row.id), self.place.study_file(row.id)
+        write_atomic(file, row.toml.encode())
+        resume = ["--resume"] if (folder / "run.json").exists() else []
+        ours = ["--out", str(folder), "--record", f"{row.id}:{fence}", *resume]
+        command = ["nice", "-n", "10", *self.command, "run", str(file), *ours]
+        with self.place.log_file(row.id).open("ab") as said:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                env=self.environment,
+                start_new_session=True,  # Ctrl-C at the console's terminal is not for the run
+            )
+        self._children.append(_Child(row.id, fence, process))
+
+
+def _over(row: RunRow) -> bool:
+    """Settle a run that is not to be begun again; whether it is one."""
+    if row.wanted == "stop":
+        row.state, row.ended, row.lease = "stopped", now(), None
+        return True
+    if row.attempts >= ATTEMPTS:
+        row.state, row.ended, row.lease = "failed", now(), None
+        row.message = f"the run's process ended unexpectedly {ATTEMPTS} times in a row"
+        row.remedy = "Read the run's log at the coordinator, mend the cause, then resume"
+        return True
+    return False

@@ -1,0 +1,83 @@
+"""What an event changes in the database."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from medfed.core.events import Event, ReplyCounted, RoundFinished, RunStarted, Scored
+from medfed.storage.database.tables import EventRow, RoundRow, RunRow, SiteRow
+from medfed.storage.database.types import now
+
+
+def take(session: Session, run: RunRow, events: Sequence[Event]) -> None:
+    """Add events to a run's record, and bring its row and its rounds up to date."""
+    if not events:
+        return
+    last = session.scalar(select(func.max(EventRow.number)).where(EventRow.run_id == run.id)) or 0
+    for number, event in enumerate(events, start=last + 1):
+        body = event.to_json()
+        kind = body.pop("event")
+        session.add(EventRow(run_id=run.id, number=number, kind=kind, body=body))
+        _apply(session, run, event)
+
+
+def catch_up(session: Session, run: RunRow, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Fill in what a lost process had no time to tell, from the rows in the run's folder."""
+    for given in rows:
+        row = _round(session, run, given["round"])
+        row.metrics, row.site_metrics = dict(given["metrics"]), dict(given.get("sites", {}))
+        if "participants" in given and row.finished is None:
+            row.seconds, row.loss = given["seconds"], given["loss"]
+            row.site_loss = dict(given.get("site_loss", {}))
+            row.participants = list(given["participants"])
+            run.bytes_up += given["bytes_up"] - row.bytes_up
+            run.bytes_down += given["bytes_down"] - row.bytes_down
+            row.bytes_up, row.bytes_down = given["bytes_up"], given["bytes_down"]
+
+
+def _apply(session: Session, run: RunRow, event: Event) -> None:
+    match event:
+        case RunStarted():
+            run.state, run.rounds, run.round = "running", event.rounds, event.resumed_at
+            run.started = run.started or now()
+        case ReplyCounted():
+            _seen(session, run, event.site)
+        case Scored():
+            row = _round(session, run, event.round)
+            row.metrics, row.site_metrics = dict(event.metrics), dict(event.sites)
+        case RoundFinished():
+            _finished(run, _round(session, run, event.round), event)
+
+
+def _finished(run: RunRow, row: RoundRow, event: RoundFinished) -> None:
+    # A round that was lost with its process and done again counts once.
+    run.bytes_up += event.bytes_up - row.bytes_up
+    run.bytes_down += event.bytes_down - row.bytes_down
+    run.round, run.attempts = event.round, 0
+    row.finished, row.seconds = now(), event.seconds
+    row.bytes_up, row.bytes_down = event.bytes_up, event.bytes_down
+    row.participants = list(event.participants)
+    row.loss, row.site_loss = event.loss, dict(event.site_loss)
+
+
+def _round(session: Session, run: RunRow, number: int) -> RoundRow:
+    row = session.get(RoundRow, (run.id, number))
+    if row is None:
+        row = RoundRow(
+            run_id=run.id, round=number, bytes_up=0, bytes_down=0,
+            participants=[], site_loss={}, metrics={}, site_metrics={},
+        )  # fmt: skip
+        session.add(row)
+        session.flush()
+    return row
+
+
+def _seen(session: Session, run: RunRow, site: str) -> None:
+    row = session.get(SiteRow, site)
+    if row is None:
+        row = SiteRow(name=site, replies=0, first_seen=now())
+        session.add(row)
+    row.last_reply, row.last_run = now(), run.id
+    row.replies += 1

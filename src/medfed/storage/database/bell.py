@@ -1,0 +1,64 @@
+"""Told that something new is in the database: at once on PostgreSQL, by looking on SQLite."""
+
+import time
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from medfed.storage.database.engine import TRANSACTION_POOLER, Database
+
+CHANNEL = "medfed_events"
+
+
+def ring(session: Session, run: str) -> None:
+    """Tell all listeners, once the transaction is kept, that a run has something new."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_notify(:channel, :run)"), {"channel": CHANNEL, "run": run})
+
+
+class Bell:
+    """Waits for the next news.
+
+    Args:
+        database: Whose.
+        every: Seconds after which to look where nobody can ring.
+    """
+
+    def __init__(self, database: Database, every: float = 0.2) -> None:
+        self._every = every
+        self._connection: Any = None
+        # A transaction pooler would take LISTEN and never ring.
+        if database.on_postgres and database.url.port != TRANSACTION_POOLER:
+            import psycopg
+
+            url = database.url.set(drivername="postgresql")
+            self._connection = psycopg.connect(
+                url.render_as_string(hide_password=False), autocommit=True
+            )
+            self._connection.execute(f"LISTEN {CHANNEL}")
+
+    def wait(self, most: float = 1.0) -> None:
+        """Return when there may be something new, or after ``most`` seconds."""
+        if self._connection is None:
+            time.sleep(min(self._every, most))
+            return
+        for _ in self._connection.notifies(timeout=most, stop_after=1):
+            pass
+
+    def close(self) -> None:
+        """Stop listening."""
+        if self._connection is not None:
+            self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

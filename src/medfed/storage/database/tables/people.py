@@ -1,0 +1,88 @@
+"""Users, their roles, sessions and tokens."""
+
+from datetime import datetime
+
+from sqlalchemy import Column, ForeignKey, Integer, String, Table
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from medfed.storage.database.tables.base import Base
+from medfed.storage.database.types import Json, UtcTime, now
+
+user_roles = Table(
+    "user_roles",
+    Base.metadata,
+    Column("user_id", ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("role", ForeignKey("roles.name"), primary_key=True),
+)
+
+
+class RoleRow(Base):
+    """A role: a name and the rights that come with it."""
+
+    __tablename__ = "roles"
+
+    name: Mapped[str] = mapped_column(String(40), primary_key=True)
+    rights: Mapped[list[str]] = mapped_column(Json)
+
+
+class UserRow(Base):
+    """A person who may log in.
+
+    Attributes:
+        must_change: The password was set by somebody else.
+    """
+
+    __tablename__ = "users"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    full_name: Mapped[str] = mapped_column(String(120), default="")
+    password: Mapped[str] = mapped_column(String(100))
+    active: Mapped[bool] = mapped_column(default=True)
+    must_change: Mapped[bool] = mapped_column(default=False)
+    created: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    last_login: Mapped[datetime | None] = mapped_column(UtcTime)
+    roles: Mapped[list[RoleRow]] = relationship(secondary=user_roles, lazy="selectin")
+
+
+class LockoutRow(Base):
+    """Wrong passwords for a name, whether or not anybody is called so."""
+
+    __tablename__ = "lockouts"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    failures: Mapped[int] = mapped_column(default=0)
+    last: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    until: Mapped[datetime | None] = mapped_column(UtcTime)
+
+
+class SessionRow(Base):
+    """One log-in of a person; without its row a cookie is worth nothing."""
+
+    __tablename__ = "sessions"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    created: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    seen: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    confirmed: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    address: Mapped[str] = mapped_column(String(64), default="")
+    agent: Mapped[str] = mapped_column(String(200), default="")
+    user: Mapped[UserRow] = relationship(lazy="joined")
+
+
+class TokenRow(Base):
+    """A secret for programs; only its hash is kept."""
+
+    __tablename__ = "tokens"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str] = mapped_column(String(80))
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    scopes: Mapped[list[str]] = mapped_column(Json)
+    created: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    expires: Mapped[datetime] = mapped_column(UtcTime)
+    used: Mapped[datetime | None] = mapped_column(UtcTime)
+    user: Mapped[UserRow] = relationship(lazy="joined")

@@ -1,0 +1,75 @@
+"""Users and the record over the API."""
+
+from typing import Any
+
+from apiflask import APIBlueprint
+
+from medfed.services import audit
+from medfed.web import shapes
+from medfed.web.api.schemas import (
+    ERRORS,
+    ActOut,
+    AuditQuery,
+    MeOut,
+    UserChange,
+    UserMade,
+    UserNew,
+    UserOut,
+    page_of,
+)
+from medfed.web.rules import KNOWN, console, needs, user
+
+blueprint = APIBlueprint("people", __name__, tag="people")
+
+
+@blueprint.get("/me")
+@needs(KNOWN)
+@blueprint.output(MeOut)
+@blueprint.doc(responses=ERRORS, security="token")
+def get_me() -> dict[str, Any]:
+    """Whoever asks, and what they may."""
+    return shapes.me(user())
+
+
+@blueprint.get("/users")
+@needs("user.read")
+@blueprint.output(page_of(UserOut))
+@blueprint.doc(responses=ERRORS, security="token")
+def list_users() -> dict[str, Any]:
+    """All users."""
+    rows = console().accounts.users()
+    return {"items": [shapes.user(row) for row in rows], "total": len(rows)}
+
+
+@blueprint.post("/users")
+@needs("user.manage")
+@blueprint.input(UserNew)
+@blueprint.output(UserMade, status_code=201)
+@blueprint.doc(responses=ERRORS, security="token")
+def create_user(json_data: dict[str, Any]) -> dict[str, Any]:
+    """Make a user; the answer holds the password, which is never shown again."""
+    row, password = console().accounts.create(user(), **json_data)
+    return {**shapes.user(row), "password": password}
+
+
+@blueprint.put("/users/<name>")
+@needs("user.manage")
+@blueprint.input(UserChange)
+@blueprint.output(UserOut)
+@blueprint.doc(responses=ERRORS, security="token")
+def change_user(name: str, json_data: dict[str, Any]) -> dict[str, Any]:
+    """Change a user's name and roles, or bar them."""
+    console().accounts.change(user(), name, **json_data)
+    return shapes.user(console().accounts.find(name))
+
+
+@blueprint.get("/audit")
+@needs("audit.read")
+@blueprint.input(AuditQuery, location="query")
+@blueprint.output(page_of(ActOut))
+@blueprint.doc(responses=ERRORS, security="token")
+def list_acts(query_data: dict[str, Any]) -> dict[str, Any]:
+    """The record, the latest first; go on with ``before``, the number of the last one seen."""
+    words, before, limit = query_data["q"], query_data["before"], query_data["limit"]
+    rows = audit.entries(console().database, words=words, before=before, limit=limit)
+    return {"items": [shapes.act(row) for row in rows], "total": len(rows)}

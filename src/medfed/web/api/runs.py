@@ -1,0 +1,100 @@
+"""Runs over the API."""
+
+from typing import Any
+
+from apiflask import APIBlueprint
+from flask import Response, send_file
+
+from medfed.services.console.models import DOWNLOADS
+from medfed.web import shapes
+from medfed.web.api.schemas import (
+    ERRORS,
+    EventOut,
+    EventsQuery,
+    PageQuery,
+    RoundOut,
+    RunOut,
+    page_of,
+)
+from medfed.web.rules import console, needs, user
+
+blueprint = APIBlueprint("runs", __name__, tag="runs", url_prefix="/runs")
+
+
+@blueprint.get("")
+@needs("run.read")
+@blueprint.input(PageQuery, location="query")
+@blueprint.output(page_of(RunOut))
+@blueprint.doc(responses=ERRORS, security="token")
+def list_runs(query_data: dict[str, Any]) -> dict[str, Any]:
+    """Runs, the latest first."""
+    rows, total = console().runs.list(**query_data)
+    return {"items": [shapes.run(row, console().runs) for row in rows], "total": total}
+
+
+@blueprint.get("/<run>")
+@needs("run.read")
+@blueprint.output(RunOut)
+@blueprint.doc(responses=ERRORS, security="token")
+def get_run(run: str) -> dict[str, Any]:
+    """One run as it stands."""
+    return shapes.run(console().runs.find(run), console().runs)
+
+
+@blueprint.get("/<run>/rounds")
+@needs("run.read")
+@blueprint.output(page_of(RoundOut))
+@blueprint.doc(responses=ERRORS, security="token")
+def list_rounds(run: str) -> dict[str, Any]:
+    """The rounds of a run, in order."""
+    console().runs.find(run)
+    rows = console().runs.rounds(run)
+    return {"items": [shapes.round_(row) for row in rows], "total": len(rows)}
+
+
+@blueprint.get("/<run>/events")
+@needs("run.read")
+@blueprint.input(EventsQuery, location="query")
+@blueprint.output(page_of(EventOut))
+@blueprint.doc(responses=ERRORS, security="token")
+def list_events(run: str, query_data: dict[str, Any]) -> dict[str, Any]:
+    """What happened after an event, in order; ``total`` is the number of the latest."""
+    console().runs.find(run)
+    rows = console().runs.events(run, **query_data)
+    return {"items": [shapes.event(row) for row in rows], "total": console().runs.last_event(run)}
+
+
+@blueprint.post("/<run>/stop")
+@needs("run.stop")
+@blueprint.output(RunOut)
+@blueprint.doc(responses=ERRORS, security="token")
+def stop_run(run: str) -> dict[str, Any]:
+    """Ask a run to stop; what it did is kept."""
+    return shapes.run(console().runs.stop(user(), run), console().runs)
+
+
+@blueprint.post("/<run>/resume")
+@needs("run.stop")
+@blueprint.output(RunOut)
+@blueprint.doc(responses=ERRORS, security="token")
+def resume_run(run: str) -> dict[str, Any]:
+    """Ask a run that stopped or failed to go on."""
+    return shapes.run(console().runs.resume(user(), run), console().runs)
+
+
+@blueprint.get("/<run>/files/<name>")
+@needs("model.download")
+@blueprint.doc(
+    responses={
+        200: {
+            "description": "the file",
+            "content": {kind.partition(";")[0]: {} for kind in DOWNLOADS.values()},
+        },
+        **ERRORS,
+    },
+    security="token",
+)
+def get_file(run: str, name: str) -> Response:
+    """A file of a finished run: its model, result, metrics, card, study or report."""
+    path = console().models.file(run, name)
+    return send_file(path, mimetype=DOWNLOADS[name], as_attachment=True)

@@ -1,0 +1,246 @@
+"""What the API takes and gives, for its description and its checks."""
+
+from typing import Any
+
+from apiflask import Schema
+from apiflask.fields import Boolean, Dict, Float, Integer, List, Nested, Raw, String
+from apiflask.validators import Length, Range
+
+LONGEST_LIMIT = 200
+MOST = 2**31 - 1
+"""What a column of the database takes."""
+
+
+class PageQuery(Schema):
+    """Which part of a list."""
+
+    offset = Integer(load_default=0, validate=Range(0, MOST))
+    limit = Integer(load_default=50, validate=Range(1, LONGEST_LIMIT))
+
+
+class EventsQuery(Schema):
+    """Which events of a run."""
+
+    after = Integer(load_default=0, validate=Range(0, MOST))
+    limit = Integer(load_default=200, validate=Range(1, 1000))
+
+
+class AuditQuery(Schema):
+    """Which acts of the record."""
+
+    q = String(load_default="", validate=Length(max=100))
+    before = Integer(load_default=None, allow_none=True, validate=Range(1, MOST))
+    limit = Integer(load_default=50, validate=Range(1, LONGEST_LIMIT))
+
+
+class StudyText(Schema):
+    """A study's TOML."""
+
+    toml = String(required=True, validate=Length(max=100_000))
+
+
+class StudyChange(StudyText):
+    """A study's new text, and the version that it was made from."""
+
+    version = Integer(required=True, validate=Range(1, MOST))
+
+
+class Approval(Schema):
+    """Digest of what is approved."""
+
+    digest = String(required=True, validate=Length(max=64))
+
+
+class UserNew(Schema):
+    """A new user."""
+
+    name = String(required=True, validate=Length(2, 64))
+    full_name = String(load_default="", validate=Length(max=120))
+    roles = List(String(validate=Length(max=40)), required=True)
+
+
+class UserChange(Schema):
+    """What a user is to be."""
+
+    full_name = String(required=True, validate=Length(max=120))
+    roles = List(String(validate=Length(max=40)), required=True)
+    active = Boolean(required=True)
+
+
+class ProblemOut(Schema):
+    """One thing wrong."""
+
+    field = String()
+    message = String()
+    remedy = String()
+    line = Integer(allow_none=True)
+
+
+class ErrorBody(Schema):
+    """What went wrong and what to do."""
+
+    kind = String()
+    message = String()
+    remedy = String()
+    problems = List(Nested(ProblemOut))
+
+
+class ErrorOut(Schema):
+    """The one shape of errors."""
+
+    error = Nested(ErrorBody)
+
+
+class StudyOut(Schema):
+    """A study."""
+
+    id = Integer()
+    title = String()
+    question = String()
+    state = String()
+    digest = String()
+    version = Integer()
+    author = String()
+    approver = String()
+    created = String()
+    updated = String()
+
+
+class StudyWhole(StudyOut):
+    """A study with its text."""
+
+    toml = String()
+
+
+class CheckOut(Schema):
+    """What reading a text gave."""
+
+    ok = Boolean()
+    message = String()
+    problems = List(Nested(ProblemOut))
+    digest = String()
+
+
+class RunOut(Schema):
+    """A run."""
+
+    id = String()
+    study = Integer()
+    title = String()
+    digest = String()
+    sites = List(String())
+    metric = String()
+    state = String()
+    round = Integer()
+    rounds = Integer()
+    bytes_up = Integer()
+    bytes_down = Integer()
+    seconds_left = Float(allow_none=True)
+    message = String()
+    remedy = String()
+    starter = String()
+    created = String()
+    started = String(allow_none=True)
+    ended = String(allow_none=True)
+
+
+class RoundOut(Schema):
+    """A round; its metrics are those of its aggregate, once it was scored."""
+
+    round = Integer()
+    finished = String(allow_none=True)
+    seconds = Float(allow_none=True)
+    bytes_up = Integer()
+    bytes_down = Integer()
+    participants = List(String())
+    loss = Float(allow_none=True)
+    site_loss = Dict()
+    metrics = Dict()
+    site_metrics = Dict()
+
+
+class EventOut(Schema):
+    """Something that happened in a run."""
+
+    number = Integer()
+    at = String()
+    kind = String()
+    body = Dict()
+    text = String()
+
+
+class ModelOut(Schema):
+    """A model."""
+
+    id = Integer()
+    run = String()
+    title = String()
+    sha256 = String()
+    kept_round = Integer()
+    metrics = Raw()
+    patients = Raw()
+    created = String()
+
+
+class UserOut(Schema):
+    """A user."""
+
+    name = String()
+    full_name = String()
+    roles = List(String())
+    active = Boolean()
+    created = String()
+    last_login = String(allow_none=True)
+
+
+class UserMade(UserOut):
+    """A user, and the password that is shown once."""
+
+    password = String()
+
+
+class MeOut(Schema):
+    """Whoever asks."""
+
+    name = String()
+    full_name = String()
+    roles = List(String())
+    rights = List(String())
+
+
+class ActOut(Schema):
+    """An act of the record."""
+
+    id = Integer()
+    at = String()
+    actor = String()
+    action = String()
+    subject = String()
+    allowed = Boolean()
+    reason = String()
+    address = String()
+
+
+def page_of(schema: type[Schema]) -> type[Schema]:
+    """A part of a list, and how long the whole list is."""
+    name = schema.__name__.removesuffix("Out") + "Page"
+    fields: dict[str, Any] = {"items": List(Nested(schema)), "total": Integer()}
+    return type(name, (Schema,), fields)
+
+
+ERRORS: dict[int, Any] = {
+    status: {"description": text, "content": {"application/json": {"schema": ErrorOut}}}
+    for status, text in {
+        400: "not a request",
+        401: "nobody is logged in",
+        403: "not allowed",
+        404: "not there",
+        409: "does not go with what is there by now",
+        413: "too long",
+        415: "not JSON",
+        422: "the fields are not in order",
+        429: "too many wrong passwords",
+        503: "the database is away",
+    }.items()
+}
+"""What any route may answer instead."""

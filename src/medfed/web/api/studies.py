@@ -1,0 +1,100 @@
+"""Studies over the API."""
+
+from typing import Any
+
+from apiflask import APIBlueprint
+
+from medfed.services.console.studies import check
+from medfed.web import shapes
+from medfed.web.api.schemas import (
+    ERRORS,
+    Approval,
+    CheckOut,
+    PageQuery,
+    RunOut,
+    StudyChange,
+    StudyOut,
+    StudyText,
+    StudyWhole,
+    page_of,
+)
+from medfed.web.errors import problem_json
+from medfed.web.rules import console, needs, user
+
+blueprint = APIBlueprint("studies", __name__, tag="studies", url_prefix="/studies")
+
+
+@blueprint.get("")
+@needs("study.read")
+@blueprint.input(PageQuery, location="query")
+@blueprint.output(page_of(StudyOut))
+@blueprint.doc(responses=ERRORS, security="token")
+def list_studies(query_data: dict[str, Any]) -> dict[str, Any]:
+    """Studies, the last changed first."""
+    rows, total = console().studies.list(**query_data)
+    return {"items": [shapes.study(row) for row in rows], "total": total}
+
+
+@blueprint.post("")
+@needs("study.create")
+@blueprint.input(StudyText)
+@blueprint.output(StudyWhole, status_code=201)
+@blueprint.doc(responses=ERRORS, security="token")
+def create_study(json_data: dict[str, Any]) -> dict[str, Any]:
+    """Keep a new study."""
+    return shapes.study(console().studies.create(user(), json_data["toml"]), whole=True)
+
+
+@blueprint.post("/check")
+@needs("study.read")
+@blueprint.input(StudyText)
+@blueprint.output(CheckOut)
+@blueprint.doc(responses=ERRORS, security="token")
+def check_study(json_data: dict[str, Any]) -> dict[str, Any]:
+    """Say everything that is wrong with a text, and keep nothing."""
+    checked = check(json_data["toml"])
+    return {
+        "ok": checked.study is not None,
+        "message": checked.message,
+        "problems": [problem_json(each) for each in checked.problems],
+        "digest": checked.study.digest if checked.study else "",
+    }
+
+
+@blueprint.get("/<int(max=2147483647):number>")
+@needs("study.read")
+@blueprint.output(StudyWhole)
+@blueprint.doc(responses=ERRORS, security="token")
+def get_study(number: int) -> dict[str, Any]:
+    """One study with its text."""
+    return shapes.study(console().studies.find(number), whole=True)
+
+
+@blueprint.put("/<int(max=2147483647):number>")
+@needs("study.edit")
+@blueprint.input(StudyChange)
+@blueprint.output(StudyWhole)
+@blueprint.doc(responses=ERRORS, security="token")
+def change_study(number: int, json_data: dict[str, Any]) -> dict[str, Any]:
+    """Change a study; what was approved is a draft again."""
+    row = console().studies.edit(user(), number, json_data["toml"], json_data["version"])
+    return shapes.study(row, whole=True)
+
+
+@blueprint.post("/<int(max=2147483647):number>/approve")
+@needs("study.approve")
+@blueprint.input(Approval)
+@blueprint.output(StudyOut)
+@blueprint.doc(responses=ERRORS, security="token")
+def approve_study(number: int, json_data: dict[str, Any]) -> dict[str, Any]:
+    """Approve a study as it was read."""
+    return shapes.study(console().studies.approve(user(), number, json_data["digest"]))
+
+
+@blueprint.post("/<int(max=2147483647):number>/runs")
+@needs("run.start")
+@blueprint.output(RunOut, status_code=201)
+@blueprint.doc(responses=ERRORS, security="token")
+def start_run(number: int) -> dict[str, Any]:
+    """Run an approved study."""
+    return shapes.run(console().runs.start(user(), number), console().runs)

@@ -1,0 +1,91 @@
+"""How templates write moments, figures and icons."""
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from flask import Flask, url_for
+from flask_babel import format_datetime
+from flask_wtf.csrf import generate_csrf
+from markdown_it import MarkdownIt
+from markupsafe import Markup, escape
+
+from medfed.web import rules, words
+from medfed.web.language import LANGUAGES, TAGS, choose
+
+NOTHING = "–"
+_markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+
+
+def icon(name: str) -> Markup:
+    """A picture from the sprite; it says nothing that the words beside it do not."""
+    source = url_for("static", filename="vendor/icons.svg")
+    drawing = '<svg class="icon" aria-hidden="true" focusable="false"><use href="{}#{}"/></svg>'
+    return Markup(drawing).format(source, name)  # noqa: S704  # a constant
+
+
+def moment(value: datetime | None) -> Markup:
+    """A moment: in UTC, until the page's script writes it in the browser's own zone."""
+    if value is None:
+        return Markup(NOTHING)  # noqa: S704  # a constant
+    text = f"{format_datetime(value, 'medium')} UTC"
+    return Markup('<time datetime="{}">{}</time>').format(value.isoformat(), text)
+
+
+def figure(value: Mapping[str, Any] | None) -> Markup:
+    """A value with its 95 % interval."""
+    if not value or value.get("value") is None:
+        return Markup(NOTHING)  # noqa: S704  # a constant
+    shown = Markup("<b>{}</b>").format(number(value["value"]))
+    if value.get("low") is None or value.get("high") is None:
+        return shown
+    bounds = f"{number(value['low'])}–{number(value['high'])}"
+    return shown + Markup(' <span class="muted nowrap">{}</span>').format(bounds)
+
+
+def number(value: float | None, places: int = 3) -> str:
+    """A figure with fixed decimals; a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    return f"{value:.{places}f}"
+
+
+def size(value: float) -> str:
+    """Bytes in the unit that people read."""
+    for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if value >= step:
+            return f"{value / step:.1f} {unit}"
+    return f"{value:.0f} B"
+
+
+def markdown(text: str) -> Markup:
+    """Markdown as HTML; HTML inside it stays text."""
+    tokens = _markdown.parse(text)
+    for token in tokens:
+        if token.attrs.pop("style", None) == "text-align:right":
+            token.attrs["class"] = "number"  # the policy allows no styles in a page
+    html = _markdown.renderer.render(tokens, _markdown.options, {})
+    return Markup(html)  # noqa: S704  # html is off
+
+
+def short(digest: str) -> Markup:
+    """The beginning of a digest; the whole of it for who points at it."""
+    return Markup('<code title="{0}">{1}…</code>').format(escape(digest), digest[:12])
+
+
+def register(app: Flask) -> None:
+    """Let templates use them."""
+    app.jinja_env.filters.update(
+        moment=moment, figure=figure, number=number, size=size, markdown=markdown, short=short
+    )
+    app.jinja_env.globals.update(
+        icon=icon,
+        can=rules.can,
+        words=words,
+        languages=LANGUAGES,
+        csrf_token=generate_csrf,
+        html_language=lambda: TAGS[choose()],
+        me=rules.user,
+    )
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True

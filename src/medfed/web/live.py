@@ -1,0 +1,174 @@
+"""Pages that follow a run, over a WebSocket.
+
+One thread of each process looks for news and sends it to those who follow: no broker, and several
+processes may share a database. A page says which event it saw last, so it misses none while it was
+away, and gets at most five messages a second however fast the rounds are.
+"""
+
+import logging
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import Flask, g, request
+from flask_babel import force_locale
+from flask_socketio import SocketIO
+
+from medfed.core.errors import MedfedError
+from medfed.services.accounts import Identity, may
+from medfed.services.console import Console
+from medfed.storage.database.bell import Bell
+from medfed.web import shapes
+from medfed.web.language import choose
+from medfed.web.paging import LARGEST
+from medfed.web.people import identify
+
+log = logging.getLogger(__name__)
+
+PACE_SECONDS = 0.2
+CHECK_SECONDS = 5.0
+AT_ONCE = 500
+"""Events in one message; a page far behind catches up in several."""
+
+
+@dataclass(slots=True)
+class Viewer:
+    """A page that is open."""
+
+    who: Identity
+    language: str
+    run: str = ""
+    after: int = 0
+    told: dict[str, Any] = field(default_factory=dict)
+
+
+class Follower:
+    """Sends news of runs to the pages that follow them."""
+
+    def __init__(self, app: Flask, console: Console, socketio: SocketIO) -> None:
+        self._app = app
+        self._console = console
+        self._socketio = socketio
+        self._viewers: dict[str, Viewer] = {}
+        self._lock = threading.Lock()
+        self._started = False
+        self._checked = time.monotonic()
+
+    def add(self, sid: str, viewer: Viewer) -> None:
+        """A page was opened."""
+        with self._lock:
+            self._viewers[sid] = viewer
+            if not self._started:  # in the process that serves, not in the one that forks it
+                self._started = True
+                threading.Thread(target=self._keep_telling, name="follower", daemon=True).start()
+
+    def remove(self, sid: str) -> None:
+        """A page was closed."""
+        with self._lock:
+            self._viewers.pop(sid, None)
+
+    def follow(self, sid: str, run: str, after: int) -> None:
+        """A page wants what happens in a run after an event."""
+        with self._lock:
+            if viewer := self._viewers.get(sid):
+                viewer.run, viewer.after, viewer.told = run, after, {}
+
+    def _keep_telling(self) -> None:
+        while True:
+            try:
+                with Bell(self._console.database) as bell:
+                    while True:
+                        bell.wait(1.0)
+                        self._tell_all()
+                        self._end_sessions()
+                        time.sleep(PACE_SECONDS)
+            except MedfedError as error:
+                log.warning("live pages wait: %s", error)
+            except Exception:  # the thread must outlive whatever one look met
+                log.exception("telling live pages failed")
+            time.sleep(1.0)
+
+    def _tell_all(self) -> None:
+        with self._lock:
+            open_pages = [(sid, viewer) for sid, viewer in self._viewers.items() if viewer.run]
+        runs = {run: self._console.runs.find(run) for run in {v.run for _, v in open_pages}}
+        with self._app.app_context():
+            for sid, viewer in open_pages:
+                with force_locale(viewer.language):
+                    summary = shapes.run(runs[viewer.run], self._console.runs)
+                    self._tell(sid, viewer, summary)
+
+    def _tell(self, sid: str, viewer: Viewer, summary: dict[str, Any]) -> None:
+        run = viewer.run
+        rows = self._console.runs.events(run, after=viewer.after, limit=AT_ONCE)
+        if not rows and summary == viewer.told:
+            return
+        news = {"run": summary, "events": [shapes.event(row) for row in rows]}
+        self._socketio.emit("news", news, to=sid)
+        with self._lock:
+            if viewer.run == run:
+                viewer.told = summary
+                viewer.after = rows[-1].number if rows else viewer.after
+
+    def _end_sessions(self) -> None:
+        """Whoever is logged out elsewhere, or barred, sees no more here either."""
+        if time.monotonic() - self._checked < CHECK_SECONDS:
+            return
+        self._checked = time.monotonic()
+        with self._lock:
+            pages = [(sid, viewer.who.session) for sid, viewer in self._viewers.items()]
+        alive = self._console.accounts.alive([number for _, number in pages])
+        for sid, number in pages:
+            if number not in alive:
+                self.remove(sid)
+                self._socketio.server.disconnect(sid)
+
+
+def register(app: Flask, console: Console) -> SocketIO:
+    """Let pages follow runs."""
+    socketio = SocketIO(
+        app,
+        async_mode="threading",
+        transports=["websocket"],
+        manage_session=False,
+        serve_client=False,
+    )
+    follower = Follower(app, console, socketio)
+    app.extensions["medfed-live"] = socketio
+
+    @socketio.on("connect")
+    def _connect(_auth: Any = None) -> bool:
+        who = identify(console)
+        if not may(who, "run.read"):
+            return False
+        g.user = who
+        follower.add(_sid(), Viewer(who, choose()))
+        return True
+
+    @socketio.on("disconnect")
+    def _disconnect(*_reason: Any) -> None:
+        follower.remove(_sid())
+
+    @socketio.on("follow")
+    def _follow(wish: Any) -> dict[str, Any]:
+        run, after = _wish(wish)
+        try:
+            console.runs.find(run)
+        except MedfedError as error:
+            return {"error": error.message}
+        follower.follow(_sid(), run, after)
+        return {"following": run}
+
+    return socketio
+
+
+def _wish(wish: Any) -> tuple[str, int]:
+    given = wish if isinstance(wish, dict) else {}
+    run, after = given.get("run"), given.get("after")
+    number = min(max(0, after), LARGEST) if isinstance(after, int) else 0
+    return (run if isinstance(run, str) else ""), number
+
+
+def _sid() -> str:
+    return str(request.sid)  # type: ignore[attr-defined]  # Flask-SocketIO puts it there

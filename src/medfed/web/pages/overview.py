@@ -1,0 +1,33 @@
+"""The federation at a glance."""
+
+from flask import Blueprint, render_template
+from flask.typing import ResponseReturnValue
+
+from medfed.services.console.runs import OPEN
+from medfed.web import shapes
+from medfed.web.rules import console, needs
+
+blueprint = Blueprint("overview", __name__)
+
+
+@blueprint.get("/")
+@needs("overview.read")
+def index() -> ResponseReturnValue:
+    """Hospitals, runs under way, the latest models."""
+    here = console()
+    rows, _ = here.runs.list(limit=100)
+    under_way = [shapes.run(row, here.runs) for row in rows if row.state in OPEN]
+    at_work = {site for row in rows if row.state == "running" for site in row.sites}
+    failed = [row for row in rows[:10] if row.state == "failed"]
+    models, count_models = here.models.list(limit=4)
+    _, count_studies = here.studies.list(limit=1)
+    _, count_runs = here.runs.list(limit=1)
+    return render_template(
+        "overview.html",
+        runs=under_way,
+        failed=failed,
+        sites=here.runs.sites(),
+        at_work=at_work,
+        models=models,
+        counts={"studies": count_studies, "runs": count_runs, "models": count_models},
+    )

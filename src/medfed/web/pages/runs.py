@@ -1,0 +1,84 @@
+"""Runs: listed, followed live, stopped, resumed; what came of them."""
+
+from flask import Blueprint, Response, redirect, render_template, send_file, url_for
+from flask.typing import ResponseReturnValue
+
+from medfed.services.console.models import DOWNLOADS
+from medfed.web import shapes, words
+from medfed.web.paging import page_number
+from medfed.web.rules import console, needs, user
+from medfed.web.security import ALONE
+
+blueprint = Blueprint("runs", __name__, url_prefix="/runs")
+PER_PAGE = 25
+
+
+@blueprint.get("/")
+@needs("run.read")
+def index() -> ResponseReturnValue:
+    """All runs."""
+    page = page_number()
+    rows, total = console().runs.list(offset=(page - 1) * PER_PAGE, limit=PER_PAGE)
+    runs = [shapes.run(row, console().runs) for row in rows]
+    return render_template("runs.html", runs=runs, page=page, pages=-(-total // PER_PAGE))
+
+
+@blueprint.get("/<run>")
+@needs("run.read")
+def show(run: str) -> ResponseReturnValue:
+    """One run, live."""
+    row = console().runs.find(run)
+    rounds = console().runs.rounds(run)
+    model = console().models.of_run(run)
+    names = sorted({name for each in rounds for name in each.metrics} | {row.metric})
+    files = [name for name in DOWNLOADS if model and _there(run, name)]
+    return render_template(
+        "run.html",
+        run=shapes.run(row, console().runs),
+        starter=row.starter,
+        model=model,
+        files=files,
+        metric_names={name: words.metric(name) for name in names},
+        script=words.script(),
+        states={name: str(word) for name, word in words.STATES.items()},
+    )
+
+
+@blueprint.post("/<run>/stop")
+@needs("run.stop")
+def stop(run: str) -> ResponseReturnValue:
+    """Ask a run to stop."""
+    console().runs.stop(user(), run)
+    return redirect(url_for(".show", run=run))
+
+
+@blueprint.post("/<run>/resume")
+@needs("run.stop")
+def resume(run: str) -> ResponseReturnValue:
+    """Ask a run to go on."""
+    console().runs.resume(user(), run)
+    return redirect(url_for(".show", run=run))
+
+
+@blueprint.get("/<run>/report")
+@needs("run.read")
+def report(run: str) -> ResponseReturnValue:
+    """The report of a finished run, as a page that can do nothing."""
+    path = console().models.file(run, "report.html")
+    answer = Response(path.read_bytes(), mimetype="text/html")
+    answer.headers["Content-Security-Policy"] = ALONE
+    return answer
+
+
+@blueprint.get("/<run>/files/<name>")
+@needs("model.download")
+def download(run: str, name: str) -> ResponseReturnValue:
+    """A file of a finished run."""
+    path = console().models.file(run, name)
+    return send_file(
+        path, mimetype=DOWNLOADS[name], as_attachment=True, download_name=f"{run}-{name}"
+    )
+
+
+def _there(run: str, name: str) -> bool:
+    return (console().place.run_folder(run) / name).is_file()

@@ -1,0 +1,137 @@
+"""Studies: listed, written with advice as one types, approved, started."""
+
+from flask import Blueprint, flash, jsonify, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+
+from medfed.core.errors import MedfedError, StudyError
+from medfed.core.study import Study
+from medfed.services.accounts import Subject, require
+from medfed.services.console.studies import check
+from medfed.services.study_templates import TEMPLATES
+from medfed.web import shapes, words
+from medfed.web.errors import problem_json, status_of
+from medfed.web.paging import page_number
+from medfed.web.rules import console, needs, user
+
+blueprint = Blueprint("studies", __name__, url_prefix="/studies")
+FIRST = "tabular-classification"
+PER_PAGE = 25
+
+
+@blueprint.get("/")
+@needs("study.read")
+def index() -> ResponseReturnValue:
+    """All studies."""
+    page = page_number()
+    rows, total = console().studies.list(offset=(page - 1) * PER_PAGE, limit=PER_PAGE)
+    return render_template("studies.html", studies=rows, page=page, pages=-(-total // PER_PAGE))
+
+
+@blueprint.route("/new", methods=["GET", "POST"])
+@needs("study.create")
+def new() -> ResponseReturnValue:
+    """Write a study."""
+    template = request.args.get("template", FIRST)
+    text = TEMPLATES.get(template, TEMPLATES[FIRST])
+    if request.method == "GET":
+        return render_template("study_edit.html", row=None, text=text, templates=TEMPLATES)
+    text = _text()
+    try:
+        row = console().studies.create(user(), text)
+    except MedfedError as error:
+        return _refused(error, None, text)
+    return redirect(url_for(".show", number=row.id))
+
+
+@blueprint.get("/<int(max=2147483647):number>")
+@needs("study.read")
+def show(number: int) -> ResponseReturnValue:
+    """One study, and its runs."""
+    row = console().studies.find(number)
+    runs, _total = console().runs.list(study=number, limit=20)
+    checked = check(row.toml)
+    plan = _plan(checked.study) if checked.study else None
+    runs_json = [shapes.run(each, console().runs) for each in runs]
+    return render_template("study.html", row=row, runs=runs_json, checked=checked, plan=plan)
+
+
+@blueprint.route("/<int(max=2147483647):number>/edit", methods=["GET", "POST"])
+@needs("study.edit")
+def edit(number: int) -> ResponseReturnValue:
+    """Change a study."""
+    row = console().studies.find(number)
+    require(console().database, user(), "study.edit", Subject(f"study {number}", row.author))
+    if request.method == "GET":
+        return render_template("study_edit.html", row=row, text=row.toml)
+    text = _text()
+    version = request.form.get("version", 0, int)
+    try:
+        console().studies.edit(user(), number, text, version)
+    except MedfedError as error:
+        return _refused(error, row, text)
+    return redirect(url_for(".show", number=number))
+
+
+@blueprint.post("/check")
+@needs("study.read")
+def check_text() -> ResponseReturnValue:
+    """What is wrong with a text, for the editor to say while one types."""
+    checked = check(_text())
+    problems = [problem_json(each) for each in checked.problems]
+    plan = _plan(checked.study) if checked.study else None
+    return jsonify(
+        ok=checked.study is not None, message=checked.message, problems=problems, plan=plan
+    )
+
+
+@blueprint.post("/<int(max=2147483647):number>/approve")
+@needs("study.approve")
+def approve(number: int) -> ResponseReturnValue:
+    """Approve a study as it was shown."""
+    console().studies.approve(user(), number, request.form.get("digest", ""))
+    flash(_("The study is approved."))
+    return redirect(url_for(".show", number=number))
+
+
+@blueprint.post("/<int(max=2147483647):number>/start")
+@needs("run.start")
+def start(number: int) -> ResponseReturnValue:
+    """Run a study."""
+    run = console().runs.start(user(), number)
+    return redirect(url_for("runs.show", run=run.id))
+
+
+def _text() -> str:
+    """The study as typed; browsers send line ends of their own."""
+    return request.form.get("toml", "").replace("\r\n", "\n")
+
+
+def _plan(study: Study) -> list[tuple[str, str]]:
+    """A study in a few lines, for who does not read TOML."""
+    privacy = ", ".join(part.name for part in study.privacy)
+    lines = [
+        (_("Task"), study.task.name),
+        (_("Data"), study.source.name),
+        (_("Hospitals"), ", ".join(study.sites)),
+        (_("Rounds"), str(study.rounds)),
+        (_("Strategy"), study.strategy.name),
+        (_("Aggregation"), study.aggregator.name),
+        (_("Privacy"), privacy or _("no mechanism beyond keeping records at their hospital")),
+    ]
+    if study.compression:
+        lines.append((_("Compression"), study.compression.name))
+    return lines
+
+
+def _refused(error: MedfedError, row: object, text: str) -> ResponseReturnValue:
+    problems = error.problems if isinstance(error, StudyError) else ()
+    page = render_template(
+        "study_edit.html",
+        row=row,
+        text=text,
+        problem=words.error(error),
+        problems=problems,
+        templates={} if row else TEMPLATES,
+    )
+    return page, status_of(error)

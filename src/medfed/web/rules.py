@@ -1,0 +1,76 @@
+"""Who may call a route. A route without a rule is open to nobody."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from flask import Flask, current_app, g, request
+from flask_wtf.csrf import CSRFProtect
+
+from medfed.services.accounts import NOBODY, Decision, Identity, Subject, may, require
+from medfed.services.accounts.rights import Denied
+from medfed.services.console import Console
+from medfed.web.people import identify
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+PUBLIC = "public"
+"""For whoever comes: the log-in page, styles, health."""
+KNOWN = "known"
+"""For whoever is logged in, even if the password must be changed first."""
+csrf = CSRFProtect()
+
+
+def needs(action: str) -> Callable[[View], View]:
+    """Say what a route needs: an action of `medfed.services.accounts.roles.ACTIONS`, or a word.
+
+    It goes below ``@route``.
+    """
+
+    def mark(view: View) -> View:
+        view.__dict__["needs"] = action
+        return view
+
+    return mark
+
+
+def console() -> Console:
+    """The console of this application."""
+    return cast(Console, current_app.extensions["medfed"])
+
+
+def user() -> Identity:
+    """Who asks."""
+    return cast(Identity, g.get("user", NOBODY))
+
+
+def can(action: str, owner: str | None = None) -> bool:
+    """Whether whoever asks may; for templates, which show no button that would be refused."""
+    return bool(may(user(), action, Subject(owner=owner)))
+
+
+def rule_of(app: Flask, endpoint: str) -> str | None:
+    """What a route needs."""
+    return cast("str | None", getattr(app.view_functions[endpoint], "needs", None))
+
+
+def guard() -> None:
+    """Before every request: who asks, may they, and is it they who ask.
+
+    Raises:
+        Denied: They may not.
+    """
+    g.user = identify(console())
+    if request.endpoint is None:
+        return  # no such page, which the router says by itself
+    rule = rule_of(current_app, request.endpoint)
+    if rule is None:
+        raise Denied(Decision(False, "role", "nobody has said who may see this page"))
+    if request.method not in ("GET", "HEAD", "OPTIONS") and g.user.scopes is None:
+        csrf.protect()
+    if rule == PUBLIC:
+        return
+    if rule == KNOWN:
+        if not g.user.known:
+            raise Denied(Decision(False, "anonymous", "nobody is logged in"))
+        return
+    require(console().database, g.user, rule, Subject(request.path))

@@ -1,0 +1,91 @@
+"""What happened in a run, in sentences in the reader's language."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flask_babel import gettext as _
+
+from medfed.web.words import PURPOSES, metric
+
+Body = Mapping[str, Any]
+MOST_METRICS = 3
+
+
+def sentence(kind: str, body: Body) -> str:
+    """An event as a sentence; one of a later program as its kind."""
+    write = SENTENCES.get(kind)
+    return write(body) if write else kind
+
+
+def _run_started(body: Body) -> str:
+    if body.get("resumed_at"):
+        return str(_("Going on after round %(round)s.", round=body["resumed_at"]))
+    sites, rounds = len(body["sites"]), body["rounds"]
+    return str(_("Started: %(sites)s hospitals, %(rounds)s rounds.", sites=sites, rounds=rounds))
+
+
+def _round_started(body: Body) -> str:
+    if body["purpose"] == "evaluate":  # an exchange of its own, which is no round
+        return str(_("Orders for scoring went to %(sites)s.", sites=", ".join(body["sites"])))
+    return str(
+        _(
+            "Round %(round)s: orders for %(purpose)s went to %(sites)s.",
+            round=body["round"],
+            purpose=str(PURPOSES.get(body["purpose"], body["purpose"])),
+            sites=", ".join(body["sites"]),
+        )
+    )
+
+
+def _reply_counted(body: Body) -> str:
+    return str(
+        _(
+            "The reply of %(site)s counted after %(seconds)s s.",
+            site=body["site"],
+            seconds=f"{body['seconds'] or 0:.2f}",
+        )
+    )
+
+
+def _site_missing(body: Body) -> str:
+    return str(
+        _(
+            "Round %(round)s: %(site)s is missing: %(why)s",
+            round=body["round"],
+            site=body["site"],
+            why=body["message"],
+        )
+    )
+
+
+def _round_finished(body: Body) -> str:
+    return str(
+        _(
+            "Round %(round)s is finished: %(sites)s hospitals, %(seconds)s s.",
+            round=body["round"],
+            sites=len(body["participants"]),
+            seconds=f"{body['seconds'] or 0:.2f}",
+        )
+    )
+
+
+def _scored(body: Body) -> str:
+    known = [(name, value) for name, value in body["metrics"].items() if value is not None]
+    shown = ", ".join(f"{metric(name)} {value:.3f}" for name, value in known[:MOST_METRICS])
+    return str(_("The model of round %(round)s: %(metrics)s.", round=body["round"], metrics=shown))
+
+
+def _run_finished(body: Body) -> str:
+    return str(_("Finished after %(rounds)s rounds.", rounds=body["rounds"]))
+
+
+SENTENCES: Mapping[str, Callable[[Body], str]] = {
+    "RunStarted": _run_started,
+    "RoundStarted": _round_started,
+    "ReplyCounted": _reply_counted,
+    "SiteMissing": _site_missing,
+    "RoundFinished": _round_finished,
+    "Scored": _scored,
+    "RunFinished": _run_finished,
+    "Notice": lambda body: str(body["message"]),
+}

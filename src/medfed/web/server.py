@@ -1,0 +1,85 @@
+"""Serving a console from one process: a server of its own, with its runs looked after."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from flask import Flask
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+from medfed.core.errors import RunError
+from medfed.services.console import Console
+from medfed.services.console.supervisor import Supervisor
+from medfed.web.app import create_app
+from medfed.web.options import WebOptions
+
+
+class _Quiet(WSGIRequestHandler):
+    """Says nothing of each request, and not what it is written in."""
+
+    server_version, sys_version = "medfed", ""
+
+    def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002  # its name there
+        """Keep silent."""
+
+
+class Server:
+    """A console that listens.
+
+    Args:
+        folder: The console's folder.
+        url: Of its database; the embedded one by default.
+        host: Address to listen on.
+        port: Port; 0 for any that is free.
+        options: How the console is reached.
+        environment: More environment for the runs' processes.
+        bcrypt_rounds: Work factor of the passwords; tests take less.
+
+    Raises:
+        RunError: The folder, the database or the port cannot be used.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        url: str = "",
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        options: WebOptions | None = None,
+        environment: dict[str, str] | None = None,
+        bcrypt_rounds: int = 12,
+    ) -> None:
+        self.console = Console.open(folder, url, bcrypt_rounds=bcrypt_rounds)
+        self.password = self.console.accounts.begin()
+        self.app: Flask = create_app(self.console, options)
+        self._server = _listen(self.app, host, port)
+        self.port = self._server.port
+        self._supervisor = Supervisor(
+            self.console.database, self.console.place, environment=environment
+        )
+
+    def serve(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Answer until `stop` is called or Ctrl-C comes; runs under way go on afterwards."""
+        self._supervisor.start()
+        ready()
+        try:
+            self._server.serve_forever(poll_interval=0.2)
+        finally:
+            self._supervisor.stop()
+            self._server.server_close()
+            self.console.close()
+
+    def stop(self) -> None:
+        """Have `serve` return; from another thread."""
+        threading.Thread(target=self._server.shutdown).start()
+
+
+def _listen(app: Flask, host: str, port: int) -> BaseWSGIServer:
+    try:
+        return make_server(host, port, app, threaded=True, request_handler=_Quiet)
+    except (OSError, SystemExit) as error:
+        raise RunError(
+            f"{host}:{port} cannot be listened on",
+            remedy="Choose another --port, or end what listens there",
+        ) from error

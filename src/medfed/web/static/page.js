@@ -1,0 +1,54 @@
+// What every page does: light and dark, moments in the reader's own zone, copying, progress.
+const root = document.documentElement;
+const language = root.lang;
+
+for (const button of document.querySelectorAll("[data-theme-button]")) {
+  button.addEventListener("click", () => {
+    const dark = root.dataset.theme === "dark"
+      || (root.dataset.theme === "auto" && matchMedia("(prefers-color-scheme: dark)").matches);
+    root.dataset.theme = dark ? "light" : "dark";
+    localStorage.setItem("medfed-theme", root.dataset.theme);
+    dispatchEvent(new Event("themechange"));
+  });
+}
+
+const moments = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
+for (const time of document.querySelectorAll("time[datetime]")) {
+  const at = new Date(time.dateTime);
+  if (!Number.isNaN(at.getTime())) {
+    time.title = time.dateTime;
+    time.textContent = moments.format(at);
+  }
+}
+
+for (const button of document.querySelectorAll("[data-copy]")) {
+  button.hidden = !navigator.clipboard;
+  button.addEventListener("click", () => {
+    const secret = button.parentElement.querySelector("[data-secret]");
+    navigator.clipboard.writeText(secret.textContent);
+  });
+}
+
+const OPEN = new Set(["queued", "running", "stopping"]);
+const bars = [...document.querySelectorAll(".progress[data-run]")];
+
+async function refresh() {
+  const answer = await fetch("/api/v1/runs?limit=100", { headers: { Accept: "application/json" } });
+  if (!answer.ok) return;
+  const runs = new Map((await answer.json()).items.map((run) => [run.id, run]));
+  let going = false;
+  for (const bar of bars) {
+    const run = runs.get(bar.dataset.run);
+    if (!run) continue;
+    bar.querySelector("progress").value = run.round;
+    bar.querySelector("span").textContent = `${run.round} / ${run.rounds}`;
+    const state = bar.closest("tr, li")?.querySelector(".state");
+    if (state && !state.classList.contains(run.state)) {
+      location.reload(); // a state changed: the words and buttons around it change too
+      return;
+    }
+    going ||= OPEN.has(run.state);
+  }
+  if (going) setTimeout(refresh, 3000);
+}
+if (bars.length) setTimeout(refresh, 3000);

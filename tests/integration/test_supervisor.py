@@ -1,0 +1,153 @@
+"""Runs as processes: taken, killed, picked up, stopped, resumed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from accounting import BREAST_CANCER
+
+from medfed.core.errors import RunError
+from medfed.core.files import read_lines
+from medfed.services.accounts import Identity
+from medfed.services.accounts.roles import ROLES
+from medfed.services.console.models import Models
+from medfed.services.console.place import Place
+from medfed.services.console.runs import Runs
+from medfed.services.console.studies import Studies
+from medfed.services.console.supervisor import ATTEMPTS, Supervisor
+from medfed.storage.database.tables import RunRow
+from medfed.storage.database.types import now
+
+WHO = Identity(id=1, name="wang", rights=frozenset(ROLES["coordinator"]))
+SECONDS = 90
+
+
+class Stage:
+    """A database, a folder and a supervisor that is told when to look."""
+
+    def __init__(self, database, folder, **more) -> None:
+        self.place = Place.open(folder)
+        self.runs, self.studies = Runs(database, self.place), Studies(database)
+        self.models = Models(database, self.place)
+        self.supervisor = Supervisor(database, self.place, **more)
+
+    def start(self, text: str) -> str:
+        row = self.studies.create(WHO, text)
+        self.studies.approve(WHO, row.id, row.digest)
+        return self.runs.start(WHO, row.id).id
+
+    def until(self, run: str, wanted) -> RunRow:
+        give_up = time.monotonic() + SECONDS
+        while time.monotonic() < give_up:
+            self.supervisor.tick()
+            row = self.runs.find(run)
+            if wanted(row):
+                return row
+            time.sleep(0.05)
+        log = self.place.log_file(run)
+        pytest.fail(f"{row.state} {row.message}: {log.read_text() if log.exists() else 'no log'}")
+
+
+@pytest.fixture
+def stage_of(tmp_path) -> Iterator:
+    """Makes stages upon one folder; ends what they started."""
+    stages = []
+
+    def make(database, **more) -> Stage:
+        stages.append(Stage(database, tmp_path / "console", **more))
+        return stages[-1]
+
+    yield make
+    for child in [child for stage in stages for child in stage.supervisor._children]:
+        child.process.kill()
+        child.process.wait()
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_and_a_stopped_one_when_asked(database, stage_of):
+    stage = stage_of(database)
+    run = stage.start(BREAST_CANCER.replace("rounds = 15", "rounds = 60"))
+    stage.until(run, lambda row: row.round >= 3)
+    (child,) = stage.supervisor._children
+    os.kill(child.process.pid, signal.SIGKILL)
+    child.process.wait()
+    told = stage.runs.find(run).round
+    stage.until(run, lambda row: row.fence == 2 and row.round > told)
+    stage.runs.stop(WHO, run)
+    row = stage.until(run, lambda row: row.state != "running")
+    assert (row.state, row.message) == ("stopped", "")
+    assert 0 < row.round < 60
+    stage.runs.resume(WHO, run)
+    row = stage.until(run, lambda row: row.state not in ("queued", "running"))
+    assert (row.state, row.fence) == ("finished", 3)
+    events = stage.runs.events(run, limit=9999)
+    resumed = [event.body["resumed_at"] for event in events if event.kind == "RunStarted"]
+    assert resumed == sorted(resumed)
+    assert len(resumed) == 3
+    # What the killed process had no time to tell was filled in from the run's folder.
+    kept = read_lines(stage.place.run_folder(run) / "metrics.jsonl")
+    rounds = stage.runs.rounds(run)
+    assert [each.round for each in rounds] == list(range(61))
+    assert [each.metrics["auc"] for each in rounds] == [each["metrics"]["auc"] for each in kept]
+    assert [each.loss for each in rounds] == [each.get("loss") for each in kept]
+
+
+def test_a_run_ends_in_a_model_and_a_report(sqlite, stage_of):
+    stage = stage_of(sqlite)
+    run = stage.start(BREAST_CANCER.replace("rounds = 15", "rounds = 3"))
+    row = stage.until(run, lambda row: row.state not in ("queued", "running"))
+    assert (row.state, row.round) == ("finished", 3)
+    model = stage.models.of_run(run)
+    assert model.metrics["overall"]["auc"]["value"] > 0.9
+    assert set(model.metrics["sites"]) == {"north", "centre", "south"}
+    assert b"<html" in stage.models.file(run, "report.html").read_bytes()
+    assert "Breast cancer" in stage.models.card(model)
+    for name in ("run.json", "../../secrets.json", "checkpoints"):
+        with pytest.raises(RunError, match="no such file"):
+            stage.models.file(run, name)
+    assert [r.round for r in stage.runs.rounds(run)] == [0, 1, 2, 3]
+    assert all(r.site_metrics for r in stage.runs.rounds(run))
+
+
+def test_a_run_that_cannot_be_says_why(sqlite, stage_of):
+    stage = stage_of(sqlite)
+    run = stage.start(BREAST_CANCER.replace('target = "diagnosis"', 'target = "mood"'))
+    row = stage.until(run, lambda row: row.state not in ("queued", "running"))
+    assert row.state == "failed"
+    assert row.message
+    assert row.remedy
+
+
+def test_a_process_that_always_dies_is_given_up(sqlite, stage_of):
+    stage = stage_of(sqlite, command=("false",))
+    run = stage.start(BREAST_CANCER)
+    row = stage.until(run, lambda row: row.state == "failed")
+    assert f"{ATTEMPTS} times" in row.message
+    assert row.fence == ATTEMPTS
+
+
+def test_two_supervisors_take_a_run_once(database, stage_of):
+    stages = [stage_of(database, command=("sleep", "30")) for _ in range(2)]
+    run = stages[0].start(BREAST_CANCER)
+    for stage in stages:
+        stage.supervisor.tick()
+    assert stages[0].runs.find(run).fence == 1
+    assert [len(stage.supervisor._children) for stage in stages] == [1, 0]
+    with database.write() as session:
+        session.get_one(RunRow, run).lease = now() - timedelta(seconds=1)
+    stages[1].supervisor.tick()
+    assert stages[0].runs.find(run).fence == 2
+
+
+def test_no_more_runs_at_once_than_the_machine_bears(sqlite, stage_of):
+    stage = stage_of(sqlite, command=("sleep", "30"))
+    ids = [stage.start(BREAST_CANCER) for _ in range(3)]
+    stage.supervisor.tick()
+    assert sorted(stage.runs.find(run).state for run in ids) == ["queued", "running", "running"]
+    stage.runs.stop(WHO, next(r for r in ids if stage.runs.find(r).state == "queued"))
+    assert sorted(stage.runs.find(run).state for run in ids) == ["running", "running", "stopped"]

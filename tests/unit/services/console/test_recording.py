@@ -1,0 +1,180 @@
+"""What a run's process writes into the database."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import update
+
+from medfed.core.errors import RunError
+from medfed.core.events import Notice, ReplyCounted, RoundFinished, RunFinished, RunStarted, Scored
+from medfed.services.console.place import Place
+from medfed.services.console.recording import Fenced, Recorder, recorded
+from medfed.services.console.runs import Runs
+from medfed.services.console.studies import Studies
+from medfed.storage.database.bell import Bell
+from medfed.storage.database.tables import RoundRow, RunRow
+
+RESULT = {
+    "bytes_up": 70, "bytes_down": 80, "rounds": 2, "model_sha256": "ab" * 32, "kept_round": 2,
+    "metrics": {"overall": {"auc": {"value": 0.9, "low": math.nan, "high": 1.0}}, "sites": {}},
+    "patients": {"overall": 10},
+}  # fmt: skip
+STARTED = RunStarted("r", "d", "t", ("north", "south"), 2)
+
+
+@pytest.fixture
+def runs(database, tmp_path):
+    return Runs(database, Place.open(tmp_path / "console"))
+
+
+@pytest.fixture
+def run(runs, coordinator, text):
+    studies = Studies(runs.database)
+    row = studies.create(coordinator, text)
+    studies.approve(coordinator, row.id, row.digest)
+    return runs.start(coordinator, row.id).id
+
+
+def a_round(number: int, seconds: float = 1.0) -> list:
+    return [
+        ReplyCounted(number, "north", 0.1, 10),
+        Scored(number - 1, {"auc": 0.5, "odd": math.nan}, {"north": {"auc": math.inf}}, "test"),
+        RoundFinished(number, ("north",), seconds, 30, 40, 0.7, {"north": None}),
+    ]
+
+
+def tell(recorder, *events) -> None:
+    for event in events:
+        recorder(event)
+
+
+def test_a_run_is_written_down_to_its_model(runs, run):
+    recorder = Recorder(runs.database, run, 0)
+    with recorded(recorder) as tell_result:
+        tell(recorder, STARTED, *a_round(1), *a_round(2), RunFinished(2, "done"))
+        tell_result(RESULT)
+    row = runs.find(run)
+    assert (row.state, row.round, row.bytes_up, row.bytes_down) == ("finished", 2, 70, 80)
+    assert row.lease is None
+    first, second, third = runs.rounds(run)
+    assert (first.round, first.metrics) == (0, {"auc": 0.5, "odd": None})
+    assert second.site_metrics == {"north": {"auc": None}}
+    assert (second.loss, second.site_loss, third.participants) == (0.7, {"north": None}, ["north"])
+    events = runs.events(run)
+    assert [event.number for event in events] == list(range(1, 9))
+    assert runs.events(run, after=6, limit=1)[0].kind == "RoundFinished"
+    assert runs.last_event(run) == 8
+    (site,) = runs.sites()
+    assert (site.name, site.replies, site.last_run) == ("north", 2, run)
+
+
+def test_rounds_done_again_count_once(runs, run):
+    recorder = Recorder(runs.database, run, 0)
+    tell(recorder, STARTED, *a_round(1), *a_round(2))
+    tell(recorder, RunStarted("r", "d", "t", ("north",), 3, 1), *a_round(2, 9.0))
+    recorder.end(lambda row: None)
+    row = runs.find(run)
+    assert (row.round, row.bytes_up) == (2, 60)
+    assert [each.seconds for each in runs.rounds(run)] == [None, 1.0, 9.0]
+    assert row.state == "running"
+
+
+def test_an_error_is_told_in_words(runs, run):
+    recorder = Recorder(runs.database, run, 0)
+    with pytest.raises(RunError), recorded(recorder):
+        raise RunError("no data", remedy="Bring some")
+    row = runs.find(run)
+    assert (row.state, row.message, row.remedy) == ("failed", "no data", "Bring some")
+
+
+def test_an_error_nobody_foresaw_keeps_its_details_to_itself(runs, run):
+    recorder = Recorder(runs.database, run, 0)
+    with pytest.raises(KeyError), recorded(recorder):
+        raise KeyError("patient 4711")
+    row = runs.find(run)
+    assert row.state == "failed"
+    assert "4711" not in row.message + row.remedy
+
+
+def test_a_wish_to_stop_is_heard(runs, run, coordinator):
+    with runs.database.write() as session:
+        session.get_one(RunRow, run).state = "running"
+    heard = threading.Event()
+    recorder = Recorder(runs.database, run, 0, heard.set)
+    runs.stop(coordinator, run)
+    assert heard.wait(5)
+    with pytest.raises(SystemExit), recorded(recorder):
+        raise SystemExit(143)
+    assert runs.find(run).state == "stopped"
+
+
+def test_a_machine_that_goes_down_leaves_the_run_to_be_taken(runs, run):
+    with runs.database.write() as session:
+        session.get_one(RunRow, run).state = "running"
+    recorder = Recorder(runs.database, run, 0)
+    assert runs.find(run).lease is not None
+    with pytest.raises(SystemExit), recorded(recorder):
+        raise SystemExit(143)
+    row = runs.find(run)
+    assert (row.state, row.lease) == ("running", None)
+
+
+def test_a_process_that_was_given_up_may_write_no_more(runs, run):
+    heard = threading.Event()
+    recorder = Recorder(runs.database, run, 0, heard.set)
+    with runs.database.write() as session:
+        session.execute(update(RunRow).values(fence=1))
+    recorder(Notice("from the grave"))
+    assert heard.wait(5)
+    recorder.end(lambda row: setattr(row, "state", "finished"))
+    assert runs.events(run) == []
+    assert runs.find(run).state == "queued"
+    with pytest.raises(Fenced):
+        Recorder(runs.database, run, 0)
+
+
+def test_events_wait_while_the_database_is_away(runs, run, monkeypatch):
+    recorder = Recorder(runs.database, run, 0)
+    write, away = recorder._write, threading.Event()
+
+    def refuse(*arguments) -> None:
+        if not away.is_set():
+            away.set()
+            raise RunError("the database cannot be used")
+        write(*arguments)
+
+    monkeypatch.setattr(recorder, "_write", refuse)
+    recorder(Notice("kept"))
+    assert away.wait(5)
+    recorder(Notice("also kept"))
+    recorder.end(lambda row: None)
+    assert [event.body["message"] for event in runs.events(run)] == ["kept", "also kept"]
+
+
+def test_the_bell_rings_for_events(runs, run):
+    with Bell(runs.database) as bell:
+        recorder = Recorder(runs.database, run, 0)
+        start = time.monotonic()
+        bell.wait(30.0)
+        assert time.monotonic() - start < 10.0
+        recorder.end(lambda row: None)
+
+
+def test_time_left_follows_the_latest_rounds(runs, run):
+    recorder = Recorder(runs.database, run, 0)
+    tell(recorder, RunStarted("r", "d", "t", ("north", "south"), 12), *a_round(1))
+    recorder.end(lambda row: None)
+    assert runs.seconds_left(runs.find(run)) is None
+    recorder = Recorder(runs.database, run, 0)
+    tell(recorder, *a_round(2))
+    recorder.end(lambda row: None)
+    then = datetime(2026, 1, 1, tzinfo=UTC)
+    with runs.database.write() as session:
+        for number in (1, 2):
+            session.get_one(RoundRow, (run, number)).finished = then + timedelta(seconds=3 * number)
+    assert runs.seconds_left(runs.find(run)) == pytest.approx(30.0)

@@ -1,0 +1,11 @@
+"""A console for tests of pages and the API."""
+
+from __future__ import annotations
+
+import pytest
+from consoles import Stage, stage_of
+
+
+@pytest.fixture
+def stage(tmp_path, sqlite_url) -> Stage:
+    return stage_of(tmp_path / "console", sqlite_url)

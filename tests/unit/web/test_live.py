@@ -1,0 +1,85 @@
+"""Pages that follow a run over a WebSocket."""
+
+from __future__ import annotations
+
+import time
+
+from consoles import WANG
+
+from medfed.core.events import Notice, RunStarted, Scored
+from medfed.services.accounts import Identity
+from medfed.services.console.recording import Recorder
+
+WANG_BOSS = Identity(id=99, name="boss", rights=frozenset({"user.manage", "session.revoke"}))
+
+
+def socket_of(stage, name: str = ""):
+    client = stage.client(name)
+    return stage.app.extensions["medfed-live"].test_client(stage.app, flask_test_client=client)
+
+
+def news(socket, wanted, seconds: float = 20.0) -> list[dict]:
+    """All news until some of it is wanted."""
+    found: list[dict] = []
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        found += [each["args"][0] for each in socket.get_received() if each["name"] == "news"]
+        if any(wanted(each) for each in found):
+            return found
+        time.sleep(0.05)
+    raise AssertionError(found)
+
+
+def texts(found: list[dict]) -> list[str]:
+    return [event["text"] for each in found for event in each["events"]]
+
+
+def test_strangers_and_those_without_the_right_are_not_connected(stage):
+    assert not socket_of(stage).is_connected()
+    accounts = stage.console.accounts
+    accounts.change(WANG_BOSS, "viewer", full_name="", roles=[], active=True)
+    assert not socket_of(stage, "viewer").is_connected()
+
+
+def test_a_page_is_told_what_happens_from_where_it_was(stage):
+    run = stage.console.runs.start(WANG, stage.study)
+    socket = socket_of(stage, "viewer")
+    assert socket.is_connected()
+    answer = socket.emit("follow", {"run": run.id, "after": 0}, callback=True)
+    assert answer == {"following": run.id}
+    recorder = Recorder(stage.console.database, run.id, 0)
+    recorder(RunStarted(run.id, "d", "t", ("north",), 3))
+    recorder(Scored(0, {"auc": float("nan")}))
+    found = news(socket, lambda each: each["events"])
+    assert "Started: 1 hospitals, 3 rounds." in texts(found)
+    # Away for a while, then back: what was missed comes, and nothing twice.
+    socket.disconnect()
+    recorder(Notice("said meanwhile"))
+    time.sleep(0.3)
+    again = socket_of(stage, "viewer")
+    again.emit("follow", {"run": run.id, "after": 2})
+    assert texts(news(again, lambda each: each["events"])) == ["said meanwhile"]
+    recorder.end(lambda row: setattr(row, "state", "stopped"))
+    found = news(again, lambda each: each["run"]["state"] == "stopped")
+    assert found[-1]["run"]["id"] == run.id
+
+
+def test_nonsense_does_no_harm(stage):
+    socket = socket_of(stage, "viewer")
+    for wish in (None, [], {"run": 3, "after": "x"}, {"run": "none", "after": 10**30}):
+        answer = socket.emit("follow", wish, callback=True)
+        assert answer == {"error": "there is no such run"}
+    assert socket.is_connected()
+
+
+def test_whoever_is_logged_out_sees_no_more(stage, monkeypatch):
+    monkeypatch.setattr("medfed.web.live.CHECK_SECONDS", 0.1)
+    socket = socket_of(stage, "viewer")
+    socket.emit("follow", {"run": stage.run, "after": 0})
+    accounts = stage.console.accounts
+    for row in accounts.sessions():
+        accounts.end_session(WANG_BOSS, row.id)
+    until = time.monotonic() + 20
+    while socket.is_connected() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not socket.is_connected()

@@ -1,0 +1,147 @@
+"""What pages show."""
+
+from __future__ import annotations
+
+import pytest
+from accounting import PASSWORD
+from consoles import csrf_of
+from sqlalchemy import update
+
+from medfed.storage.database.tables import SessionRow
+from medfed.storage.database.types import now
+from medfed.web.language import TAGS
+
+PATHS = (
+    "/", "/studies/", "/studies/1", "/studies/new", "/studies/1/edit", "/runs/", "/models/",
+    "/models/1", "/help/", "/profile/", "/password", "/confirm",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("language", ["en", "zh_Hans_CN"])
+def test_every_page_can_be_written_in_both_languages(stage, language):
+    client = stage.client("coordinator")
+    stage.post(client, "/language", "/", language=language)
+    for path in (*PATHS, f"/runs/{stage.run}"):
+        answer = client.get(path)
+        assert answer.status_code == 200, path
+        assert f'<html lang="{TAGS[language]}"' in answer.text
+        assert ("研究" in answer.text) == (language == "zh_Hans_CN"), path
+    boss = stage.client("administrator")
+    for path in ("/users/", "/users/new", "/users/viewer", "/audit/"):
+        assert boss.get(path).status_code == 200, path
+
+
+def test_a_finished_run_shows_its_figures_and_files(stage):
+    page = stage.client("coordinator").get(f"/runs/{stage.run}").text
+    assert "<b>0.910</b>" in page
+    assert f"/runs/{stage.run}/files/model.safetensors" in page
+    assert "facts.json" not in page  # which is not there
+    viewer = stage.client("viewer").get(f"/runs/{stage.run}").text
+    assert "/files/" not in viewer
+
+
+def test_buttons_that_would_be_refused_are_not_there(stage):
+    assert "Start a run" in stage.client("coordinator").get("/studies/1").text
+    assert "Start a run" not in stage.client("viewer").get("/studies/1").text
+    assert "Edit" not in stage.client("researcher").get("/studies/1").text
+
+
+def test_a_study_is_written_and_started_in_the_browser(stage):
+    client = stage.client("coordinator")
+    token = csrf_of(client, "/studies/new")
+    text = stage.console.studies.find(1).toml.replace("\n", "\r\n")
+    made = client.post("/studies/new", data={"csrf_token": token, "toml": text})
+    assert made.headers["Location"] == "/studies/2"
+    row = stage.console.studies.find(2)
+    assert row.digest == stage.console.studies.find(1).digest
+    stage.post(client, "/studies/2/approve", digest=row.digest)
+    started = stage.post(client, "/studies/2/start")
+    run = started.headers["Location"].rpartition("/")[2]
+    assert stage.console.runs.find(run).state == "queued"
+    stage.post(client, f"/runs/{run}/stop")
+    assert stage.console.runs.find(run).state == "stopped"
+    stage.post(client, f"/runs/{run}/resume")
+    assert stage.console.runs.find(run).state == "queued"
+
+
+def test_a_study_with_problems_is_shown_again_as_it_was_typed(stage):
+    client = stage.client("coordinator")
+    answer = stage.post(client, "/studies/new", toml='title = "<Mine>"')
+    assert answer.status_code == 422
+    assert "title = &#34;&lt;Mine&gt;&#34;" in answer.text
+    assert "is missing" in answer.text
+    checked = stage.post(client, "/studies/check", toml="title = 3").json
+    assert not checked["ok"]
+    assert {"field", "line", "message", "remedy"} == set(checked["problems"][0])
+
+
+def test_an_approved_plan_that_changed_meanwhile_is_not_approved(stage):
+    client = stage.client("coordinator")
+    answer = stage.post(client, "/studies/1/approve", digest="of another text")
+    assert answer.status_code == 409
+    assert "changed after you read it" in answer.text
+
+
+def test_a_user_is_made_only_after_the_password_was_given_lately(stage):
+    client = stage.client("administrator")
+    with stage.console.database.write() as session:
+        then = now().replace(year=2025)
+        session.execute(update(SessionRow).values(confirmed=then))
+    assert client.get("/users/new").headers["Location"] == "/confirm?next=/users/new"
+    made = stage.post(client, "/users/new", name="li.wei", roles=["viewer"])
+    assert made.headers["Location"] == "/confirm?next=/users/new"
+    wrong = stage.post(client, "/confirm?next=/users/new", password="wrong")
+    assert wrong.status_code == 403
+    right = stage.post(client, "/confirm?next=/users/new", password=PASSWORD)
+    assert right.headers["Location"] == "/users/new"
+    made = stage.post(client, "/users/new", name="li.wei", roles=["viewer"])
+    assert "shown only now" in made.text
+    assert stage.post(client, "/users/new", name="li.wei").status_code == 422
+    changed = stage.post(client, "/users/li.wei", full_name="Li Wei", roles=["auditor"])
+    assert changed.status_code == 302
+    user = stage.console.accounts.find("li.wei")
+    assert ([role.name for role in user.roles], user.active) == (["auditor"], False)
+    assert "shown only now" in stage.post(client, "/users/li.wei/password").text
+
+
+def test_tokens_are_made_and_revoked(stage):
+    client = stage.client("viewer")
+    page = stage.post(client, "/profile/tokens", name="nightly", days="30", scopes="read").text
+    assert "medfed_" in page
+    assert "medfed_" not in client.get("/profile/").text
+    assert (
+        stage.post(client, "/profile/tokens", name="x", days="", scopes="read").status_code == 422
+    )
+    stage.post(client, "/profile/tokens/1/revoke")
+    assert "nightly" not in client.get("/profile/").text
+
+
+def test_the_record_is_searched(stage):
+    page = stage.client("auditor").get("/audit/?q=study.approve").text
+    assert "study.approve" in page
+    assert "session.begin" not in page
+
+
+def test_numbers_that_no_database_takes_do_no_harm(stage):
+    huge, client = 10**30, stage.client("administrator")
+    for path in ("studies", "runs", "models", "audit"):
+        assert client.get(f"/{path}/?page={huge}&before={huge}").status_code == 200
+    assert client.get(f"/studies/{huge}").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/studies/99", "/runs/none", "/models/99", "/nowhere"])
+def test_what_is_not_there_says_so(stage, path):
+    answer = stage.client("coordinator").get(path)
+    assert answer.status_code == 404
+    assert "There is no such" in answer.text
+
+
+def test_an_error_nobody_foresaw_shows_nothing_of_itself(stage, monkeypatch):
+    def fail(**_) -> None:
+        raise KeyError("patient 4711")
+
+    monkeypatch.setattr(type(stage.console.studies), "list", lambda self, **_: fail())
+    answer = stage.client("coordinator").get("/studies/")
+    assert answer.status_code == 500
+    assert "4711" not in answer.text
+    assert "nobody foresaw" in answer.text

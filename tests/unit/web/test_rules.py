@@ -1,0 +1,169 @@
+"""Who may call which route: every route times every role."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from accounting import identity
+from consoles import csrf_of
+
+from medfed.services.accounts import may, tokens
+from medfed.services.accounts.roles import ACTIONS, ROLES
+from medfed.web.rules import KNOWN, PUBLIC, rule_of
+
+# What takes part in the matrix; a new route must be entered here with what it needs.
+EXPECTED = {
+    "access.confirm": KNOWN,
+    "access.language": PUBLIC,
+    "access.login": PUBLIC,
+    "access.logout": KNOWN,
+    "access.password": KNOWN,
+    "api.models.get_model": "model.read",
+    "api.models.list_models": "model.read",
+    "api.people.change_user": "user.manage",
+    "api.people.create_user": "user.manage",
+    "api.people.get_me": KNOWN,
+    "api.people.list_acts": "audit.read",
+    "api.people.list_users": "user.read",
+    "api.runs.get_file": "model.download",
+    "api.runs.get_run": "run.read",
+    "api.runs.list_events": "run.read",
+    "api.runs.list_rounds": "run.read",
+    "api.runs.list_runs": "run.read",
+    "api.runs.resume_run": "run.stop",
+    "api.runs.stop_run": "run.stop",
+    "api.studies.approve_study": "study.approve",
+    "api.studies.change_study": "study.edit",
+    "api.studies.check_study": "study.read",
+    "api.studies.create_study": "study.create",
+    "api.studies.get_study": "study.read",
+    "api.studies.list_studies": "study.read",
+    "api.studies.start_run": "run.start",
+    "audit.index": "audit.read",
+    "guide.index": "help.read",
+    "health.healthz": PUBLIC,
+    "health.metrics": "metrics.read",
+    "health.readyz": PUBLIC,
+    "models.index": "model.read",
+    "models.show": "model.read",
+    "openapi.spec": "help.read",
+    "overview.index": "overview.read",
+    "people.edit": "user.manage",
+    "people.index": "user.read",
+    "people.new": "user.manage",
+    "people.new_password": "user.manage",
+    "profile.end_session": "session.revoke",
+    "profile.index": "session.read",
+    "profile.make_token": "token.manage",
+    "profile.revoke_token": "token.manage",
+    "runs.download": "model.download",
+    "runs.index": "run.read",
+    "runs.report": "run.read",
+    "runs.resume": "run.stop",
+    "runs.show": "run.read",
+    "runs.stop": "run.stop",
+    "static": PUBLIC,
+    "studies.approve": "study.approve",
+    "studies.check_text": "study.read",
+    "studies.edit": "study.edit",
+    "studies.index": "study.read",
+    "studies.new": "study.create",
+    "studies.show": "study.read",
+    "studies.start": "run.start",
+}
+FILL = {"number": "1", "name": "viewer", "filename": "console.css"}
+
+
+def calls(stage) -> list[tuple[str, str, str]]:
+    """Each route once for each method: endpoint, method, path."""
+    found = []
+    for rule in stage.app.url_map.iter_rules():
+        values = {**FILL, "run": stage.run}
+        if "files" in rule.rule:
+            values["name"] = "model.safetensors"
+        path = re.sub(r"<(?:[^:>]+:)?(\w+)>", lambda m, v=values: v[m[1]], rule.rule)
+        methods = sorted(rule.methods - {"HEAD", "OPTIONS"})
+        found += [(rule.endpoint, method, path) for method in methods]
+    return found
+
+
+def test_every_route_has_the_rule_that_is_meant(stage):
+    rules = {
+        rule.endpoint: rule_of(stage.app, rule.endpoint) for rule in stage.app.url_map.iter_rules()
+    }
+    assert rules == EXPECTED
+    assert {rule for rule in rules.values() if "." in rule} <= set(ACTIONS)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_role_is_let_in_and_kept_out_as_its_rights_say(stage, role):
+    client = stage.client(role)
+    who = identity(stage.console.accounts, role)
+    token = csrf_of(client, "/profile/")
+    # Those that end this very session come last.
+    late = {"access.logout": 2, "profile.end_session": 1}
+    for endpoint, method, path in sorted(calls(stage), key=lambda c: late.get(c[0], 0)):
+        if endpoint in late or EXPECTED[endpoint] in (PUBLIC, KNOWN):
+            continue
+        with client.open(path, method=method, headers={"X-CSRFToken": token}) as answer:
+            answer.get_data()
+        if may(who, EXPECTED[endpoint]):
+            own = answer.status_code == 403 and "yours" in answer.text
+            assert answer.status_code not in (401, 403, 500) or own, (endpoint, answer.text)
+        else:
+            assert answer.status_code == 403, (endpoint, method)
+
+
+def test_strangers_are_sent_to_the_log_in_or_told_so(stage):
+    client = stage.client()
+    token = csrf_of(client)
+    for endpoint, method, path in calls(stage):
+        if EXPECTED[endpoint] == PUBLIC:
+            continue
+        answer = client.open(path, method=method, headers={"X-CSRFToken": token})
+        if path.startswith("/api/") or path == "/metrics":
+            assert answer.status_code == 401, endpoint
+        else:
+            assert answer.status_code == 302, endpoint
+            assert answer.headers["Location"].startswith("/login"), endpoint
+
+
+def test_a_route_without_a_rule_is_open_to_nobody(stage):
+    stage.app.add_url_rule("/forgotten", "forgotten", lambda: "secret")
+    answer = stage.client("administrator").get("/forgotten")
+    assert answer.status_code == 403
+    assert "secret" not in answer.text
+
+
+def test_whoever_must_change_the_password_gets_no_further(stage):
+    user, password = stage.console.accounts.create(
+        identity(stage.console.accounts, "administrator"), "li.wei", "", ["coordinator"]
+    )
+    client = stage.client()
+    answer = stage.post(client, "/login", name=user.name, password=password)
+    assert answer.status_code == 302
+    assert client.get("/studies/").headers["Location"] == "/password"
+    assert client.get("/api/v1/studies").status_code == 403
+    assert client.get("/api/v1/me").status_code == 200
+
+
+def test_a_researcher_touches_only_what_is_theirs(stage):
+    client = stage.client("researcher")
+    text = stage.console.studies.find(1).toml
+    assert stage.post(client, "/studies/1/edit", toml=text, version=1).status_code == 403
+    assert stage.post(client, f"/runs/{stage.run}/stop").status_code == 403
+    made = stage.post(client, "/studies/new", toml=text).headers["Location"]
+    assert client.get(f"{made}/edit").status_code == 200
+
+
+def test_a_token_reaches_only_what_it_is_for(stage):
+    who = identity(stage.console.accounts, "coordinator")
+    secret = tokens.make_token(stage.console.database, who, "t", ["models"], 1)
+    headers = {"Authorization": f"Bearer {secret}"}
+    client = stage.client()
+    assert client.get("/api/v1/models", headers=headers).status_code == 200
+    assert client.get("/api/v1/studies", headers=headers).status_code == 403
+    # A token is never helped out by a cookie that comes along.
+    wrong = {"Authorization": "Bearer medfed_wrong"}
+    assert stage.client("coordinator").get("/api/v1/models", headers=wrong).status_code == 401

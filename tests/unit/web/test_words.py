@@ -1,0 +1,89 @@
+"""Every sentence is there in both languages, and no page holds one that cannot be translated."""
+
+from __future__ import annotations
+
+import re
+import string
+
+import pytest
+import translate
+from jinja2 import Environment
+
+from medfed.core import events
+from medfed.services.accounts.roles import ACTIONS, ROLES
+from medfed.web import sentences, words
+
+WEB = translate.WEB
+TEMPLATES = sorted((WEB / "templates").glob("*.html"))
+PLAIN = {"medfed", "SHA-256", "API", "/api/v1/openapi.json"}
+"""Names, which are the same in every language."""
+PLACE = re.compile(r"%\((\w+)\)s")
+
+
+def test_every_sentence_has_a_translation():
+    wanted = {message.id for message in translate.gather() if message.id}
+    assert len(wanted) > 200
+    for path in translate.catalogues():
+        catalog = {m.id: m.string for m in translate.read(path) if m.id and not m.fuzzy}
+        assert {sentence for sentence in wanted if not catalog.get(sentence)} == set()
+        assert set(catalog) == wanted, "run python scripts/translate.py"
+        for sentence, text in catalog.items():
+            assert sorted(PLACE.findall(sentence)) == sorted(PLACE.findall(text)), sentence
+
+
+def test_what_programs_read_is_compiled_from_what_people_wrote():
+    for path in translate.catalogues():
+        assert path.with_suffix(".mo").read_bytes() == translate.compiled(path), (
+            "run python scripts/translate.py"
+        )
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_no_template_holds_a_sentence_outside_gettext(path):
+    text = path.read_text("utf-8")
+    Environment(autoescape=True, extensions=["jinja2.ext.i18n"]).parse(text)
+    text = re.sub(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}", " ", text, flags=re.DOTALL)
+    for attribute in ("alt", "title", "aria-label", "placeholder"):
+        for value in re.findall(rf'{attribute}="([^"]*)"', text):
+            assert not value.strip(string.punctuation + string.whitespace), value
+    words_left = re.sub(r"<[^>]*>", " ", text).split()
+    left = [w for w in words_left if any(c.isalpha() for c in w) and w.strip(".") not in PLAIN]
+    assert left == []
+
+
+def test_every_role_event_and_denial_has_words(stage):
+    with stage.app.test_request_context():
+        for role in ROLES:
+            assert words.role(role) != ""
+            assert words.role_about(role)
+    runs = {"RunStarted", "RoundStarted", "ReplyCounted", "SiteMissing", "RoundFinished"}
+    runs |= {"Scored", "Notice", "RunFinished"}
+    assert set(sentences.SENTENCES) == runs
+    assert all(hasattr(events, kind) for kind in runs)
+    assert len(ACTIONS) == len(set(ACTIONS.values()))
+
+
+def test_sentences_take_what_a_run_may_say(stage):
+    with stage.app.test_request_context():
+        body = {"round": 3, "metrics": {"auc": None, "own": 0.5}, "sites": {}, "on": "test"}
+        assert sentences.sentence("Scored", body) == "The model of round 3: own 0.500."
+        assert sentences.sentence("OfALaterProgram", {}) == "OfALaterProgram"
+        again = {"resumed_at": 4, "sites": [], "rounds": 9}
+        assert sentences.sentence("RunStarted", again) == "Going on after round 4."
+
+
+@pytest.mark.parametrize(
+    ("asked", "language"),
+    [
+        ("zh-CN,zh;q=0.9,en;q=0.8", "zh_Hans_CN"),
+        ("de,en;q=0.5", "en"),
+        ("zh-TW", "zh_Hans_CN"),
+        ("", "en"),
+        ("*", "en"),
+    ],
+)
+def test_a_browser_gets_the_language_that_it_asks_for(stage, asked, language):
+    with stage.app.test_request_context(headers={"Accept-Language": asked}):
+        from medfed.web.language import choose
+
+        assert choose() == language
