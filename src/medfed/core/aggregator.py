@@ -84,10 +84,12 @@ class Seat:
         sites: The study's sites, in order.
         peers: The raw Ed25519 public keys that are pinned at this site, of the study's sites only.
         sign: Signs with this site's own key.
-        session: Hash of all that one conversation is about: run, study, round, purpose and body.
+        session: Hash of all that one conversation is about: run, study, round, purpose, body
+            and, in its first phase, what was sent to all.
         least: With fewer sites than this, the approved study or this site's own rules allow no sum.
         drawer: Kept between the phases in this process's memory only, and lost with it.
-        summed: For which sites this question was answered already; empty when it was not.
+        summed: For each question that is asked, over which sites it was answered already; empty
+            when it was not.
         record: Keeps that, durably, before an answer leaves.
     """
 
@@ -98,7 +100,7 @@ class Seat:
     session: bytes
     least: int
     drawer: dict[str, Any]
-    summed: Callable[[], str]
+    summed: Callable[[], Sequence[str]]
     record: Callable[[str], None]
 
 

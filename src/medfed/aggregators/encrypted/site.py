@@ -93,7 +93,7 @@ class EncryptingSite(SeatedSite):
         self._check_enough(summed, 0)
         talk.survivors = tuple(sorted(set(summed)))
         self._check_question(talk)
-        self.seat.record(names_of(talk.survivors))
+        talk.asked.record(names_of(talk.survivors))
         count = roster.layout.size + 1
         values = ckks.decrypt(opener, unpacked(received), count)
         if not abs(values[-1] - len(talk.survivors)) < 0.01:

@@ -29,6 +29,7 @@ class Talk:
     """One conversation, as long as it lasts: secrets among it, so in memory only.
 
     Attributes:
+        asked: The seat at the first phase, which knows what is asked: later ones only go on.
         next: The phase that may be answered now; none twice, none out of turn.
         seeds: Of the keys for sealing, for common masks, and of the site's own mask.
         shares: For each peer its two shares, of the mask key's seed and the own mask's.
@@ -39,6 +40,7 @@ class Talk:
     name: str
     session: bytes
     update: Update
+    asked: Seat
     next: str
     seeds: Mapping[str, bytes] = field(default_factory=dict)
     roster: Roster | None = None
@@ -110,7 +112,7 @@ class SeatedSite:
         update = Update(unpack(update.tensors), update.weights, update.stats)
         seeds = {which: keys.new_seed() for which in ("seal", "mask", "self")}
         session = keys.derive(self.seat.session, "session", name)
-        talk = Talk(name, session, update, next(iter(self.steps)), seeds)
+        talk = Talk(name, session, update, self.seat, next(iter(self.steps)), seeds)
         seal, mask = (keys.public_bytes(seeds[which]) for which in ("seal", "mask"))
         advert = Advert(seal, mask, keys.commitment(seeds["self"]))
         advert = Advert(seal, mask, advert.commitment, self.seat.sign(self._signed(talk, advert)))
@@ -171,8 +173,10 @@ class SeatedSite:
 
     def _check_question(self, talk: Talk) -> None:
         """Sums of one question over different sites differ by what single sites said."""
-        before = self.seat.summed()
-        if before and before != names_of(talk.survivors):
+        now = names_of(talk.survivors)
+        for before in talk.asked.summed():
+            if before in ("", now):
+                continue
             message_ = f"this was summed already, over {before}; another sum would tell them apart"
             remedy = "Wait for the same sites, or begin the run anew"
             raise Refused("unsafe-sum", message_, remedy=remedy)

@@ -144,7 +144,7 @@ class SecureSite(SeatedSite):
         for site in signatures:
             self._verify(site, decoded(signatures, site, 64), what)
         self._check_question(talk)
-        self.seat.record(names_of(talk.survivors))
+        talk.asked.record(names_of(talk.survivors))
         self.seat.drawer.pop(DRAWER)
         # Of each site one share or the other: both would give its part away.
         lost = [site for site in talk.sharers if site not in talk.survivors]
