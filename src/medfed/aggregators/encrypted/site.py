@@ -46,7 +46,7 @@ class EncryptingSite(SeatedSite):
         if me != dealer_of(roster):
             return message({})
         made, content = ckks.make(), keys.derive(keys.new_seed() + keys.new_seed(), "content")
-        self.seat.drawer[CONTEXT] = made
+        talk.context = made
         sealed = ChaCha20Poly1305(content).encrypt(_NONCE, ckks.with_key(made), _bound(roster))
         boxes = {}
         for peer in roster.sites:
@@ -66,10 +66,11 @@ class EncryptingSite(SeatedSite):
             raise Refused("malformed-order", "the order lacks the encryption context")
         if self.seat.site != dealer_of(roster):
             content = self._content(talk, roster, table_of(received))
-            self.seat.drawer[CONTEXT] = _unsealed(content, sealed.tobytes(), roster)
+            talk.context = _unsealed(content, sealed.tobytes(), roster)
         values = values_of(talk.update, roster.layout)
         talk.update = Update()  # it is needed no more
-        ciphertexts = packed(ckks.encrypt(self.seat.drawer[CONTEXT], values))
+        ciphertexts = packed(ckks.encrypt(talk.context, values))
+        talk.encrypted = True
         return message({"context": digest_of(sealed)}, ciphertexts)
 
     def _content(self, talk: Talk, roster: Roster, table: Mapping[str, Any]) -> bytes:
@@ -82,8 +83,9 @@ class EncryptingSite(SeatedSite):
 
     def _open(self, talk: Talk, received: Update) -> Update:
         roster, table = agreed(talk), table_of(received)
-        opener = self.seat.drawer.pop(CONTEXT, None)
         self.seat.drawer.pop(DRAWER)
+        if not talk.encrypted:
+            raise Refused("unsafe-sum", "this site has no part in the sum that it is to open")
         if "participants" not in table:
             return message({})
         summed: Any = table["participants"]
@@ -92,10 +94,11 @@ class EncryptingSite(SeatedSite):
             raise Refused("unsafe-sum", "the sum is over sites that are not on the list")
         self._check_enough(summed, 0)
         talk.survivors = tuple(sorted(set(summed)))
+        self._check_parts(roster, talk.survivors)
         self._check_question(talk)
         talk.asked.record(names_of(talk.survivors))
         count = roster.layout.size + 1
-        values = ckks.decrypt(opener, unpacked(received), count)
+        values = ckks.decrypt(talk.context, unpacked(received), count)
         if not abs(values[-1] - len(talk.survivors)) < 0.01:
             message_ = "the ciphertexts are not the sum of those sites' under this key"
             raise Refused("unsafe-sum", message_)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from medfed.aggregators.secure import keys
 from medfed.aggregators.secure.layout import Layout
 from medfed.aggregators.secure.messages import coded, inner, message
-from medfed.aggregators.secure.rules import FEWEST, Advert, Roster
+from medfed.aggregators.secure.rules import FEWEST, Advert, Roster, marks
 from medfed.core.aggregator import Seat
 from medfed.core.errors import Refused
 from medfed.core.packing import unpack
@@ -35,6 +35,8 @@ class Talk:
         shares: For each peer its two shares, of the mask key's seed and the own mask's.
         sharers: Whose shares came: among them masks are made.
         survivors: Whose masked parts arrived; fixed once it was signed.
+        context: Of the encryption, where there is one.
+        encrypted: Whether the site encrypted its own part under it.
     """
 
     name: str
@@ -47,6 +49,8 @@ class Talk:
     shares: dict[str, bytes] = field(default_factory=dict)
     sharers: tuple[str, ...] = ()
     survivors: tuple[str, ...] = ()
+    context: Any = None
+    encrypted: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,20 +118,21 @@ class SeatedSite:
         session = keys.derive(self.seat.session, "session", name)
         talk = Talk(name, session, update, self.seat, next(iter(self.steps)), seeds)
         seal, mask = (keys.public_bytes(seeds[which]) for which in ("seal", "mask"))
-        advert = Advert(seal, mask, keys.commitment(seeds["self"]))
-        advert = Advert(seal, mask, advert.commitment, self.seat.sign(self._signed(talk, advert)))
+        layout = Layout.of(update)
+        parts = tuple(sorted(marks(session, layout).values()))
+        advert = Advert(seal, mask, keys.commitment(seeds["self"]), parts)
+        signature = self.seat.sign(advert.signed(session, self.seat.site))
+        advert = replace(advert, signature=signature)
         self.seat.drawer[DRAWER] = talk
         return message(
             {
                 "session": coded(session),
                 "terms": self.terms,
-                "layout": Layout.of(update).to_json(),
+                "layout": layout.to_json(),
+                "fewest": self._fewest,
                 "advert": advert.to_json(),
             }
         )
-
-    def _signed(self, talk: Talk, advert: Advert) -> bytes:
-        return advert.signed(talk.session, self.seat.site)
 
     @property
     def _fewest(self) -> int:
@@ -153,9 +158,11 @@ class SeatedSite:
         if len(set(public)) < len(public):
             raise Refused("unsafe-sum", "two sites are listed with the same key")
         mine = Layout.of(talk.update)
-        if not layout.holds(mine) or layout.size > mine.size + MORE:
+        roster = Roster(talk.session, self.terms, layout, adverts)
+        if mine.clashes(layout) or layout.size > mine.size + MORE:
             raise Refused("malformed-order", "what is to be summed is not what this site was asked")
-        return Roster(talk.session, self.terms, layout, adverts)
+        self._check_parts(roster, adverts)
+        return roster
 
     def _verify(self, site: str, signature: bytes, what: bytes) -> None:
         try:
@@ -170,6 +177,13 @@ class SeatedSite:
             raise Refused(
                 "unsafe-sum", f"the sum is among {count} sites, and must be among {needed}"
             )
+
+    def _check_parts(self, roster: Roster, among: Iterable[str]) -> None:
+        """A part that few sites have is a sum over these few, whoever else adds zeros to it."""
+        rare = roster.rare(among, self._fewest)
+        if rare:
+            message_ = f"fewer than {self._fewest} sites have {rare[0][2:][:80]!r}"
+            raise Refused("unsafe-sum", f"{message_}: its sum would be over them alone")
 
     def _check_question(self, talk: Talk) -> None:
         """Sums of one question over different sites differ by what single sites said."""

@@ -127,6 +127,7 @@ class SecureSite(SeatedSite):
             raise Refused("unsafe-sum", "this site sent its part, and is listed as lost")
         self._check_enough(survivors, roster.threshold)
         talk.survivors = tuple(sorted(set(survivors)))
+        self._check_parts(roster, talk.survivors)
         self._check_question(talk)
         what = roster.survivors_signed(talk.sharers, talk.survivors)
         return message({"signature": coded(self.seat.sign(what))})

@@ -109,11 +109,12 @@ def retried(begin: Callable[[], "Conversation"], least: int) -> Gathered:
     left = ATTEMPTS
     while True:
         left -= 1
+        conversation = begin()
         try:
-            return begin().hold()
+            return conversation.hold()
         except TooFew as error:
             if not left or error.left < max(FEWEST, least):
-                raise
+                raise error.naming(conversation.left_out) from None
         except (WireError, Refused) as error:
             message = f"the sum failed: {error.message}"
             remedy = "Install the same version of medfed everywhere"

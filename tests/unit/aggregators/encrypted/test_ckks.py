@@ -85,7 +85,7 @@ def test_what_the_words_warn_of_is_true():
 
     def order(who, phase, received=None):
         if phase.startswith("open"):
-            kept.setdefault("key", federation.seats["s02"].drawer[site.CONTEXT])
+            kept.setdefault("key", federation.seats["s02"].drawer[site.DRAWER].context)
         reply = honest(who, phase, received)
         if phase.startswith("encrypt") and who == "s01":
             kept["part"] = reply
@@ -205,6 +205,57 @@ def test_two_sites_that_decrypt_differently_stop_the_run():
         federation.gather()
 
 
+def twice(reply):
+    blob, sizes = (reply.tensors[f"secure/{name}"] for name in ("ciphertexts", "sizes"))
+    arrays = {"ciphertexts": np.concatenate([blob, blob]), "sizes": np.concatenate([sizes, sizes])}
+    return message(site.table_of(reply), arrays)
+
+
+def none_at_all(reply):
+    arrays = {"ciphertexts": np.empty(0, np.uint8), "sizes": np.empty(0, np.int64)}
+    return message(site.table_of(reply), arrays)
+
+
+def beside_the_mark(reply):
+    arrays = {name: reply.tensors[f"secure/{name}"] for name in ("ciphertexts", "sizes")}
+    return message(site.table_of(reply), {**arrays, "sizes": arrays["sizes"] - 1})
+
+
+@pytest.mark.parametrize("change", [twice, none_at_all, beside_the_mark])
+def test_a_part_without_the_right_ciphertexts_is_left_out(change):
+    result = swapped(hospitals(4), "s01", "encrypt", change).gather()
+    assert result.participants == ("s00", "s02", "s03")
+    assert set(result.notes["left_out"]) == {"s01"}
+
+
+def test_a_site_that_deals_no_key_is_named():
+    federation = swapped(hospitals(4), "s00", "context", lambda reply: message({}))
+    with pytest.raises(RunError, match="s00 dealt no key"):
+        federation.gather()
+
+
+def test_a_site_that_was_not_asked_to_decrypt_has_no_say_in_it():
+    def unasked(reply):
+        return message({}, {"values": np.zeros(50)})
+
+    federation = swapped(hospitals(4), "s03", "open", unasked)
+    assert federation.gather().participants == tuple(federation.updates)
+
+
+def test_lost_openers_begin_another_conversation():
+    federation = hospitals(5, lost={"open": {"s00", "s01"}})
+    assert federation.gather().participants == ("s02", "s03", "s04")
+
+
+def test_one_lost_opener_ends_it_because_the_other_opened_the_sum_already():
+    federation = hospitals(5, lost={"open": {"s01"}})
+    with pytest.raises(QuorumError, match="only s00 answered"):
+        federation.gather()
+    federation.missing.clear()
+    federation.lost.clear()
+    assert federation.gather().participants == tuple(federation.updates)
+
+
 # --- opening --------------------------------------------------------------------------------------
 
 
@@ -252,6 +303,22 @@ def test_nothing_is_opened_twice():
     federation.order("s01", f"open-{liar.name}", message({}))
     with pytest.raises(Refused):
         federation.order("s01", f"open-{liar.name}", opening(liar, liar.sites))
+
+
+def test_who_encrypted_nothing_opens_nothing():
+    """Nor is a key kept that an earlier conversation, which was broken off, left behind."""
+    federation = hospitals(4)
+    liar = encrypted(federation)
+    other = encrypted(federation)
+    federation.order("s01", f"keys-{other.name}")
+    assert not hasattr(federation.seats["s01"].drawer[site.DRAWER].context, "is_private")
+    later = Liar(federation).keys()
+    table = {"adverts": later.adverts, "layout": later.layout}
+    later.tell("context", table)
+    with pytest.raises(Refused):  # its own part cannot be made, for want of a key
+        federation.order("s01", f"encrypt-{later.name}", message({}))
+    with pytest.raises(Refused, match="no part in the sum"):
+        federation.order("s01", f"open-{later.name}", opening(liar, liar.sites))
 
 
 def test_what_is_opened_is_blurred_by_fresh_noise():
