@@ -84,6 +84,24 @@ def test_a_site_lost_in_the_conversation_does_not_stop_it(phase, tmp_path, tampe
     assert "west" in counted[3]
 
 
+FIVE = (*FOUR, "east")
+
+
+def test_a_conversation_that_begins_again_trains_from_what_was_counted(tmp_path, tampered):
+    """Two sites are lost before the others train, or after: the second time they train alike."""
+    study = study_of("scaffold", aggregator="secure-sum", sites=FIVE, min_sites=3, rounds=4)
+    found = []
+    for phase in ("keys", "shares"):
+        lost = [losing(site, phase, 3) for site in FIVE[3:]]
+        tampered(lambda *given, lost=lost: given[1:] if all(one(*given) for one in lost) else [])
+        go(study, tmp_path / phase)
+        rows = {row["round"]: row for row in RunFolder(tmp_path / phase).rows()[1:]}
+        assert tuple(rows[3]["participants"]) == FIVE[:3]
+        found.append(model_of(tmp_path / phase))
+    for name, value in found[0].items():
+        np.testing.assert_array_equal(found[1][name], value)
+
+
 def test_of_three_sites_none_may_be_lost_and_the_run_goes_on_when_it_is_back(tmp_path, tampered):
     study = study_of(aggregator="secure-sum")
     wanted = go(study, tmp_path / "whole")["model_sha256"]
