@@ -315,6 +315,7 @@ def test_sites_that_do_not_know_one_another_refuse(tmp_path, monkeypatch):
         ({"sites": ("a", "b")}, "at least three"),
         ({"tables": "[sampling]\nfraction = 0.5"}, "at least three"),
         ({"tables": "least = 4"}, "asks for 4 sites"),
+        ({"sites": tuple(f"s{i}" for i in range(257))}, "sums over 256 sites at most"),
     ],
 )
 def test_what_cannot_be_together_is_refused_when_the_study_is_read(changes, says):

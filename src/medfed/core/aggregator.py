@@ -127,8 +127,13 @@ class Seated(Protocol):
     def said(self, phase: str) -> str:
         """What the site's answer in a phase holds, in words for its receipt."""
 
-    def protection(self) -> Sequence[str]:
-        """Against whom it protects, against whom not, and what it costs: sentences."""
+    def protection(self, sites: int, min_sites: int) -> Sequence[str]:
+        """Against whom it protects, against whom not, and what it costs: sentences.
+
+        Args:
+            sites: Of the study.
+            min_sites: That the study wants in every round.
+        """
 
 
 class Compression(Protocol):

@@ -86,6 +86,6 @@ class Ckks:
         """What an answer holds, in words."""
         return SAID.get(phase.partition("-")[0], "")
 
-    def protection(self) -> Sequence[str]:
+    def protection(self, sites: int, min_sites: int) -> Sequence[str]:
         """In words, for whoever approves a study."""
         return PROTECTION

@@ -14,6 +14,8 @@ from medfed.core.files import canonical_json
 
 MASK_KEY = 16
 """Bytes of a mask's AES key: as many as the seeds have that are shared."""
+MOST_SITES = 256
+"""Sites whose words add up without overflowing, and whose shares have places."""
 FEWEST = 3
 """Sites below which a sum hides nothing: of two, each knows the other's part."""
 
@@ -21,6 +23,22 @@ FEWEST = 3
 def threshold(sites: int) -> int:
     """How many of so many sites must agree: more than two thirds (Bonawitz et al. 2017, §6.2)."""
     return 2 * sites // 3 + 1
+
+
+def safe_colluders(sites: int, fewest: int) -> int:
+    """How many sites may help a lying coordinator and still learn no single site's update.
+
+    The coordinator chooses who takes part: ``m`` sites, of which ``t`` must agree. With ``c``
+    colluders and ``m - c`` others, of whom each hears one story, both stories find ``t`` once
+    ``2 (t - c) <= m - c``. And two honest sites must be left among whom to hide.
+
+    Args:
+        sites: Of the study.
+        fewest: Sites below which no sum is made.
+    """
+    fewest = max(FEWEST, fewest)
+    stories = [2 * threshold(m) - m - 1 for m in range(fewest, max(sites, fewest) + 1)]
+    return min([fewest - 2, *stories])
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,7 @@ def test_what_the_words_warn_of_is_true():
     values = ckks.decrypt(kept["key"], site.unpacked(kept["part"]), count)
     wanted = federation.updates["s01"].tensors["model/a"]
     np.testing.assert_allclose(values[:30], wanted, atol=1e-4)
-    assert "one site together with the coordinator" in " ".join(Ckks().protection())
+    assert "one site together with the coordinator" in " ".join(Ckks().protection(3, 3))
 
 
 def test_keys_are_fresh_in_every_round():
