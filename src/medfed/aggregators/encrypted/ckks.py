@@ -25,7 +25,8 @@ every site holds the secret key, and the two could read any update. Nor does it 
 coordinator that has the sites decrypt something else than the sum. The secure sum protects \
 against both. Names and shapes of what is summed are seen.
 Costs four exchanges a round, about 16 times the bytes of the update, and seconds of computing for \
-every million parameters. Each element of a sum is good to eight millionths.
+every million parameters. Each element of a model's sum is good to eight millionths, and a \
+statistic to that or to one part in 10^15 of the largest one, times the number of sites.
 """
 PROTECTION = tuple(_AGAINST.strip().splitlines())
 

@@ -6,7 +6,15 @@ from typing import Any
 import numpy as np
 
 from medfed.aggregators.encrypted import context as ckks
-from medfed.aggregators.encrypted.site import CONTEXT, ENCRYPT, OPEN, dealer_of, digest_of, packed
+from medfed.aggregators.encrypted.site import (
+    CONTEXT,
+    ENCRYPT,
+    OPEN,
+    dealer_of,
+    digest_of,
+    packed,
+    sizes_of,
+)
 from medfed.aggregators.secure.coordinator import Conversation, TooFew
 from medfed.aggregators.secure.messages import GROUP, decoded, inner, message, table_in
 from medfed.aggregators.secure.rules import FEWEST, Roster
@@ -58,7 +66,8 @@ class EncryptedConversation(Conversation):
             site: message({"sealed": boxes.get(site, "")}, {"context": sealed})
             for site in roster.sites
         }
-        digest, count = digest_of(sealed), -(-(roster.layout.size + 1) // ckks.SLOTS)
+        digest = digest_of(sealed)
+        count = sum(-(-size // ckks.SLOTS) for size in sizes_of(roster.layout))
         replies = [reply for reply in self.step(ENCRYPT, orders) if reply.site in roster.adverts]
         parts = []
         for part in replies:
@@ -87,8 +96,8 @@ class EncryptedConversation(Conversation):
         for site, values in zip(found, (one, other), strict=True):
             if values.shape != (roster.layout.size,):
                 raise WireError(f"{site} decrypted something else")
-        # Each added noise of its own, and decoding is good to so many digits of the largest.
-        slack = 2 * ckks.ERROR + 2.0**-46 * float(np.abs(one).max(initial=0.0))
+        # Each added noise of its own to what is the same number for both.
+        slack = 2 * ckks.ERROR
         if not np.all(np.abs(one - other) <= slack):
             names = " and ".join(found)
             raise RunError(

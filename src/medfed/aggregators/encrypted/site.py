@@ -1,7 +1,7 @@
 """The site's half of an encrypted sum: one site deals the key, all encrypt, two decrypt."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,9 +67,9 @@ class EncryptingSite(SeatedSite):
         if self.seat.site != dealer_of(roster):
             content = self._content(talk, roster, table_of(received))
             talk.context = _unsealed(content, sealed.tobytes(), roster)
-        values = values_of(talk.update, roster.layout)
+        numbers = numbers_of(talk.update, roster.layout)
         talk.update = Update()  # it is needed no more
-        ciphertexts = packed(ckks.encrypt(talk.context, values))
+        ciphertexts = packed(encrypted(talk.context, numbers))
         talk.encrypted = True
         return message({"context": digest_of(sealed)}, ciphertexts)
 
@@ -97,12 +97,12 @@ class EncryptingSite(SeatedSite):
         self._check_parts(roster, talk.survivors)
         self._check_question(talk)
         talk.asked.record(names_of(talk.survivors))
-        count = roster.layout.size + 1
-        values = ckks.decrypt(talk.context, unpacked(received), count)
-        if not abs(values[-1] - len(talk.survivors)) < 0.01:
+        counted = roster.layout.narrow.size
+        values = ckks.decrypt(talk.context, unpacked(received), roster.layout.size + 1)
+        if not abs(values[counted] - len(talk.survivors)) < 0.01:
             message_ = "the ciphertexts are not the sum of those sites' under this key"
             raise Refused("unsafe-sum", message_)
-        return message({}, {"values": values[:-1]})
+        return message({}, {"values": np.delete(values, counted)})
 
 
 def dealer_of(roster: Roster) -> str:
@@ -110,15 +110,48 @@ def dealer_of(roster: Roster) -> str:
     return roster.sites[0]
 
 
-def values_of(update: Update, layout: Layout) -> Array:
-    """All numbers of an update, and a one by which the sum tells of how many it is."""
-    arrays = arrays_of(update)
-    values = np.ones(layout.size + 1, np.float64)
-    start = 0
-    for region in (layout.narrow, layout.wide):
-        region.filler(arrays).fill(0, region.size, 1.0, values[start : start + region.size])
-        start += region.size
-    return values
+@dataclass(frozen=True)
+class Numbers:
+    """All numbers of an update, in groups that never share a ciphertext.
+
+    CKKS is good to so many digits of the largest number in a ciphertext: a large statistic would
+    blur the model beside it.
+
+    Attributes:
+        narrow: What the model learns, and a one by which the sum tells of how many it is.
+        figures: Statistics, buffers and whole numbers.
+        weights: Of the groups: the means are divided by them.
+    """
+
+    narrow: Array
+    figures: Array
+    weights: Array
+
+
+def numbers_of(update: Update, layout: Layout) -> Numbers:
+    """The numbers of an update, float64; zeros where it lacks a part."""
+    arrays, (first, second, _) = arrays_of(update), sizes_of(layout)
+    narrow, wide = np.ones(first), np.empty(layout.wide.size)
+    layout.narrow.filler(arrays).fill(0, first - 1, 1.0, narrow[:-1])
+    layout.wide.filler(arrays).fill(0, wide.size, 1.0, wide)
+    return Numbers(narrow, wide[:second], wide[second:])
+
+
+def sizes_of(layout: Layout) -> tuple[int, int, int]:
+    """How many numbers each group has. Weights come last among the parts, sorted as these are."""
+    weights = sum(part.key.startswith("w:") for part in layout.parts)
+    return layout.narrow.size + 1, layout.wide.size - weights, weights
+
+
+def encrypted(context: Any, numbers: Numbers) -> Iterator[bytes]:
+    """The ciphertexts of all groups, one after another.
+
+    Raises:
+        Refused: ``not-finite``, which a number beyond all reason is taken for too.
+    """
+    yield from ckks.encrypt(context, numbers.narrow, ckks.NARROW)
+    yield from ckks.encrypt(context, numbers.figures)
+    yield from ckks.encrypt(context, numbers.weights)
 
 
 def digest_of(sealed: Array) -> str:

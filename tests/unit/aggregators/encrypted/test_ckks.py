@@ -36,6 +36,42 @@ def test_it_is_the_plain_sum_within_the_error_it_tells():
     assert not result.by_site
 
 
+@pytest.mark.parametrize("large", [1e9, 1e12, 2.0**52])
+def test_large_statistics_blur_neither_the_model_nor_the_weights(large):
+    federation = hospitals(4)
+    for place, update in enumerate(federation.updates.values()):
+        update.stats["sum"][:] = [large, -large, (-1) ** place * large]
+    result = federation.gather()
+    updates = list(federation.updates.values())
+    for name in ("model/a", "model/b.weight"):
+        plain = sum(u.tensors[name].astype(np.float64) for u in updates)
+        room = ckks.ERROR + np.spacing(np.abs(plain).max().astype(np.float32))
+        assert np.abs(result.total.tensors[name] - plain).max() <= room
+    weight = sum(u.weights["model"] for u in updates)
+    assert result.total.weights["model"] == pytest.approx(weight, abs=ckks.ERROR)
+    plain = sum(u.stats["sum"] for u in updates)
+    room = ckks.ERROR + 2 * len(updates) * ckks.RELATIVE * large
+    assert np.abs(result.total.stats["sum"] - plain).max() <= room
+
+
+def test_ckks_is_good_to_what_is_said_of_it(monkeypatch):
+    """Beside ever larger numbers, in the same ciphertext; the noise is left off."""
+    monkeypatch.setattr(ckks, "gaussian", np.zeros)
+    context, rng = ckks.make(), np.random.default_rng(0)
+    for largest in (ckks.NARROW, 2.0**35, ckks.LARGEST):
+        for values in (rng.uniform(-largest, largest, ckks.SLOTS), np.full(ckks.SLOTS, largest)):
+            found = ckks.decrypt(context, ckks.encrypt(context, values), values.size)
+            assert np.abs(found - values).max() <= 2 * ckks.RELATIVE * largest
+    assert 2 * 256 * ckks.RELATIVE * ckks.NARROW <= 2 * ckks.NOISE
+
+
+def test_a_model_beyond_what_the_error_holds_for_never_leaves():
+    federation = hospitals(4)
+    federation.updates["s01"].tensors["model/a"][0] = 2 * ckks.NARROW
+    federation.gather()
+    assert federation.missing == {"s01": "not-finite"}
+
+
 @pytest.mark.parametrize("step", ["keys", "context", "encrypt"])
 @pytest.mark.parametrize("who", ["s00", "s03"])
 def test_a_lost_site_is_not_in_the_sum(step, who):
@@ -159,9 +195,8 @@ def swapped(federation, who, step, change):
 
 
 def under_another_key(reply):
-    values = np.ones(30 + 12 + 1 + 2 + 4 + 1)
-    table = site.table_of(reply)
-    return message(table, site.packed(list(ckks.encrypt(ckks.make(), values))))
+    numbers = site.Numbers(np.ones(30 + 12 + 1), np.ones(1 + 4), np.ones(2))
+    return message(site.table_of(reply), site.packed(site.encrypted(ckks.make(), numbers)))
 
 
 def test_a_ciphertext_under_another_key_spoils_the_sum_and_the_openers_say_so():
@@ -173,7 +208,7 @@ def test_a_ciphertext_under_another_key_spoils_the_sum_and_the_openers_say_so():
 
 def of_other_parameters(reply):
     blob = tenseal.ckks_vector(made(4096, (40, 40), 2.0**20), [1.0]).serialize()
-    return message(site.table_of(reply), site.packed([blob]))
+    return message(site.table_of(reply), site.packed([blob] * 3))
 
 
 def test_a_ciphertext_of_other_parameters_is_refused_by_the_coordinator():

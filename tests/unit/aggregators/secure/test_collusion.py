@@ -10,6 +10,7 @@ from unit.aggregators.secure.talking import Hospitals, Liar, updates_of
 
 from medfed.aggregators.secure.rules import safe_colluders, threshold
 from medfed.aggregators.secure.sum import SecureSum
+from medfed.core.errors import Refused
 
 DOCS = Path(__file__).parents[4] / "docs" / "explanation" / "secure-sum.md"
 
@@ -35,7 +36,7 @@ def test_the_number_is_the_last_before_a_round_can_be_broken(sites, data):
 
 
 def two_stories(helpers):
-    """Shares of both kinds that a coordinator gets of five of ten sites, beside its helpers' own."""
+    """Shares of both kinds that a coordinator gets in a round of five of ten sites."""
     hospitals = Hospitals(updates_of(10))
     liar = Liar(hospitals)
     liar.sites = [f"s0{i}" for i in range(5)]
@@ -62,7 +63,7 @@ def test_three_helpers_break_a_round_of_five_that_the_coordinator_chose_of_ten()
 
 
 def test_two_do_not():
-    with pytest.raises(Exception, match="must be among"):
+    with pytest.raises(Refused, match="must be among"):
         two_stories(2)
 
 
