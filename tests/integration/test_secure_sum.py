@@ -10,7 +10,9 @@ from safetensors.numpy import load_file
 
 from medfed.aggregators.secure.sum import SecureSum
 from medfed.core.errors import QuorumError, RunError
+from medfed.core.files import read_lines
 from medfed.core.packing import PackedUpdate
+from medfed.core.study_file import parse_study
 from medfed.core.update import Update, grouped
 from medfed.federation.keys import load_key
 from medfed.federation.site_folder import SiteFolder
@@ -82,6 +84,25 @@ def test_a_site_lost_in_the_conversation_does_not_stop_it(phase, tmp_path, tampe
     in_time = phase in ("agree", "unmask")  # its part had arrived
     assert ("west" in counted[2]) == in_time
     assert "west" in counted[3]
+
+
+def test_a_site_lost_in_the_last_scoring_does_not_judge_the_same_model_alone(tmp_path, tampered):
+    """Without validation patients both ask for the test scores of one model: one question."""
+
+    def tamper(channel, delivery):
+        order = channel.order_of(delivery)
+        lost = order.site == "west" and order.content().get("phase") == "score"
+        return [] if lost else [delivery]
+
+    tampered(tamper)
+    text = text_of(aggregator="secure-sum", sites=FOUR, min_sites=3, rounds=1)
+    study = parse_study(text.replace("valid = 0.2", "valid = 0.0"))
+    assert study.split.options["valid"] == 0.0
+    result = go(study, tmp_path / "run")
+    assert result["metrics"]["overall"]
+    (file,) = (tmp_path / "run" / "sites" / "north" / "runs").glob("*/sums.jsonl")
+    sums = read_lines(file)
+    assert {one["sites"] for one in sums} == {", ".join(sorted(FOUR)), "centre, north, south"}
 
 
 FIVE = (*FOUR, "east")
