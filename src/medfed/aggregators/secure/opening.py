@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from medfed.aggregators.secure import keys
 from medfed.aggregators.secure.layout import Layout, misfits
 from medfed.aggregators.secure.messages import decoded, inner, table_in
 from medfed.aggregators.secure.rules import FEWEST, Advert, Roster, marks
@@ -44,6 +45,8 @@ class Opening:
         advert = Advert.from_json(inner(table, "advert"))
         if set(marks(session, layout).values()) != set(advert.parts):
             raise WireError("it signed other parts than it names")
+        for public in (advert.seal, advert.mask):
+            keys.shared(keys.new_seed(), public)  # all peers would refuse a list with a bad key
         return cls(session, tuple(terms), layout, advert, fewest)
 
 

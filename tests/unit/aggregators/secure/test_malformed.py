@@ -92,6 +92,18 @@ def test_what_cannot_be_read_is_left_out(step, entries):
     assert (ODD in result.participants) == in_time
 
 
+@pytest.mark.parametrize("which", ["seal", "mask"])
+def test_a_key_that_gives_everybody_the_same_secret_is_left_out(which):
+    """A point of low order: whoever meets it must refuse, so nobody is to meet it."""
+
+    def change(table, arrays):
+        return message({**table, "advert": {**table["advert"], which: "00" * 32}}, arrays)
+
+    result = sabotaged("keys", change).gather()
+    assert set(result.notes["left_out"]) == {ODD}
+    assert result.participants == ("s00", "s02", "s03", "s04")
+
+
 def test_a_masked_part_of_other_words_is_left_out():
     def change(table, arrays):
         return message(table, {**arrays, "narrow": arrays["narrow"][:-1]})
