@@ -263,6 +263,14 @@ def test_the_same_scores_are_not_summed_over_others_in_other_words(words, work):
     assert {name for name, _ in asker.refusals.values()} == {"unsafe-sum"}
 
 
+@pytest.mark.parametrize("again", [{"round_": 2, "score": []}, {"spoilt": FOUR, "score": []}])
+def test_neither_a_round_nor_a_model_is_trained_over_two_sets_of_sites(again, work):
+    assert work("train")[0].participants == FOUR
+    result, asker = work("train", FOUR[1:], **again)
+    assert result is None
+    assert {name for name, _ in asker.refusals.values()} == {"unsafe-sum"}
+
+
 def test_scores_of_training_are_not_summed_over_others_by_an_evaluation(work):
     assert work("train")[0].participants == FOUR
     result, asker = work("evaluate", FOUR[1:])

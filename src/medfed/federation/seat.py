@@ -75,7 +75,8 @@ def _questions(order: Order) -> list[str]:
     """All that an order asks, each of which may be summed over one set of sites only.
 
     Only what decides the answer is in them: else the same could be asked twice in other words. A
-    round of training is one question; so are a model's scores on one set, whoever asks for them.
+    round of training is one question, and so is the training of one model in any round; a model's
+    scores on one set are one, whoever asks for them.
     """
     content = order.content()
     if order.purpose == "query":
@@ -83,7 +84,9 @@ def _questions(order: Order) -> list[str]:
     else:
         model = order.payload_sha256
         asked = [["scores", model, on] for on in sorted({str(one) for one in content["score"]})]
-        asked.append(["train", order.round] if order.purpose == "train" else ["evaluate", model])
+        asked.append([order.purpose, model])
+        if order.purpose == "train":
+            asked.append(["round", order.round])
     whole = [canonical_json(["medfed question", order.study, *one]) for one in asked]
     return [hashlib.sha256(one).hexdigest() for one in whole]
 
