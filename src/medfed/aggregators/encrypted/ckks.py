@@ -26,7 +26,7 @@ coordinator that has the sites decrypt something else than the sum. The secure s
 against both. Names and shapes of what is summed are seen.
 Costs four exchanges a round, about 16 times the bytes of the update, and seconds of computing for \
 every million parameters. Each element of a model's sum is good to eight millionths, and a \
-statistic to that or to one part in 10^15 of the largest one, times the number of sites.
+statistic to that or to two parts in 10^15 of the largest one, times the number of sites.
 """
 PROTECTION = tuple(_AGAINST.strip().splitlines())
 
