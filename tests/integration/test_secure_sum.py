@@ -1,5 +1,6 @@
 """The secure sum in real runs: the mean's result, losses on the way, receipts of what left."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +10,10 @@ from safetensors.numpy import load_file
 
 from medfed.aggregators.secure.sum import SecureSum
 from medfed.core.errors import QuorumError, RunError
+from medfed.core.files import read_lines
 from medfed.core.packing import PackedUpdate
-from medfed.core.update import Update
+from medfed.core.study_file import parse_study
+from medfed.core.update import Update, grouped
 from medfed.federation.keys import load_key
 from medfed.federation.site_folder import SiteFolder
 from medfed.federation.spool import decode_update, encode_update
@@ -83,6 +86,43 @@ def test_a_site_lost_in_the_conversation_does_not_stop_it(phase, tmp_path, tampe
     assert "west" in counted[3]
 
 
+def test_a_site_lost_in_the_last_scoring_does_not_judge_the_same_model_alone(tmp_path, tampered):
+    """Without validation patients both ask for the test scores of one model: one question."""
+
+    def tamper(channel, delivery):
+        order = channel.order_of(delivery)
+        lost = order.site == "west" and order.content().get("phase") == "score"
+        return [] if lost else [delivery]
+
+    tampered(tamper)
+    text = text_of(aggregator="secure-sum", sites=FOUR, min_sites=3, rounds=1)
+    study = parse_study(text.replace("valid = 0.2", "valid = 0.0"))
+    assert study.split.options["valid"] == 0.0
+    result = go(study, tmp_path / "run")
+    assert result["metrics"]["overall"]
+    (file,) = (tmp_path / "run" / "sites" / "north" / "runs").glob("*/sums.jsonl")
+    sums = read_lines(file)
+    assert {one["sites"] for one in sums} == {", ".join(sorted(FOUR)), "centre, north, south"}
+
+
+FIVE = (*FOUR, "east")
+
+
+def test_a_conversation_that_begins_again_trains_from_what_was_counted(tmp_path, tampered):
+    """Two sites are lost before the others train, or after: the second time they train alike."""
+    study = study_of("scaffold", aggregator="secure-sum", sites=FIVE, min_sites=3, rounds=4)
+    found = []
+    for phase in ("keys", "shares"):
+        lost = [losing(site, phase, 3) for site in FIVE[3:]]
+        tampered(lambda *given, lost=lost: given[1:] if all(one(*given) for one in lost) else [])
+        go(study, tmp_path / phase)
+        rows = {row["round"]: row for row in RunFolder(tmp_path / phase).rows()[1:]}
+        assert tuple(rows[3]["participants"]) == FIVE[:3]
+        found.append(model_of(tmp_path / phase))
+    for name, value in found[0].items():
+        np.testing.assert_array_equal(found[1][name], value)
+
+
 def test_of_three_sites_none_may_be_lost_and_the_run_goes_on_when_it_is_back(tmp_path, tampered):
     study = study_of(aggregator="secure-sum")
     wanted = go(study, tmp_path / "whole")["model_sha256"]
@@ -95,12 +135,12 @@ def test_of_three_sites_none_may_be_lost_and_the_run_goes_on_when_it_is_back(tmp
     assert go(study, tmp_path / "run", resume=True)["model_sha256"] == wanted
 
 
-def asked(folder, key, phase, received, run="r1", round_=1):
+def asked(folder, key, phase, received, blanks=""):
     """An order to a site of a finished run's folder, signed by its coordinator."""
     payload = encode_update(received)
-    body = '{"query": {"name": "moments", "columns": ["mean texture"]}, "facts": {}}'
+    body = '{"query": {"name": "moments", "columns": ["mean texture"]}, "facts": {}}' + blanks
     fields = {"body": body, "payload_sha256": sha256(payload), "payload_bytes": len(payload)}
-    order = Order(run, STUDY.digest, folder.name, round_, "query", phase, 0, **fields)
+    order = Order("r1", STUDY.digest, folder.name, 1, "query", phase, 0, **fields)
     reply = folder.handle(seal(order, key, payload))
     return open_reply(reply, folder.key.public_key(), folder.name), reply.payload
 
@@ -120,14 +160,14 @@ def four(tmp_path):
 class Asker:
     """An `ask` over real sites, with real orders; whoever refuses is asked no more."""
 
-    def __init__(self, sites, key):
-        self.sites, self.key = dict(sites), key
+    def __init__(self, sites, key, blanks=""):
+        self.sites, self.key, self.blanks = dict(sites), key, blanks
         self.refusals = {}
 
     def __call__(self, phase, each):
         replies = []
         for name in list(self.sites):
-            reply, payload = asked(self.sites[name], self.key, phase, each.get(name, Update()))
+            reply, payload = self.reply(name, phase, each.get(name))
             if reply.refusal:
                 self.refusals[name] = (reply.refusal, reply.message)
                 del self.sites[name]
@@ -135,12 +175,15 @@ class Asker:
                 replies.append(PackedUpdate(name, decode_update(payload)))
         return replies
 
+    def reply(self, name, phase, received):
+        return asked(self.sites[name], self.key, phase, received or Update(), blanks=self.blanks)
+
 
 def test_one_question_is_summed_over_one_set_of_sites_even_by_restarted_sites(four, tmp_path):
     sites, key = four
     first = SecureSum().gather(Asker(sites, key), {}).total
     fewer = {name: sites[name] for name in FOUR[:3]}
-    asker = Asker(fewer, key)
+    asker = Asker(fewer, key, blanks="  ")
     with pytest.raises(QuorumError):
         SecureSum().gather(asker, {})
     assert {name for name, _ in asker.refusals.values()} == {"unsafe-sum"}
@@ -151,6 +194,88 @@ def test_one_question_is_summed_over_one_set_of_sites_even_by_restarted_sites(fo
     assert "summed already, over centre, north, south, west" in asker.refusals["west"][1]
     repeated = SecureSum().gather(Asker(again, key), {}).total
     assert repeated.stats["sum"] == first.stats["sum"]
+
+
+class Trainer(Asker):
+    """An `ask` for work on a model, which may be another one for each site."""
+
+    def __init__(self, sites, key, purpose, body, models, round_=1):
+        super().__init__(sites, key)
+        self.purpose, self.body, self.models, self.round = purpose, body, models, round_
+
+    def reply(self, name, phase, received):
+        payload = encode_update(self.models[name] if received is None else received)
+        fields = {"payload_sha256": sha256(payload), "payload_bytes": len(payload)}
+        order = Order(
+            "r1", STUDY.digest, name, self.round, self.purpose, phase, 0, body=self.body, **fields
+        )
+        sealed = self.sites[name].handle(seal(order, self.key, payload))
+        reply = open_reply(sealed, self.sites[name].key.public_key(), name)
+        return reply, sealed.payload
+
+
+@pytest.fixture
+def work(four, tmp_path):
+    """Has some of the sites work on models, in the words of a real order and with more beside."""
+    sites, key = four
+    state = RunFolder(tmp_path / "run").load()[0]
+    execution = json.loads(json.dumps(STUDY.make_task().execution().to_json()))
+    real = {name: np.asarray(value) for name, value in state.model.items()}
+    spoilt = {name: np.zeros_like(value) for name, value in real.items()}
+    models = {True: Update(grouped("model", real)), False: Update(grouped("model", spoilt))}
+
+    def ask(purpose, among=FOUR, spoilt=(), round_=1, blanks="", **more):
+        table = {"facts": dict(state.facts), "execution": execution, "score": ["test"], **more}
+        chosen = {name: models[name not in spoilt] for name in among}
+        some = {name: sites[name] for name in among}
+        asker = Trainer(some, key, purpose, json.dumps(table) + blanks, chosen, round_)
+        try:
+            return SecureSum().gather(asker, {}), asker
+        except QuorumError:
+            return None, asker
+
+    return ask
+
+
+@pytest.mark.parametrize("purpose", ["train", "evaluate"])
+def test_sites_that_were_sent_different_models_never_come_together(purpose, work):
+    """Else a model that gives no gradient but at one site shows that one's update (Pasquini)."""
+    result, _ = work(purpose, spoilt=FOUR[1:])
+    assert result.participants == FOUR[1:]
+
+
+OTHER_WORDS = [
+    {"blanks": " "},
+    {"unused": 1},
+    {"phase": "other"},
+    {"round_": 2},
+    {"explain": True},
+    {"execution": {}},
+]
+
+
+@pytest.mark.parametrize("words", OTHER_WORDS, ids=str)
+def test_the_same_scores_are_not_summed_over_others_in_other_words(words, work):
+    whole, _ = work("evaluate")
+    assert whole.participants == FOUR
+    result, asker = work("evaluate", FOUR[1:], **words)
+    assert result is None
+    assert {name for name, _ in asker.refusals.values()} == {"unsafe-sum"}
+
+
+@pytest.mark.parametrize("again", [{"round_": 2, "score": []}, {"spoilt": FOUR, "score": []}])
+def test_neither_a_round_nor_a_model_is_trained_over_two_sets_of_sites(again, work):
+    assert work("train")[0].participants == FOUR
+    result, asker = work("train", FOUR[1:], **again)
+    assert result is None
+    assert {name for name, _ in asker.refusals.values()} == {"unsafe-sum"}
+
+
+def test_scores_of_training_are_not_summed_over_others_by_an_evaluation(work):
+    assert work("train")[0].participants == FOUR
+    result, asker = work("evaluate", FOUR[1:])
+    assert result is None
+    assert "summed already" in asker.refusals["west"][1]
 
 
 def test_no_sum_over_fewer_sites_than_the_study_asks_for(four):
@@ -219,6 +344,7 @@ def test_sites_that_do_not_know_one_another_refuse(tmp_path, monkeypatch):
         ({"sites": ("a", "b")}, "at least three"),
         ({"tables": "[sampling]\nfraction = 0.5"}, "at least three"),
         ({"tables": "least = 4"}, "asks for 4 sites"),
+        ({"sites": tuple(f"s{i}" for i in range(257))}, "sums over 256 sites at most"),
     ],
 )
 def test_what_cannot_be_together_is_refused_when_the_study_is_read(changes, says):

@@ -73,7 +73,7 @@ def say_protection(found: Study) -> None:
     """What the aggregator and each privacy line protect, against whom, and at what cost."""
     aggregator = make("aggregator", found.aggregator)
     if isinstance(aggregator, Seated):
-        _say(found.aggregator.name, aggregator.protection())
+        _say(found.aggregator.name, aggregator.protection(len(found.sites), found.min_sites))
     if not found.privacy:
         return
     from medfed.privacy.words import all_promises  # counting takes a second

@@ -84,10 +84,12 @@ class Seat:
         sites: The study's sites, in order.
         peers: The raw Ed25519 public keys that are pinned at this site, of the study's sites only.
         sign: Signs with this site's own key.
-        session: Hash of all that one conversation is about: run, study, round, purpose and body.
+        session: Hash of all that one conversation is about: run, study, round, purpose, body
+            and, in its first phase, what was sent to all.
         least: With fewer sites than this, the approved study or this site's own rules allow no sum.
         drawer: Kept between the phases in this process's memory only, and lost with it.
-        summed: For which sites this question was answered already; empty when it was not.
+        summed: For each question that is asked, over which sites it was answered already; empty
+            when it was not.
         record: Keeps that, durably, before an answer leaves.
     """
 
@@ -98,7 +100,7 @@ class Seat:
     session: bytes
     least: int
     drawer: dict[str, Any]
-    summed: Callable[[], str]
+    summed: Callable[[], Sequence[str]]
     record: Callable[[str], None]
 
 
@@ -125,8 +127,13 @@ class Seated(Protocol):
     def said(self, phase: str) -> str:
         """What the site's answer in a phase holds, in words for its receipt."""
 
-    def protection(self) -> Sequence[str]:
-        """Against whom it protects, against whom not, and what it costs: sentences."""
+    def protection(self, sites: int, min_sites: int) -> Sequence[str]:
+        """Against whom it protects, against whom not, and what it costs: sentences.
+
+        Args:
+            sites: Of the study.
+            min_sites: That the study wants in every round.
+        """
 
 
 class Compression(Protocol):

@@ -206,6 +206,7 @@ def contradictions(study: Study) -> list[Problem]:
         return found
     if not aggregator.sees_sites:
         _check_unseen(study, found)
+        _check_many(study, getattr(aggregator, "most_sites", None), found)
     valid = float(getattr(split, "valid", 0.0))
     _check_choice(study, task, valid, found)
     _check_strategy(study, strategy, aggregator, valid, found)
@@ -235,6 +236,12 @@ def _check_unseen(study: Study, found: list[Problem]) -> None:
     if study.sites and drawn >= 3 and least > drawn:
         message = f"asks for {least} sites in a sum, a round has {drawn}"
         found.append(Problem("aggregator.least", message, f"Give {drawn} or less"))
+
+
+def _check_many(study: Study, most: int | None, found: list[Problem]) -> None:
+    if most is not None and len(study.sites) > most:
+        message = f"sums over {most} sites at most, and the study has {len(study.sites)}"
+        found.append(Problem("aggregator", message, 'Name fewer sites, or write name = "mean"'))
 
 
 def _check_privacy(study: Study, found: list[Problem]) -> None:

@@ -71,6 +71,7 @@ class Coordinator:
         split = make("split", study.split)
         # Facts are sums: a robust rule, which needs whole updates, has nothing to say about them.
         self.summing = self.aggregator if self.aggregator.linear else make("aggregator", MEAN)
+        self._scored_by: tuple[int, tuple[str, ...]] = (-1, ())
         self.scored_on = "valid" if getattr(split, "valid", 0.0) > 0 else "test"
 
     def begin(self) -> State:
@@ -142,6 +143,7 @@ class Coordinator:
         body = self._body(state.facts)
         exchange = self._exchange(state, "evaluate", self.study.sites, body)
         gathered = self._gather(exchange, state, phase="score")
+        self._scored_by = state.round, gathered.participants
         row, _ = self._score_row(state, exchange, gathered)
         # What scoring cost belongs to the run, not to the round that is scored.
         traffic = {"score_bytes_up": exchange.bytes_up, "score_bytes_down": exchange.bytes_down}
@@ -160,7 +162,7 @@ class Coordinator:
             "explain": True,
             "finish": finish and self.strategy.personal,
         }
-        exchange = self._exchange(state, "evaluate", self.study.sites, body)
+        exchange = self._exchange(state, "evaluate", self._judges(state), body)
         gathered = self._gather(exchange, state, phase="judge")
         per_site = _score_stats(gathered, self.study.report)
         return Verdict(
@@ -173,6 +175,15 @@ class Coordinator:
             bytes_up=exchange.bytes_up,
             bytes_down=exchange.bytes_down,
         )
+
+    def _judges(self, state: State) -> tuple[str, ...]:
+        """Who judges a model: those who scored it just before, where that was the same question.
+
+        Sites that hide in a sum answer a question over one set of sites only.
+        """
+        round_, sites = self._scored_by
+        again = state.round == round_ and self.scored_on == "test"
+        return sites if again and not self.aggregator.sees_sites else self.study.sites
 
     def stop_reason(self, state: State) -> str:
         """Why to stop before the last round; empty to go on."""

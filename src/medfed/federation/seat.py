@@ -1,12 +1,14 @@
 """A site's seat in a conversation in which the sites must know one another."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from medfed.core.aggregator import Seat
 from medfed.core.files import canonical_json
+from medfed.core.registry import make, part_from_json, part_of
 from medfed.core.study import Study
 from medfed.federation.peers import pinned
 from medfed.federation.site_folder import SiteFolder, SiteSettings
@@ -34,7 +36,7 @@ class Seats:
     def seat(self, order: Order, study: Study) -> Seat:
         """The seat for one order."""
         peers = pinned(self._folder.path)
-        question = _question(order)
+        questions = _questions(order)
         return Seat(
             site=self._settings.name,
             sites=study.sites,
@@ -43,9 +45,13 @@ class Seats:
             session=_session(order),
             least=max(self._settings.min_sites_in_sum, study.min_sites),
             drawer=self._drawer(order.run),
-            summed=lambda: self._folder.summed(order, question),
-            record=lambda sites: self._folder.record_sum(order, question, sites),
+            summed=lambda: [self._folder.summed(order, one) for one in questions],
+            record=lambda sites: self._record(order, questions, sites),
         )
+
+    def _record(self, order: Order, questions: Sequence[str], sites: str) -> None:
+        for question in questions:
+            self._folder.record_sum(order, question, sites)
 
     def _drawer(self, run: str) -> dict[str, Any]:
         self._drawers[run] = self._drawers.pop(run, {})  # the latest stands last
@@ -55,16 +61,36 @@ class Seats:
 
 
 def _session(order: Order) -> bytes:
-    """Hash of all that a conversation is about; the same in all its phases."""
-    about = [order.run, order.study, order.round, order.purpose, order.body]
+    """Hash of all that a conversation is about, as its first phase has it.
+
+    What travels down in that phase, the model, is in it: sites that were sent different models
+    never come together (Pasquini, Francati and Ateniese 2022, "Eluding secure aggregation in
+    federated learning via model inconsistency", CCS).
+    """
+    about = [order.run, order.study, order.round, order.purpose, order.body, order.payload_sha256]
     return hashlib.sha256(canonical_json(["medfed conversation", *about])).digest()
 
 
-def _question(order: Order) -> str:
-    """What may be summed over one set of sites only. A round of training is one question.
+def _questions(order: Order) -> list[str]:
+    """All that an order asks, each of which may be summed over one set of sites only.
 
-    Its body does not count: else the same training could be asked for twice in other words.
+    Only what decides the answer is in them: else the same could be asked twice in other words. A
+    round of training is one question, and so is the training of one model in any round; a model's
+    scores on one set are one, whoever asks for them.
     """
-    body = "" if order.purpose == "train" else order.body
-    about = [order.study, order.round, order.purpose, body]
-    return hashlib.sha256(canonical_json(["medfed question", *about])).hexdigest()
+    content = order.content()
+    if order.purpose == "query":
+        asked: list[list[Any]] = [["query", _query(content["query"])]]
+    else:
+        model = order.payload_sha256
+        asked = [["scores", model, on] for on in sorted({str(one) for one in content["score"]})]
+        asked.append([order.purpose, model])
+        if order.purpose == "train":
+            asked.append(["round", order.round])
+    whole = [canonical_json(["medfed question", order.study, *one]) for one in asked]
+    return [hashlib.sha256(one).hexdigest() for one in whole]
+
+
+def _query(asked: Any) -> Any:
+    """A query with all its options: one left out and its default are the same."""
+    return part_of("query", make("query", part_from_json(asked))).to_json()

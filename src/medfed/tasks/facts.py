@@ -156,4 +156,8 @@ def _floats(values: Any) -> tuple[float, ...]:
 def _complain_of_empty(columns: Sequence[str]) -> None:
     if columns:
         message = f"no training patient of any site has a value of {', '.join(columns)}"
-        raise DataError(message, remedy="Leave the column out of [task]")
+        remedy = (
+            "Leave the column out of [task]; where nobody sees single sites, a lower min_sites "
+            "lets in values that fewer sites have"
+        )
+        raise DataError(message, remedy=remedy)

@@ -25,7 +25,8 @@ every site holds the secret key, and the two could read any update. Nor does it 
 coordinator that has the sites decrypt something else than the sum. The secure sum protects \
 against both. Names and shapes of what is summed are seen.
 Costs four exchanges a round, about 16 times the bytes of the update, and seconds of computing for \
-every million parameters. Each element of a sum is good to eight millionths.
+every million parameters. Each element of a model's sum is good to eight millionths, and a \
+statistic to that or to two parts in 10^15 of the largest one, times the number of sites.
 """
 PROTECTION = tuple(_AGAINST.strip().splitlines())
 
@@ -86,6 +87,6 @@ class Ckks:
         """What an answer holds, in words."""
         return SAID.get(phase.partition("-")[0], "")
 
-    def protection(self) -> Sequence[str]:
+    def protection(self, sites: int, min_sites: int) -> Sequence[str]:
         """In words, for whoever approves a study."""
         return PROTECTION

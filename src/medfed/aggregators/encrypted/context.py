@@ -31,7 +31,14 @@ NOISE = 2.0**-20
 """Standard deviation of what is added to a decrypted number: above 2^22 times the error
 of CKKS itself in a sum of ten sites."""
 ERROR = 8 * NOISE
-"""What a decrypted sum is good to: beyond eight deviations lies one number in 10^15."""
+"""What a decrypted sum is good to, as the mean of two decryptions and of numbers up to `NARROW`:
+two deviations for CKKS itself (`RELATIVE`, 256 sites), and six, of the mean more than eight, for
+the noise; beyond lies one number in 10^15."""
+RELATIVE = 2.0**-50
+"""What CKKS is good to by itself, against the largest number in the same ciphertext: its encoding
+goes through a Fourier transform in float64."""
+NARROW = 2.0**22
+"""Largest number beside which `ERROR` holds."""
 LARGEST = 2.0**52
 
 
@@ -100,8 +107,13 @@ def _flaw(context: Any, secret: bool) -> str:
     return ""
 
 
-def encrypt(context: Any, values: Array) -> Iterator[bytes]:
+def encrypt(context: Any, values: Array, largest: float = LARGEST) -> Iterator[bytes]:
     """The ciphertexts of a float64 vector, ``SLOTS`` numbers in each.
+
+    Args:
+        context: With the public key.
+        values: The numbers.
+        largest: What none of them may exceed.
 
     Raises:
         Refused: ``not-finite``, which a number beyond all reason is taken for too.
@@ -110,13 +122,13 @@ def encrypt(context: Any, values: Array) -> Iterator[bytes]:
 
     for start in range(0, values.size, SLOTS):
         piece = values[start : start + SLOTS]
-        if not np.all(np.abs(piece) <= LARGEST):  # also false for NaN
+        if not np.all(np.abs(piece) <= largest):  # also false for NaN
             raise Refused("not-finite")
         yield tenseal.ckks_vector(context, piece).serialize()
 
 
 def decrypt(context: Any, ciphertexts: Iterator[bytes], count: int) -> Array:
-    """The numbers of ciphertexts, float64 ``(count,)``, good to `ERROR`.
+    """The numbers of ciphertexts, float64 ``(count,)``, good to `ERROR` and `RELATIVE`.
 
     Raises:
         Refused: ``unsafe-sum``: they are none of this context's.

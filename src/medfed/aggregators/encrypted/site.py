@@ -1,7 +1,7 @@
 """The site's half of an encrypted sum: one site deals the key, all encrypt, two decrypt."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +46,7 @@ class EncryptingSite(SeatedSite):
         if me != dealer_of(roster):
             return message({})
         made, content = ckks.make(), keys.derive(keys.new_seed() + keys.new_seed(), "content")
-        self.seat.drawer[CONTEXT] = made
+        talk.context = made
         sealed = ChaCha20Poly1305(content).encrypt(_NONCE, ckks.with_key(made), _bound(roster))
         boxes = {}
         for peer in roster.sites:
@@ -66,10 +66,11 @@ class EncryptingSite(SeatedSite):
             raise Refused("malformed-order", "the order lacks the encryption context")
         if self.seat.site != dealer_of(roster):
             content = self._content(talk, roster, table_of(received))
-            self.seat.drawer[CONTEXT] = _unsealed(content, sealed.tobytes(), roster)
-        values = values_of(talk.update, roster.layout)
+            talk.context = _unsealed(content, sealed.tobytes(), roster)
+        numbers = numbers_of(talk.update, roster.layout)
         talk.update = Update()  # it is needed no more
-        ciphertexts = packed(ckks.encrypt(self.seat.drawer[CONTEXT], values))
+        ciphertexts = packed(encrypted(talk.context, numbers))
+        talk.encrypted = True
         return message({"context": digest_of(sealed)}, ciphertexts)
 
     def _content(self, talk: Talk, roster: Roster, table: Mapping[str, Any]) -> bytes:
@@ -82,8 +83,9 @@ class EncryptingSite(SeatedSite):
 
     def _open(self, talk: Talk, received: Update) -> Update:
         roster, table = agreed(talk), table_of(received)
-        opener = self.seat.drawer.pop(CONTEXT, None)
         self.seat.drawer.pop(DRAWER)
+        if not talk.encrypted:
+            raise Refused("unsafe-sum", "this site has no part in the sum that it is to open")
         if "participants" not in table:
             return message({})
         summed: Any = table["participants"]
@@ -92,14 +94,15 @@ class EncryptingSite(SeatedSite):
             raise Refused("unsafe-sum", "the sum is over sites that are not on the list")
         self._check_enough(summed, 0)
         talk.survivors = tuple(sorted(set(summed)))
+        self._check_parts(roster, talk.survivors)
         self._check_question(talk)
-        self.seat.record(names_of(talk.survivors))
-        count = roster.layout.size + 1
-        values = ckks.decrypt(opener, unpacked(received), count)
-        if not abs(values[-1] - len(talk.survivors)) < 0.01:
+        talk.asked.record(names_of(talk.survivors))
+        counted = roster.layout.narrow.size
+        values = ckks.decrypt(talk.context, unpacked(received), roster.layout.size + 1)
+        if not abs(values[counted] - len(talk.survivors)) < 0.01:
             message_ = "the ciphertexts are not the sum of those sites' under this key"
             raise Refused("unsafe-sum", message_)
-        return message({}, {"values": values[:-1]})
+        return message({}, {"values": np.delete(values, counted)})
 
 
 def dealer_of(roster: Roster) -> str:
@@ -107,15 +110,48 @@ def dealer_of(roster: Roster) -> str:
     return roster.sites[0]
 
 
-def values_of(update: Update, layout: Layout) -> Array:
-    """All numbers of an update, and a one by which the sum tells of how many it is."""
-    arrays = arrays_of(update)
-    values = np.ones(layout.size + 1, np.float64)
-    start = 0
-    for region in (layout.narrow, layout.wide):
-        region.filler(arrays).fill(0, region.size, 1.0, values[start : start + region.size])
-        start += region.size
-    return values
+@dataclass(frozen=True)
+class Numbers:
+    """All numbers of an update, in groups that never share a ciphertext.
+
+    CKKS is good to so many digits of the largest number in a ciphertext: a large statistic would
+    blur the model beside it.
+
+    Attributes:
+        narrow: What the model learns, and a one by which the sum tells of how many it is.
+        figures: Statistics, buffers and whole numbers.
+        weights: Of the groups: the means are divided by them.
+    """
+
+    narrow: Array
+    figures: Array
+    weights: Array
+
+
+def numbers_of(update: Update, layout: Layout) -> Numbers:
+    """The numbers of an update, float64; zeros where it lacks a part."""
+    arrays, (first, second, _) = arrays_of(update), sizes_of(layout)
+    narrow, wide = np.ones(first), np.empty(layout.wide.size)
+    layout.narrow.filler(arrays).fill(0, first - 1, 1.0, narrow[:-1])
+    layout.wide.filler(arrays).fill(0, wide.size, 1.0, wide)
+    return Numbers(narrow, wide[:second], wide[second:])
+
+
+def sizes_of(layout: Layout) -> tuple[int, int, int]:
+    """How many numbers each group has. Weights come last among the parts, sorted as these are."""
+    weights = sum(part.key.startswith("w:") for part in layout.parts)
+    return layout.narrow.size + 1, layout.wide.size - weights, weights
+
+
+def encrypted(context: Any, numbers: Numbers) -> Iterator[bytes]:
+    """The ciphertexts of all groups, one after another.
+
+    Raises:
+        Refused: ``not-finite``, which a number beyond all reason is taken for too.
+    """
+    yield from ckks.encrypt(context, numbers.narrow, ckks.NARROW)
+    yield from ckks.encrypt(context, numbers.figures)
+    yield from ckks.encrypt(context, numbers.weights)
 
 
 def digest_of(sealed: Array) -> str:

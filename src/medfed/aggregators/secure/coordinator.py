@@ -2,18 +2,18 @@
 
 import logging
 import secrets
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from medfed.aggregators.secure import keys
 from medfed.aggregators.secure.fixed_point import Codec, Narrow, Wide
-from medfed.aggregators.secure.layout import Layout, Region, misfits
+from medfed.aggregators.secure.layout import Region
 from medfed.aggregators.secure.masks import Masks, Stream
-from medfed.aggregators.secure.messages import GROUP, coded, decoded, inner, message, table_in
-from medfed.aggregators.secure.rules import FEWEST, Advert, Roster, sign_of
+from medfed.aggregators.secure.messages import GROUP, coded, decoded, inner, message
+from medfed.aggregators.secure.opening import Opening, agreed_roster, readable
+from medfed.aggregators.secure.rules import FEWEST, Roster, sign_of
 from medfed.aggregators.secure.seated import KEYS
 from medfed.aggregators.secure.site import AGREE, MASKED, SHARES, UNMASK
 from medfed.core.aggregator import Ask, Gathered, Spooled
@@ -21,6 +21,7 @@ from medfed.core.errors import QuorumError, RunError
 from medfed.core.update import Array, Update
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class TooFew(QuorumError):
@@ -37,6 +38,13 @@ class TooFew(QuorumError):
         super().__init__(message, remedy="Mend the sites and go on with --resume")
         self.left = left
 
+    def naming(self, left_out: Mapping[str, str]) -> "QuorumError":
+        """The same, with the sites whose answers could not be used."""
+        if not left_out:
+            return self
+        said = "; ".join(f"{site}: {complaint}" for site, complaint in left_out.items())
+        return QuorumError(f"{self.message} ({said})", remedy=self.remedy)
+
 
 class Conversation:
     """One conversation, under a name of its own: nothing of an earlier one fits into it.
@@ -48,6 +56,7 @@ class Conversation:
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
         self._name = secrets.token_hex(8)
+        self.left_out: dict[str, str] = {}
 
     def hold(self) -> Gathered:
         """From keys to the sum.
@@ -65,7 +74,14 @@ class Conversation:
         opened = self._unmask(roster, survivors, signatures)
         masks = self._streams(roster, tuple(sealed), survivors, opened)
         total, clipped = _total(roster, parts, masks)
-        return Gathered(total, survivors, notes=_notes(roster, total, len(survivors), clipped))
+        notes = _notes(roster, total, len(survivors), clipped)
+        return Gathered(total, survivors, notes={**notes, **self.omissions()})
+
+    def omissions(self) -> dict[str, Any]:
+        """Whose answers could not be used, and why, as a note; nothing where there is nobody."""
+        for site, complaint in self.left_out.items():
+            log.warning("%s is left out: %s", site, complaint)
+        return {"left_out": dict(self.left_out)} if self.left_out else {}
 
     def step(self, step: str, each: Mapping[str, Update]) -> list[Spooled]:
         """Ask those who are still in it."""
@@ -80,51 +96,66 @@ class Conversation:
         Raises:
             TooFew: Fewer than a sum hides anything among.
         """
-        tables = _readable(self._step(KEYS, {}))
-        if len(tables) < FEWEST:
-            raise TooFew(len(tables), FEWEST, len(tables))
-        session = _common(tables, "session")
-        terms = _common(tables, "terms")
-        layouts: dict[str, Layout] = {}
-        adverts: dict[str, Advert] = {}
-        for site, table in tables.items():
-            if (table.get("session"), table.get("terms")) == (session, terms):
-                layouts[site] = Layout.from_json(table.get("layout"))
-                adverts[site] = Advert.from_json(inner(table, "advert"))
-        for site, complaint in misfits(layouts).items():
-            log.warning("%s is left out: %s", site, complaint)
-            del layouts[site], adverts[site]
-        layout = Layout.union(layouts.values())
-        return Roster(decoded({"session": session}, "session", 32), terms, layout, adverts)
+        replies = self._step(KEYS, {})
+        openings = readable(replies, Opening.from_json, self.left_out)
+        roster = agreed_roster(openings, self.left_out)
+        if roster is None:
+            raise TooFew(len(replies) - len(self.left_out), FEWEST, len(replies))
+        return roster
 
     def _shares(self, roster: Roster) -> dict[str, dict[str, str]]:
         adverts = {site: advert.to_json() for site, advert in roster.adverts.items()}
         table = {"adverts": adverts, "layout": roster.layout.to_json()}
-        found = _readable(self._step(SHARES, dict.fromkeys(roster.sites, table)))
-        sealed = {site: inner(found[site], "sealed") for site in found if site in roster.adverts}
-        return _enough(roster, sealed)
+        replies = self._step(SHARES, dict.fromkeys(roster.sites, table))
+
+        def read(found: dict[str, Any]) -> dict[str, str]:
+            return _coded_all(found, "sealed", roster.sites)
+
+        return _enough(roster, self._among(roster.sites, replies, read))
 
     def _masked(self, roster: Roster, sealed: Mapping[str, Mapping[str, str]]) -> list[Spooled]:
         tables = {
-            site: {"sealed": {by: box[site] for by, box in sealed.items() if by != site}}
+            site: {"sealed": {by: box.get(site, "") for by, box in sealed.items() if by != site}}
             for site in sealed
         }
-        parts = {part.site: part for part in self._step(MASKED, tables) if part.site in sealed}
-        fitting = {site: part for site, part in parts.items() if _fits(part, roster)}
-        return list(_enough(roster, fitting).values())
+        fitting: dict[str, Spooled] = {}
+        for part in self._step(MASKED, tables):
+            if part.site in sealed and _fits(part, roster):
+                fitting[part.site] = part
+            elif part.site in sealed:
+                self.left_out[part.site] = "its words are not those of what is summed"
+        found = _enough(roster, fitting)
+        if roster.rare(found, roster.fewest):  # the sites would refuse it; fewer parts will do
+            raise TooFew(len(found), len(roster.sites), len(roster.sites))
+        return list(found.values())
 
     def _agree(self, roster: Roster, survivors: Sequence[str]) -> dict[str, str]:
         table = {"survivors": list(survivors)}
-        found = _readable(self._step(AGREE, dict.fromkeys(survivors, table)))
-        signatures = {site: coded(decoded(found[site], "signature", 64)) for site in found}
-        return _enough(roster, signatures)
+        replies = self._step(AGREE, dict.fromkeys(survivors, table))
+
+        def read(found: dict[str, Any]) -> str:
+            return coded(decoded(found, "signature", 64))
+
+        return _enough(roster, self._among(survivors, replies, read))
 
     def _unmask(
         self, roster: Roster, survivors: Sequence[str], signatures: Mapping[str, str]
     ) -> dict[str, dict[str, Any]]:
         # Those who did not sign may be there again; asking them costs nothing.
         table = {"signatures": dict(signatures)}
-        return _enough(roster, _readable(self._step(UNMASK, dict.fromkeys(survivors, table))))
+        replies = self._step(UNMASK, dict.fromkeys(survivors, table))
+
+        def read(found: dict[str, Any]) -> dict[str, Any]:
+            return {which: _coded_all(found, which, roster.sites) for which in ("masks", "selves")}
+
+        return _enough(roster, self._among(survivors, replies, read))
+
+    def _among(
+        self, sites: Sequence[str], replies: Sequence[Spooled], read: Callable[[dict[str, Any]], T]
+    ) -> dict[str, T]:
+        """What those said who were asked, of what can be read."""
+        asked = [reply for reply in replies if reply.site in sites]
+        return readable(asked, read, self.left_out)
 
     def _streams(
         self,
@@ -146,15 +177,10 @@ class Conversation:
         return streams
 
 
-def _readable(replies: Sequence[Spooled]) -> dict[str, dict[str, Any]]:
-    return {reply.site: table_in(reply) for reply in replies}
-
-
-def _common(tables: Mapping[str, Mapping[str, Any]], name: str) -> Any:
-    """What most of them say."""
-    said = Counter(repr(table.get(name)) for table in tables.values())
-    most = said.most_common(1)[0][0]
-    return next(table.get(name) for table in tables.values() if repr(table.get(name)) == most)
+def _coded_all(table: Mapping[str, Any], name: str, sites: Sequence[str]) -> dict[str, str]:
+    """The bytes for each of some sites, as text; those of others are left out."""
+    found = inner(table, name)
+    return {site: coded(decoded(found, site)) for site in sites if site in found}
 
 
 def _enough(roster: Roster, found: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,8 +218,9 @@ def _seed(roster: Roster, opened: Mapping[str, Mapping[str, Any]], which: str, s
         RunError: Shares are wrong: some site did not keep to the rules.
     """
     shares = [
-        (roster.sites.index(holder), decoded(inner(table, which), site, keys.SEED))
+        (roster.sites.index(holder), bytes.fromhex(table[which][site]))
         for holder, table in opened.items()
+        if len(table[which].get(site, "")) == 2 * keys.SEED
     ]
     advert = roster.adverts[site]
     for start in range(len(shares) - roster.threshold + 1):

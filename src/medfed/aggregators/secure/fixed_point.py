@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from medfed.aggregators.secure.rules import MOST_SITES
 from medfed.core.errors import Refused
 from medfed.core.update import Array
 
@@ -20,7 +21,6 @@ CHUNK = 1 << 15
 """Elements encoded at a time: words, floats and masks of a chunk stay in the second cache."""
 COARSE, FINE = 2.0**10, 2.0**-40
 WIDEST = 2.0**65
-MOST_SITES = 256
 
 Fill = Callable[[float, Array], None]
 """Writes values, times a number, to an array, as many as it holds."""

@@ -6,7 +6,7 @@ bits each, which keep the digits of a float64).
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,6 +18,8 @@ from medfed.core.update import BUFFERS, Array, Update, odd_ones
 
 MOST = 2**31
 """Elements that a layout may have."""
+LONGEST = 4096
+"""Bytes that a key may have."""
 KINDS = ("t:", "w:", "s:")
 NUMBERS = {
     np.dtype(kind).name for kind in ("f2", "f4", "f8", *(f"{s}{b}" for s in "iu" for b in "1248"))
@@ -85,10 +87,14 @@ class Layout:
         """As plain data."""
         return [[part.key, list(part.shape), part.dtype.name] for part in self.parts]
 
-    def holds(self, other: "Layout") -> bool:
-        """Whether the other's parts are all in it, in the same shape."""
+    def only(self, keys: Container[str]) -> "Layout":
+        """The parts of some keys."""
+        return Layout(tuple(part for part in self.parts if part.key in keys))
+
+    def clashes(self, other: "Layout") -> bool:
+        """Whether a part of both has not the same shape in both."""
         shapes = {part.key: part.shape for part in self.parts}
-        return all(shapes.get(part.key) == part.shape for part in other.parts)
+        return any(shapes.get(part.key, part.shape) != part.shape for part in other.parts)
 
     @property
     def size(self) -> int:
@@ -189,6 +195,11 @@ def misfits(layouts: Mapping[str, Layout]) -> dict[str, str]:
 def _part(key: Any, shape: Any, dtype: Any) -> Part:
     if not isinstance(key, str) or key[:2] not in KINDS or dtype not in NUMBERS:
         raise ValueError(key)
-    if len(shape) > 32 or not all(type(n) is int and 0 <= n <= MOST for n in shape):
+    if len(key.encode()) > LONGEST:  # also fails for what is no text
+        raise ValueError(key[:80])
+    if len(shape) > 32 or not all(type(n) is int and n >= 0 for n in shape):
+        raise ValueError(key)
+    # An empty axis must not hide others that no array can have.
+    if math.prod(max(n, 1) for n in shape) > MOST or (key.startswith("w:") and shape):
         raise ValueError(key)
     return Part(key, tuple(shape), np.dtype(dtype))

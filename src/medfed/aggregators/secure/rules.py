@@ -9,10 +9,13 @@ from typing import Any
 from medfed.aggregators.secure.keys import derive
 from medfed.aggregators.secure.layout import Layout
 from medfed.aggregators.secure.messages import coded, decoded
+from medfed.core.errors import WireError
 from medfed.core.files import canonical_json
 
 MASK_KEY = 16
 """Bytes of a mask's AES key: as many as the seeds have that are shared."""
+MOST_SITES = 256
+"""Sites whose words add up without overflowing, and whose shares have places."""
 FEWEST = 3
 """Sites below which a sum hides nothing: of two, each knows the other's part."""
 
@@ -20,6 +23,22 @@ FEWEST = 3
 def threshold(sites: int) -> int:
     """How many of so many sites must agree: more than two thirds (Bonawitz et al. 2017, §6.2)."""
     return 2 * sites // 3 + 1
+
+
+def safe_colluders(sites: int, fewest: int) -> int:
+    """How many sites may help a lying coordinator and still learn no single site's update.
+
+    The coordinator chooses who takes part: ``m`` sites, of which ``t`` must agree. With ``c``
+    colluders and ``m - c`` others, of whom each hears one story, both stories find ``t`` once
+    ``2 (t - c) <= m - c``. And two honest sites must be left among whom to hide.
+
+    Args:
+        sites: Of the study.
+        fewest: Sites below which no sum is made.
+    """
+    fewest = max(FEWEST, fewest)
+    stories = [2 * threshold(m) - m - 1 for m in range(fewest, max(sites, fewest) + 1)]
+    return min([fewest - 2, *stories])
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +49,26 @@ class Advert:
         seal: X25519, for the shares that peers send it; 32 bytes.
         mask: X25519, for the masks it has in common with peers; 32 bytes.
         commitment: To the seed of its own mask; 32 bytes.
+        parts: Marks of what it will add to the sum, by which peers count who has a part.
         signature: Ed25519 over all that and the session; 64 bytes.
     """
 
     seal: bytes
     mask: bytes
     commitment: bytes
+    parts: tuple[str, ...]
     signature: bytes = b""
 
     def signed(self, session: bytes, site: str) -> bytes:
         """What the signature is over."""
         keys = [coded(one) for one in (self.seal, self.mask, self.commitment)]
-        return canonical_json(["medfed secure sum: keys", coded(session), site, *keys])
+        whole = ["medfed secure sum: keys", coded(session), site, *keys, list(self.parts)]
+        return canonical_json(whole)
 
-    def to_json(self) -> dict[str, str]:
+    def to_json(self) -> dict[str, Any]:
         """As plain data."""
-        return {name: coded(getattr(self, name)) for name in Advert.__slots__}
+        keys = {name: coded(getattr(self, name)) for name in _RAW}
+        return {**keys, "parts": list(self.parts)}
 
     @classmethod
     def from_json(cls, table: Mapping[str, Any]) -> "Advert":
@@ -54,8 +77,24 @@ class Advert:
         Raises:
             WireError: It is none.
         """
-        seal, mask, commitment = (decoded(table, name, 32) for name in list(cls.__slots__)[:3])
-        return cls(seal, mask, commitment, decoded(table, "signature", 64))
+        seal, mask, commitment, signature = (decoded(table, name, _RAW[name]) for name in _RAW)
+        parts = table.get("parts")
+        if not isinstance(parts, list) or not all(isinstance(one, str) for one in parts):
+            raise WireError("the parts of a secure sum cannot be read")
+        return cls(seal, mask, commitment, tuple(parts), signature)
+
+
+_RAW = {"seal": 32, "mask": 32, "commitment": 32, "signature": 64}
+"""What of an advert is bytes, and how many."""
+
+
+def marks(session: bytes, layout: Layout) -> dict[str, str]:
+    """A mark for each part of a layout, by key: a hash that means nothing elsewhere."""
+    whole = {p.key: [coded(session), p.key, list(p.shape)] for p in layout.parts}
+    return {
+        key: hashlib.sha256(canonical_json(["medfed secure sum: part", *one])).hexdigest()[:32]
+        for key, one in whole.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -67,17 +106,25 @@ class Roster:
         terms: Bits, reach and number of sites: what the modulus follows from.
         layout: What is summed.
         adverts: The sites' keys, by site.
+        fewest: Sites that must have a part, at the coordinator: the most that any of them asks for.
     """
 
     session: bytes
     terms: Sequence[Any]
     layout: Layout
     adverts: Mapping[str, Advert]
+    fewest: int = FEWEST
 
     @cached_property
     def sites(self) -> tuple[str, ...]:
         """The sites by name: a site's place among them is the place of its shares."""
         return tuple(sorted(self.adverts))
+
+    def rare(self, among: Iterable[str], fewest: int) -> list[str]:
+        """Keys of parts that fewer of some sites have than must be in a sum."""
+        wanted = marks(self.session, self.layout)
+        said = [set(self.adverts[site].parts) for site in set(among)]
+        return [key for key, mark in wanted.items() if sum(mark in one for one in said) < fewest]
 
     @property
     def threshold(self) -> int:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from medfed.aggregators.secure import keys
 from medfed.aggregators.secure.layout import Layout
 from medfed.aggregators.secure.messages import coded, inner, message
-from medfed.aggregators.secure.rules import FEWEST, Advert, Roster
+from medfed.aggregators.secure.rules import FEWEST, Advert, Roster, marks
 from medfed.core.aggregator import Seat
 from medfed.core.errors import Refused
 from medfed.core.packing import unpack
@@ -29,22 +29,28 @@ class Talk:
     """One conversation, as long as it lasts: secrets among it, so in memory only.
 
     Attributes:
+        asked: The seat at the first phase, which knows what is asked: later ones only go on.
         next: The phase that may be answered now; none twice, none out of turn.
         seeds: Of the keys for sealing, for common masks, and of the site's own mask.
         shares: For each peer its two shares, of the mask key's seed and the own mask's.
         sharers: Whose shares came: among them masks are made.
         survivors: Whose masked parts arrived; fixed once it was signed.
+        context: Of the encryption, where there is one.
+        encrypted: Whether the site encrypted its own part under it.
     """
 
     name: str
     session: bytes
     update: Update
+    asked: Seat
     next: str
     seeds: Mapping[str, bytes] = field(default_factory=dict)
     roster: Roster | None = None
     shares: dict[str, bytes] = field(default_factory=dict)
     sharers: tuple[str, ...] = ()
     survivors: tuple[str, ...] = ()
+    context: Any = None
+    encrypted: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,22 +116,23 @@ class SeatedSite:
         update = Update(unpack(update.tensors), update.weights, update.stats)
         seeds = {which: keys.new_seed() for which in ("seal", "mask", "self")}
         session = keys.derive(self.seat.session, "session", name)
-        talk = Talk(name, session, update, next(iter(self.steps)), seeds)
+        talk = Talk(name, session, update, self.seat, next(iter(self.steps)), seeds)
         seal, mask = (keys.public_bytes(seeds[which]) for which in ("seal", "mask"))
-        advert = Advert(seal, mask, keys.commitment(seeds["self"]))
-        advert = Advert(seal, mask, advert.commitment, self.seat.sign(self._signed(talk, advert)))
+        layout = Layout.of(update)
+        parts = tuple(sorted(marks(session, layout).values()))
+        advert = Advert(seal, mask, keys.commitment(seeds["self"]), parts)
+        signature = self.seat.sign(advert.signed(session, self.seat.site))
+        advert = replace(advert, signature=signature)
         self.seat.drawer[DRAWER] = talk
         return message(
             {
                 "session": coded(session),
                 "terms": self.terms,
-                "layout": Layout.of(update).to_json(),
+                "layout": layout.to_json(),
+                "fewest": self._fewest,
                 "advert": advert.to_json(),
             }
         )
-
-    def _signed(self, talk: Talk, advert: Advert) -> bytes:
-        return advert.signed(talk.session, self.seat.site)
 
     @property
     def _fewest(self) -> int:
@@ -151,9 +158,11 @@ class SeatedSite:
         if len(set(public)) < len(public):
             raise Refused("unsafe-sum", "two sites are listed with the same key")
         mine = Layout.of(talk.update)
-        if not layout.holds(mine) or layout.size > mine.size + MORE:
+        roster = Roster(talk.session, self.terms, layout, adverts)
+        if mine.clashes(layout) or layout.size > mine.size + MORE:
             raise Refused("malformed-order", "what is to be summed is not what this site was asked")
-        return Roster(talk.session, self.terms, layout, adverts)
+        self._check_parts(roster, adverts)
+        return roster
 
     def _verify(self, site: str, signature: bytes, what: bytes) -> None:
         try:
@@ -169,10 +178,19 @@ class SeatedSite:
                 "unsafe-sum", f"the sum is among {count} sites, and must be among {needed}"
             )
 
+    def _check_parts(self, roster: Roster, among: Iterable[str]) -> None:
+        """A part that few sites have is a sum over these few, whoever else adds zeros to it."""
+        rare = roster.rare(among, self._fewest)
+        if rare:
+            message_ = f"fewer than {self._fewest} sites have {rare[0][2:][:80]!r}"
+            raise Refused("unsafe-sum", f"{message_}: its sum would be over them alone")
+
     def _check_question(self, talk: Talk) -> None:
         """Sums of one question over different sites differ by what single sites said."""
-        before = self.seat.summed()
-        if before and before != names_of(talk.survivors):
+        now = names_of(talk.survivors)
+        for before in talk.asked.summed():
+            if before in ("", now):
+                continue
             message_ = f"this was summed already, over {before}; another sum would tell them apart"
             remedy = "Wait for the same sites, or begin the run anew"
             raise Refused("unsafe-sum", message_, remedy=remedy)

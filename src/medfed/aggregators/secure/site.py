@@ -127,6 +127,7 @@ class SecureSite(SeatedSite):
             raise Refused("unsafe-sum", "this site sent its part, and is listed as lost")
         self._check_enough(survivors, roster.threshold)
         talk.survivors = tuple(sorted(set(survivors)))
+        self._check_parts(roster, talk.survivors)
         self._check_question(talk)
         what = roster.survivors_signed(talk.sharers, talk.survivors)
         return message({"signature": coded(self.seat.sign(what))})
@@ -144,7 +145,7 @@ class SecureSite(SeatedSite):
         for site in signatures:
             self._verify(site, decoded(signatures, site, 64), what)
         self._check_question(talk)
-        self.seat.record(names_of(talk.survivors))
+        talk.asked.record(names_of(talk.survivors))
         self.seat.drawer.pop(DRAWER)
         # Of each site one share or the other: both would give its part away.
         lost = [site for site in talk.sharers if site not in talk.survivors]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from medfed.aggregators.secure.rules import FEWEST
+from medfed.aggregators.secure.rules import FEWEST, MOST_SITES, safe_colluders
 from medfed.core.aggregator import Answering, Ask, Gathered, Seat
 from medfed.core.errors import Refused, RunError, WireError
 from medfed.core.options import option
@@ -28,14 +28,14 @@ SAID = {
 _AGAINST = """
 Protects each site's update, weight and figures from the coordinator, also one that lies, and from \
 the other sites: only sums over sites are seen.
-Does not protect against the coordinator together with more than a third of the sites, nor hide \
-what the sums themselves tell: those of other rounds or runs, over other sites, can be compared. \
-Names and shapes of what is summed are seen.
+Does not protect against the coordinator together with more than {safe}: the \
+coordinator may choose who takes part in a round, down to {fewest} sites. Nor does it hide what \
+the sums themselves tell: those of other rounds or runs, over other sites, can be compared. Names \
+and shapes of what is summed are seen.
 Costs five exchanges a round instead of one, 32 bits a parameter (64 with bits = 64) and a \
 rounding that each round reports. Each site must have pinned the others' keys (medfed site pin), \
 and more than two thirds of the sites that begin a round must end it.
 """
-PROTECTION = tuple(_AGAINST.strip().splitlines())
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,7 @@ class SecureSum:
     sees_sites: ClassVar[bool] = False
     linear: ClassVar[bool] = True
     once: ClassVar[bool] = False
+    most_sites: ClassVar[int] = MOST_SITES
 
     bits: int = option(32, "Bits of a masked word; 64 doubles what is sent", choices=(32, 64))
     reach: float = option(
@@ -92,9 +93,12 @@ class SecureSum:
         """What an answer holds, in words."""
         return SAID.get(phase.partition("-")[0], "")
 
-    def protection(self) -> Sequence[str]:
-        """In words, for whoever approves a study."""
-        return PROTECTION
+    def protection(self, sites: int, min_sites: int) -> Sequence[str]:
+        """In words, for whoever approves a study of so many sites."""
+        fewest = max(self.least, min_sites)
+        count = safe_colluders(sites, fewest)
+        safe = f"{count} of the {sites} sites" if count > 1 else "one of the sites"
+        return _AGAINST.format(safe=safe, fewest=fewest).strip().splitlines()
 
 
 def retried(begin: Callable[[], "Conversation"], least: int) -> Gathered:
@@ -109,11 +113,12 @@ def retried(begin: Callable[[], "Conversation"], least: int) -> Gathered:
     left = ATTEMPTS
     while True:
         left -= 1
+        conversation = begin()
         try:
-            return begin().hold()
+            return conversation.hold()
         except TooFew as error:
             if not left or error.left < max(FEWEST, least):
-                raise
+                raise error.naming(conversation.left_out) from None
         except (WireError, Refused) as error:
             message = f"the sum failed: {error.message}"
             remedy = "Install the same version of medfed everywhere"

@@ -36,6 +36,42 @@ def test_it_is_the_plain_sum_within_the_error_it_tells():
     assert not result.by_site
 
 
+@pytest.mark.parametrize("large", [1e9, 1e12, 2.0**52])
+def test_large_statistics_blur_neither_the_model_nor_the_weights(large):
+    federation = hospitals(4)
+    for place, update in enumerate(federation.updates.values()):
+        update.stats["sum"][:] = [large, -large, (-1) ** place * large]
+    result = federation.gather()
+    updates = list(federation.updates.values())
+    for name in ("model/a", "model/b.weight"):
+        plain = sum(u.tensors[name].astype(np.float64) for u in updates)
+        room = ckks.ERROR + np.spacing(np.abs(plain).max().astype(np.float32))
+        assert np.abs(result.total.tensors[name] - plain).max() <= room
+    weight = sum(u.weights["model"] for u in updates)
+    assert result.total.weights["model"] == pytest.approx(weight, abs=ckks.ERROR)
+    plain = sum(u.stats["sum"] for u in updates)
+    room = ckks.ERROR + 2 * len(updates) * ckks.RELATIVE * large
+    assert np.abs(result.total.stats["sum"] - plain).max() <= room
+
+
+def test_ckks_is_good_to_what_is_said_of_it(monkeypatch):
+    """Beside ever larger numbers, in the same ciphertext; the noise is left off."""
+    monkeypatch.setattr(ckks, "gaussian", np.zeros)
+    context, rng = ckks.make(), np.random.default_rng(0)
+    for largest in (ckks.NARROW, 2.0**35, ckks.LARGEST):
+        for values in (rng.uniform(-largest, largest, ckks.SLOTS), np.full(ckks.SLOTS, largest)):
+            found = ckks.decrypt(context, ckks.encrypt(context, values), values.size)
+            assert np.abs(found - values).max() <= 2 * ckks.RELATIVE * largest
+    assert 2 * 256 * ckks.RELATIVE * ckks.NARROW <= 2 * ckks.NOISE
+
+
+def test_a_model_beyond_what_the_error_holds_for_never_leaves():
+    federation = hospitals(4)
+    federation.updates["s01"].tensors["model/a"][0] = 2 * ckks.NARROW
+    federation.gather()
+    assert federation.missing == {"s01": "not-finite"}
+
+
 @pytest.mark.parametrize("step", ["keys", "context", "encrypt"])
 @pytest.mark.parametrize("who", ["s00", "s03"])
 def test_a_lost_site_is_not_in_the_sum(step, who):
@@ -85,7 +121,7 @@ def test_what_the_words_warn_of_is_true():
 
     def order(who, phase, received=None):
         if phase.startswith("open"):
-            kept.setdefault("key", federation.seats["s02"].drawer[site.CONTEXT])
+            kept.setdefault("key", federation.seats["s02"].drawer[site.DRAWER].context)
         reply = honest(who, phase, received)
         if phase.startswith("encrypt") and who == "s01":
             kept["part"] = reply
@@ -97,7 +133,7 @@ def test_what_the_words_warn_of_is_true():
     values = ckks.decrypt(kept["key"], site.unpacked(kept["part"]), count)
     wanted = federation.updates["s01"].tensors["model/a"]
     np.testing.assert_allclose(values[:30], wanted, atol=1e-4)
-    assert "one site together with the coordinator" in " ".join(Ckks().protection())
+    assert "one site together with the coordinator" in " ".join(Ckks().protection(3, 3))
 
 
 def test_keys_are_fresh_in_every_round():
@@ -159,9 +195,8 @@ def swapped(federation, who, step, change):
 
 
 def under_another_key(reply):
-    values = np.ones(30 + 12 + 1 + 2 + 4 + 1)
-    table = site.table_of(reply)
-    return message(table, site.packed(list(ckks.encrypt(ckks.make(), values))))
+    numbers = site.Numbers(np.ones(30 + 12 + 1), np.ones(1 + 4), np.ones(2))
+    return message(site.table_of(reply), site.packed(site.encrypted(ckks.make(), numbers)))
 
 
 def test_a_ciphertext_under_another_key_spoils_the_sum_and_the_openers_say_so():
@@ -173,7 +208,7 @@ def test_a_ciphertext_under_another_key_spoils_the_sum_and_the_openers_say_so():
 
 def of_other_parameters(reply):
     blob = tenseal.ckks_vector(made(4096, (40, 40), 2.0**20), [1.0]).serialize()
-    return message(site.table_of(reply), site.packed([blob]))
+    return message(site.table_of(reply), site.packed([blob] * 3))
 
 
 def test_a_ciphertext_of_other_parameters_is_refused_by_the_coordinator():
@@ -203,6 +238,57 @@ def test_two_sites_that_decrypt_differently_stop_the_run():
     federation = swapped(hospitals(), "s01", "open", wrong_values)
     with pytest.raises(RunError, match="s00 and s01 decrypted the sum differently"):
         federation.gather()
+
+
+def twice(reply):
+    blob, sizes = (reply.tensors[f"secure/{name}"] for name in ("ciphertexts", "sizes"))
+    arrays = {"ciphertexts": np.concatenate([blob, blob]), "sizes": np.concatenate([sizes, sizes])}
+    return message(site.table_of(reply), arrays)
+
+
+def none_at_all(reply):
+    arrays = {"ciphertexts": np.empty(0, np.uint8), "sizes": np.empty(0, np.int64)}
+    return message(site.table_of(reply), arrays)
+
+
+def beside_the_mark(reply):
+    arrays = {name: reply.tensors[f"secure/{name}"] for name in ("ciphertexts", "sizes")}
+    return message(site.table_of(reply), {**arrays, "sizes": arrays["sizes"] - 1})
+
+
+@pytest.mark.parametrize("change", [twice, none_at_all, beside_the_mark])
+def test_a_part_without_the_right_ciphertexts_is_left_out(change):
+    result = swapped(hospitals(4), "s01", "encrypt", change).gather()
+    assert result.participants == ("s00", "s02", "s03")
+    assert set(result.notes["left_out"]) == {"s01"}
+
+
+def test_a_site_that_deals_no_key_is_named():
+    federation = swapped(hospitals(4), "s00", "context", lambda reply: message({}))
+    with pytest.raises(RunError, match="s00 dealt no key"):
+        federation.gather()
+
+
+def test_a_site_that_was_not_asked_to_decrypt_has_no_say_in_it():
+    def unasked(reply):
+        return message({}, {"values": np.zeros(50)})
+
+    federation = swapped(hospitals(4), "s03", "open", unasked)
+    assert federation.gather().participants == tuple(federation.updates)
+
+
+def test_lost_openers_begin_another_conversation():
+    federation = hospitals(5, lost={"open": {"s00", "s01"}})
+    assert federation.gather().participants == ("s02", "s03", "s04")
+
+
+def test_one_lost_opener_ends_it_because_the_other_opened_the_sum_already():
+    federation = hospitals(5, lost={"open": {"s01"}})
+    with pytest.raises(QuorumError, match="only s00 answered"):
+        federation.gather()
+    federation.missing.clear()
+    federation.lost.clear()
+    assert federation.gather().participants == tuple(federation.updates)
 
 
 # --- opening --------------------------------------------------------------------------------------
@@ -252,6 +338,22 @@ def test_nothing_is_opened_twice():
     federation.order("s01", f"open-{liar.name}", message({}))
     with pytest.raises(Refused):
         federation.order("s01", f"open-{liar.name}", opening(liar, liar.sites))
+
+
+def test_who_encrypted_nothing_opens_nothing():
+    """Nor is a key kept that an earlier conversation, which was broken off, left behind."""
+    federation = hospitals(4)
+    liar = encrypted(federation)
+    other = encrypted(federation)
+    federation.order("s01", f"keys-{other.name}")
+    assert not hasattr(federation.seats["s01"].drawer[site.DRAWER].context, "is_private")
+    later = Liar(federation).keys()
+    table = {"adverts": later.adverts, "layout": later.layout}
+    later.tell("context", table)
+    with pytest.raises(Refused):  # its own part cannot be made, for want of a key
+        federation.order("s01", f"encrypt-{later.name}", message({}))
+    with pytest.raises(Refused, match="no part in the sum"):
+        federation.order("s01", f"open-{later.name}", opening(liar, liar.sites))
 
 
 def test_what_is_opened_is_blurred_by_fresh_noise():

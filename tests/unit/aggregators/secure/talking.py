@@ -54,7 +54,7 @@ class Hospitals:
             session=b"\1" * 32,
             least=3,
             drawer=Drawer(),
-            summed=lambda: self.summed[site],
+            summed=lambda: [self.summed[site]],
             record=record,
         )
 

@@ -5,6 +5,7 @@ attack is one that gives it away, or True where a site went along with what it m
 """
 
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from unit.aggregators.secure.talking import Drawer, Hospitals, Liar, rounded, updates_of
 
 from medfed.aggregators.secure import keys, rules, seated, site
+from medfed.aggregators.secure.layout import Layout
 from medfed.aggregators.secure.masks import Masks, Pad, Stream
 from medfed.aggregators.secure.messages import decoded, message
 from medfed.aggregators.secure.rules import Advert, sign_of
@@ -74,6 +76,11 @@ def own_mask(patch):
     """Off: parts are masked in pairs only, as in the first half of the paper."""
     kept = site.SecureSite._streams
     patch.setattr(site.SecureSite, "_streams", lambda *given: kept(*given)[1:])
+
+
+def counted_parts(patch):
+    """Off: a part is summed whoever has it."""
+    patch.setattr(seated.SeatedSite, "_check_parts", lambda self, roster, among: None)
 
 
 def bound_shares(patch):
@@ -206,8 +213,9 @@ def stranger(liar, name="s99"):
     key = Ed25519PrivateKey.generate()
     parts = (keys.public_bytes(seeds[0]), keys.public_bytes(seeds[1]), keys.commitment(seeds[2]))
     session = bytes.fromhex(liar.tables[liar.sites[0]]["session"])
-    signature = key.sign(Advert(*parts).signed(session, name))
-    return key, Advert(*parts, signature).to_json(), seeds
+    named = tuple(rules.marks(session, Layout.from_json(liar.layout)).values())
+    signature = key.sign(Advert(*parts, named).signed(session, name))
+    return key, Advert(*parts, named, signature).to_json(), seeds
 
 
 def makes_up_a_site(hospitals):
@@ -294,6 +302,42 @@ def sums_the_same_over_others(hospitals):
     return bool(again.unmask(again.agree(others)))
 
 
+RARE = '["diagnosis", "rare"]'
+
+
+def asks_for_what_one_site_has(hospitals):
+    """A category that only the victim has, in the layout: its count is a sum over one site."""
+    whole = hospitals.updates[VICTIM]
+    hospitals.updates[VICTIM] = replace(whole, stats={**whole.stats, RARE: np.array([1.0])})
+    liar = Liar(hospitals).keys()
+    liar.layout = liar.tables[VICTIM]["layout"]
+    return bool(liar.shares().masked().unmask(liar.agree(liar.sites)))
+
+
+def asks_for_what_few_of_the_survivors_have(hospitals):
+    """Three have it, and two of these are called dead."""
+    for name in (VICTIM, "s00"):
+        whole = hospitals.updates[name]
+        hospitals.updates[name] = replace(whole, stats={**whole.stats, RARE: np.array([1.0])})
+    whole = hospitals.updates["s01"]
+    hospitals.updates["s01"] = replace(whole, stats={**whole.stats, RARE: np.array([2.0])})
+    liar = Liar(hospitals).keys()
+    liar.layout = liar.tables[VICTIM]["layout"]
+    liar.shares().masked()
+    return bool(liar.agree([name for name in liar.sites if name != "s00"]))
+
+
+def has_a_part_counted_that_nobody_signed(hospitals):
+    """The other sites' lists of parts are changed on the way."""
+    whole = hospitals.updates[VICTIM]
+    hospitals.updates[VICTIM] = replace(whole, stats={**whole.stats, RARE: np.array([1.0])})
+    liar = Liar(hospitals).keys()
+    liar.layout = liar.tables[VICTIM]["layout"]
+    parts = liar.adverts[VICTIM]["parts"]
+    liar.adverts = {name: {**one, "parts": parts} for name, one in liar.adverts.items()}
+    return bool(liar.shares().masked().unmask(liar.agree(liar.sites)))
+
+
 ATTACKS = {
     asks_twice: ((steps_in_order, one_sum_a_question), "lost-conversation"),
     tells_two_stories: ((more_than_two_thirds,), "unsafe-sum"),
@@ -303,11 +347,14 @@ ATTACKS = {
     replays_shares: ((sealing,), "unsafe-sum"),
     gives_shares_back_to_their_sender: ((bound_shares,), "unsafe-sum"),
     swaps_keys: ((signatures,), "unsafe-sum"),
-    sums_over_two_sites: ((enough_sites,), "unsafe-sum"),
+    sums_over_two_sites: ((enough_sites, counted_parts), "unsafe-sum"),
     takes_the_masks_off_for_few: ((enough_sites,), "unsafe-sum"),
     unmasks_with_few_signatures: ((enough_sites,), "unsafe-sum"),
     forges_signatures: ((signatures,), "unsafe-sum"),
     sums_the_same_over_others: ((one_sum_a_question,), "unsafe-sum"),
+    asks_for_what_one_site_has: ((counted_parts,), "unsafe-sum"),
+    asks_for_what_few_of_the_survivors_have: ((counted_parts,), "unsafe-sum"),
+    has_a_part_counted_that_nobody_signed: ((signatures,), "unsafe-sum"),
 }
 """Each attack, the defences that stop it, and the name of the refusal (None: it learns nothing)."""
 

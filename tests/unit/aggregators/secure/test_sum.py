@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 from unit.aggregators.secure.talking import Hospitals, rounded, updates_of
 
+from medfed.aggregators.encrypted.ckks import Ckks
 from medfed.aggregators.secure import masks
 from medfed.aggregators.secure.coordinator import TooFew
 from medfed.aggregators.secure.fixed_point import CHUNK, Narrow, Wide, step_of
@@ -142,14 +143,50 @@ def test_what_is_not_finite_never_leaves(value, where):
     check_sum(result, hospitals, ["s00", "s01", "s03"])
 
 
-def test_a_statistic_that_some_lack_is_zero_there():
-    updates = updates_of(3)
-    updates["s01"].stats['["colour", "red"]'] = np.array([3.0])
-    updates["s02"].stats['["colour", "red"]'] = np.array([4.0])
-    updates["s00"].stats['["colour", "blue"]'] = np.array([5.0])
-    stats = Hospitals(updates).gather().total.stats
-    assert stats['["colour", "red"]'] == [7.0]
-    assert stats['["colour", "blue"]'] == [5.0]
+RED, BLUE = '["colour", "red"]', '["colour", "blue"]'
+
+
+def colourful(count, **who):
+    """Hospitals that have, beside the usual, a count of each colour at some sites."""
+    updates = updates_of(count)
+    for colour, sites in who.items():
+        for site in sites:
+            updates[site].stats[f'["colour", "{colour}"]'] = np.array([3.0])
+    return updates
+
+
+@pytest.mark.parametrize("rule", [SecureSum, Ckks])
+def test_a_statistic_that_some_lack_is_zero_there_and_one_that_few_have_is_not_summed(rule):
+    updates = colourful(5, red=("s00", "s02", "s04"), blue=("s01", "s03"))
+    if rule is Ckks:
+        pytest.importorskip("tenseal", reason="the extra he is not installed")
+    hospitals = Hospitals(updates, rule())
+    result = hospitals.gather()
+    assert result.participants == tuple(updates)
+    assert result.total.stats[RED] == pytest.approx([9.0], abs=1e-4)
+    assert BLUE not in result.total.stats
+
+
+def test_a_site_that_wants_more_sites_in_a_sum_wants_more_for_each_part():
+    hospitals = Hospitals(colourful(5, red=("s00", "s02", "s04")))
+    hospitals.change("s01", least=4)
+    result = hospitals.gather()
+    assert result.participants == tuple(hospitals.updates)
+    assert RED not in result.total.stats
+
+
+def test_a_part_that_too_few_survivors_have_is_dropped_in_another_conversation():
+    updates = colourful(6, red=("s00", "s02", "s04"))
+    hospitals = Hospitals(updates, lost={"masked": {"s04"}})
+    result = hospitals.gather()
+    assert result.participants == ("s00", "s01", "s02", "s03", "s05")
+    assert RED not in result.total.stats
+    check_sum_of(result, updates)
+
+
+def check_sum_of(result, updates):
+    wanted = sum(updates[site].weights["model"] for site in result.participants)
+    assert result.total.weights["model"] == wanted
 
 
 def test_a_site_of_another_shape_is_left_out():
