@@ -196,7 +196,8 @@ def encrypted(folder: Path, size: int, repeats: int) -> list[Row]:
     """Three sites' encrypted sum, and the library's calls that it cannot do without."""
     from medfed.aggregators.encrypted import context as ckks
     from medfed.aggregators.encrypted.coordinator import added
-    from medfed.aggregators.encrypted.site import packed, unpacked, values_of
+    from medfed.aggregators.encrypted.site import encrypted as pieces
+    from medfed.aggregators.encrypted.site import numbers_of, packed, unpacked
     from medfed.aggregators.secure.layout import Layout
     from medfed.aggregators.secure.messages import message
 
@@ -206,14 +207,14 @@ def encrypted(folder: Path, size: int, repeats: int) -> list[Row]:
     layout = Layout.of(update)
 
     def ours() -> object:
-        ciphertexts = packed(ckks.encrypt(context, values_of(update, layout)))
+        ciphertexts = packed(pieces(context, numbers_of(update, layout)))
         path = folder / "part.safetensors"
         path.write_bytes(encode_update(message({}, ciphertexts)))
         parts = [SpooledUpdate(path, name) for name in ("north", "centre", "south")]
         total = message({}, packed(added(public, parts)))
         return ckks.decrypt(context, unpacked(total), layout.size + 1)
 
-    flat = values_of(update, layout)
+    flat = np.concatenate(list(vars(numbers_of(update, layout)).values()))
     took = timings({"ours": ours, "bare": lambda: bare(context, public, flat)}, repeats)
     what = f"CKKS, {size / 1e6:g} M parameters"
     return [
