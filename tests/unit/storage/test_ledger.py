@@ -200,6 +200,7 @@ def test_killed_at_random_it_has_entered_what_was_given_away(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_hundred_kills(tmp_path):
     for given, spent in killed_at_random(tmp_path, 100, seed=2):
         assert given <= spent <= given + 100
