@@ -176,6 +176,17 @@ def test_what_is_no_clipped_sum_is_refused(changes, field):
     assert field in {p.field for p in refused.value.problems}
 
 
+def test_a_gate_that_leaves_updates_out_is_refused():
+    """Whether an update is left out depends on the others: several clips at once."""
+    text = private_text(privacy=HOSPITAL.format(noise=0.1, clip=1.0, more=""))
+    gated = text.replace('name = "mean"', 'name = "mean"\nnorm_limit = 3.0')
+    with pytest.raises(StudyError) as refused:
+        parse_study(gated)
+    (problem,) = refused.value.problems
+    assert (problem.field, problem.remedy) == ("aggregator.norm_limit", "Remove norm_limit")
+    parse_study(text)
+
+
 def test_the_promise_says_that_the_coordinator_is_trusted():
     ((_, sentences),) = all_promises(study(noise=9.0))
     text = " ".join(sentences)
