@@ -11,7 +11,7 @@ from medfed.core.data import SetName, SiteData
 from medfed.core.errors import Refused
 from medfed.core.files import canonical_json
 from medfed.core.ledger import Ledger, Spend
-from medfed.core.mechanism import Cost, CountedScores, Mechanism
+from medfed.core.mechanism import Cost, CountedScores, Mechanism, NoisyAnswer, repeated
 from medfed.core.registry import make
 from medfed.core.rehearsal import site_plan
 from medfed.core.study import Study
@@ -71,13 +71,17 @@ class SitePrivacy:
         study: The study, as the site approved it.
         data: The site's patients in it.
         ledger: The site's ledger; None where it keeps none.
+        repeats: How many rounds may be paid for anew, because they came to nothing.
 
     Raises:
         Refused: There are privacy lines and no ledger.
     """
 
-    def __init__(self, study: Study, data: SiteData, ledger: Ledger | None) -> None:
+    def __init__(
+        self, study: Study, data: SiteData, ledger: Ledger | None, repeats: int = 0
+    ) -> None:
         self.study = study
+        self.repeats = repeats
         self.data = data
         self.ledger = ledger
         self.mechanisms: tuple[Mechanism, ...] = tuple(
@@ -186,5 +190,15 @@ class SitePrivacy:
             source=canonical_json(study.source.to_json()).decode(),
             patients=own,
             cost=cost,
+            approved=self._approved(cost, on),
+            delta=min(one.delta for one in self.mechanisms if one.unit == cost.unit),
         )
         self.ledger.spend(spend)
+
+    def _approved(self, cost: Cost, on: SetName) -> tuple[NoisyAnswer, ...]:
+        """What the study may cost in all: its rounds, and those that came to nothing."""
+        if on != "train":  # counted once, when all rounds are done
+            return repeated(cost.answers, self.repeats)
+        costs = (one.cost(self.plan) for one in self.mechanisms if one.unit == cost.unit)
+        answers = [answer for whole in costs for answer in whole.answers]
+        return repeated(answers, self.repeats / self.plan.rounds)
