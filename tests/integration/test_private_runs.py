@@ -177,6 +177,15 @@ def test_a_site_that_has_spent_its_limit_refuses_and_the_run_says_so(tmp_path):
     assert len(open_ledger(tmp_path / "run/sites/south").entries()) == 1
 
 
+def test_a_run_with_ledgers_of_its_own_says_that_they_know_of_no_other_run(tmp_path):
+    said = Recorder()
+    go(private_study(rounds=1), tmp_path / "run", said, report=False)
+    assert "ledgers of this run alone" in said.said()
+    plain = Recorder()
+    go(parse_study(text_of(rounds=1)), tmp_path / "plain", plain, report=False)
+    assert "ledgers" not in plain.said()
+
+
 def test_a_site_without_a_ledger_takes_no_part(recorded, tmp_path):
     out, _, passed = recorded
     site = open_site(out / "sites" / "north")

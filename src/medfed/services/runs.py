@@ -37,6 +37,10 @@ REFUSED_WRITES = (
     errno.EACCES,
     errno.EPERM,
 )
+NEW_LEDGERS = (
+    "privacy is counted in ledgers of this run alone, which know nothing of other runs on the same "
+    "patients; the hospitals' own ledgers count with --sites or --coordinator"
+)
 
 
 def start(
@@ -76,6 +80,8 @@ def start(
         with _told(folder, options, on_event) as tell:
             for warning in privacy_warnings(study):
                 tell(Notice(warning))
+            if study.privacy and not elsewhere:
+                tell(Notice(NEW_LEDGERS))
             return _go_on(study, folder, options, tell)
 
 
