@@ -177,6 +177,15 @@ def test_a_site_that_has_spent_its_limit_refuses_and_the_run_says_so(tmp_path):
     assert len(open_ledger(tmp_path / "run/sites/south").entries()) == 1
 
 
+def test_a_run_with_ledgers_of_its_own_says_that_they_know_of_no_other_run(tmp_path):
+    said = Recorder()
+    go(private_study(rounds=1), tmp_path / "run", said, report=False)
+    assert "ledgers of this run alone" in said.said()
+    plain = Recorder()
+    go(parse_study(text_of(rounds=1)), tmp_path / "plain", plain, report=False)
+    assert "ledgers" not in plain.said()
+
+
 def test_a_site_without_a_ledger_takes_no_part(recorded, tmp_path):
     out, _, passed = recorded
     site = open_site(out / "sites" / "north")
@@ -278,6 +287,16 @@ def left_and_paid(folder):
     return left, Counter(entry.round for entry in open_ledger(folder).entries())
 
 
+def test_a_coordinator_that_orders_the_study_again_is_held_to_what_was_approved(recorded):
+    out, _, passed = recorded
+    order, book = orders_of(passed, "train")[0], open_ledger(out / "sites" / "north")
+    book.set_limit(100.0, 1e-5)
+    refusals = [handled(out, resealed(out, order, run=f"{i:032x}"))[0] for i in range(5)]
+    assert refusals[0] == "", "a round that came to nothing may be done anew"
+    assert refusals[-1] == "budget-spent"
+    assert len(book.entries()) == 2 + 3, "two rounds and privacy_repeats"
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_run_that_is_killed_again_and_again_has_paid_for_all_that_left(tmp_path):
@@ -295,6 +314,9 @@ def test_a_run_that_is_killed_again_and_again_has_paid_for_all_that_left(tmp_pat
             time.sleep(rng.uniform(0, 0.5))
             process.kill()
         for site in SITES:
+            if not go_on:
+                with (out / "sites" / site / "site.toml").open("a") as settings:
+                    settings.write("privacy_repeats = 5\n")
             left, paid = left_and_paid(out / "sites" / site)
             assert not left - paid, f"{site} gave more than it paid for"
     go(parse_study(study.read_text()), out, resume=True, report=False)

@@ -1,7 +1,9 @@
 """The source ``csv``: one text file with a table for each site."""
 
 import csv
-from collections.abc import Iterable, Sequence
+import math
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -14,6 +16,7 @@ from medfed.core.errors import DataError, PartError, Problem
 from medfed.core.no_pickles import unpickling_refused
 from medfed.core.options import option
 
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 ENCODING = "utf-8-sig"  # UTF-8; a byte-order mark, which Excel writes, is skipped
 
 
@@ -99,7 +102,7 @@ def read_table(
     path: Path,
     *,
     columns: Sequence[str] = (),
-    missing: Iterable[str] = ("", "?", "NA"),
+    missing: Sequence[str] = ("", "?", "NA"),
     text: Sequence[str] = (),
     separator: str = ",",
     decimal: str = ".",
@@ -140,7 +143,9 @@ def read_table(
     if frame.isna().all(axis=None):
         message = f"{path.name} has no value at all: everything in it is missing"
         raise DataError(message, remedy="Check separator, columns and missing")
-    return frame.assign(**{name: _plain(frame[name]) for name in names if name not in text})
+    gaps = {float(one) for one in missing if _NUMBER.fullmatch(one)}
+    plain = {name: _plain(frame[name], decimal, gaps) for name in names if name not in text}
+    return frame.assign(**plain)
 
 
 def by_patient(frame: pd.DataFrame, patient: str = "") -> pd.DataFrame:
@@ -217,14 +222,22 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
         raise DataError(message, remedy=remedy)
 
 
-def _plain(column: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Numbers and truth values as floats, everything else as it is."""
+def _plain(column: "pd.Series[Any]", decimal: str, gaps: Collection[float]) -> "pd.Series[Any]":
+    """Numbers and truth values as floats; all else as text, each cell by itself."""
     numeric = pd.api.types.is_numeric_dtype(column.dtype) or column.isna().all()
     truth = all(isinstance(value, bool) for value in column.dropna())
     if not numeric and not truth:
-        return column
+        return column.map(lambda cell: _cell(str(cell), decimal, gaps), na_action="ignore")
     plain = column.astype("float64")
     if np.isinf(plain).any():
         message = f'column "{column.name}" holds infinite numbers'
         raise DataError(message, remedy="Put a missing value in their place")
     return plain
+
+
+def _cell(text: str, decimal: str, gaps: Collection[float]) -> str | float:
+    """A number in a column of text, as it would be read among numbers."""
+    number = text.replace(decimal, ".").strip()
+    if not _NUMBER.fullmatch(number):
+        return text
+    return math.nan if float(number) in gaps else number

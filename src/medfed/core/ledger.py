@@ -22,6 +22,9 @@ class Spend:
         patients: Identifiers of all who might be in the answers (the cohort), as the source has
             them; empty where the unit is the hospital.
         cost: What it costs each of them.
+        approved: All that the study may cost each of them, in all its runs; empty for no bound but
+            the ledger's own.
+        delta: At which δ the study states its ε.
     """
 
     study: str
@@ -33,6 +36,8 @@ class Spend:
     source: str
     patients: Sequence[str]
     cost: Cost
+    approved: tuple[NoisyAnswer, ...] = ()
+    delta: float = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,8 @@ class Ledger(Protocol):
         """Enter a piece of work, durably, before it is done.
 
         Raises:
-            Refused: ``budget-spent``; nothing was entered.
+            Refused: ``budget-spent``, for all studies together or for this one; nothing was
+                entered.
         """
 
 

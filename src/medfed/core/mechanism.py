@@ -1,5 +1,6 @@
 """A privacy transform with a compulsory cost, and what it is computed from before anything runs."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -56,6 +57,18 @@ def merge(answers: Sequence[NoisyAnswer]) -> tuple[NoisyAnswer, ...]:
         counts[one] = counts.get(one, 0) + answer.times
     order = sorted(counts, key=lambda a: (a.kind, a.noise, a.rate))
     return tuple(replace(one, times=counts[one]) for one in order)
+
+
+def repeated(answers: Sequence[NoisyAnswer], share: float) -> tuple[NoisyAnswer, ...]:
+    """Answers and a share of them once more, rounded up."""
+    more = [(a, a.times + math.ceil(a.times * share)) for a in merge(answers)]
+    return tuple(replace(a, times=times) for a, times in more)
+
+
+def covered(answers: Sequence[NoisyAnswer], by: Sequence[NoisyAnswer]) -> bool:
+    """Whether each answer is among others, as often: then it costs no more than they do."""
+    allowed = {replace(a, times=1): a.times for a in merge(by)}
+    return all(a.times <= allowed.get(replace(a, times=1), 0) for a in merge(answers))
 
 
 @dataclass(frozen=True, slots=True)

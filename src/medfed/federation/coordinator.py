@@ -16,7 +16,7 @@ from medfed.core.study import Study
 from medfed.core.task import CalibratedTask, Execution, Metrics, Task
 from medfed.core.update import Facts, State, Stats, Update, group, grouped
 from medfed.federation.exchange import MAX_OVER_MODEL, Exchange, Post
-from medfed.federation.privacy import CoordinatorPrivacy
+from medfed.federation.privacy import Attempts, CoordinatorPrivacy
 
 log = logging.getLogger(__name__)
 
@@ -57,16 +57,19 @@ class Coordinator:
         study: The study.
         post: Who asks, through what, and where replies lie.
         execution: What must stay the same for the same bits.
+        attempts: Where tries at a round are marked, for privacy whose noise is added here.
     """
 
-    def __init__(self, study: Study, post: Post, execution: Execution) -> None:
+    def __init__(
+        self, study: Study, post: Post, execution: Execution, attempts: Attempts | None = None
+    ) -> None:
         self.study = study
         self.post = post
         self.execution = execution
         self.task: Task = study.make_task()
         self.metric = study.metric
         self.strategy: Strategy = make("strategy", study.strategy)
-        self.privacy = CoordinatorPrivacy(study)
+        self.privacy = CoordinatorPrivacy(study, attempts)
         self.aggregator: Aggregator = make("aggregator", study.aggregator)
         split = make("split", study.split)
         # Facts are sums: a robust rule, which needs whole updates, has nothing to say about them.
@@ -93,7 +96,7 @@ class Coordinator:
         """
         start = time.perf_counter()
         turn = self._turn(state.round + 1)
-        body = {**self._body(state.facts), **self.privacy.asks(state.memory)}
+        body = {**self._body(state.facts), **self.privacy.asks(state.memory, turn.round)}
         exchange = self._exchange(state, "train", self._draw(turn.round), body)
         gathered = self._gather(exchange, state)
         if not self.aggregator.sees_sites:

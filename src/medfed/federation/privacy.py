@@ -1,8 +1,9 @@
 """What a study's privacy lines mean at a site: what is answered at all, and that it is paid for."""
 
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from medfed.core.data import SetName, SiteData
 from medfed.core.errors import Refused
 from medfed.core.files import canonical_json
 from medfed.core.ledger import Ledger, Spend
-from medfed.core.mechanism import Cost, CountedScores, Mechanism
+from medfed.core.mechanism import Cost, CountedScores, Mechanism, NoisyAnswer, repeated
 from medfed.core.registry import make
 from medfed.core.rehearsal import site_plan
 from medfed.core.study import Study
@@ -21,28 +22,60 @@ from medfed.federation.wire import Order
 
 ASKED = "privacy"
 """In an order's body: for each mechanism, in the study's order, what it asks of the sites."""
+ATTEMPT = "attempt"
+"""In an order's body: which try at the round it is, where the coordinator adds the noise."""
 SCORE = "score/"
 """How the names of scores begin, among the statistics of a reply."""
 
 
-class CoordinatorPrivacy:
-    """The coordinator's part of a study's privacy: what it asks, and what it does to a total."""
+class Attempts(Protocol):
+    """The marks of tries at a round, where no going back to a checkpoint brings them back."""
 
-    def __init__(self, study: Study) -> None:
+    def mark(self, round_: int) -> str:
+        """The mark of the try at hand; the same again until it is used up."""
+
+    def used(self) -> None:
+        """Use the mark up, durably."""
+
+
+class CoordinatorPrivacy:
+    """The coordinator's part of a study's privacy: what it asks, and what it does to a total.
+
+    Where the coordinator adds the noise, a round that is done again from an older checkpoint would
+    give the same sum a second time, with other noise, and the sites would send what they stored
+    and were paid for once. So each try at a round has a mark in its orders, used up before the
+    noise is drawn: another try is another order, for which sites work, and pay, anew.
+
+    Args:
+        study: The study.
+        attempts: Where marks are kept; None where none is kept, and every order is another.
+    """
+
+    def __init__(self, study: Study, attempts: Attempts | None = None) -> None:
+        self.attempts = attempts
         self.mechanisms: tuple[Mechanism, ...] = tuple(
             make("mechanism", part) for part in study.privacy
         )
         self.plan = site_plan(study, study.sites[0]) if self.mechanisms else None
 
-    def asks(self, memory: Tensors) -> dict[str, Any]:
+    def asks(self, memory: Tensors, round_: int) -> dict[str, Any]:
         """What goes into the body of an order to train."""
         numbered = enumerate(self.mechanisms)
         asked = [dict(one.asks(group(_memory(i), memory))) for i, one in numbered]
-        return {ASKED: asked} if any(asked) else {}
+        body: dict[str, Any] = {ASKED: asked} if any(asked) else {}
+        if self._adds_noise:
+            body[ATTEMPT] = self.attempts.mark(round_) if self.attempts else secrets.token_hex(16)
+        return body
+
+    @property
+    def _adds_noise(self) -> bool:
+        return any(mechanism.trusts_coordinator for mechanism in self.mechanisms)
 
     def total(self, gathered: Gathered, memory: Tensors) -> tuple[Gathered, dict[str, Array]]:
         """The total that may be used, and the mechanisms' memory for the next round."""
         kept: dict[str, Array] = {}
+        if self._adds_noise and self.attempts:
+            self.attempts.used()
         for i, mechanism in enumerate(self.mechanisms):
             assert self.plan is not None  # noqa: S101  # there are mechanisms
             mine = group(_memory(i), memory)
@@ -71,13 +104,17 @@ class SitePrivacy:
         study: The study, as the site approved it.
         data: The site's patients in it.
         ledger: The site's ledger; None where it keeps none.
+        repeats: How many rounds may be paid for anew, because they came to nothing.
 
     Raises:
         Refused: There are privacy lines and no ledger.
     """
 
-    def __init__(self, study: Study, data: SiteData, ledger: Ledger | None) -> None:
+    def __init__(
+        self, study: Study, data: SiteData, ledger: Ledger | None, repeats: int = 0
+    ) -> None:
         self.study = study
+        self.repeats = repeats
         self.data = data
         self.ledger = ledger
         self.mechanisms: tuple[Mechanism, ...] = tuple(
@@ -186,5 +223,15 @@ class SitePrivacy:
             source=canonical_json(study.source.to_json()).decode(),
             patients=own,
             cost=cost,
+            approved=self._approved(cost, on),
+            delta=min(one.delta for one in self.mechanisms if one.unit == cost.unit),
         )
         self.ledger.spend(spend)
+
+    def _approved(self, cost: Cost, on: SetName) -> tuple[NoisyAnswer, ...]:
+        """What the study may cost in all: its rounds, and those that came to nothing."""
+        if on != "train":  # counted once, when all rounds are done
+            return repeated(cost.answers, self.repeats)
+        costs = (one.cost(self.plan) for one in self.mechanisms if one.unit == cost.unit)
+        answers = [answer for whole in costs for answer in whole.answers]
+        return repeated(answers, self.repeats / self.plan.rounds)

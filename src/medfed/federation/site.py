@@ -203,7 +203,7 @@ class Site:
             make("aggregator", study.aggregator),
         )
         compression = make("compression", study.compression) if study.compression else None
-        privacy = SitePrivacy(study, data, self.ledger)
+        privacy = SitePrivacy(study, data, self.ledger, self.settings.privacy_repeats)
         return _Desk(study, task, strategy, aggregator, compression, data, privacy)
 
     def _models(self) -> list[Path]:

@@ -56,6 +56,9 @@ class _Settings:
     min_sites_in_sum: int = option(
         3, help="Secure sums among fewer sites than this are refused", low=3
     )
+    privacy_repeats: int = option(
+        3, help="Rounds of a private study that may be paid for anew if they came to nothing", low=0
+    )
     encrypt_with: str | None = option(
         None, help='What opens the encrypted folder: "passphrase", or the path of a key file'
     )
@@ -70,6 +73,7 @@ class SiteSettings:
     min_patients: int = 1
     max_order_mb: int = 4096
     min_sites_in_sum: int = 3
+    privacy_repeats: int = 3
     encrypt_with: str | None = None
 
 

@@ -1,9 +1,12 @@
 """The gradient of each patient, clipped: the one place where patients are kept apart.
 
-Two ways to the same sum. Where all parameters belong to linear layers, the length of a patient's
-gradient follows from what went into each layer and what came back (Goodfellow, "Efficient
-Per-Example Gradient Computations", 2015), and only the clipped sum is ever made. For all else
-functorch makes one gradient for each patient.
+Two ways to the same sum. Where all parameters belong to linear layers and each patient is one row,
+the length of a gradient follows from what went into each layer and what came back (Goodfellow,
+"Efficient Per-Example Gradient Computations", 2015), and only the clipped sum is ever made. For
+all else functorch makes one gradient for each patient.
+
+What is clipped is what is summed: lengths, factors and sums are made without autocast, for a sum
+in bfloat16 would move by more than the clip for one patient.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +19,10 @@ from torch.func import functional_call, grad, vmap
 
 Loss = Callable[[Any, Any], torch.Tensor]
 Traces = dict[str, tuple[torch.Tensor, torch.Tensor]]
-"""For each linear layer what went in and what came out, a row for each example."""
+"""For each linear layer what went in and what came back, a row for each patient."""
+HUGE = 1e30
+"""Length in clips, or of an input, from which a patient counts as zero: factors would be denormal
+in float32, and rounded to twice what they are."""
 
 
 def clipped_sum(
@@ -28,8 +34,9 @@ def clipped_sum(
 ) -> dict[str, torch.Tensor]:
     """The sum over patients of their gradients, each no longer than ``clip``.
 
-    A patient's gradient is that of the mean loss of all that is theirs. One that is not finite
-    counts as zero: to stop for it would tell that such a patient is here.
+    A patient's gradient is that of the mean loss of all that is theirs. One that is not finite, or
+    `HUGE`, counts as zero: to stop for it would tell that such a patient is here. An autocast
+    around the call holds for the gradients; the sum is in float32.
 
     Args:
         module: The model, in the mode it shall have.
@@ -38,11 +45,14 @@ def clipped_sum(
         batch: Tensors of shape (patients, examples of each, …).
         clip: The longest gradient, Euclidean norm over all parameters together.
     """
-    layers = _linear(module, parameters)
+    # Rows of one patient may cancel out, and a sum over all rows would lose the others in them.
+    layers = _linear(module, parameters) if batch[0].shape[1] == 1 else {}
     found = _by_layer(module, layers, loss, batch) if layers else None
-    if found is not None:
-        return _clipped_layers(layers, parameters, found, clip)
-    return _clipped(_each(module, parameters, loss, batch), clip)
+    each = {} if found is not None else _each(module, parameters, loss, batch)
+    with torch.autocast(batch[0].device.type, enabled=False):
+        if found is not None:
+            return _clipped_layers(layers, parameters, found, clip)
+        return _clipped(each, clip)
 
 
 def _each(
@@ -55,13 +65,13 @@ def _each(
         return loss(partial(functional_call, module, values), own).float().mean()
 
     each = vmap(grad(of_one), in_dims=(None, 0), randomness="different")(values, batch)
-    return {name: gradients.detach() for name, gradients in each.items()}
+    return {name: gradients.detach().float() for name, gradients in each.items()}
 
 
 def _clipped(each: Mapping[str, torch.Tensor], clip: float) -> dict[str, torch.Tensor]:
     squares = [g.flatten(1).double().square().sum(1) for g in each.values()]
     norms = torch.stack(squares).sum(0).sqrt()
-    odd = ~norms.isfinite()
+    odd = ~(norms < HUGE * clip)
     if odd.any():
         each = {k: g.masked_fill(odd.view(-1, *[1] * (g.dim() - 1)), 0.0) for k, g in each.items()}
     scale = _scale(norms, odd, clip)
@@ -84,9 +94,8 @@ def _by_layer(
 ) -> Traces | None:
     """What went into each layer and the slope of the patients' losses behind it.
 
-    Shapes (patients, examples, width). None where a layer is used twice or not on rows.
+    Shapes (patients, width). None where a layer is used twice or not on rows.
     """
-    patients, own = batch[0].shape[:2]
     calls: dict[str, list[tuple[torch.Tensor, torch.Tensor]]] = {name: [] for name in layers}
 
     def keep(name: str, _: nn.Module, given: tuple[torch.Tensor], out: torch.Tensor) -> None:
@@ -100,12 +109,9 @@ def _by_layer(
             handle.remove()
     if any(len(made) != 1 or made[0][0].dim() != 2 for made in calls.values()):
         return None
-    slopes = torch.autograd.grad(values.sum() / own, [made[0][1] for made in calls.values()])
+    slopes = torch.autograd.grad(values.sum(), [made[0][1] for made in calls.values()])
     return {
-        name: (
-            made[0][0].detach().float().unflatten(0, (patients, own)),
-            slope.float().unflatten(0, (patients, own)),
-        )
+        name: (made[0][0].detach().float(), slope.float())
         for (name, made), slope in zip(calls.items(), slopes, strict=True)
     }
 
@@ -116,44 +122,34 @@ def _clipped_layers(
     traces: Traces,
     clip: float,
 ) -> dict[str, torch.Tensor]:
-    squares = sum(_squares(name, parameters, *traces[name]) for name in layers)
-    assert isinstance(squares, torch.Tensor)  # noqa: S101  # there are layers
-    odd = ~squares.isfinite()
-    scale = _scale(squares.sqrt(), odd, clip)
+    norms = _norms(parameters, traces)
+    odd = ~(norms < HUGE * clip)
+    for given, _ in traces.values():
+        odd |= ~(_length(given) < HUGE)
+    scale = _scale(norms, odd, clip)
     found: dict[str, torch.Tensor] = {}
     for name in layers:
         given, slope = traces[name]
         if odd.any():
-            given, slope = (x.masked_fill(odd[:, None, None], 0.0) for x in (given, slope))
-        scaled = slope * scale[:, None, None]
+            given, slope = (x.masked_fill(odd[:, None], 0.0) for x in (given, slope))
+        scaled = slope * scale[:, None]
         if f"{name}.weight" in parameters:
-            found[f"{name}.weight"] = scaled.flatten(0, 1).T @ given.flatten(0, 1)
+            found[f"{name}.weight"] = scaled.T @ given
         if f"{name}.bias" in parameters:
-            found[f"{name}.bias"] = scaled.sum((0, 1))
+            found[f"{name}.bias"] = scaled.sum(0)
     return found
 
 
-def _squares(
-    name: str,
-    parameters: Mapping[str, nn.Parameter],
-    given: torch.Tensor,
-    slope: torch.Tensor,
-) -> torch.Tensor:
-    """Squared lengths of the patients' gradients of one layer, in double precision."""
-    total = torch.zeros(len(given), dtype=torch.float64, device=given.device)
-    if f"{name}.weight" in parameters:
-        total += (_gram(given) * _gram(slope)).sum((1, 2)).clamp(min=0.0)
-    if f"{name}.bias" in parameters:
-        total += _length(slope.sum(1)).square()
-    return total
-
-
-def _gram(rows: torch.Tensor) -> torch.Tensor:
-    """Products of each patient's rows with each other, shape (patients, examples, examples)."""
-    if rows.shape[1] == 1:
-        return _length(rows[:, 0]).square()[:, None, None]
-    wide = rows.double()
-    return wide @ wide.transpose(1, 2)
+def _norms(parameters: Mapping[str, nn.Parameter], traces: Traces) -> torch.Tensor:
+    """Lengths of the patients' gradients over all layers, in double precision."""
+    squares = []
+    for name, (given, slope) in traces.items():
+        behind = _length(slope).square()
+        if f"{name}.weight" in parameters:
+            squares.append(_length(given).square() * behind)
+        if f"{name}.bias" in parameters:
+            squares.append(behind)
+    return torch.stack(squares).sum(0).sqrt()
 
 
 def _length(rows: torch.Tensor) -> torch.Tensor:

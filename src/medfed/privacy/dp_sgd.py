@@ -106,6 +106,7 @@ class DpSgd:
     def problems(self, study: Study) -> Sequence[Problem]:
         """What in a study DP-SGD cannot stand beside."""
         found = [*rules.common(study, self.open_sets), *rules.by_patient(study)]
+        found += rules.named_patients(study)
         absent = [site for site in study.sites if site not in self.patients]
         if absent:
             message = f"does not say how many patients {', '.join(absent)} has"

@@ -33,6 +33,14 @@ def by_patient(study: Study) -> list[Problem]:
     return [Problem("split.name", message, 'Write name = "hash": each falls by itself')]
 
 
+def named_patients(study: Study) -> list[Problem]:
+    """Patients called by the number of their row: one more renames, and moves, all behind it."""
+    if getattr(_made("source", study.source), "patient", None) != "":
+        return []
+    message = "calls patients by their row, and one row more would rename all after it"
+    return [Problem("source.patient", message, "Name the column that identifies patients")]
+
+
 def plain_sums(study: Study) -> list[Problem]:
     """What would make the sum at the coordinator another one than that of clipped updates."""
     found = []
@@ -40,6 +48,9 @@ def plain_sums(study: Study) -> list[Problem]:
     if aggregator is not None and not aggregator.linear:
         message = f"{study.aggregator.name} gives no sum, and the noise is made for a sum"
         found.append(Problem("aggregator.name", message, 'Write name = "mean"'))
+    if getattr(aggregator, "norm_limit", 0.0):
+        message = "would leave out long updates by the others' lengths: one moves more than a clip"
+        found.append(Problem("aggregator.norm_limit", message, "Remove norm_limit"))
     if study.compression:
         message = f"{study.compression.name} changes an update after it was clipped"
         found.append(Problem("compression.name", message, "Remove [compression]"))

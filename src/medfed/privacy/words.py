@@ -35,6 +35,10 @@ AGAINST = (
     "hospitals, the public; even one who knows all other patients."
 )
 DP_SGD = (DP_SGD_PROTECTS, AGAINST)
+HELD_TO = (
+    "Each hospital's ledger holds the study to that in all its runs together, but for rounds that "
+    "came to nothing and are done anew: of those its privacy_repeats says how many (3 unless set)."
+)
 NOT_HIDDEN = (
     "Does not hide: whether a hospital takes part or refuses and why, how long its work takes, "
     "what is true of patients in general, and what leaves in other studies (the hospital's ledger "
@@ -51,7 +55,7 @@ def dp_sgd(mechanism: "DpSgd", study: Study) -> Sequence[str]:
             f"from noised counts, which cost a test patient ε = {mechanism.score_epsilon:.3g} at "
             f"δ = {mechanism.delta:g}; they have no intervals."
         )
-    return [*DP_SGD, *_costs(mechanism, study), held_out, NOT_HIDDEN]
+    return [*DP_SGD, *_costs(mechanism, study), HELD_TO, held_out, NOT_HIDDEN]
 
 
 def _costs(mechanism: "DpSgd", study: Study) -> list[str]:
@@ -107,7 +111,7 @@ def hospital_dp(mechanism: "HospitalDp", study: Study) -> Sequence[str]:
         f"each with noise of {mechanism.update_noise(plan):.3g} clips on the sum."
     )
     held_out, warnings = _scores(mechanism.scores), drowned(mechanism, study)
-    return [*HOSPITAL, cost, held_out, *warnings]
+    return [*HOSPITAL, cost, HELD_TO, held_out, *warnings]
 
 
 def drowned(mechanism: "HospitalDp", study: Study) -> list[str]:

@@ -24,6 +24,7 @@ from medfed.services.privacy_spent import privacy_of
 from medfed.services.run_options import Listener, RunOptions
 from medfed.services.run_record import SCHEMA, new_record, result_of
 from medfed.services.run_sites import check_engine, open_sites
+from medfed.storage.attempts import Attempts
 from medfed.storage.run_folder import RunFolder
 
 __all__ = ["Listener", "RunOptions", "check_data", "start"]
@@ -36,6 +37,10 @@ REFUSED_WRITES = (
     errno.EIO,
     errno.EACCES,
     errno.EPERM,
+)
+NEW_LEDGERS = (
+    "privacy is counted in ledgers of this run alone, which know nothing of other runs on the same "
+    "patients; the hospitals' own ledgers count with --sites or --coordinator"
 )
 
 
@@ -76,6 +81,8 @@ def start(
         with _told(folder, options, on_event) as tell:
             for warning in privacy_warnings(study):
                 tell(Notice(warning))
+            if study.privacy and not elsewhere:
+                tell(Notice(NEW_LEDGERS))
             return _go_on(study, folder, options, tell)
 
 
@@ -116,7 +123,7 @@ def _go_on(
     )
     channel, post = open_sites(study, folder, options, record, on_event)
     try:
-        coordinator = _coordinator(study, post, record, options.replay)
+        coordinator = _coordinator(study, post, folder, record, options.replay)
         loaded = [state]  # given away, so that the model begun with does not outlive its round
         del state
         state, reason = _rounds(coordinator, folder, loaded)
@@ -130,11 +137,11 @@ def _go_on(
 
 
 def _coordinator(
-    study: Study, post: Post, record: Mapping[str, Any], replay: Path | None
+    study: Study, post: Post, folder: RunFolder, record: Mapping[str, Any], replay: Path | None
 ) -> Coordinator:
     execution = Execution(**record["execution"])
     if not make("strategy", study.strategy).asynchronous:
-        return Coordinator(study, post, execution)
+        return Coordinator(study, post, execution, Attempts(folder.path))
     rows = RunFolder(replay).rows() if replay else []
     # A row is written when the next round scores it, and belongs to the step that made it.
     arrivals = {row["round"]: row["participants"] for row in rows if row["round"]}

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from medfed.core.errors import Refused, SiteError
 from medfed.core.files import sync
 from medfed.core.ledger import Balance
-from medfed.core.mechanism import NoisyAnswer, merge
+from medfed.core.mechanism import NoisyAnswer, covered, merge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -94,7 +94,8 @@ class SqliteLedger:
         """Enter a piece of work; when this returns it is on the disk.
 
         Raises:
-            Refused: ``budget-spent``: some patient would pass the limit. Nothing was entered.
+            Refused: ``budget-spent``: some patient would pass the limit, or what the study was
+                approved for. Nothing was entered.
         """
         with self._writing() as db:
             unit = spend.cost.unit
@@ -114,9 +115,29 @@ class SqliteLedger:
                     "that this site allows"
                 )
                 raise Refused("budget-spent", message, remedy="Ask the site, or use less")
+            self._hold_to_approval(db, spend, members)
             _keep_cohort(db, cohort, members)
             _enter(db, spend, cohort)
             return Balance(spent, limit, delta)
+
+    def _hold_to_approval(
+        self, db: sqlite3.Connection, spend: Spend, members: Sequence[bytes]
+    ) -> None:
+        """Whatever is ordered, under however many runs, a study costs what it was approved for."""
+        pasts = _histories(db, spend.cost.unit, spend.source, members, spend.study)
+        totals = [merge([*past, *spend.cost.answers]) for past in pasts]
+        beyond = [total for total in totals if not covered(total, spend.approved)]
+        if not spend.approved or not beyond:
+            return
+        allowed = self.accountant.epsilon(merge(spend.approved), spend.delta)
+        spent = max(self.accountant.epsilon(total, spend.delta) for total in beyond)
+        if spent > allowed:
+            message = (
+                f"with this work the study would have cost a {spend.cost.unit} ε = {spent:.3g} "
+                f"in all its runs; with the repeats that this site allows it may cost {allowed:.3g}"
+            )
+            remedy = "Ask the site to approve another study, or to raise privacy_repeats"
+            raise Refused("budget-spent", message, remedy=remedy)
 
     def balance(
         self, unit: Unit = "patient", run: str | None = None, delta: float | None = None
@@ -239,10 +260,14 @@ def _keep_cohort(db: sqlite3.Connection, cohort: str, members: Sequence[bytes]) 
 
 
 def _histories(
-    db: sqlite3.Connection, unit: str, source: str, members: Sequence[bytes]
+    db: sqlite3.Connection,
+    unit: str,
+    source: str,
+    members: Sequence[bytes],
+    study: str | None = None,
 ) -> list[list[NoisyAnswer]]:
     """The pasts of the cohort's patients: one for each set of cohorts that some of them were in."""
-    by_cohort, elsewhere = _spent(db, unit, source)
+    by_cohort, elsewhere = _spent(db, unit, source, study=study)
     groups = {frozenset(_cohorts_of(db, member)) for member in members}
     pasts = {frozenset(group & by_cohort.keys()) for group in groups} or {frozenset()}
     return [[*elsewhere, *(a for c in sorted(past) for a in by_cohort[c])] for past in pasts]
@@ -253,14 +278,19 @@ def _cohorts_of(db: sqlite3.Connection, member: bytes) -> list[str]:
 
 
 def _spent(
-    db: sqlite3.Connection, unit: str, source: str, run: str | None = None
+    db: sqlite3.Connection,
+    unit: str,
+    source: str,
+    run: str | None = None,
+    study: str | None = None,
 ) -> tuple[dict[str, list[NoisyAnswer]], list[NoisyAnswer]]:
     """What each cohort of a source has spent, and what was spent on other sources."""
     own: dict[str, list[NoisyAnswer]] = {}
     elsewhere: list[NoisyAnswer] = []
-    rows = db.execute("SELECT source, cohort, run, answers FROM entries WHERE unit = ?", (unit,))
-    for its_source, cohort, its_run, text in rows:
-        if run not in (None, its_run):
+    wanted = "source, cohort, run, study, answers"
+    rows = db.execute(f"SELECT {wanted} FROM entries WHERE unit = ?", (unit,))  # noqa: S608
+    for its_source, cohort, its_run, its_study, text in rows:
+        if run not in (None, its_run) or study not in (None, its_study):
             continue
         place = own.setdefault(cohort, []) if its_source == source else elsewhere
         place += _answers(text)

@@ -5,6 +5,7 @@
     study.toml  study.json           the study, as written and as signed
     run.json                         run id, engine, environment, execution
     checkpoints/round-NNNNNN.safetensors     the last two states
+    attempt.json                     which try at a round this is, where the noise is added here
     metrics.jsonl                    a row a round
     spool/                           replies not yet summed
     sites/NAME/                      the sites' folders, when they live here

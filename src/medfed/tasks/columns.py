@@ -1,6 +1,7 @@
 """Columns of a table as arrays, with complaints that name the column and never show a value."""
 
 import math
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 MISSING = ""
 """The category key of a missing value; no present value has it."""
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_TRUTH = {"true": "1", "false": "0"}
 
 
 def load_table(data: "SiteData", name: "SetName", columns: Sequence[str]) -> Any:
@@ -77,7 +80,8 @@ def _number_column(series: Any, column: str, site: str) -> NDArray[np.float64]:
 def category_codes(series: Any) -> tuple[NDArray[np.int64], list[str]]:
     """A categorical column as a code per row and the key of each code.
 
-    Keys are the same at every site however a table stores a value: 1, 1.0 and True are ``1``.
+    Keys are the same at every site however a table stores a value: 1, 1.0, True and the text
+    ``1.0`` are ``1``. Two codes may have one key.
     """
     import pandas as pd
 
@@ -94,13 +98,19 @@ def category_keys(series: Any) -> NDArray[Any]:
 
 
 def category_key(value: Any) -> str:
-    """One value's key."""
-    if isinstance(value, (bool, np.bool_)):
-        return str(int(value))
-    if isinstance(value, (int, np.integer)):
-        return str(int(value))
-    if isinstance(value, (float, np.floating)):
-        number = float(value)
-        whole = math.isfinite(number) and number.is_integer()
-        return str(int(number)) if whole else repr(number)
-    return str(value).strip()
+    """One value's key, by that value alone.
+
+    Text that is a number or a truth value has the key of that number: else one odd row, which
+    makes a whole column text, would change the inputs of all other patients.
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        if not _NUMBER.fullmatch(text):
+            return _TRUTH.get(text.lower(), text)
+        value = text
+    elif not isinstance(value, (bool, int, float, np.bool_, np.number)):
+        return str(value).strip()
+    # Through float also where it is an integer: a column with one fraction holds nothing else.
+    number = float(value)
+    whole = math.isfinite(number) and number.is_integer()
+    return str(int(number)) if whole else repr(number)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from medfed.core.errors import Problem
+from medfed.tasks.columns import category_key
 
 Ranges = Mapping[str, Sequence[float]]
 Values = Mapping[str, Sequence[str]]
@@ -25,9 +26,14 @@ def declared(ranges: Ranges, values: Values, *, indicate: bool) -> dict[str, Any
     return {
         "moments": {c: _moments(low, high, gaps) for c, (low, high) in ranges.items()},
         "vocabulary": {
-            c: {"categories": list(v), "fill": v[0], "missing": gaps} for c, v in values.items()
+            c: {"categories": _keys(v), "fill": _keys(v)[0], "missing": gaps}
+            for c, v in values.items()
         },
     }
+
+
+def _keys(values: Sequence[str]) -> list[str]:
+    return [category_key(value) for value in values]
 
 
 def _moments(low: float, high: float, gaps: float) -> dict[str, float]:
@@ -51,7 +57,7 @@ def problems(
         if column not in categorical:
             yield Problem(where, f"{column} is no categorical column", "List it under categorical")
         texts = isinstance(known, (list, tuple)) and all(isinstance(v, str) for v in known)
-        if not texts or not known or len(set(known)) != len(known):
+        if not texts or not known or len(set(_keys(known))) != len(known):
             remedy = f'Write {column} = ["0", "1"], each value once, as text'
             yield Problem(where, f"{column} has no list of values", remedy)
 

@@ -13,6 +13,7 @@ from medfed.core.data import SiteData
 from medfed.core.errors import DataError, PartError, StudyError
 from medfed.core.registry import Part, make
 from medfed.core.split import HashSplit
+from medfed.tasks.columns import category_keys
 
 PLAIN = "id,age,sex,ill\nA,60,F,1\nB,?,M,0\nA,61,F,1\nC,40,,0\n"
 
@@ -55,6 +56,28 @@ def test_a_patient_never_falls_on_both_sides_of_a_split(tmp_path):
 
 def test_identifiers_that_look_like_numbers_stay_text(tmp_path):
     assert opened(tmp_path, "id,x\n007,1\n7,2\n", patient="id").patients() == ["007", "7"]
+
+
+@pytest.mark.parametrize("odd", ["unknown", "True", "2.50", "12345678901234567890"])
+@pytest.mark.parametrize(
+    ("cells", "options"),
+    [
+        (("True", "False", "True"), {}),
+        (("0.0", "1.0", "0.1234567890123456789"), {}),
+        (("1", "00", "9007199254740993"), {}),
+        (("1,0", "0,5", "-9,0"), {"separator": ";", "decimal": ",", "missing": ("-9",)}),
+        (("TRUE", "0", "F"), {}),
+    ],
+)
+def test_one_odd_patient_leaves_the_categories_of_all_others_alone(tmp_path, cells, options, odd):
+    """Else one row, which makes a column text, would move every patient of the site."""
+    text = "id;x\n" if options else "id,x\n"
+    comma = options.get("separator", ",")
+    rows = "".join(f"P{i}{comma}{cell}\n" for i, cell in enumerate(cells))
+    others = opened(tmp_path, text + rows, patient="id", **options).frame["x"]
+    odd = odd.replace(".", options.get("decimal", "."))
+    with_it = opened(tmp_path, f"{text}{rows}P9{comma}{odd}\n", patient="id", **options).frame["x"]
+    assert list(category_keys(with_it)[:-1]) == list(category_keys(others))
 
 
 def test_numbers_are_floats_at_every_site_and_gaps_are_missing(tmp_path):

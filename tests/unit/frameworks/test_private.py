@@ -164,6 +164,55 @@ def test_one_patient_moves_the_sum_by_no_more_than_the_clip(rows, seed, scale, c
     assert float((flat(with_it) - flat(without)).norm()) <= clip * (1 + 1e-4)
 
 
+@pytest.mark.parametrize("build", [dense, Twice])
+def test_under_autocast_one_patient_moves_the_sum_by_no_more_than_the_clip(build):
+    """A sum in bfloat16 steps by two clips here: its numbers have eight bits."""
+    x, y = (part[:1].repeat_interleave(257, 0) for part in table(scale=3.0))
+    module = build()
+    named = dict(module.named_parameters())
+
+    def of(many):
+        with torch.autocast("cpu", torch.bfloat16):
+            return clipped_sum(module, named, bce, (x[:many, None], y[:many, None]), 0.1)
+
+    before, after = of(256), of(257)
+    assert {value.dtype for value in after.values()} == {torch.float32}
+    assert float(flat(before).norm()) == pytest.approx(25.6, rel=1e-3), "all are clipped"
+    assert float((flat(after) - flat(before)).norm()) <= 0.1 * (1 + 1e-5)
+
+
+@pytest.mark.parametrize("build", [deep, dense])
+@pytest.mark.parametrize("huge", [1e26, 3e29, 1e33, 1e38])
+def test_huge_weights_do_not_widen_the_clip(huge, build):
+    """A coordinator that sends them must not find factors so small that rounding doubles them."""
+    x, y = table(6)
+    module = build()
+    with torch.no_grad():
+        module[-1].weight.fill_(huge)
+    named = dict(module.named_parameters())
+    for clip in (1e-6, 1e-3, 1.0):
+        for row in range(6):
+            one = slice(row, row + 1)
+            found = clipped_sum(module, named, bce, (x[one, None], y[one, None]), clip)
+            assert float(flat(found).norm()) <= clip * (1 + 1e-5)
+
+
+def test_rows_that_cancel_out_do_not_swallow_other_patients():
+    x, y = table(1)[0].abs().repeat(40, 1), torch.ones(40)
+    y[-2] = 0.0
+    module = nn.Sequential(nn.Linear(WIDTH, 3), nn.ReLU(), nn.Linear(3, 1))
+    with torch.no_grad():
+        module[0].weight.fill_(1e14)
+        module[2].weight.zero_()
+        module[2].bias.zero_()
+    named = dict(module.named_parameters())
+    batch = x.view(20, 2, WIDTH), y.view(20, 2)
+    with_it = clipped_sum(module, named, bce, batch, 1.0)
+    without = clipped_sum(module, named, bce, tuple(part[:-1] for part in batch), 1.0)
+    assert float(flat(without).norm()) == pytest.approx(19, rel=1e-4)
+    assert float((flat(with_it) - flat(without)).norm()) <= 1 + 1e-5
+
+
 def test_an_empty_draw_still_gets_noise_and_takes_its_step():
     x, y = table()
     job = private(x, y, Terms(rate=1e-12, steps=5))

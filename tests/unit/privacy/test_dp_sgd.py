@@ -36,6 +36,11 @@ BAD = {
     ),
     "batch statistics": (put('norm = "none"', 'norm = "batch"'), "task.norm", "mixes patients"),
     "a shuffled split": (put('name = "hash"', 'name = "shuffle"'), "split.name", "hash"),
+    "patients by row": (
+        put('name = "breast-cancer"\nskew = 0.7', 'name = "csv"'),
+        "source.patient",
+        "Name the column that identifies patients",
+    ),
     "a personal strategy": (put('name = "fedavg"', 'name = "ditto"'), "strategy.name", "stay"),
     "an asynchronous one": (put('name = "fedavg"', 'name = "fedbuff"'), "strategy.name", "cost"),
     "early stopping": (GOOD + '\n[stop]\nmetric = "auc"\n', "stop", "validation patients"),
@@ -58,6 +63,10 @@ def test_contradictions_are_refused_when_the_study_is_read(text, field, words):
     found = problems(text)
     assert field in found, found
     assert words in found[field]
+
+
+def test_a_table_that_names_its_patients_is_taken():
+    parse_study(put('name = "breast-cancer"\nskew = 0.7', 'name = "csv"\npatient = "id"'))
 
 
 def made(how, rounds=3, **changes):

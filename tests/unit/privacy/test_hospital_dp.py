@@ -13,6 +13,7 @@ from medfed.core.errors import Refused, StudyError
 from medfed.core.mechanism import SitePlan
 from medfed.core.study_file import parse_study
 from medfed.core.update import Update
+from medfed.federation.privacy import CoordinatorPrivacy
 from medfed.privacy.accountant import epsilon
 from medfed.privacy.hospital_dp import BELOW, HospitalDp
 from medfed.privacy.words import all_promises
@@ -153,6 +154,43 @@ def test_a_run_pays_each_round_and_its_clip_moves(tmp_path):
         assert [(e.round, e.unit) for e in entries] == [(r, "hospital") for r in range(1, 5)]
 
 
+def rounds_paid(out):
+    return [e.round for e in open_ledger(out / "sites/north").entries()]
+
+
+def test_going_back_to_an_older_checkpoint_is_paid_anew(tmp_path):
+    """The same sum with other noise would be a second answer about the same updates."""
+    found, out = study(noise=5.0, rounds=2), tmp_path / "run"
+    go(found, out, report=False)
+    (out / "result.json").unlink()
+    (out / "checkpoints/round-000002.safetensors").unlink()
+    go(found, out, resume=True, report=False)
+    assert rounds_paid(out) == [1, 2, 2]
+
+
+def test_a_crash_before_the_noise_costs_nothing(tmp_path, monkeypatch):
+    found, out = study(noise=5.0, rounds=2), tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(CoordinatorPrivacy, "total", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            go(found, out, report=False)
+    assert (out / "attempt.json").exists()
+    assert rounds_paid(out) == [1]
+    go(found, out, resume=True, report=False)
+    assert rounds_paid(out) == [1, 2]
+    assert not (out / "attempt.json").exists(), "used up"
+
+
+def test_a_crash_after_the_noise_is_paid_anew(tmp_path, monkeypatch):
+    found, out = study(noise=5.0, rounds=1), tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(HospitalDp, "on_total", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            go(found, out, report=False)
+    go(found, out, resume=True, report=False)
+    assert rounds_paid(out) == [1, 1]
+
+
 def test_a_run_that_will_drown_says_so_first(tmp_path):
     said = Recorder()
     go(study(noise=20.0, rounds=1), tmp_path / "run", said, report=False)
@@ -174,6 +212,17 @@ def test_what_is_no_clipped_sum_is_refused(changes, field):
     with pytest.raises(StudyError) as refused:
         study(**changes)
     assert field in {p.field for p in refused.value.problems}
+
+
+def test_a_gate_that_leaves_updates_out_is_refused():
+    """Whether an update is left out depends on the others: several clips at once."""
+    text = private_text(privacy=HOSPITAL.format(noise=0.1, clip=1.0, more=""))
+    gated = text.replace('name = "mean"', 'name = "mean"\nnorm_limit = 3.0')
+    with pytest.raises(StudyError) as refused:
+        parse_study(gated)
+    (problem,) = refused.value.problems
+    assert (problem.field, problem.remedy) == ("aggregator.norm_limit", "Remove norm_limit")
+    parse_study(text)
 
 
 def test_the_promise_says_that_the_coordinator_is_trusted():

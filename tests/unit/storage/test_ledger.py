@@ -29,10 +29,20 @@ class Counting:
 
 
 def spend(
-    patients=EVERYBODY, *, times=1, noise=2.0, source="s", order="o", unit="patient", run="r"
+    patients=EVERYBODY,
+    *,
+    times=1,
+    noise=2.0,
+    source="s",
+    order="o",
+    unit="patient",
+    run="r",
+    study="digest",
+    approved=0,
 ):
     cost = Cost(unit, (NoisyAnswer("gaussian", noise, 1.0, times),))
-    return Spend("digest", "A study", run, order, 1, "train", source, patients, cost)
+    most = (NoisyAnswer("gaussian", 2.0, 1.0, approved),) if approved else ()
+    return Spend(study, "A study", run, order, 1, "train", source, patients, cost, most, 1e-3)
 
 
 @pytest.fixture
@@ -79,6 +89,24 @@ def test_identifiers_of_two_sources_may_be_the_same_people(ledger):
     ledger.spend(spend(EVERYBODY, times=4, source="table"))
     assert ledger.spend(spend(("x1", "x2"), times=3, source="scans")).spent == 7
     assert ledger.balance().spent == 7
+
+
+def test_a_study_costs_what_it_was_approved_for_under_however_many_runs(ledger):
+    for run in ("first", "second", "third"):
+        ledger.spend(spend(approved=3, run=run))
+    with pytest.raises(Refused, match="would have cost a patient ε = 4 in all its runs") as no:
+        ledger.spend(spend(approved=3, run="fourth"))
+    assert no.value.name == "budget-spent"
+    assert "privacy_repeats" in no.value.remedy
+    assert len(ledger.entries()) == 3, "a refusal enters nothing"
+    ledger.spend(spend(approved=3, study="another"))
+    ledger.spend(spend(("somebody new",), approved=3, run="fourth"))
+
+
+def test_answers_that_were_not_foreseen_count_by_what_they_cost(ledger):
+    ledger.spend(spend(approved=3, noise=7.0, times=3))
+    with pytest.raises(Refused, match="in all its runs"):
+        ledger.spend(spend(approved=3, noise=7.0))
 
 
 def test_a_hospital_is_a_unit_of_its_own(ledger):

@@ -110,6 +110,20 @@ def test_unknown_values_are_zeros_and_the_first_category_can_be_left_out():
     np.testing.assert_array_equal(job.sets["test"].features.numpy(), [[0, 0]])
 
 
+def test_one_odd_patient_leaves_the_encoded_rows_of_all_others_alone():
+    task = task_of(
+        numeric=(), positive="= True", public_values={"sex": ["True", "False"]}, one_class="train"
+    )
+    truth = {"sex": [1.0, 0.0, 1.0], "ill": [0.0, 1.0, 1.0]}
+    text = {"sex": ["True", "False", "1.0", "odd"], "ill": ["0", "True", "1.0", "odd"]}
+    (plain, _), (mixed, _) = (open_job(task, site_of(frame)) for frame in (truth, text))
+    own, others = plain.sets["train"], mixed.sets["train"]
+    np.testing.assert_array_equal(own.features.numpy(), [[1, 0], [0, 1], [1, 0]])
+    np.testing.assert_array_equal(others.features.numpy()[:3], own.features.numpy())
+    np.testing.assert_array_equal(own.labels.numpy(), [0, 1, 1])
+    np.testing.assert_array_equal(others.labels.numpy()[:3], own.labels.numpy())
+
+
 @pytest.mark.parametrize("scaling", ["local", "none"])
 def test_other_scalings(scaling):
     task = task_of(categorical=(), scaling=scaling)
