@@ -12,7 +12,8 @@ from flask_babel import gettext as _
 from werkzeug.exceptions import HTTPException
 
 from medfed.core.errors import AccessError, MedfedError, Problem, StudyError
-from medfed.services.accounts.login import Locked, WrongPassword
+from medfed.services.accounts.lockout import Locked
+from medfed.services.accounts.login import Unconfirmed, WrongPassword
 from medfed.services.accounts.rights import Denied
 from medfed.services.console.studies import Conflict, Missing
 from medfed.web import words
@@ -40,7 +41,7 @@ def status_of(error: MedfedError) -> int:
             return 409
         case Locked():
             return 429
-        case WrongPassword():
+        case WrongPassword() | Unconfirmed():
             return 403
         case AccessError() | StudyError():
             return 422

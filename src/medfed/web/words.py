@@ -4,7 +4,8 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from medfed.core.errors import AccessError, MedfedError
-from medfed.services.accounts.login import Locked, WrongPassword
+from medfed.services.accounts.lockout import Locked
+from medfed.services.accounts.login import Unconfirmed, WrongPassword
 from medfed.services.accounts.rights import Denied
 from medfed.services.console.studies import Conflict, Missing
 from medfed.services.reports.words import metric_name as english
@@ -82,8 +83,10 @@ def error(error: MedfedError) -> tuple[str, str]:
         case Locked():
             return (
                 _("Too many wrong passwords for this name."),
-                _("Wait %(count)s seconds, then try again.", count=error.seconds),
+                _("Wait up to 15 minutes, then try again."),
             )
+        case Unconfirmed():
+            return _("The password was not given lately."), _("Give it again, then try again.")
         case WrongPassword():
             return _("The name or the password is wrong."), _("Try again.")
         case Missing():

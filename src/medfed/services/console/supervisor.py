@@ -16,6 +16,7 @@ from medfed.core.errors import RunError
 from medfed.core.files import write_atomic
 from medfed.services.console.place import Place
 from medfed.storage.database import Database
+from medfed.storage.database.engine import one_at_a_time
 from medfed.storage.database.tables import RunRow
 from medfed.storage.database.types import now
 
@@ -112,6 +113,7 @@ class Supervisor:
             if session.scalar(query.with_only_columns(RunRow.id)) is None:
                 return None  # the usual case, without a write
         with self.database.write() as session:
+            one_at_a_time(session, "taking runs")
             row = session.scalar(query)
             if row is None or self._full(session):
                 return None

@@ -85,6 +85,15 @@ class Database:
         self.engine.dispose()
 
 
+def one_at_a_time(session: Session, what: str) -> None:
+    """Make transactions about the same thing wait for each other until their end.
+
+    Writers on SQLite do so anyway; on PostgreSQL two could each count what the other changes.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(hashtext(:what))"), {"what": what})
+
+
 def sqlite_url(file: Path) -> str:
     """The URL of a database in a file."""
     return f"sqlite:///{file}"
