@@ -16,6 +16,7 @@ from medfed.services.accounts.lockout import Locked
 from medfed.services.accounts.login import Unconfirmed, WrongPassword
 from medfed.services.accounts.rights import Denied
 from medfed.services.console.studies import Conflict, Missing
+from medfed.storage.database.engine import Away
 from medfed.web import words
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,9 @@ def _denied(error: Denied) -> ResponseReturnValue:
 
 def _foreseen(error: MedfedError) -> ResponseReturnValue:
     status = status_of(error)
+    if isinstance(error, Away):  # it names the database's address
+        log.error("%s", error)
+        error = Away("the database cannot be used", remedy="Tell whoever runs the console")
     if _for_programs():
         return _json(status, type(error).__name__, error)
     message, remedy = words.error(error)

@@ -9,6 +9,7 @@ from medfed.services.accounts.login import Unconfirmed, WrongPassword
 from medfed.services.accounts.rights import Denied
 from medfed.services.console.studies import Conflict, Missing
 from medfed.services.reports.words import metric_name as english
+from medfed.storage.database.engine import Away
 
 STATES = {
     "draft": _l("draft"),
@@ -89,6 +90,8 @@ def error(error: MedfedError) -> tuple[str, str]:
             return _("The password was not given lately."), _("Give it again, then try again.")
         case WrongPassword():
             return _("The name or the password is wrong."), _("Try again.")
+        case Away():
+            return _("The database cannot be used."), _("Tell whoever runs the console.")
         case Missing():
             return _("There is no such thing."), _("Go back to the list.")
         case Conflict() | AccessError():

@@ -13,7 +13,7 @@ from medfed.services.accounts.identity import Identity, Subject
 from medfed.services.accounts.passwords import Passwords, check_strength, generate
 from medfed.services.accounts.rights import require
 from medfed.services.accounts.roles import ensure_roles
-from medfed.services.audit import record
+from medfed.services.audit import plain, record
 from medfed.storage.database import Database
 from medfed.storage.database.engine import one_at_a_time
 from medfed.storage.database.tables import LockoutRow, RoleRow, SessionRow, TokenRow, UserRow
@@ -120,7 +120,7 @@ class Accounts:
             with self.database.write() as session:
                 user = UserRow(
                     name=name,
-                    full_name=full_name.strip()[:120],
+                    full_name=plain(full_name.strip(), 120),
                     password=hashed,
                     must_change=True,
                     roles=_roles(session, roles),
@@ -146,7 +146,7 @@ class Accounts:
         with self.database.write() as session:
             one_at_a_time(session, "administrators")
             user = session.get_one(UserRow, number)
-            user.full_name = full_name.strip()[:120]
+            user.full_name = plain(full_name.strip(), 120)
             user.roles = _roles(session, roles)
             user.active = active
             session.flush()
@@ -205,9 +205,9 @@ class Accounts:
             self.database, self.passwords, name, password, address=address, agent=agent
         )
 
-    def identify(self, secret: str, address: str = "") -> Identity | None:
-        """Whose session it is; None where it is unknown, revoked or too old."""
-        return login.identify(self.database, secret, address)
+    def identify(self, secret: str, address: str = "", *, used: bool = True) -> Identity | None:
+        """Whose session it is; see `medfed.services.accounts.login.identify`."""
+        return login.identify(self.database, secret, address, used=used)
 
     def confirm_password(self, by: Identity, password: str) -> UserRow:
         """Have a person show again that they are who they are.
@@ -258,10 +258,6 @@ class Accounts:
         with self.database.write() as session:
             session.execute(delete(SessionRow).where(SessionRow.id == number))
             record(session, by, "session.revoke", f"session {number} of {row.user.name}")
-
-    def alive(self, sessions: Sequence[int]) -> set[int]:
-        """Which of the sessions still count."""
-        return {row.id for row in self.sessions() if row.id in set(sessions) and row.user.active}
 
 
 def _roles(session: Session, names: Sequence[str]) -> list[RoleRow]:

@@ -129,15 +129,24 @@ def require_confirmed(database: Database, by: Identity) -> None:
         raise Unconfirmed
 
 
-def identify(database: Database, secret: str, address: str) -> Identity | None:
-    """Whose session it is; None where it is unknown, revoked or too old."""
+def identify(
+    database: Database, secret: str, address: str, *, used: bool = True
+) -> Identity | None:
+    """Whose session it is; None where it is unknown, revoked or too old.
+
+    Args:
+        database: The console's.
+        secret: What the cookie holds.
+        address: Where from.
+        used: Whether this is a use of the session, which keeps it alive.
+    """
     moment = now()
     with database.read() as session:
         row = session.scalar(select(SessionRow).where(SessionRow.digest == digest(secret)))
         if row is None or not row.user.active or _over(row):
             return None
         who = identity_of(row.user, address)
-    if moment - row.seen > SEEN_EVERY:
+    if used and moment - row.seen > SEEN_EVERY:
         with database.write() as session:
             if again := session.get(SessionRow, row.id):
                 again.seen = moment

@@ -11,7 +11,7 @@ from medfed.core.errors import AccessError
 from medfed.services.accounts.identity import Identity, Subject
 from medfed.services.accounts.login import SEEN_EVERY, digest, identity_of, require_confirmed
 from medfed.services.accounts.rights import require
-from medfed.services.audit import record
+from medfed.services.audit import plain, record
 from medfed.storage.database import Database
 from medfed.storage.database.tables import TokenRow, UserRow
 from medfed.storage.database.types import now
@@ -54,7 +54,7 @@ def make_token(
     with database.write() as session:
         row = TokenRow(
             user_id=by.id,
-            name=name.strip(),
+            name=plain(name.strip(), 80),
             digest=digest(secret),
             scopes=sorted(set(scopes)),
             expires=now() + timedelta(days=days),

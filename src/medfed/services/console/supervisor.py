@@ -107,7 +107,10 @@ class Supervisor:
     def _take(self) -> tuple[RunRow, int] | None:
         moment = now()
         free = or_(RunRow.lease.is_(None), RunRow.lease < moment)
+        # Whose process lives and is only out of touch: nothing is won by a second one.
+        ours = [child.run for child in self._children if child.process.poll() is None]
         query = select(RunRow).where(RunRow.state.in_(("queued", "running")), free)
+        query = query.where(RunRow.id.not_in(ours))
         query = query.order_by(RunRow.created).limit(1).with_for_update(skip_locked=True)
         with self.database.read() as session:
             if session.scalar(query.with_only_columns(RunRow.id)) is None:

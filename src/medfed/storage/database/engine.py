@@ -22,6 +22,10 @@ TRANSACTION_POOLER = 6543
 """Port of Supabase's transaction pooler, which forgets prepared statements and LISTEN."""
 
 
+class Away(RunError):
+    """The database cannot be used; why, with its address, is for whoever runs the console."""
+
+
 class Database:
     """Access to the console's database.
 
@@ -149,10 +153,10 @@ def _alembic(engine: Engine) -> Config:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """The database's absence as a sentence, without its address and password."""
+    """The database's absence as a sentence, without its password."""
     try:
         yield
     except OperationalError as error:
         first = str(error.orig).strip().splitlines()[0] if error.orig else "it does not answer"
         remedy = "Look whether it runs and can be reached, then try again"
-        raise RunError(f"the database cannot be used: {first}", remedy=remedy) from error
+        raise Away(f"the database cannot be used: {first}", remedy=remedy) from error

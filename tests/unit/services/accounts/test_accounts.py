@@ -132,6 +132,16 @@ def test_a_session_counts_until_it_is_ended(accounts):
     assert accounts.identify("made up") is None
 
 
+def test_an_open_page_keeps_no_session_alive(accounts):
+    secret, then = accounts.log_in("viewer", PASSWORD), now() - timedelta(hours=1)
+    with accounts.database.write() as session:
+        session.execute(update(SessionRow).values(seen=then))
+    assert accounts.identify(secret, used=False)
+    assert accounts.sessions()[0].seen == then
+    assert accounts.identify(secret)
+    assert accounts.sessions()[0].seen > then
+
+
 @pytest.mark.parametrize(
     ("column", "age"), [("seen", login.IDLE), ("created", login.LONGEST_SESSION)]
 )
@@ -150,7 +160,7 @@ def test_nobody_ends_the_session_of_another_but_an_administrator(accounts):
         accounts.end_session(identity(accounts, "clinician"), victim.session)
     assert acts(accounts)[0] == ("clinician", "session.revoke", False)
     accounts.end_session(identity(accounts, "administrator"), victim.session)
-    assert accounts.alive([victim.session]) == set()
+    assert victim.session not in {row.id for row in accounts.sessions()}
 
 
 def test_sessions_that_are_over_are_dropped_at_the_next_log_in(accounts):
