@@ -16,7 +16,7 @@ from medfed.services.accounts.lockout import Locked
 from medfed.services.accounts.login import Unconfirmed, WrongPassword
 from medfed.services.accounts.rights import Denied
 from medfed.services.console.studies import Conflict, Missing
-from medfed.storage.database.engine import Away
+from medfed.storage.database.engine import Away, Unstorable
 from medfed.web import words
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def status_of(error: MedfedError) -> int:
             return 429
         case WrongPassword() | Unconfirmed():
             return 403
-        case AccessError() | StudyError():
+        case AccessError() | StudyError() | Unstorable():
             return 422
     return 503
 

@@ -9,7 +9,7 @@ from medfed.services.accounts.login import Unconfirmed, WrongPassword
 from medfed.services.accounts.rights import Denied
 from medfed.services.console.studies import Conflict, Missing
 from medfed.services.reports.words import metric_name as english
-from medfed.storage.database.engine import Away
+from medfed.storage.database.engine import Away, Unstorable
 
 STATES = {
     "draft": _l("draft"),
@@ -94,7 +94,7 @@ def error(error: MedfedError) -> tuple[str, str]:
             return _("The database cannot be used."), _("Tell whoever runs the console.")
         case Missing():
             return _("There is no such thing."), _("Go back to the list.")
-        case Conflict() | AccessError():
+        case Conflict() | AccessError() | Unstorable():
             return _translated(error.message), _translated(error.remedy)
     return error.message, error.remedy
 
@@ -138,6 +138,8 @@ SENTENCES = {
     "Name its use": _l("Say what it is for."),
     "a token lives 1 to 365 days": _l("A token lives 1 to 365 days."),
     "Choose fewer days": _l("Choose fewer days."),
+    "the database cannot take this text": _l("The request cannot be answered."),
+    "Remove characters that cannot be seen": _l("Go back and try again."),
 }
 """Sentences of services that pages show, by their English."""
 

@@ -187,6 +187,14 @@ def test_a_study_with_half_a_character_is_refused_in_words(stage):
     assert (made.status_code, made.json["error"]["kind"]) == (422, "StudyError")
 
 
+def test_half_a_character_in_any_field_is_refused_in_words(stage):
+    client = stage.client("administrator")
+    header = {"X-CSRFToken": csrf_of(client, "/profile/")}
+    body = {"name": "li.wei", "roles": ["\ud800"]}
+    made = client.post("/api/v1/users", json=body, headers=header)
+    assert (made.status_code, made.json["error"]["kind"]) == (422, "Unstorable")
+
+
 def test_no_text_field_becomes_html(stage):
     """Whatever people type in comes back as text, on every page that shows it."""
     boss, author = stage.client("administrator"), stage.client("coordinator")

@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DataError, OperationalError
 from sqlalchemy.orm import Session
 
 from medfed.core.errors import RunError
@@ -24,6 +24,10 @@ TRANSACTION_POOLER = 6543
 
 class Away(RunError):
     """The database cannot be used; why, with its address, is for whoever runs the console."""
+
+
+class Unstorable(RunError):
+    """The database takes no such text: half a character, or on PostgreSQL a NUL."""
 
 
 class Database:
@@ -160,3 +164,6 @@ def _told() -> Iterator[None]:
         first = str(error.orig).strip().splitlines()[0] if error.orig else "it does not answer"
         remedy = "Look whether it runs and can be reached, then try again"
         raise Away(f"the database cannot be used: {first}", remedy=remedy) from error
+    except (DataError, UnicodeEncodeError) as error:
+        message = "the database cannot take this text"
+        raise Unstorable(message, remedy="Remove characters that cannot be seen") from error
