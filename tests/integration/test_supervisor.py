@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -19,12 +21,15 @@ from medfed.services.console.models import Models
 from medfed.services.console.place import Place
 from medfed.services.console.runs import Runs
 from medfed.services.console.studies import Studies
-from medfed.services.console.supervisor import ATTEMPTS, Supervisor
+from medfed.services.console.supervisor import AT_ONCE, ATTEMPTS, Supervisor
 from medfed.storage.database.tables import RunRow
 from medfed.storage.database.types import now
+from medfed.storage.run_folder import RunFolder
 
 WHO = Identity(id=1, name="wang", rights=frozenset(ROLES["coordinator"]))
 SECONDS = 90
+LIVES = (sys.executable, "-c", "import time; time.sleep(30)")
+"""A process that takes any arguments and does nothing."""
 
 
 class Stage:
@@ -132,7 +137,7 @@ def test_a_process_that_always_dies_is_given_up(sqlite, stage_of):
 
 
 def test_two_supervisors_take_a_run_once(database, stage_of):
-    stages = [stage_of(database, command=("sleep", "30")) for _ in range(2)]
+    stages = [stage_of(database, command=LIVES) for _ in range(2)]
     run = stages[0].start(BREAST_CANCER)
     for stage in stages:
         stage.supervisor.tick()
@@ -144,8 +149,43 @@ def test_two_supervisors_take_a_run_once(database, stage_of):
     assert stages[0].runs.find(run).fence == 2
 
 
+def test_a_process_that_lives_is_left_its_run(sqlite, stage_of):
+    stage = stage_of(sqlite, command=LIVES)
+    run = stage.start(BREAST_CANCER)
+    stage.supervisor.tick()
+    with sqlite.write() as session:
+        session.get_one(RunRow, run).lease = now() - timedelta(seconds=1)
+    stage.supervisor.tick()
+    assert (stage.runs.find(run).fence, len(stage.supervisor._children)) == (1, 1)
+
+
+def test_a_run_waits_for_the_process_that_had_it_before(sqlite, stage_of):
+    stage = stage_of(sqlite)
+    run = stage.start(BREAST_CANCER.replace("rounds = 15", "rounds = 3"))
+    folder = RunFolder(stage.place.run_folder(run))
+    folder.path.mkdir()
+    folder.lock()
+    stage.supervisor.tick()
+    time.sleep(5)
+    assert stage.runs.find(run).state == "running"
+    folder.unlock()
+    row = stage.until(run, lambda row: row.state not in ("queued", "running"))
+    assert (row.state, row.fence) == ("finished", 1)
+
+
+@pytest.mark.parametrize("_", range(3))
+def test_supervisors_together_take_no_more_than_the_machine_bears(database, stage_of, _):
+    stages = [stage_of(database, command=LIVES) for _ in range(4)]
+    for _ in range(6):
+        stages[0].start(BREAST_CANCER)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda stage: stage.supervisor.tick(), stages))
+    rows, _total = stages[0].runs.list()
+    assert sum(row.state == "running" for row in rows) == AT_ONCE
+
+
 def test_no_more_runs_at_once_than_the_machine_bears(sqlite, stage_of):
-    stage = stage_of(sqlite, command=("sleep", "30"))
+    stage = stage_of(sqlite, command=LIVES)
     ids = [stage.start(BREAST_CANCER) for _ in range(3)]
     stage.supervisor.tick()
     assert sorted(stage.runs.find(run).state for run in ids) == ["queued", "running", "running"]

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from medfed.services.runs import RunOptions
 
 ENGINES = ("local", "ray", "flower")
+PATIENCE_SECONDS = 30.0
 SHARE = click.FloatRange(min=0)
 
 
@@ -158,7 +160,8 @@ def _recorded(
     run_id, _, fence = record.partition(":")
     recorder = Recorder(Database(database), run_id, int(fence))
     with recorded(recorder) as tell_result:
-        result = start(study, options, text, recorder)
+        # The process that had the run before may live, out of touch with the database.
+        result = start(study, replace(options, patience=PATIENCE_SECONDS), text, recorder)
         recorder.catch_up(RunFolder(options.out).rows())
         tell_result(result)
     return result

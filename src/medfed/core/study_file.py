@@ -2,6 +2,7 @@
 
 import dataclasses
 import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from medfed.core.study import (
     Stop,
     Study,
 )
+from medfed.core.toml_guard import complaint
 from medfed.core.toml_lines import line_of, locate
 
 PARTS = (*REQUIRED_PARTS, "compression")
@@ -87,9 +89,11 @@ def read_study(path: Path) -> Study:
 
 def parse_study(text: str, where: str = "study") -> Study:
     """Check the text of a study; see `read_study`."""
+    if why := complaint(text):
+        raise StudyError(f"{where} cannot be read: {why}", remedy="Write it more simply")
     try:
         given = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a number with too many digits is the former
         raise StudyError(f"{where} is not valid TOML: {error}") from None
     reader = _Reader(given)
     study = reader.study()
@@ -189,6 +193,11 @@ class _Reader:
 def contradictions(study: Study) -> list[Problem]:
     """Pieces that are each fine and cannot stand together."""
     found: list[Problem] = []
+    found += [
+        Problem(field, "holds a character that is none", "Remove it")
+        for field in ("title", "question")
+        if "\0" in getattr(study, field)  # which PostgreSQL takes in no text
+    ]
     _check_sites(study, found)
     _check_cohort(study, found)
     task = _made("task", study.task, found)
@@ -315,7 +324,7 @@ def _made(kind: str, part: Part, found: list[Problem]) -> Any:
 def _check_sites(study: Study, found: list[Problem]) -> None:
     if not study.sites:
         found.append(Problem("sites", "is empty", "Name at least one site"))
-    twice = sorted({site for site in study.sites if study.sites.count(site) > 1})
+    twice = sorted(site for site, times in Counter(study.sites).items() if times > 1)
     if twice:
         found.append(Problem("sites", f"names {', '.join(twice)} twice", "Name each site once"))
     odd = [site for site in study.sites if not PLAIN_NAME.fullmatch(site)]

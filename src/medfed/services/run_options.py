@@ -33,6 +33,7 @@ class RunOptions:
         replay: Folder of an asynchronous run whose order of arrivals is to be repeated.
         encrypt_with: ``passphrase`` or the path of a key file: what lies in the run's folder, and
             in sites made there, is encrypted; None leaves it as it is.
+        patience: Seconds to wait where another process still works in ``out``.
         report: Write the report and the model card; a comparison's many runs go without.
     """
 
@@ -49,4 +50,5 @@ class RunOptions:
     threads: int | None = None
     replay: Path | None = None
     encrypt_with: str | None = None
+    patience: float = 0.0
     report: bool = True

@@ -72,7 +72,7 @@ def start(
     options = replace(options, encrypt_with=place_of(options.encrypt_with))
     elsewhere = options.sites or options.coordinator
     notices = [] if elsewhere else check_data(study, options.data)
-    with _disk_trouble(folder), _locked(folder):
+    with _disk_trouble(folder), _locked(folder, options.patience):
         folder.tidy()
         if not folder.exists:
             folder.create(study, text, {**new_record(study, options), "notice": notices})
@@ -269,9 +269,9 @@ def _told(folder: RunFolder, options: RunOptions, on_event: Listener) -> Iterato
 
 
 @contextmanager
-def _locked(folder: RunFolder) -> Iterator[None]:
+def _locked(folder: RunFolder, patience: float) -> Iterator[None]:
     folder.path.mkdir(parents=True, exist_ok=True)
-    folder.lock()
+    folder.lock(patience)
     try:
         yield
     finally:

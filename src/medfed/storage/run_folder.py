@@ -17,6 +17,7 @@ import fcntl
 import hashlib
 import json
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,24 @@ from medfed.storage.models import read_model, tensors_digest, write_model
 
 KEPT = 2
 """Checkpoints kept: the latest, and one to fall back on."""
+
+
+LOOK_SECONDS = 0.2
+"""How often to look whether another process has ended."""
+
+
+class Busy(RunError):
+    """Another process is working in a run's folder; later it may not be.
+
+    Args:
+        path: The folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"another process is working in {path}",
+            remedy="Wait for it, or stop it; then go on with --resume",
+        )
 
 
 class RunFolder:
@@ -79,21 +98,25 @@ class RunFolder:
         write_json(self.path / "study.json", study.to_json())
         write_json(self.path / "run.json", record)
 
-    def lock(self) -> None:
+    def lock(self, patience: float = 0.0) -> None:
         """Keep other processes out until this one ends.
 
+        Args:
+            patience: Seconds to wait for another process to end.
+
         Raises:
-            RunError: Another process runs here.
+            Busy: Another process runs here.
         """
         handle = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+        until = time.monotonic() + patience
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            while not _locked(handle):
+                if time.monotonic() >= until:
+                    raise Busy(self.path)
+                time.sleep(LOOK_SECONDS)
+        except BaseException:
             os.close(handle)
-            raise RunError(
-                f"another process is working in {self.path}",
-                remedy="Wait for it, or stop it; then go on with --resume",
-            ) from None
+            raise
         self._lock = handle
 
     def unlock(self) -> None:
@@ -222,6 +245,14 @@ class RunFolder:
 
     def _checkpoints(self) -> list[Path]:
         return sorted((self.path / "checkpoints").glob("round-*.safetensors"))
+
+
+def _locked(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _read_state(file: Path, vault: Vault) -> State:

@@ -12,9 +12,11 @@ from flask_babel import gettext as _
 from werkzeug.exceptions import HTTPException
 
 from medfed.core.errors import AccessError, MedfedError, Problem, StudyError
-from medfed.services.accounts.login import Locked, WrongPassword
+from medfed.services.accounts.lockout import Locked
+from medfed.services.accounts.login import Unconfirmed, WrongPassword
 from medfed.services.accounts.rights import Denied
 from medfed.services.console.studies import Conflict, Missing
+from medfed.storage.database.engine import Away, Unstorable
 from medfed.web import words
 
 log = logging.getLogger(__name__)
@@ -40,9 +42,9 @@ def status_of(error: MedfedError) -> int:
             return 409
         case Locked():
             return 429
-        case WrongPassword():
+        case WrongPassword() | Unconfirmed():
             return 403
-        case AccessError() | StudyError():
+        case AccessError() | StudyError() | Unstorable():
             return 422
     return 503
 
@@ -69,6 +71,9 @@ def _denied(error: Denied) -> ResponseReturnValue:
 
 def _foreseen(error: MedfedError) -> ResponseReturnValue:
     status = status_of(error)
+    if isinstance(error, Away):  # it names the database's address
+        log.error("%s", error)
+        error = Away("the database cannot be used", remedy="Tell whoever runs the console")
     if _for_programs():
         return _json(status, type(error).__name__, error)
     message, remedy = words.error(error)

@@ -8,6 +8,7 @@ away, and gets at most five messages a second however fast the rounds are.
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +23,7 @@ from medfed.storage.database.bell import Bell
 from medfed.web import shapes
 from medfed.web.language import choose
 from medfed.web.paging import LARGEST
-from medfed.web.people import identify
+from medfed.web.people import asked_again, identify
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ AT_ONCE = 500
 class Viewer:
     """A page that is open."""
 
-    who: Identity
+    who: Callable[[], Identity]
     language: str
     run: str = ""
     after: int = 0
@@ -81,7 +82,7 @@ class Follower:
                     while True:
                         bell.wait(1.0)
                         self._tell_all()
-                        self._end_sessions()
+                        self._look_again()
                         time.sleep(PACE_SECONDS)
             except MedfedError as error:
                 log.warning("live pages wait: %s", error)
@@ -111,16 +112,15 @@ class Follower:
                 viewer.told = summary
                 viewer.after = rows[-1].number if rows else viewer.after
 
-    def _end_sessions(self) -> None:
-        """Whoever is logged out elsewhere, or barred, sees no more here either."""
+    def _look_again(self) -> None:
+        """Whoever is logged out elsewhere, barred, or may no more, sees no more here either."""
         if time.monotonic() - self._checked < CHECK_SECONDS:
             return
         self._checked = time.monotonic()
         with self._lock:
-            pages = [(sid, viewer.who.session) for sid, viewer in self._viewers.items()]
-        alive = self._console.accounts.alive([number for _, number in pages])
-        for sid, number in pages:
-            if number not in alive:
+            pages = list(self._viewers.items())
+        for sid, viewer in pages:
+            if not may(viewer.who(), "run.read"):
                 self.remove(sid)
                 self._socketio.server.disconnect(sid)
 
@@ -143,7 +143,7 @@ def register(app: Flask, console: Console) -> SocketIO:
         if not may(who, "run.read"):
             return False
         g.user = who
-        follower.add(_sid(), Viewer(who, choose()))
+        follower.add(_sid(), Viewer(asked_again(console), choose()))
         return True
 
     @socketio.on("disconnect")
@@ -153,6 +153,8 @@ def register(app: Flask, console: Console) -> SocketIO:
     @socketio.on("follow")
     def _follow(wish: Any) -> dict[str, Any]:
         run, after = _wish(wish)
+        if not (answer := may(identify(console), "run.read")):
+            return {"error": answer.reason}
         try:
             console.runs.find(run)
         except MedfedError as error:

@@ -1,6 +1,7 @@
 """Who sends a request: by the cookie of a session, or by a token."""
 
 import ipaddress
+from collections.abc import Callable
 from dataclasses import replace
 
 from flask import request, session
@@ -18,13 +19,32 @@ def identify(console: Console) -> Identity:
 
     A request with a token is the token's, whatever cookies come with it: the two are never mixed.
     """
-    kind, _, token = request.headers.get("Authorization", "").partition(" ")
-    if kind.lower() == "bearer":
-        found = identify_token(console.database, token.strip(), address())
+    if (token := _token()) is not None:
+        found = identify_token(console.database, token, address())
     else:
         secret = session.get(SECRET)
         found = console.accounts.identify(secret, address()) if secret else None
     return found or replace(NOBODY, address=address())
+
+
+def asked_again(console: Console) -> Callable[[], Identity]:
+    """Who sent this request, to be asked later and as often as one likes.
+
+    Asking keeps no session alive.
+    """
+    token, secret, place = _token(), session.get(SECRET) or "", address()
+
+    def ask() -> Identity:
+        if token is not None:
+            return identify_token(console.database, token, place) or NOBODY
+        return console.accounts.identify(secret, place, used=False) or NOBODY
+
+    return ask
+
+
+def _token() -> str | None:
+    kind, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if kind.lower() == "bearer" else None
 
 
 def begin(secret: str) -> None:

@@ -4,10 +4,12 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from medfed.core.errors import AccessError, MedfedError
-from medfed.services.accounts.login import Locked, WrongPassword
+from medfed.services.accounts.lockout import Locked
+from medfed.services.accounts.login import Unconfirmed, WrongPassword
 from medfed.services.accounts.rights import Denied
 from medfed.services.console.studies import Conflict, Missing
 from medfed.services.reports.words import metric_name as english
+from medfed.storage.database.engine import Away, Unstorable
 
 STATES = {
     "draft": _l("draft"),
@@ -82,13 +84,17 @@ def error(error: MedfedError) -> tuple[str, str]:
         case Locked():
             return (
                 _("Too many wrong passwords for this name."),
-                _("Wait %(count)s seconds, then try again.", count=error.seconds),
+                _("Wait up to 15 minutes, then try again."),
             )
+        case Unconfirmed():
+            return _("The password was not given lately."), _("Give it again, then try again.")
         case WrongPassword():
             return _("The name or the password is wrong."), _("Try again.")
+        case Away():
+            return _("The database cannot be used."), _("Tell whoever runs the console.")
         case Missing():
             return _("There is no such thing."), _("Go back to the list.")
-        case Conflict() | AccessError():
+        case Conflict() | AccessError() | Unstorable():
             return _translated(error.message), _translated(error.remedy)
     return error.message, error.remedy
 
@@ -132,6 +138,8 @@ SENTENCES = {
     "Name its use": _l("Say what it is for."),
     "a token lives 1 to 365 days": _l("A token lives 1 to 365 days."),
     "Choose fewer days": _l("Choose fewer days."),
+    "the database cannot take this text": _l("The request cannot be answered."),
+    "Remove characters that cannot be seen": _l("Go back and try again."),
 }
 """Sentences of services that pages show, by their English."""
 

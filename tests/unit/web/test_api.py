@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import schemathesis
 from accounting import BREAST_CANCER, identity
+from consoles import csrf_of
 from hypothesis import HealthCheck, given, settings
 
 from medfed.services.accounts import tokens
@@ -72,11 +73,16 @@ def test_lists_come_in_pages(call, stage):
 
 def test_users_over_the_api(stage):
     call = caller(stage, "administrator", ["users", "read"])
-    made = call("POST", "/users", json={"name": "li.wei", "roles": ["viewer"]})
+    new = {"name": "li.wei", "roles": ["viewer"]}
+    assert call("POST", "/users", json=new).status_code == 403  # no token makes users
+    browser = stage.client("administrator")
+    header = {"X-CSRFToken": csrf_of(browser, "/profile/")}
+    made = browser.post(f"{BASE}/users", json=new, headers=header)
     assert made.status_code == 201
     assert made.json["password"]
     change = {"full_name": "Li Wei", "roles": ["auditor"], "active": True}
-    assert call("PUT", "/users/li.wei", json=change).json["roles"] == ["auditor"]
+    changed = browser.put(f"{BASE}/users/li.wei", json=change, headers=header)
+    assert changed.json["roles"] == ["auditor"]
     assert "li.wei" in [user["name"] for user in call("GET", "/users").json["items"]]
     acts = call("GET", "/audit?q=user.manage&limit=1").json["items"]
     assert acts[0]["subject"] == "user li.wei"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 
+from accounting import identity
 from consoles import WANG
 
 from medfed.core.events import Notice, RunStarted, Scored
-from medfed.services.accounts import Identity
+from medfed.services.accounts import Identity, tokens
 from medfed.services.console.recording import Recorder
 
 WANG_BOSS = Identity(id=99, name="boss", rights=frozenset({"user.manage", "session.revoke"}))
@@ -72,6 +73,38 @@ def test_nonsense_does_no_harm(stage):
     assert socket.is_connected()
 
 
+def test_whoever_may_no_more_sees_no_more(stage, monkeypatch):
+    socket = socket_of(stage, "viewer")
+    stage.console.accounts.change(WANG_BOSS, "viewer", full_name="", roles=[], active=True)
+    answer = socket.emit("follow", {"run": stage.run, "after": 0}, callback=True)
+    assert answer == {"error": "none of your roles lets you see runs"}
+    monkeypatch.setattr("medfed.web.live.CHECK_SECONDS", 0.1)
+    assert gone(socket)
+
+
+def test_a_program_follows_until_its_token_is_revoked(stage, monkeypatch):
+    monkeypatch.setattr("medfed.web.live.CHECK_SECONDS", 0.1)
+    database, who = stage.console.database, identity(stage.console.accounts, "viewer")
+    secret = tokens.make_token(database, who, "t", ["runs"], 1)
+    socket = stage.app.extensions["medfed-live"].test_client(
+        stage.app, headers={"Authorization": f"Bearer {secret}"}
+    )
+    socket.emit("follow", {"run": stage.run, "after": 0})
+    assert news(socket, lambda each: each["events"])
+    time.sleep(2.0)  # several looks
+    assert socket.is_connected()
+    (row,) = tokens.tokens_of(database, who)
+    tokens.revoke_token(database, who, row.id)
+    assert gone(socket)
+
+
+def gone(socket, seconds: float = 20.0) -> bool:
+    until = time.monotonic() + seconds
+    while socket.is_connected() and time.monotonic() < until:
+        time.sleep(0.05)
+    return not socket.is_connected()
+
+
 def test_whoever_is_logged_out_sees_no_more(stage, monkeypatch):
     monkeypatch.setattr("medfed.web.live.CHECK_SECONDS", 0.1)
     socket = socket_of(stage, "viewer")
@@ -79,7 +112,4 @@ def test_whoever_is_logged_out_sees_no_more(stage, monkeypatch):
     accounts = stage.console.accounts
     for row in accounts.sessions():
         accounts.end_session(WANG_BOSS, row.id)
-    until = time.monotonic() + 20
-    while socket.is_connected() and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not socket.is_connected()
+    assert gone(socket)

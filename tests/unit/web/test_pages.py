@@ -7,6 +7,7 @@ from accounting import PASSWORD
 from consoles import csrf_of
 from sqlalchemy import update
 
+from medfed.storage.database.engine import Away
 from medfed.storage.database.tables import SessionRow
 from medfed.storage.database.types import now
 from medfed.web.language import TAGS
@@ -134,6 +135,18 @@ def test_what_is_not_there_says_so(stage, path):
     answer = stage.client("coordinator").get(path)
     assert answer.status_code == 404
     assert "There is no such" in answer.text
+
+
+def test_a_database_that_is_away_is_told_without_its_address(stage, monkeypatch):
+    def fail(self, **_) -> None:
+        raise Away('the database cannot be used: connection to "10.1.2.3", port 5432 failed')
+
+    client, token = stage.client("coordinator"), stage.client("viewer")
+    monkeypatch.setattr(type(stage.console.studies), "list", fail)
+    for answer in (client.get("/studies/"), token.get("/api/v1/studies")):
+        assert answer.status_code == 503
+        assert "database cannot be used" in answer.text
+        assert "10.1.2.3" not in answer.text
 
 
 def test_an_error_nobody_foresaw_shows_nothing_of_itself(stage, monkeypatch):

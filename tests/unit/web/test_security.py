@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from accounting import PASSWORD
 from consoles import WANG, csrf_of, stage_of
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import update
 
 from medfed.core.errors import RunError
-from medfed.services.accounts import login
+from medfed.services.accounts import lockout
+from medfed.storage.database.tables import SessionRow
+from medfed.storage.database.types import now
 from medfed.web import WebOptions
 from medfed.web.pages.access import inside
 from medfed.web.security import POLICY
@@ -149,11 +154,45 @@ def test_an_address_that_is_none_is_refused(url):
 
 def test_guessing_passwords_locks_the_name(stage):
     client = stage.client()
-    for _ in range(login.FREE_FAILURES):
+    for _ in range(lockout.FREE_FAILURES):
         assert stage.post(client, "/login", name="viewer", password="x").status_code == 403
     answer = stage.post(client, "/login", name="viewer", password=PASSWORD)
     assert answer.status_code == 429
     assert "Wait" in answer.text
+
+
+def test_a_cookie_alone_makes_no_users_over_the_api_either(stage):
+    client = stage.client("administrator")
+    token = csrf_of(client, "/profile/")
+    with stage.console.database.write() as session:
+        session.execute(update(SessionRow).values(confirmed=now() - timedelta(hours=1)))
+    body, header = {"name": "evil", "roles": ["administrator"]}, {"X-CSRFToken": token}
+    made = client.post("/api/v1/users", json=body, headers=header)
+    assert (made.status_code, made.json["error"]["kind"]) == (403, "Unconfirmed")
+    form = {"csrf_token": token, "name": "t", "days": "1", "scopes": "read"}
+    answer = client.post("/profile/tokens", data=form)
+    assert answer.headers["Location"] == "/confirm?next=/profile/"
+
+
+@pytest.mark.parametrize("toml", ["a=" + "[" * 5000, "a=" + "9" * 5000, "a" + ".a" * 40_000 + "=1"])
+def test_no_text_of_a_study_brings_the_console_down(stage, toml):
+    answer = stage.post(stage.client("clinician"), "/studies/check", "/profile/", toml=toml)
+    assert (answer.status_code, answer.json["ok"]) == (200, False)
+
+
+def test_a_study_with_half_a_character_is_refused_in_words(stage):
+    client = stage.client("coordinator")
+    header = {"X-CSRFToken": csrf_of(client, "/profile/")}
+    made = client.post("/api/v1/studies", json={"toml": "title = '\ud800'"}, headers=header)
+    assert (made.status_code, made.json["error"]["kind"]) == (422, "StudyError")
+
+
+def test_half_a_character_in_any_field_is_refused_in_words(stage):
+    client = stage.client("administrator")
+    header = {"X-CSRFToken": csrf_of(client, "/profile/")}
+    body = {"name": "li.wei", "roles": ["\ud800"]}
+    made = client.post("/api/v1/users", json=body, headers=header)
+    assert (made.status_code, made.json["error"]["kind"]) == (422, "Unstorable")
 
 
 def test_no_text_field_becomes_html(stage):

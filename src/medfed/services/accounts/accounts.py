@@ -13,12 +13,15 @@ from medfed.services.accounts.identity import Identity, Subject
 from medfed.services.accounts.passwords import Passwords, check_strength, generate
 from medfed.services.accounts.rights import require
 from medfed.services.accounts.roles import ensure_roles
-from medfed.services.audit import record
+from medfed.services.audit import plain, record
 from medfed.storage.database import Database
-from medfed.storage.database.tables import LockoutRow, RoleRow, SessionRow, UserRow
+from medfed.storage.database.engine import one_at_a_time
+from medfed.storage.database.tables import LockoutRow, RoleRow, SessionRow, TokenRow, UserRow
 from medfed.storage.database.types import now
 
 USER_NAME = re.compile(r"[a-z][a-z0-9._-]{1,63}")
+RESERVED = frozenset({"new"})
+"""Names with a page of their own where users' pages are."""
 ADMINISTRATOR = "administrator"
 SYSTEM = Identity(name="system")
 
@@ -50,6 +53,7 @@ class Accounts:
         password = generate()
         hashed = self.passwords.hash(password)
         with self.database.write() as session:
+            one_at_a_time(session, "administrators")
             if session.scalar(select(UserRow.id).limit(1)) is not None:
                 return None
             roles = _roles(session, (ADMINISTRATOR, "coordinator"))
@@ -101,11 +105,11 @@ class Accounts:
             The user, and the password to be shown once.
 
         Raises:
-            AccessError: ``by`` may not, or the name is taken or cannot be one.
+            AccessError: ``by`` may not or must confirm first, or the name is taken or impossible.
         """
         name = name.strip().lower()
-        require(self.database, by, "user.manage", Subject(f"user {name}"))
-        if not USER_NAME.fullmatch(name):
+        self._require_manager(by, name)
+        if not USER_NAME.fullmatch(name) or name in RESERVED:
             raise AccessError(
                 "this cannot be a user name",
                 remedy="Use 2 to 64 small letters, digits, dots and hyphens; begin with a letter",
@@ -116,7 +120,7 @@ class Accounts:
             with self.database.write() as session:
                 user = UserRow(
                     name=name,
-                    full_name=full_name.strip()[:120],
+                    full_name=plain(full_name.strip(), 120),
                     password=hashed,
                     must_change=True,
                     roles=_roles(session, roles),
@@ -135,13 +139,14 @@ class Accounts:
         """Change a user's name, roles, or whether they may log in.
 
         Raises:
-            AccessError: ``by`` may not, or the last administrator would be gone.
+            AccessError: ``by`` may not or must confirm first, or the last administrator would go.
         """
-        require(self.database, by, "user.manage", Subject(f"user {name}"))
+        self._require_manager(by, name)
         number = self.find(name).id
         with self.database.write() as session:
+            one_at_a_time(session, "administrators")
             user = session.get_one(UserRow, number)
-            user.full_name = full_name.strip()[:120]
+            user.full_name = plain(full_name.strip(), 120)
             user.roles = _roles(session, roles)
             user.active = active
             session.flush()
@@ -154,18 +159,18 @@ class Accounts:
             record(session, by, "user.manage", f"user {name}", reason=what)
 
     def new_password(self, by: Identity, name: str) -> str:
-        """Give a user a new random password, and end their sessions.
+        """Give a user a new random password, and end their sessions and tokens.
 
         Raises:
-            AccessError: ``by`` may not.
+            AccessError: ``by`` may not or must confirm first.
         """
-        require(self.database, by, "user.manage", Subject(f"user {name}"))
+        self._require_manager(by, name)
         password = generate()
         self._set_password(by, self.find(name), password, must_change=True)
         return password
 
     def change_password(self, by: Identity, old: str, new: str) -> None:
-        """Change one's own password; ends all other sessions.
+        """Change one's own password; ends all other sessions and all tokens.
 
         Raises:
             AccessError: The old one is wrong, or the new one is not good enough.
@@ -175,6 +180,10 @@ class Accounts:
         if new == old:
             raise AccessError("the new password is the old one", remedy="Choose another")
         self._set_password(by, user, new, must_change=False, keep=by.session)
+
+    def _require_manager(self, by: Identity, name: str) -> None:
+        require(self.database, by, "user.manage", Subject(f"user {name}"))
+        login.require_confirmed(self.database, by)
 
     def _set_password(
         self, by: Identity, user: UserRow, password: str, *, must_change: bool, keep: int = 0
@@ -196,9 +205,9 @@ class Accounts:
             self.database, self.passwords, name, password, address=address, agent=agent
         )
 
-    def identify(self, secret: str, address: str = "") -> Identity | None:
-        """Whose session it is; None where it is unknown, revoked or too old."""
-        return login.identify(self.database, secret, address)
+    def identify(self, secret: str, address: str = "", *, used: bool = True) -> Identity | None:
+        """Whose session it is; see `medfed.services.accounts.login.identify`."""
+        return login.identify(self.database, secret, address, used=used)
 
     def confirm_password(self, by: Identity, password: str) -> UserRow:
         """Have a person show again that they are who they are.
@@ -207,7 +216,12 @@ class Accounts:
             AccessError: The password is wrong.
         """
         user = login.check_password(
-            self.database, self.passwords, by.name, password, address=by.address
+            self.database,
+            self.passwords,
+            by.name,
+            password,
+            address=by.address,
+            session=by.session,
         )
         with self.database.write() as session:
             if row := session.get(SessionRow, by.session):
@@ -216,9 +230,7 @@ class Accounts:
 
     def confirmed(self, by: Identity) -> bool:
         """Whether the person of a session gave their password lately."""
-        with self.database.read() as session:
-            row = session.get(SessionRow, by.session)
-        return row is not None and now() - row.confirmed < login.RECENTLY
+        return login.confirmed(self.database, by)
 
     def sessions(self, user: Identity | None = None) -> Sequence[SessionRow]:
         """The sessions that count, of one user or of all, the latest first."""
@@ -247,10 +259,6 @@ class Accounts:
             session.execute(delete(SessionRow).where(SessionRow.id == number))
             record(session, by, "session.revoke", f"session {number} of {row.user.name}")
 
-    def alive(self, sessions: Sequence[int]) -> set[int]:
-        """Which of the sessions still count."""
-        return {row.id for row in self.sessions() if row.id in set(sessions) and row.user.active}
-
 
 def _roles(session: Session, names: Sequence[str]) -> list[RoleRow]:
     rows = list(session.scalars(select(RoleRow).where(RoleRow.name.in_(names))))
@@ -261,6 +269,8 @@ def _roles(session: Session, names: Sequence[str]) -> list[RoleRow]:
 
 
 def _end_sessions(session: Session, user: int, keep: int = 0) -> None:
+    """Whoever knew the old password may have made tokens: those go with the sessions."""
+    session.execute(delete(TokenRow).where(TokenRow.user_id == user))
     session.execute(delete(SessionRow).where(SessionRow.user_id == user, SessionRow.id != keep))
 
 

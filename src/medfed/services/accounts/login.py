@@ -1,25 +1,23 @@
-"""Logging in: the password, the lockout, the session."""
+"""Logging in: the password and the session."""
 
 import hashlib
 import secrets
+import time
 from dataclasses import replace
 from datetime import timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
 from medfed.core.errors import AccessError
+from medfed.services.accounts import lockout
 from medfed.services.accounts.identity import Identity
 from medfed.services.accounts.passwords import Passwords
 from medfed.services.audit import plain, record
 from medfed.storage.database import Database
-from medfed.storage.database.tables import LockoutRow, SessionRow, UserRow
+from medfed.storage.database.tables import SessionRow, UserRow
 from medfed.storage.database.types import now
 
-FREE_FAILURES = 5
-FIRST_LOCK = timedelta(seconds=30)
-LONGEST_LOCK = timedelta(minutes=15)
-FORGOTTEN = timedelta(days=1)
 IDLE = timedelta(hours=2)
 LONGEST_SESSION = timedelta(hours=12)
 SEEN_EVERY = timedelta(minutes=1)
@@ -34,19 +32,13 @@ class WrongPassword(AccessError):
         super().__init__("the name or the password is wrong", remedy="Try again")
 
 
-class Locked(AccessError):
-    """Too many wrong passwords for this name, whether or not there is such a user.
+class Unconfirmed(AccessError):
+    """The password must be given again first."""
 
-    Args:
-        seconds: How long to wait.
-    """
-
-    def __init__(self, seconds: int) -> None:
+    def __init__(self) -> None:
         super().__init__(
-            "too many wrong passwords for this name",
-            remedy=f"Wait {seconds} seconds, then try again",
+            "the password was not given lately", remedy="Give your password again, then try again"
         )
-        self.seconds = seconds
 
 
 def log_in(
@@ -58,7 +50,7 @@ def log_in(
         The session's secret, for the cookie; only its hash is kept.
 
     Raises:
-        Locked: After too many failures.
+        Locked: After too many failures, see `medfed.services.accounts.lockout`.
         WrongPassword: Otherwise.
     """
     name = plain(name.strip().lower(), 64)
@@ -72,6 +64,7 @@ def log_in(
             agent=plain(agent, 200),
         )
         session.add(row)
+        _clean_up(session)
         person = session.get_one(UserRow, user.id)
         person.last_login = now()
         record(session, Identity(name=name, address=address), "session.begin")
@@ -79,41 +72,81 @@ def log_in(
 
 
 def check_password(
-    database: Database, passwords: Passwords, name: str, password: str, *, address: str
+    database: Database,
+    passwords: Passwords,
+    name: str,
+    password: str,
+    *,
+    address: str,
+    session: int = 0,
 ) -> UserRow:
     """The user, if the password is theirs; counts failures.
+
+    Args:
+        database: The console's.
+        passwords: How passwords are checked.
+        name: Whose.
+        password: What was given.
+        address: Where from.
+        session: The session that asks, whose failures are counted apart; 0 for a stranger.
 
     Raises:
         Locked: After too many failures.
         WrongPassword: Otherwise.
     """
     who = Identity(name=name, address=address)
-    with database.write() as session:
-        _refuse_while_locked(session, name)
-        # Counted before the slow check, so that a burst cannot try many while one is looked at.
-        _count(session, name)
-        user = session.scalar(select(UserRow).where(UserRow.name == name))
+    place = lockout.place_of(address, session)
+    with database.write() as work:
+        pause = lockout.spend(work, name, place)
+        user = work.scalar(select(UserRow).where(UserRow.name == name))
+    time.sleep(pause)
     kept = user.password if user and user.active else None
     right = passwords.check(password, kept)
-    with database.write() as session:
+    with database.write() as work:
         if right:
-            session.execute(delete(LockoutRow).where(LockoutRow.name == name))
+            lockout.give_back(work, name, place)
         else:
-            record(session, who, "session.begin", allowed=False, reason="wrong name or password")
+            record(work, who, "session.begin", allowed=False, reason="wrong name or password")
     if not right or user is None:
         raise WrongPassword
     return user
 
 
-def identify(database: Database, secret: str, address: str) -> Identity | None:
-    """Whose session it is; None where it is unknown, revoked or too old."""
+def confirmed(database: Database, by: Identity) -> bool:
+    """Whether the person of a session gave their password lately."""
+    with database.read() as session:
+        row = session.get(SessionRow, by.session)
+    return row is not None and now() - row.confirmed < RECENTLY
+
+
+def require_confirmed(database: Database, by: Identity) -> None:
+    """Let a browser pass only where its person gave the password lately.
+
+    Raises:
+        Unconfirmed: They did not.
+    """
+    if by.session and not confirmed(database, by):
+        raise Unconfirmed
+
+
+def identify(
+    database: Database, secret: str, address: str, *, used: bool = True
+) -> Identity | None:
+    """Whose session it is; None where it is unknown, revoked or too old.
+
+    Args:
+        database: The console's.
+        secret: What the cookie holds.
+        address: Where from.
+        used: Whether this is a use of the session, which keeps it alive.
+    """
     moment = now()
     with database.read() as session:
         row = session.scalar(select(SessionRow).where(SessionRow.digest == digest(secret)))
         if row is None or not row.user.active or _over(row):
             return None
         who = identity_of(row.user, address)
-    if moment - row.seen > SEEN_EVERY:
+    if used and moment - row.seen > SEEN_EVERY:
         with database.write() as session:
             if again := session.get(SessionRow, row.id):
                 again.seen = moment
@@ -143,19 +176,9 @@ def _over(row: SessionRow) -> bool:
     return moment - row.seen > IDLE or moment - row.created > LONGEST_SESSION
 
 
-def _refuse_while_locked(session: Session, name: str) -> None:
+def _clean_up(session: Session) -> None:
+    """Drop what counts no more."""
     moment = now()
-    session.execute(delete(LockoutRow).where(LockoutRow.last < moment - FORGOTTEN))
-    row = session.get(LockoutRow, name)
-    if row and row.until and row.until > moment:
-        raise Locked(int((row.until - moment).total_seconds()) + 1)
-
-
-def _count(session: Session, name: str) -> None:
-    row = session.get(LockoutRow, name) or LockoutRow(name=name, failures=0)
-    row.failures += 1
-    row.last = now()
-    if row.failures >= FREE_FAILURES:
-        beyond = min(row.failures - FREE_FAILURES, 10)
-        row.until = now() + min(FIRST_LOCK * 2**beyond, LONGEST_LOCK)
-    session.add(row)
+    over = or_(SessionRow.seen < moment - IDLE, SessionRow.created < moment - LONGEST_SESSION)
+    session.execute(delete(SessionRow).where(over))
+    lockout.forget(session)

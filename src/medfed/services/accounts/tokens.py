@@ -9,9 +9,9 @@ from sqlalchemy import select
 
 from medfed.core.errors import AccessError
 from medfed.services.accounts.identity import Identity, Subject
-from medfed.services.accounts.login import SEEN_EVERY, digest, identity_of
+from medfed.services.accounts.login import SEEN_EVERY, digest, identity_of, require_confirmed
 from medfed.services.accounts.rights import require
-from medfed.services.audit import record
+from medfed.services.audit import plain, record
 from medfed.storage.database import Database
 from medfed.storage.database.tables import TokenRow, UserRow
 from medfed.storage.database.types import now
@@ -23,9 +23,9 @@ SCOPES: Mapping[str, str] = {
     "studies": "study.*",
     "runs": "run.*",
     "models": "model.*",
-    "users": "user.*",
+    "users": "user.read",
 }
-"""What a token can be for, and the actions that it covers."""
+"""What a token can be for, and the actions that it covers; none makes or changes users."""
 LONGEST_DAYS = 365
 
 
@@ -38,9 +38,10 @@ def make_token(
         Its secret, which is shown once.
 
     Raises:
-        AccessError: Something about it is not possible.
+        AccessError: Something about it is not possible, or ``by`` must confirm first.
     """
     require(database, by, "token.manage", Subject(f"token {name}", by.name))
+    require_confirmed(database, by)
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown or not scopes:
         known = ", ".join(SCOPES)
@@ -53,7 +54,7 @@ def make_token(
     with database.write() as session:
         row = TokenRow(
             user_id=by.id,
-            name=name.strip(),
+            name=plain(name.strip(), 80),
             digest=digest(secret),
             scopes=sorted(set(scopes)),
             expires=now() + timedelta(days=days),

@@ -45,6 +45,7 @@ class Place:
         try:
             for each in (path, path / "studies", path / "runs", path / "logs"):
                 each.mkdir(parents=True, exist_ok=True, mode=0o700)
+                each.chmod(0o700)  # one that was there too: the database would be anybody's to read
             file = path / SECRETS
             if not file.exists():
                 names = ("pepper", "key")

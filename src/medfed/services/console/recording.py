@@ -19,7 +19,8 @@ from medfed.services.console.taking import catch_up, take
 from medfed.storage.database import Database
 from medfed.storage.database.bell import ring
 from medfed.storage.database.tables import ModelRow, RunRow
-from medfed.storage.database.types import now
+from medfed.storage.database.types import now, readable
+from medfed.storage.run_folder import Busy
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +96,8 @@ class Recorder:
                 self._write(change, result)
             except Fenced:
                 self._lost = True
-            except (SQLAlchemyError, RunError):
+            except Exception:  # whatever it is, how the run ended must get there
+                log.warning("the end of the run waits for the database", exc_info=True)
                 if time.monotonic() > give_up:
                     log.warning("the database does not answer; the run's folder has all of it")
                     return
@@ -115,6 +117,9 @@ class Recorder:
                 break
             except (SQLAlchemyError, RunError) as error:
                 log.warning("events wait for the database: %s", error)
+                time.sleep(RETRY_SECONDS)
+            except Exception:  # without this thread the run would lose its lease
+                log.exception("writing down events failed")
                 time.sleep(RETRY_SECONDS)
             if self.wanted == "stop":
                 break
@@ -141,10 +146,9 @@ class Recorder:
             if row is None or row.fence != self.fence:
                 raise Fenced("another process has taken this run", remedy="Leave it to that one")
             take(session, row, self._waiting)
-            row.lease = now() + LEASE
+            row.lease = None if change else now() + LEASE
             if change:
                 change(row)
-                row.lease = None
             if result:
                 session.add(_model(row, result))
             self.wanted = row.wanted
@@ -159,6 +163,9 @@ def recorded(recorder: Recorder) -> Iterator[Callable[[Mapping[str, Any]], None]
     results: list[Mapping[str, Any]] = []
     try:
         yield results.append
+    except Busy:
+        recorder.end(_try_again)
+        raise
     except MedfedError as error:
         recorder.end(_ended("failed", error.message, error.remedy))
         raise
@@ -175,9 +182,15 @@ def recorded(recorder: Recorder) -> Iterator[Callable[[Mapping[str, Any]], None]
     recorder.end(_ended("finished"), results[-1] if results else None)
 
 
+def _try_again(row: RunRow) -> None:
+    """The process before this one lives: nothing is wrong with the run."""
+    row.attempts = max(0, row.attempts - 1)
+
+
 def _ended(state: str, message: str = "", remedy: str = "") -> Change:
     def change(row: RunRow) -> None:
-        row.state, row.message, row.remedy, row.ended = state, message, remedy, now()
+        row.state, row.ended = state, now()
+        row.message, row.remedy = readable(message), readable(remedy)
 
     return change
 

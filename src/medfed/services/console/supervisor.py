@@ -16,6 +16,7 @@ from medfed.core.errors import RunError
 from medfed.core.files import write_atomic
 from medfed.services.console.place import Place
 from medfed.storage.database import Database
+from medfed.storage.database.engine import one_at_a_time
 from medfed.storage.database.tables import RunRow
 from medfed.storage.database.types import now
 
@@ -106,12 +107,16 @@ class Supervisor:
     def _take(self) -> tuple[RunRow, int] | None:
         moment = now()
         free = or_(RunRow.lease.is_(None), RunRow.lease < moment)
+        # Whose process lives and is only out of touch: nothing is won by a second one.
+        ours = [child.run for child in self._children if child.process.poll() is None]
         query = select(RunRow).where(RunRow.state.in_(("queued", "running")), free)
+        query = query.where(RunRow.id.not_in(ours))
         query = query.order_by(RunRow.created).limit(1).with_for_update(skip_locked=True)
         with self.database.read() as session:
             if session.scalar(query.with_only_columns(RunRow.id)) is None:
                 return None  # the usual case, without a write
         with self.database.write() as session:
+            one_at_a_time(session, "taking runs")
             row = session.scalar(query)
             if row is None or self._full(session):
                 return None

@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DataError, OperationalError
 from sqlalchemy.orm import Session
 
 from medfed.core.errors import RunError
@@ -20,6 +20,14 @@ from medfed.core.errors import RunError
 BUSY_MS = 30_000
 TRANSACTION_POOLER = 6543
 """Port of Supabase's transaction pooler, which forgets prepared statements and LISTEN."""
+
+
+class Away(RunError):
+    """The database cannot be used; why, with its address, is for whoever runs the console."""
+
+
+class Unstorable(RunError):
+    """The database takes no such text: half a character, or on PostgreSQL a NUL."""
 
 
 class Database:
@@ -85,6 +93,15 @@ class Database:
         self.engine.dispose()
 
 
+def one_at_a_time(session: Session, what: str) -> None:
+    """Make transactions about the same thing wait for each other until their end.
+
+    Writers on SQLite do so anyway; on PostgreSQL two could each count what the other changes.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(hashtext(:what))"), {"what": what})
+
+
 def sqlite_url(file: Path) -> str:
     """The URL of a database in a file."""
     return f"sqlite:///{file}"
@@ -140,10 +157,13 @@ def _alembic(engine: Engine) -> Config:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """The database's absence as a sentence, without its address and password."""
+    """The database's absence as a sentence, without its password."""
     try:
         yield
     except OperationalError as error:
         first = str(error.orig).strip().splitlines()[0] if error.orig else "it does not answer"
         remedy = "Look whether it runs and can be reached, then try again"
-        raise RunError(f"the database cannot be used: {first}", remedy=remedy) from error
+        raise Away(f"the database cannot be used: {first}", remedy=remedy) from error
+    except (DataError, UnicodeEncodeError) as error:
+        message = "the database cannot take this text"
+        raise Unstorable(message, remedy="Remove characters that cannot be seen") from error

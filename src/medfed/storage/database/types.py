@@ -38,7 +38,8 @@ class UtcTime(TypeDecorator[datetime]):
 class Json(TypeDecorator[Any]):
     """Plain data as JSON text; what is not a finite number becomes null.
 
-    Browsers cannot read ``NaN``: one such metric would disconnect every viewer.
+    Browsers cannot read ``NaN``: one such metric would disconnect every viewer. Half a character,
+    such as in a file's name that is not UTF-8, can be written nowhere: it becomes a question mark.
     """
 
     impl = Text
@@ -55,12 +56,19 @@ class Json(TypeDecorator[Any]):
         return None if value is None else json.loads(value)
 
 
+def readable(text: str) -> str:
+    """The same text without what no database or page takes: half characters and NUL."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "?")
+
+
 def finite(value: Any) -> Any:
-    """The same data with None in the place of NaN and infinities."""
+    """The same data with None in the place of NaN and infinities, and readable text."""
+    if isinstance(value, str):
+        return readable(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {str(key): finite(inner) for key, inner in value.items()}
+        return {readable(str(key)): finite(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [finite(inner) for inner in value]
     return value

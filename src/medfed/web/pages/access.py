@@ -70,7 +70,7 @@ def password() -> ResponseReturnValue:
         console().accounts.change_password(user(), old, new)
     except AccessError as error:
         return _refused_password(words.error(error), status_of(error))
-    flash(_("Your password is changed. All your other sessions are ended."))
+    flash(_("Your password is changed. All your other sessions and your tokens are ended."))
     return redirect(url_for("overview.index"))
 
 

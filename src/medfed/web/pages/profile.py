@@ -34,6 +34,8 @@ def end_session(number: int) -> ResponseReturnValue:
 @needs("token.manage")
 def make_token() -> ResponseReturnValue:
     """Make a token; its secret is shown once."""
+    if not console().accounts.confirmed(user()):
+        return redirect(url_for("access.confirm", next=url_for(".index")))
     form = request.form
     days = form.get("days", 0, int)
     try:

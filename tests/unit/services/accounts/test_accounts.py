@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -12,16 +14,17 @@ from sqlalchemy import select, update
 
 from medfed.core.errors import AccessError
 from medfed.services import audit
-from medfed.services.accounts import Accounts, login, tokens
+from medfed.services.accounts import Accounts, Identity, login, tokens
 from medfed.services.accounts.passwords import Passwords, check_strength, common, generate
 from medfed.storage.database.tables import (
-    LockoutRow,
     RoleRow,
     SessionRow,
     TokenRow,
     UserRow,
 )
 from medfed.storage.database.types import now
+
+ROOT = Identity(id=99, name="root", rights=frozenset({"user.manage"}))
 
 
 @pytest.fixture
@@ -116,39 +119,6 @@ def test_changing_a_password_ends_the_other_sessions(accounts):
     assert accounts.log_in("viewer", "nine brown foxes run")
 
 
-# --- lockout --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["viewer", "not-a-user"])
-def test_too_many_wrong_passwords_lock_a_name(accounts, name):
-    for _ in range(login.FREE_FAILURES):
-        with pytest.raises(login.WrongPassword):
-            accounts.log_in(name, "wrong")
-    with pytest.raises(login.Locked) as caught:
-        accounts.log_in(name, PASSWORD)
-    assert 0 < caught.value.seconds <= 31
-    assert acts(accounts, words="session.begin")[0] == (name, "session.begin", False)
-
-
-def test_a_lock_opens_after_its_time_and_grows(accounts):
-    for _ in range(login.FREE_FAILURES):
-        with pytest.raises(login.WrongPassword):
-            accounts.log_in("viewer", "wrong")
-    for seconds in (60, 120, 240, 480, 900, 900):
-        with accounts.database.write() as session:
-            session.get_one(LockoutRow, "viewer").until = now() - timedelta(seconds=1)
-        with pytest.raises(login.WrongPassword):
-            accounts.log_in("viewer", "wrong")
-        with accounts.database.read() as session:
-            until = session.get_one(LockoutRow, "viewer").until
-        assert until - now() == pytest.approx(timedelta(seconds=seconds), abs=timedelta(seconds=5))
-    with accounts.database.write() as session:
-        session.get_one(LockoutRow, "viewer").until = now()
-    assert accounts.log_in("viewer", PASSWORD)
-    with accounts.database.read() as session:
-        assert session.get(LockoutRow, "viewer") is None
-
-
 # --- sessions -------------------------------------------------------------------------------------
 
 
@@ -160,6 +130,16 @@ def test_a_session_counts_until_it_is_ended(accounts):
     accounts.end_session(who, row.id)
     assert accounts.identify(secret) is None
     assert accounts.identify("made up") is None
+
+
+def test_an_open_page_keeps_no_session_alive(accounts):
+    secret, then = accounts.log_in("viewer", PASSWORD), now() - timedelta(hours=1)
+    with accounts.database.write() as session:
+        session.execute(update(SessionRow).values(seen=then))
+    assert accounts.identify(secret, used=False)
+    assert accounts.sessions()[0].seen == then
+    assert accounts.identify(secret)
+    assert accounts.sessions()[0].seen > then
 
 
 @pytest.mark.parametrize(
@@ -180,7 +160,16 @@ def test_nobody_ends_the_session_of_another_but_an_administrator(accounts):
         accounts.end_session(identity(accounts, "clinician"), victim.session)
     assert acts(accounts)[0] == ("clinician", "session.revoke", False)
     accounts.end_session(identity(accounts, "administrator"), victim.session)
-    assert accounts.alive([victim.session]) == set()
+    assert victim.session not in {row.id for row in accounts.sessions()}
+
+
+def test_sessions_that_are_over_are_dropped_at_the_next_log_in(accounts):
+    accounts.log_in("viewer", PASSWORD)
+    with accounts.database.write() as session:
+        session.execute(update(SessionRow).values(seen=now() - login.IDLE * 2))
+    accounts.log_in("clinician", PASSWORD)
+    with accounts.database.read() as session:
+        assert [row.user.name for row in session.scalars(select(SessionRow))] == ["clinician"]
 
 
 # --- users ----------------------------------------------------------------------------------------
@@ -196,6 +185,7 @@ def test_only_who_may_manages_users(accounts):
     for name, roles, words in [
         ("li.wei", [], "of this name"),
         ("<b>", [], "cannot be"),
+        ("new", [], "cannot be"),
         ("li.na", ["emperor"], "no role"),
     ]:
         with pytest.raises(AccessError, match=words):
@@ -228,6 +218,67 @@ def test_a_new_password_from_an_administrator_must_be_changed(accounts):
     assert accounts.identify(accounts.log_in("viewer", password)).must_change
 
 
+def test_a_browser_left_open_changes_no_users_and_makes_no_tokens(accounts):
+    boss = identity(accounts, "administrator")
+    with accounts.database.write() as session:
+        session.execute(update(SessionRow).values(confirmed=now() - login.RECENTLY))
+    for act in (
+        lambda: accounts.create(boss, "eve", "", ["administrator"]),
+        lambda: accounts.change(boss, "viewer", full_name="", roles=[], active=True),
+        lambda: accounts.new_password(boss, "viewer"),
+        lambda: tokens.make_token(accounts.database, boss, "t", ["read"], 1),
+    ):
+        with pytest.raises(login.Unconfirmed):
+            act()
+    accounts.confirm_password(boss, PASSWORD)
+    assert accounts.create(boss, "eve", "", ["viewer"])
+
+
+@pytest.mark.parametrize("act", ["reset", "change", "bar"])
+def test_tokens_end_with_the_password_they_were_made_under(accounts, act):
+    who = identity(accounts, "viewer")
+    secret = tokens.make_token(accounts.database, who, "t", ["read"], 1)
+    if act == "reset":
+        accounts.reset("viewer")
+    elif act == "change":
+        accounts.change_password(who, PASSWORD, "nine brown foxes run")
+    else:
+        boss = identity(accounts, "administrator")
+        accounts.change(boss, "viewer", full_name="", roles=[], active=False)
+    assert not tokens.tokens_of(accounts.database, who)
+    assert tokens.identify_token(accounts.database, secret, "") is None
+
+
+def test_no_token_changes_users(accounts):
+    boss = identity(accounts, "administrator")
+    secret = tokens.make_token(accounts.database, boss, "t", list(tokens.SCOPES), 1)
+    program = tokens.identify_token(accounts.database, secret, "")
+    with pytest.raises(AccessError, match="token is not for"):
+        accounts.create(program, "eve", "", ["administrator"])
+
+
+def test_two_administrators_cannot_remove_each_other(database):
+    accounts = accounts_of(database)
+    accounts.change(ROOT, "admin", full_name="", roles=[], active=True)
+    accounts.change(ROOT, "coordinator", full_name="", roles=["administrator"], active=True)
+    at_once = threading.Barrier(2)
+
+    def remove(name: str) -> str:
+        at_once.wait()
+        try:
+            accounts.change(ROOT, name, full_name="", roles=[], active=True)
+        except AccessError as error:
+            return error.message
+        return ""
+
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(10):
+            answers = set(pool.map(remove, ("administrator", "coordinator")))
+            assert answers == {"", "this is the last administrator"}
+            for name in ("administrator", "coordinator"):
+                accounts.change(ROOT, name, full_name="", roles=["administrator"], active=True)
+
+
 # --- tokens ---------------------------------------------------------------------------------------
 
 
@@ -251,6 +302,9 @@ def test_a_token_expires_and_a_barred_owner_takes_it_along(accounts):
     accounts.change(boss, "viewer", full_name="", roles=["viewer"], active=False)
     assert tokens.identify_token(accounts.database, secret, "") is None
     accounts.change(boss, "viewer", full_name="", roles=["viewer"], active=True)
+    assert tokens.identify_token(accounts.database, secret, "") is None
+    who = identity(accounts, "viewer")
+    secret = tokens.make_token(accounts.database, who, "t", ["read"], 1)
     assert tokens.identify_token(accounts.database, secret, "")
     with accounts.database.write() as session:
         session.execute(update(TokenRow).values(expires=now()))

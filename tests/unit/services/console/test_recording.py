@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import update
@@ -18,6 +19,7 @@ from medfed.services.console.runs import Runs
 from medfed.services.console.studies import Studies
 from medfed.storage.database.bell import Bell
 from medfed.storage.database.tables import RoundRow, RunRow
+from medfed.storage.run_folder import Busy
 
 RESULT = {
     "bytes_up": 70, "bytes_down": 80, "rounds": 2, "model_sha256": "ab" * 32, "kept_round": 2,
@@ -154,6 +156,49 @@ def test_events_wait_while_the_database_is_away(runs, run, monkeypatch):
     recorder(Notice("also kept"))
     recorder.end(lambda row: None)
     assert [event.body["message"] for event in runs.events(run)] == ["kept", "also kept"]
+
+
+def test_a_folder_where_another_process_works_is_no_failure(runs, run):
+    with runs.database.write() as session:
+        row = session.get_one(RunRow, run)
+        row.state, row.attempts = "running", 1
+    recorder = Recorder(runs.database, run, 0)
+    with pytest.raises(Busy), recorded(recorder):
+        raise Busy(Path("runs/r"))
+    row = runs.find(run)
+    assert (row.state, row.lease, row.attempts, row.message) == ("running", None, 0, "")
+
+
+def test_half_characters_are_written_down_readably(runs, run):
+    recorder = Recorder(runs.database, run, 0)
+    recorder(Notice("caf\udce9.csv\0 is damaged"))
+    with pytest.raises(RunError), recorded(recorder):
+        raise RunError("caf\udce9.csv\0 is damaged", remedy="Mend caf\udce9.csv")
+    row = runs.find(run)
+    assert (row.state, row.message) == ("failed", "caf?.csv? is damaged")
+    assert runs.events(run)[0].body == {"message": "caf?.csv? is damaged"}
+
+
+def test_the_lease_outlives_whatever_goes_wrong_with_events(runs, run, monkeypatch):
+    monkeypatch.setattr("medfed.services.console.recording.RETRY_SECONDS", 0.01)
+    recorder = Recorder(runs.database, run, 0)
+    write, tries = recorder._write, []
+
+    def refuse(*arguments) -> None:
+        tries.append(1)
+        if len(tries) < 3:
+            raise TypeError("nobody foresaw this")
+        write(*arguments)
+
+    monkeypatch.setattr(recorder, "_write", refuse)
+    recorder(Notice("kept"))
+    until = time.monotonic() + 10
+    while not runs.events(run) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert runs.events(run)[0].body == {"message": "kept"}
+    tries.clear()
+    recorder.end(lambda row: setattr(row, "state", "finished"))
+    assert runs.find(run).state == "finished"
 
 
 def test_the_bell_rings_for_events(runs, run):

@@ -14,6 +14,7 @@ from sqlalchemy.exc import StatementError
 
 from medfed.core.errors import RunError
 from medfed.storage.database import Database
+from medfed.storage.database.engine import Unstorable
 from medfed.storage.database.tables import AuditRow, Base, RoleRow
 from medfed.storage.database.types import finite
 
@@ -74,6 +75,13 @@ def test_writers_wait_for_each_other(database):
         thread.join()
     with database.read() as session:
         assert len(session.scalars(select(AuditRow)).all()) == 60
+
+
+def test_text_that_cannot_be_stored_is_an_error_in_words(database):
+    texts = ["\ud800", "\0"] if database.on_postgres else ["\ud800"]
+    for text_ in texts:
+        with pytest.raises(Unstorable, match="cannot take"), database.read() as session:
+            session.get(RoleRow, text_)
 
 
 def test_tables_of_a_later_program_are_left_alone(database):

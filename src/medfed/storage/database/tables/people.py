@@ -46,11 +46,16 @@ class UserRow(Base):
 
 
 class LockoutRow(Base):
-    """Wrong passwords for a name, whether or not anybody is called so."""
+    """Wrong passwords for a name, whether or not anybody is called so.
+
+    Attributes:
+        place: Where they came from: a network, a session, or empty for all together.
+    """
 
     __tablename__ = "lockouts"
 
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    place: Mapped[str] = mapped_column(String(64), primary_key=True)
     failures: Mapped[int] = mapped_column(default=0)
     last: Mapped[datetime] = mapped_column(UtcTime, default=now)
     until: Mapped[datetime | None] = mapped_column(UtcTime)
