@@ -169,7 +169,7 @@ class SqliteLedger:
         with self._reading() as db:
             if db is None:
                 return []
-            rows = db.execute(f"SELECT {wanted} FROM entries ORDER BY number").fetchall()  # noqa: S608
+            rows = db.execute(f"SELECT {wanted} FROM entries ORDER BY number").fetchall()  # noqa: S608  # column names of ours
         return [_entry(*row) for row in rows]
 
     @contextmanager
@@ -288,7 +288,7 @@ def _spent(
     own: dict[str, list[NoisyAnswer]] = {}
     elsewhere: list[NoisyAnswer] = []
     wanted = "source, cohort, run, study, answers"
-    rows = db.execute(f"SELECT {wanted} FROM entries WHERE unit = ?", (unit,))  # noqa: S608
+    rows = db.execute(f"SELECT {wanted} FROM entries WHERE unit = ?", (unit,))  # noqa: S608  # so too
     for its_source, cohort, its_run, its_study, text in rows:
         if run not in (None, its_run) or study not in (None, its_study):
             continue
@@ -328,7 +328,7 @@ def _enter(db: sqlite3.Connection, spend: Spend, cohort: str) -> None:
         answers,
     )
     columns = "time, study, title, run, run_order, round, purpose, unit, source, cohort, answers"
-    db.execute(f"INSERT INTO entries ({columns}) VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608
+    db.execute(f"INSERT INTO entries ({columns}) VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608  # so too
 
 
 def _answers(text: str) -> tuple[NoisyAnswer, ...]:

@@ -92,7 +92,7 @@ def read_model(path: Path, vault: Vault = OPEN) -> tuple[dict[str, Array], dict[
         else:
             with safe_open(path, framework="numpy") as file:
                 about = (file.metadata() or {}).get(KEY)
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
     except (OSError, SafetensorError, ValueError, TypeError, LookupError) as error:
         raise DataError(f"{path} is not a readable model file: {error}") from None
     if about is None:

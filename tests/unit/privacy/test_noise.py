@@ -33,7 +33,7 @@ def test_the_same_object_never_repeats_itself_and_no_seed_helps():
     random = SecretRandom()
     np.random.seed(1)  # noqa: NPY002  # what a test of other libraries would do
     first = random.gaussian(8)
-    np.random.seed(1)  # noqa: NPY002
+    np.random.seed(1)  # noqa: NPY002  # what the noise must not follow
     assert not np.intersect1d(first, random.gaussian(8)).size
     assert not np.intersect1d(first, SecretRandom().gaussian(8)).size
 

@@ -1,6 +1,7 @@
 """What every conversation among seated sites begins with, and what each of them insists on."""
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -54,7 +55,7 @@ class Talk:
 
 
 @dataclass(frozen=True)
-class SeatedSite:
+class SeatedSite(ABC):
     """A site in a conversation; see `medfed.core.aggregator.Aggregator.answer`.
 
     Attributes:
@@ -83,14 +84,14 @@ class SeatedSite:
         return self.steps[step](talk, received), mine
 
     @property
+    @abstractmethod
     def steps(self) -> Mapping[str, Callable[[Talk, Update], Update]]:
         """The steps after the keys, in their order, and what answers each."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def terms(self) -> list[Any]:
         """What all sites must take for granted alike."""
-        raise NotImplementedError
 
     def _talk(self, step: str, name: str) -> Talk:
         talk: Talk | None = self.seat.drawer.get(DRAWER)
