@@ -37,6 +37,8 @@ MAX_DEPTH = 32
 """How deep the body of an order may be nested."""
 MAX_MESSAGE = 2000
 """Characters of a refusal's sentence that are sent, and shown."""
+REMEMBERED = 4 * 1024 * 1024
+"""Bytes up to which what was hashed last is held on to."""
 SIGNATURE = 64
 FILE_HEAD = 8 + 32
 """Bytes before the header when a message lies in a file: two lengths and a hash."""
@@ -156,9 +158,19 @@ _SENT = {
 """Names of the fields that travel in a version; the others follow from them."""
 
 
+_hashed: list[tuple[bytes, str]] = [(b"", hashlib.sha256(b"").hexdigest())]
+"""What was hashed last: sites in one process are sent the same bytes."""
+
+
 def sha256(payload: Buffer) -> str:
-    """SHA-256 in hexadecimal."""
-    return hashlib.sha256(payload).hexdigest()
+    """SHA-256 in hexadecimal; of the object that was hashed last, as it was."""
+    last, digest = _hashed[0]
+    if payload is last:
+        return digest
+    digest = hashlib.sha256(payload).hexdigest()
+    if isinstance(payload, bytes) and len(payload) <= REMEMBERED:  # bytes do not change
+        _hashed[0] = (payload, digest)
+    return digest
 
 
 def seal(message: Order | Reply, key: Ed25519PrivateKey, payload: Buffer = b"") -> Sealed:
