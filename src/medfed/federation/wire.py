@@ -158,19 +158,24 @@ _SENT = {
 """Names of the fields that travel in a version; the others follow from them."""
 
 
-_hashed: list[tuple[bytes, str]] = [(b"", hashlib.sha256(b"").hexdigest())]
-"""What was hashed last: sites in one process are sent the same bytes."""
+_hashed: list[tuple[tuple[bytes, str], ...]] = [()]
+"""What was hashed last, and before: sites in one process are sent the same bytes."""
 
 
 def sha256(payload: Buffer) -> str:
-    """SHA-256 in hexadecimal; of the object that was hashed last, as it was."""
-    last, digest = _hashed[0]
-    if payload is last:
-        return digest
-    digest = hashlib.sha256(payload).hexdigest()
-    if isinstance(payload, bytes) and len(payload) <= REMEMBERED:  # bytes do not change
-        _hashed[0] = (payload, digest)
-    return digest
+    """SHA-256 in hexadecimal; of the two objects that were hashed last, as it was."""
+    before = _hashed[0]
+    for known in before:
+        if payload is known[0]:
+            break
+    else:
+        known = payload, hashlib.sha256(payload).hexdigest()
+        if (
+            not isinstance(payload, bytes) or len(payload) > REMEMBERED
+        ):  # what may change, or is large
+            return known[1]
+    _hashed[0] = (known, *(one for one in before if one is not known))[:2]
+    return known[1]
 
 
 def seal(message: Order | Reply, key: Ed25519PrivateKey, payload: Buffer = b"") -> Sealed:

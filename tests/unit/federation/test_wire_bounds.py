@@ -222,9 +222,9 @@ def test_a_refusals_sentence_is_short_and_fit_for_a_terminal():
 @pytest.mark.parametrize("size", [0, 10, wire.REMEMBERED, wire.REMEMBERED + 1])
 def test_a_hash_is_of_what_is_there_now(size):
     """The bytes hashed last are known by identity; what can change is hashed again."""
-    for payload in (bytes(size), bytearray(size), bytes(size)):
-        for _ in range(2):
-            assert sha256(payload) == hashlib.sha256(payload).hexdigest()
+    several = [bytes(size), bytearray(size), b"x" * size, b"y" * size]
+    for payload in [*several, *several, *several[::-1]]:
+        assert sha256(payload) == hashlib.sha256(payload).hexdigest()
     kept = bytearray(b"first")
     assert sha256(kept) == hashlib.sha256(b"first").hexdigest()
     kept[:] = b"other"
