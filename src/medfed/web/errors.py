@@ -18,6 +18,7 @@ from medfed.services.accounts.rights import Denied
 from medfed.services.console.studies import Conflict, Missing
 from medfed.storage.database.engine import Away, Unstorable
 from medfed.web import words
+from medfed.web.said import said
 
 log = logging.getLogger(__name__)
 
@@ -50,11 +51,11 @@ def status_of(error: MedfedError) -> int:
 
 
 def problem_json(problem: Problem) -> dict[str, Any]:
-    """One thing wrong with a study."""
+    """One thing wrong with a study, in the reader's language."""
     return {
         "field": problem.field,
-        "message": problem.message,
-        "remedy": problem.remedy,
+        "message": said(problem.message),
+        "remedy": said(problem.remedy),
         "line": problem.line,
     }
 

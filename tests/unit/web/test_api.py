@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tomllib
+
 import pytest
 import schemathesis
 from accounting import BREAST_CANCER, identity
 from consoles import csrf_of
 from hypothesis import HealthCheck, given, settings
 
+from medfed.core.study_file import parse_study
 from medfed.services.accounts import tokens
 
 BASE = "/api/v1"
@@ -45,6 +48,37 @@ def test_a_study_from_its_text_to_a_run(call, stage):
     assert (changed.json["version"], changed.json["state"]) == (2, "approved")
     stale = call("PUT", f"/studies/{number}", json={"toml": BREAST_CANCER, "version": 1})
     assert stale.status_code == 409
+
+
+def test_a_plan_is_written_as_text_and_checked(call):
+    plan = tomllib.loads(BREAST_CANCER)
+    answer = call("POST", "/studies/compose", json={"plan": plan}).json
+    assert (answer["ok"], answer["digest"]) == (True, parse_study(BREAST_CANCER).digest)
+    assert answer["toml"].startswith("title = ")
+    plan["min_sites"] = 9
+    problem = call("POST", "/studies/compose", json={"plan": plan}).json["problems"][0]
+    assert (problem["field"], problem["line"]) == ("min_sites", 5)
+    deep: dict = {}
+    for _ in range(900):
+        deep = {"a": deep}
+    assert call("POST", "/studies/compose", json={"plan": deep}).status_code < 500
+
+
+def test_the_parts_are_explained(call):
+    answer = call("GET", "/parts").json
+    lr = answer["parts"]["strategy"]["fedavg"]["options"][0]
+    assert (lr["name"], lr["form"], lr["default"], lr["above"]) == ("lr", "number", 0.1, 0)
+    assert "pooled" not in answer["parts"]["source"]
+    assert answer["fields"]["cohort.where"]["form"] == "texts"
+    assert answer["fields"]["title"]["required"]
+
+
+def test_a_study_is_copied(call):
+    copy = call("POST", "/studies", json={"toml": BREAST_CANCER}).json["id"]
+    made = call("POST", f"/studies/{copy}/duplicate")
+    assert (made.status_code, made.json["state"]) == (201, "draft")
+    assert made.json["title"].endswith("(2)")
+    assert call("POST", "/studies/99/duplicate").status_code == 404
 
 
 def test_a_finished_run_and_its_model(call, stage):

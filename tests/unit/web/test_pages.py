@@ -13,8 +13,9 @@ from medfed.storage.database.types import now
 from medfed.web.language import TAGS
 
 PATHS = (
-    "/", "/studies/", "/studies/1", "/studies/new", "/studies/1/edit", "/runs/", "/models/",
-    "/models/1", "/help/", "/profile/", "/password", "/confirm",
+    "/", "/studies/", "/studies/1", "/studies/new", "/studies/1/edit", "/studies/wizard",
+    "/studies/1/wizard", "/runs/", "/models/", "/models/1", "/help/", "/profile/",
+    "/password", "/confirm",
 )  # fmt: skip
 
 
@@ -74,6 +75,17 @@ def test_a_study_with_problems_is_shown_again_as_it_was_typed(stage):
     checked = stage.post(client, "/studies/check", toml="title = 3").json
     assert not checked["ok"]
     assert {"field", "line", "message", "remedy"} == set(checked["problems"][0])
+
+
+def test_a_copy_of_a_study_is_a_draft_of_whoever_copied_it(stage):
+    client = stage.client("researcher")
+    made = stage.post(client, "/studies/1/duplicate").headers["Location"]
+    assert made == "/studies/2/wizard"
+    first, copy = stage.console.studies.find(1), stage.console.studies.find(2)
+    assert (copy.state, copy.author) == ("draft", "researcher")
+    assert copy.title == f"{first.title} (2)"
+    assert copy.toml.count("#") == first.toml.count("#")
+    assert client.get(made).status_code == 200
 
 
 def test_an_approved_plan_that_changed_meanwhile_is_not_approved(stage):

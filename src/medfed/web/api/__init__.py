@@ -4,9 +4,9 @@ import warnings
 
 from apiflask import APIBlueprint, APIFlask
 
-from medfed.web.api import models, people, runs, studies
+from medfed.web.api import models, parts, people, runs, studies
 
-ALL = (studies, runs, models, people)
+ALL = (studies, parts, runs, models, people)
 
 
 def register(app: APIFlask) -> None:

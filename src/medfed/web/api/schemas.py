@@ -45,6 +45,12 @@ class StudyChange(StudyText):
     version = Integer(required=True, validate=Range(1, MOST))
 
 
+class Plan(Schema):
+    """A study as plain data: fields, tables, and under ``privacy`` a list of tables."""
+
+    plan = Dict(required=True)
+
+
 class Approval(Schema):
     """Digest of what is approved."""
 
@@ -119,6 +125,19 @@ class CheckOut(Schema):
     message = String()
     problems = List(Nested(ProblemOut))
     digest = String()
+
+
+class ComposedOut(CheckOut):
+    """A plan's text, and what reading it gave."""
+
+    toml = String()
+
+
+class PartsOut(Schema):
+    """What studies are made of."""
+
+    parts = Dict()
+    fields_ = Dict(data_key="fields", attribute="fields")
 
 
 class RunOut(Schema):

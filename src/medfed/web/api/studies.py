@@ -4,13 +4,15 @@ from typing import Any
 
 from apiflask import APIBlueprint
 
-from medfed.services.console.studies import check
+from medfed.services.console.studies import check, compose
 from medfed.web import shapes
 from medfed.web.api.schemas import (
     ERRORS,
     Approval,
     CheckOut,
+    ComposedOut,
     PageQuery,
+    Plan,
     RunOut,
     StudyChange,
     StudyOut,
@@ -20,6 +22,7 @@ from medfed.web.api.schemas import (
 )
 from medfed.web.errors import problem_json
 from medfed.web.rules import console, needs, user
+from medfed.web.said import said
 
 blueprint = APIBlueprint("studies", __name__, tag="studies", url_prefix="/studies")
 
@@ -52,13 +55,18 @@ def create_study(json_data: dict[str, Any]) -> dict[str, Any]:
 @blueprint.doc(responses=ERRORS, security="token")
 def check_study(json_data: dict[str, Any]) -> dict[str, Any]:
     """Say everything that is wrong with a text, and keep nothing."""
-    checked = check(json_data["toml"])
-    return {
-        "ok": checked.study is not None,
-        "message": checked.message,
-        "problems": [problem_json(each) for each in checked.problems],
-        "digest": checked.study.digest if checked.study else "",
-    }
+    return _checked(json_data["toml"])
+
+
+@blueprint.post("/compose")
+@needs("study.read")
+@blueprint.input(Plan)
+@blueprint.output(ComposedOut)
+@blueprint.doc(responses=ERRORS, security="token")
+def compose_study(json_data: dict[str, Any]) -> dict[str, Any]:
+    """Write a plan as a study's TOML, say everything that is wrong with it, and keep nothing."""
+    text = compose(json_data["plan"])
+    return {**_checked(text), "toml": text}
 
 
 @blueprint.get("/<int(max=2147483647):number>")
@@ -81,6 +89,15 @@ def change_study(number: int, json_data: dict[str, Any]) -> dict[str, Any]:
     return shapes.study(row, whole=True)
 
 
+@blueprint.post("/<int(max=2147483647):number>/duplicate")
+@needs("study.create")
+@blueprint.output(StudyWhole, status_code=201)
+@blueprint.doc(responses=ERRORS, security="token")
+def duplicate_study(number: int) -> dict[str, Any]:
+    """Keep a copy of a study, as a draft."""
+    return shapes.study(console().studies.duplicate(user(), number), whole=True)
+
+
 @blueprint.post("/<int(max=2147483647):number>/approve")
 @needs("study.approve")
 @blueprint.input(Approval)
@@ -98,3 +115,13 @@ def approve_study(number: int, json_data: dict[str, Any]) -> dict[str, Any]:
 def start_run(number: int) -> dict[str, Any]:
     """Run an approved study."""
     return shapes.run(console().runs.start(user(), number), console().runs)
+
+
+def _checked(text: str) -> dict[str, Any]:
+    checked = check(text)
+    return {
+        "ok": checked.study is not None,
+        "message": said(checked.message),
+        "problems": [problem_json(each) for each in checked.problems],
+        "digest": checked.study.digest if checked.study else "",
+    }
