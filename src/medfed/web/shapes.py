@@ -45,6 +45,8 @@ def run(row: RunRow, runs: Runs) -> dict[str, Any]:
     return {
         "id": row.id,
         "study": row.study_id,
+        "kind": row.kind,
+        "engine": row.engine,
         "title": row.title,
         "digest": row.digest,
         "sites": row.sites,

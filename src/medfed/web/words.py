@@ -1,5 +1,8 @@
 """What pages call things, in the reader's language."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
@@ -7,6 +10,7 @@ from medfed.core.errors import AccessError, MedfedError
 from medfed.services.accounts.lockout import Locked
 from medfed.services.accounts.login import Unconfirmed, WrongPassword
 from medfed.services.accounts.rights import Denied
+from medfed.services.comparison.statistics import ALL, MEAN
 from medfed.services.console.studies import Conflict, Missing
 from medfed.services.reports.words import metric_name as english
 from medfed.storage.database.engine import Away, Unstorable
@@ -53,6 +57,71 @@ DENIALS = {
     "not-yours": _l("Your role lets you do that only with what is yours."),
     "role": _l("None of your roles lets you do that."),
 }
+
+
+ENGINES = {
+    "local": _l("on this machine"),
+    "flower": _l("on this machine, over the network (Flower)"),
+    "federation": _l("at the hospitals of the federation"),
+}
+RECIPES = {
+    "federated": (_l("federated"), _l("the study as it is")),
+    "local": (_l("each alone"), _l("each hospital learns from its own patients only")),
+    "leave-one-out": (
+        _l("without this hospital"),
+        _l("the study without one hospital, tested at that hospital"),
+    ),
+    "pooled": (
+        _l("pooled"),
+        _l("all patients in one place, which only a rehearsal on open data may do"),
+    ),
+}
+PLACES = {ALL: _l("all patients"), MEAN: _l("mean of hospitals")}
+
+
+def engine(name: str) -> str:
+    """What carries messages."""
+    return str(ENGINES.get(name, name))
+
+
+def recipe(name: str) -> str:
+    """A way of learning; a strategy or a study file as it is called."""
+    return str(RECIPES[name][0]) if name in RECIPES else name
+
+
+def recipe_about(name: str) -> str:
+    """What a way of learning does."""
+    return str(RECIPES[name][1]) if name in RECIPES else ""
+
+
+def place(text: str) -> str:
+    """Whose test patients; with how many they are."""
+    name, _space, count = text.partition(" (")
+    return f"{PLACES[name]} ({count}" if name in PLACES and count else str(PLACES.get(text, text))
+
+
+def verdict(difference: Mapping[str, Any]) -> str:
+    """What a comparison shows between two ways of learning."""
+    named = {key: recipe(difference[key]) for key in ("recipe", "against")}
+    if not difference["shown"]:
+        return str(_("%(recipe)s against %(against)s: no difference shown.", **named))
+    size, low, high = (abs(difference[key]) for key in ("value", "low", "high"))
+    span = {"size": f"{size:.3f}", "low": f"{min(low, high):.3f}", "high": f"{max(low, high):.3f}"}
+    if difference["better"] == difference["recipe"]:
+        return str(
+            _(
+                "%(recipe)s is better than %(against)s by %(size)s (%(low)s to %(high)s).",
+                **named,
+                **span,
+            )
+        )
+    return str(
+        _(
+            "%(recipe)s is worse than %(against)s by %(size)s (%(low)s to %(high)s).",
+            **named,
+            **span,
+        )
+    )
 
 
 def state(name: str) -> str:

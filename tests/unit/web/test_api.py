@@ -7,7 +7,7 @@ import tomllib
 import pytest
 import schemathesis
 from accounting import BREAST_CANCER, identity
-from consoles import csrf_of
+from consoles import WANG, csrf_of, finish
 from hypothesis import HealthCheck, given, settings
 
 from medfed.core.study_file import parse_study
@@ -62,6 +62,19 @@ def test_a_plan_is_written_as_text_and_checked(call):
     for _ in range(900):
         deep = {"a": deep}
     assert call("POST", "/studies/compose", json={"plan": deep}).status_code < 500
+
+
+def test_a_comparison_over_the_api(call, stage):
+    asked = call("POST", "/studies/1/comparisons", json={"seeds": 2, "strategies": ["fedprox"]})
+    assert (asked.status_code, asked.json["kind"]) == (201, "comparison")
+    assert call("GET", f"/runs/{asked.json['id']}/comparison").status_code == 404
+    assert call("POST", "/studies/1/comparisons", json={"recipes": ["x"]}).status_code == 422
+    assert call("POST", "/studies/1/runs?engine=pigeon").status_code == 422
+    second = stage.console.runs.start(WANG, stage.study)
+    finish(stage.console, second)
+    beside = call("GET", f"/runs/side-by-side?run={stage.run}&run={second.id}").json
+    assert beside["figures"][0]["values"][0]["value"] == 0.91
+    assert call("GET", f"/runs/side-by-side?run={stage.run}").status_code == 422
 
 
 def test_the_parts_are_explained(call):

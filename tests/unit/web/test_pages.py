@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from accounting import PASSWORD
-from consoles import csrf_of
+from consoles import WANG, csrf_of, finish
 from sqlalchemy import update
 
 from medfed.storage.database.engine import Away
@@ -12,6 +14,18 @@ from medfed.storage.database.tables import SessionRow
 from medfed.storage.database.types import now
 from medfed.web.language import TAGS
 
+COMPARED = {
+    "metric": "auc", "seeds": [1, 2], "test_patients": {"north": 9},
+    "recipes": {"federated": "", "local": ""},
+    "summary": [
+        {"recipe": "federated", "metric": "auc", "site": "all patients", "value": 0.9,
+         "low": 0.85, "high": 0.95},
+    ],
+    "differences": [
+        {"recipe": "federated", "against": "local", "metric": "auc", "site": "all patients",
+         "value": 0.1, "low": 0.05, "high": 0.15, "shown": True, "better": "federated"},
+    ],
+}  # fmt: skip
 PATHS = (
     "/", "/studies/", "/studies/1", "/studies/new", "/studies/1/edit", "/studies/wizard",
     "/studies/1/wizard", "/runs/", "/models/", "/models/1", "/help/", "/profile/",
@@ -86,6 +100,37 @@ def test_a_copy_of_a_study_is_a_draft_of_whoever_copied_it(stage):
     assert copy.title == f"{first.title} (2)"
     assert copy.toml.count("#") == first.toml.count("#")
     assert client.get(made).status_code == 200
+
+
+def test_a_comparison_is_asked_for_and_shown(stage):
+    client = stage.client("coordinator")
+    refused = stage.post(client, "/comparisons/new/1", recipes=["federated"], seeds="2")
+    assert refused.status_code == 422
+    asked = stage.post(client, "/comparisons/new/1", recipes=["local", "federated"], seeds="2")
+    run = asked.headers["Location"].rpartition("/")[2]
+    row = stage.console.runs.find(run)
+    assert (row.kind, row.options["recipes"]) == ("comparison", ["federated", "local"])
+    folder = stage.console.place.run_folder(run)
+    folder.mkdir()
+    (folder / "comparison.json").write_text(json.dumps(COMPARED))
+    (folder / "comparison.html").write_text("<h1>All</h1>")
+    page = client.get(f"/runs/{run}").text
+    assert "federated is better than each alone by 0.100 (0.050 to 0.150)." in page
+    assert "0.900 [0.850, 0.950]" in page
+    report = client.get(f"/comparisons/{run}/files/comparison.html")
+    assert "sandbox" in report.headers["Content-Security-Policy"]
+    assert client.get(f"/comparisons/{run}/files/plan.json").status_code == 404
+
+
+def test_finished_runs_are_shown_side_by_side(stage):
+    client = stage.client("viewer")
+    assert f'value="{stage.run}"' in client.get("/runs/").text
+    second = stage.console.runs.start(WANG, stage.study)
+    finish(stage.console, second)
+    page = client.get(f"/comparisons/?run={stage.run}&run={second.id}").text
+    assert page.count("<b>0.910</b>") == 4
+    assert "same patients" not in page
+    assert client.get(f"/comparisons/?run={stage.run}").status_code == 422
 
 
 def test_an_approved_plan_that_changed_meanwhile_is_not_approved(stage):

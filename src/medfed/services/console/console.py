@@ -5,6 +5,7 @@ from pathlib import Path
 
 from medfed.services.accounts import Accounts
 from medfed.services.accounts.passwords import ROUNDS, Passwords
+from medfed.services.console.comparisons import Comparisons
 from medfed.services.console.models import Models
 from medfed.services.console.place import Place
 from medfed.services.console.runs import Runs
@@ -22,20 +23,29 @@ class Console:
     studies: Studies
     runs: Runs
     models: Models
+    comparisons: Comparisons
 
     @classmethod
-    def open(cls, folder: Path, url: str = "", *, bcrypt_rounds: int = ROUNDS) -> "Console":
+    def open(
+        cls,
+        folder: Path,
+        url: str = "",
+        *,
+        federation: Path | None = None,
+        bcrypt_rounds: int = ROUNDS,
+    ) -> "Console":
         """Open a console, and bring its database to this program's revision.
 
         Args:
             folder: Its folder, see `Place`; made where there is none.
             url: Of its database; the embedded one by default.
+            federation: Folder of a coordinator on this machine, where there is one.
             bcrypt_rounds: Work factor of the passwords.
 
         Raises:
             RunError: The folder or the database cannot be used.
         """
-        place = Place.open(folder)
+        place = Place.open(folder, federation)
         database = Database(url or place.database_url)
         database.upgrade()
         return cls(
@@ -45,6 +55,7 @@ class Console:
             Studies(database),
             Runs(database, place),
             Models(database, place),
+            Comparisons(place),
         )
 
     def close(self) -> None:

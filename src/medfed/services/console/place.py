@@ -27,6 +27,7 @@ class Place:
 
     Attributes:
         path: The folder.
+        federation: Folder of a coordinator on this machine, whose hospitals studies may run at.
         pepper: Goes into each password's hash.
         key: Signs cookies and forms.
     """
@@ -34,9 +35,10 @@ class Place:
     path: Path
     pepper: bytes = field(repr=False)
     key: bytes = field(repr=False)
+    federation: Path | None = None
 
     @classmethod
-    def open(cls, path: Path) -> "Place":
+    def open(cls, path: Path, federation: Path | None = None) -> "Place":
         """The folder, made where there is none.
 
         Raises:
@@ -51,7 +53,8 @@ class Place:
                 names = ("pepper", "key")
                 _write_once(file, {name: secrets.token_hex(32) for name in names})
             kept = json.loads(file.read_bytes())
-            return cls(path.resolve(), *(bytes.fromhex(kept[n]) for n in ("pepper", "key")))
+            pepper, key = (bytes.fromhex(kept[name]) for name in ("pepper", "key"))
+            return cls(path.resolve(), pepper, key, federation.resolve() if federation else None)
         except (OSError, ValueError, LookupError) as error:
             raise RunError(
                 f"the console's folder {path} cannot be used: {error}",

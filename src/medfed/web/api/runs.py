@@ -6,6 +6,8 @@ from apiflask import APIBlueprint
 from flask import Response, send_file
 
 from medfed.services.console.models import DOWNLOADS
+from medfed.services.console.side_by_side import side_by_side
+from medfed.services.console.studies import Missing
 from medfed.web import shapes
 from medfed.web.api.schemas import (
     ERRORS,
@@ -14,6 +16,8 @@ from medfed.web.api.schemas import (
     PageQuery,
     RoundOut,
     RunOut,
+    SideBySideOut,
+    SideBySideQuery,
     page_of,
 )
 from medfed.web.rules import console, needs, user
@@ -30,6 +34,28 @@ def list_runs(query_data: dict[str, Any]) -> dict[str, Any]:
     """Runs, the latest first."""
     rows, total = console().runs.list(**query_data)
     return {"items": [shapes.run(row, console().runs) for row in rows], "total": total}
+
+
+@blueprint.get("/side-by-side")
+@needs("run.read")
+@blueprint.input(SideBySideQuery, location="query")
+@blueprint.output(SideBySideOut)
+@blueprint.doc(responses=ERRORS, security="token")
+def compare_runs(query_data: dict[str, Any]) -> dict[str, Any]:
+    """Two finished runs or more side by side: figures with intervals, traffic, time."""
+    return side_by_side(console().runs, console().models, query_data["run"])
+
+
+@blueprint.get("/<run>/comparison")
+@needs("run.read")
+@blueprint.doc(responses={200: {"description": "the answer"}, **ERRORS}, security="token")
+def get_comparison(run: str) -> dict[str, Any]:
+    """What a finished comparison found: figures and paired differences with intervals."""
+    console().runs.find(run)
+    found = console().comparisons.answer(run)
+    if found is None:
+        raise Missing("there is no answer yet", remedy="Wait until the comparison is finished")
+    return found
 
 
 @blueprint.get("/<run>")

@@ -6,6 +6,9 @@ from apiflask import Schema
 from apiflask.fields import Boolean, Dict, Float, Integer, List, Nested, Raw, String
 from apiflask.validators import Length, Range
 
+from medfed.services.console.comparisons import MOST_SEEDS, RECIPES
+from medfed.services.console.side_by_side import MOST as MOST_RUNS
+
 LONGEST_LIMIT = 200
 MOST = 2**31 - 1
 """What a column of the database takes."""
@@ -55,6 +58,26 @@ class Approval(Schema):
     """Digest of what is approved."""
 
     digest = String(required=True, validate=Length(max=64))
+
+
+class StartQuery(Schema):
+    """How a run is carried out."""
+
+    engine = String(load_default="local", validate=Length(max=20))
+
+
+class ComparisonWish(Schema):
+    """What a comparison compares."""
+
+    recipes = List(String(validate=Length(max=40)), load_default=lambda: list(RECIPES))
+    strategies = List(String(validate=Length(max=60)), load_default=list)
+    seeds = Integer(load_default=3, validate=Range(1, MOST_SEEDS))
+
+
+class SideBySideQuery(Schema):
+    """Which finished runs."""
+
+    run = List(String(validate=Length(max=32)), required=True, validate=Length(2, MOST_RUNS))
 
 
 class UserNew(Schema):
@@ -140,11 +163,21 @@ class PartsOut(Schema):
     fields_ = Dict(data_key="fields", attribute="fields")
 
 
+class SideBySideOut(Schema):
+    """Finished runs beside one another; ``figures`` has a value for each run, in their order."""
+
+    runs = List(Dict())
+    figures = List(Dict())
+    same_patients = Boolean()
+
+
 class RunOut(Schema):
     """A run."""
 
     id = String()
     study = Integer()
+    kind = String()
+    engine = String()
     title = String()
     digest = String()
     sites = List(String())

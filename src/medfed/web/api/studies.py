@@ -4,16 +4,19 @@ from typing import Any
 
 from apiflask import APIBlueprint
 
+from medfed.services.console.comparisons import Comparison
 from medfed.services.console.studies import check, compose
 from medfed.web import shapes
 from medfed.web.api.schemas import (
     ERRORS,
     Approval,
     CheckOut,
+    ComparisonWish,
     ComposedOut,
     PageQuery,
     Plan,
     RunOut,
+    StartQuery,
     StudyChange,
     StudyOut,
     StudyText,
@@ -110,11 +113,24 @@ def approve_study(number: int, json_data: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.post("/<int(max=2147483647):number>/runs")
 @needs("run.start")
+@blueprint.input(StartQuery, location="query")
 @blueprint.output(RunOut, status_code=201)
 @blueprint.doc(responses=ERRORS, security="token")
-def start_run(number: int) -> dict[str, Any]:
+def start_run(number: int, query_data: dict[str, Any]) -> dict[str, Any]:
     """Run an approved study."""
-    return shapes.run(console().runs.start(user(), number), console().runs)
+    run = console().runs.start(user(), number, query_data["engine"])
+    return shapes.run(run, console().runs)
+
+
+@blueprint.post("/<int(max=2147483647):number>/comparisons")
+@needs("run.start")
+@blueprint.input(ComparisonWish)
+@blueprint.output(RunOut, status_code=201)
+@blueprint.doc(responses=ERRORS, security="token")
+def start_comparison(number: int, json_data: dict[str, Any]) -> dict[str, Any]:
+    """Compare an approved study with what each hospital could do otherwise; it is a run, too."""
+    run = console().runs.compare(user(), number, Comparison(**json_data))
+    return shapes.run(run, console().runs)
 
 
 def _checked(text: str) -> dict[str, Any]:

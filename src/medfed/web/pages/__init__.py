@@ -2,9 +2,20 @@
 
 from flask import Flask
 
-from medfed.web.pages import access, audit, guide, models, overview, people, profile, runs, studies
+from medfed.web.pages import (
+    access,
+    audit,
+    comparisons,
+    guide,
+    models,
+    overview,
+    people,
+    profile,
+    runs,
+    studies,
+)
 
-ALL = (access, overview, studies, runs, models, people, profile, audit, guide)
+ALL = (access, overview, studies, runs, comparisons, models, people, profile, audit, guide)
 
 
 def register(app: Flask) -> None:

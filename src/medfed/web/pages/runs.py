@@ -5,6 +5,7 @@ from flask.typing import ResponseReturnValue
 
 from medfed.services.console.models import DOWNLOADS
 from medfed.web import shapes, words
+from medfed.web.pages import comparisons
 from medfed.web.paging import page_number
 from medfed.web.rules import console, needs, user
 from medfed.web.security import ALONE
@@ -28,6 +29,8 @@ def index() -> ResponseReturnValue:
 def show(run: str) -> ResponseReturnValue:
     """One run, live."""
     row = console().runs.find(run)
+    if row.kind == "comparison":
+        return comparisons.page_of(row)
     rounds = console().runs.rounds(run)
     model = console().models.of_run(run)
     names = sorted({name for each in rounds for name in each.metrics} | {row.metric})

@@ -81,7 +81,10 @@ def show(number: int) -> ResponseReturnValue:
     checked = check(row.toml)
     plan = _plan(checked.study) if checked.study else None
     runs_json = [shapes.run(each, console().runs) for each in runs]
-    return render_template("study.html", row=row, runs=runs_json, checked=checked, plan=plan)
+    engines = console().runs.engines()
+    return render_template(
+        "study.html", row=row, runs=runs_json, checked=checked, plan=plan, engines=engines
+    )
 
 
 @blueprint.route("/<int(max=2147483647):number>/edit", methods=["GET", "POST"])
@@ -126,7 +129,7 @@ def approve(number: int) -> ResponseReturnValue:
 @needs("run.start")
 def start(number: int) -> ResponseReturnValue:
     """Run a study."""
-    run = console().runs.start(user(), number)
+    run = console().runs.start(user(), number, request.form.get("engine", "local"))
     return redirect(url_for("runs.show", run=run.id))
 
 
