@@ -231,11 +231,22 @@ def http(status: int) -> tuple[str, str]:
     return _("The request cannot be answered."), _("Go back and try again.")
 
 
-def script() -> dict[str, str]:
+def script() -> dict[str, Any]:
     """What the pages' scripts say."""
     return {
         "all": _("all hospitals"),
         "round": _("round"),
+        "timeline": _("Who did what when, a line for each hospital"),
+        "query": _("collecting sums"),
+        "train": _("training"),
+        "evaluate": _("scoring"),
+        "waiting": _("has sent, waits for the others"),
+        "late": _("takes longer than usual"),
+        "missing": _("left out"),
+        "worth": _("worth"),
+        "interval": _("95 % interval"),
+        "fall": _("fall of the figure when the input is shuffled"),
+        "units": {"patient": _("each patient"), "hospital": _("the hospital")},
         "live": _("live"),
         "away": _("connection lost, trying again"),
         "fine": _("The study is in order."),

@@ -10,6 +10,7 @@ from accounting import BREAST_CANCER, identity
 from consoles import WANG, csrf_of, finish
 from hypothesis import HealthCheck, given, settings
 
+from medfed.core.files import write_json
 from medfed.core.study_file import parse_study
 from medfed.services.accounts import tokens
 
@@ -75,6 +76,35 @@ def test_a_comparison_over_the_api(call, stage):
     beside = call("GET", f"/runs/side-by-side?run={stage.run}&run={second.id}").json
     assert beside["figures"][0]["values"][0]["value"] == 0.91
     assert call("GET", f"/runs/side-by-side?run={stage.run}").status_code == 422
+
+
+def test_what_inputs_are_worth_as_json_and_as_a_picture(call, stage):
+    path = f"/runs/{stage.run}/feature-importance"
+    assert call("GET", path).status_code == 404
+    worth = {"radius": {"value": 0.2, "low": 0.1, "high": 0.3}, "area": {"value": 0.4}}
+    folder = stage.console.place.run_folder(stage.run)
+    write_json(folder / "result.json", {"importance": worth})
+    found = call("GET", path).json
+    assert [each["name"] for each in found["inputs"]] == ["area", "radius"]
+    assert found["metric"] == "auc"
+    picture = call("GET", f"{path}.png")
+    assert (picture.mimetype, picture.data[:4]) == ("image/png", b"\x89PNG")
+    viewer = stage.client("viewer")
+    alias = viewer.get(f"/api/runs/{stage.run}/feature-importance.png")
+    assert alias.data == picture.data
+    assert viewer.get(f"/api/runs/{stage.run}/feature-importance").json == found
+    page = viewer.get(f"/runs/{stage.run}").text
+    assert "data-importance" in page
+    assert "<b>0.200</b>" in page
+
+
+def test_privacy_is_told_only_where_a_ledger_says_so(call, stage):
+    path = f"/runs/{stage.run}/privacy"
+    assert call("GET", path).json == {"privacy": None}
+    spent = [{"site": "north", "unit": "patient", "epsilon": 1.5, "delta": 1e-5, "entries": 3}]
+    folder = stage.console.place.run_folder(stage.run)
+    write_json(folder / "result.json", {"privacy": {"spent": spent, "elsewhere": []}})
+    assert call("GET", path).json["privacy"]["spent"] == spent
 
 
 def test_the_parts_are_explained(call):

@@ -8,6 +8,7 @@ from medfed.services.accounts.passwords import ROUNDS, Passwords
 from medfed.services.console.comparisons import Comparisons
 from medfed.services.console.models import Models
 from medfed.services.console.place import Place
+from medfed.services.console.results import Results
 from medfed.services.console.runs import Runs
 from medfed.services.console.studies import Studies
 from medfed.storage.database import Database
@@ -24,6 +25,7 @@ class Console:
     runs: Runs
     models: Models
     comparisons: Comparisons
+    results: Results
 
     @classmethod
     def open(
@@ -56,6 +58,7 @@ class Console:
             Runs(database, place),
             Models(database, place),
             Comparisons(place),
+            Results(place),
         )
 
     def close(self) -> None:

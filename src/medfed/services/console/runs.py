@@ -160,6 +160,13 @@ class Runs:
             raise Missing("there is no such run", remedy="Look at the list of runs")
         return row
 
+    def compared(self, row: RunRow) -> RunRow | None:
+        """The latest finished comparison of the very study that a run ran."""
+        query = select(RunRow).where(RunRow.kind == "comparison", RunRow.state == "finished")
+        query = query.where(RunRow.digest == row.digest).order_by(RunRow.ended.desc()).limit(1)
+        with self.database.read() as session:
+            return session.scalar(query)
+
     def rounds(self, run: str) -> Sequence[RoundRow]:
         """The rounds of a run, in order."""
         query = select(RoundRow).where(RoundRow.run_id == run).order_by(RoundRow.round)

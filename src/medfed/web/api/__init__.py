@@ -4,7 +4,7 @@ import warnings
 
 from apiflask import APIBlueprint, APIFlask
 
-from medfed.web.api import models, parts, people, runs, studies
+from medfed.web.api import aliases, models, parts, people, runs, studies
 
 ALL = (studies, parts, runs, models, people)
 
@@ -15,6 +15,7 @@ def register(app: APIFlask) -> None:
     for part in ALL:
         api.register_blueprint(part.blueprint)
     app.register_blueprint(api)
+    app.register_blueprint(aliases.blueprint)
     app.security_schemes = {"token": {"type": "http", "scheme": "bearer"}}
     app.view_functions["openapi.spec"].__dict__["needs"] = "help.read"
 

@@ -8,12 +8,16 @@ from flask import Response, send_file
 from medfed.services.console.models import DOWNLOADS
 from medfed.services.console.side_by_side import side_by_side
 from medfed.services.console.studies import Missing
+from medfed.services.reports.importance import importance_png
+from medfed.services.reports.words import metric_name
 from medfed.web import shapes
 from medfed.web.api.schemas import (
     ERRORS,
     EventOut,
     EventsQuery,
+    ImportanceOut,
     PageQuery,
+    PrivacyOut,
     RoundOut,
     RunOut,
     SideBySideOut,
@@ -56,6 +60,37 @@ def get_comparison(run: str) -> dict[str, Any]:
     if found is None:
         raise Missing("there is no answer yet", remedy="Wait until the comparison is finished")
     return found
+
+
+@blueprint.get("/<run>/feature-importance")
+@needs("run.read")
+@blueprint.output(ImportanceOut)
+@blueprint.doc(responses=ERRORS, security="token")
+def get_importance(run: str) -> dict[str, Any]:
+    """What each input of a finished run's tabular model is worth, with intervals."""
+    return console().results.importance(console().runs.find(run))
+
+
+@blueprint.get("/<run>/feature-importance.png")
+@needs("run.read")
+@blueprint.doc(
+    responses={200: {"description": "the picture", "content": {"image/png": {}}}, **ERRORS},
+    security="token",
+)
+def get_importance_png(run: str) -> Response:
+    """The same as a picture."""
+    found = console().results.importance(console().runs.find(run))
+    figures = {each["name"]: each for each in found["inputs"]}
+    return Response(importance_png(metric_name(found["metric"]), figures), mimetype="image/png")
+
+
+@blueprint.get("/<run>/privacy")
+@needs("run.read")
+@blueprint.output(PrivacyOut)
+@blueprint.doc(responses=ERRORS, security="token")
+def get_privacy(run: str) -> dict[str, Any]:
+    """What a run spent of privacy so far, where a ledger on this machine says so."""
+    return {"privacy": console().results.privacy(console().runs.find(run))}
 
 
 @blueprint.get("/<run>")

@@ -211,6 +211,28 @@ class RoundOut(Schema):
     site_metrics = Dict()
 
 
+class InputOut(Schema):
+    """What one input is worth."""
+
+    name = String()
+    value = Float(allow_none=True)
+    low = Float(allow_none=True)
+    high = Float(allow_none=True)
+
+
+class ImportanceOut(Schema):
+    """What inputs are worth: how far the metric falls when one is shuffled."""
+
+    metric = String()
+    inputs = List(Nested(InputOut))
+
+
+class PrivacyOut(Schema):
+    """What was spent at each hospital; null where the study has no privacy lines."""
+
+    privacy = Dict(allow_none=True)
+
+
 class EventOut(Schema):
     """Something that happened in a run."""
 

@@ -1,8 +1,5 @@
 """Comparisons: of a study with what hospitals could do otherwise, and of finished runs."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from flask import Blueprint, Response, redirect, render_template, request, send_file, url_for
 from flask.typing import ResponseReturnValue
 
@@ -77,14 +74,17 @@ def page_of(row: RunRow) -> str:
         run=shapes.run(row, console().runs),
         found=found,
         rows=figure_rows(found) if found else [],
-        verdicts=_verdicts(found) if found else [],
+        verdicts=verdicts_of(row),
         script=words.script(),
         states={name: str(word) for name, word in words.STATES.items()},
     )
 
 
-def _verdicts(found: Mapping[str, Any]) -> list[str]:
+def verdicts_of(row: RunRow) -> list[str]:
     """What is shown over all patients, by the comparison's metric, a sentence for each recipe."""
+    found = console().comparisons.answer(row.id)
+    if found is None:
+        return []
     return [
         words.verdict(each)
         for each in found["differences"]

@@ -12,7 +12,7 @@ export function siteColour(index) {
   return colours[index % colours.length];
 }
 
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+export const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 export class Curves {
   constructor(canvas, sites, words) {

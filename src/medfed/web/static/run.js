@@ -1,6 +1,8 @@
 // A run, live: catches up over the API, then follows over a WebSocket, and again after each break.
-import { OVER, bytes, find, follow, get, summary, write } from "./follow.js";
+import { OVER, bytes, duration, find, follow, get, summary, write } from "./follow.js";
 import { Curves, siteColour } from "./curves.js";
+import { drawImportance } from "./importance.js";
+import { Timeline } from "./timeline.js";
 
 const words = JSON.parse(document.getElementById("words").textContent);
 const about = JSON.parse(document.getElementById("run").textContent);
@@ -11,6 +13,8 @@ const rounds = new Map();
 const select = find("metric");
 const metricCurves = new Curves(document.querySelector('[data-chart="metric"]'), run.sites, words);
 const lossCurves = new Curves(document.querySelector('[data-chart="loss"]'), run.sites, words);
+
+const timeline = new Timeline(find("timeline"), run.sites, words);
 
 function row(number) {
   if (!rounds.has(number)) rounds.set(number, { round: number, metrics: {}, site_metrics: {}, site_loss: {}, loss: null });
@@ -23,15 +27,36 @@ function take(event) {
   const { body } = event;
   if (event.kind === "Scored") Object.assign(row(body.round), { metrics: body.metrics, site_metrics: body.sites });
   if (event.kind === "RoundFinished") Object.assign(row(body.round), { loss: body.loss, site_loss: body.site_loss });
-  if (event.kind === "RoundStarted") body.sites.forEach((site) => mark(site, "busy"));
-  if (event.kind === "ReplyCounted") mark(body.site, "on");
-  if (event.kind === "SiteMissing") mark(body.site, "off");
+  timeline.take(event);
   write(event);
 }
 
-function mark(site, how) {
-  const item = document.querySelector(`[data-site="${CSS.escape(site)}"] .dot`);
-  if (item) item.className = `dot ${how}`;
+// Whom the round waits for, and how long each has been at what it does.
+const DOTS = { query: "busy", train: "busy", evaluate: "busy", waiting: "on", late: "late", missing: "off" };
+function tick() {
+  const over = OVER.has(run.state) || run.state === "queued";
+  timeline.draw(over);
+  for (const item of document.querySelectorAll("[data-site]")) {
+    const [state, since] = timeline.state(item.dataset.site, over);
+    item.querySelector(".dot").className = `dot ${DOTS[state] ?? ""}`;
+    item.querySelector("small").textContent = state ? `${words[state]} · ${duration(Math.max(0, Date.now() / 1000 - since))}` : "";
+  }
+}
+
+// What was spent is counted from ledgers, which takes a moment: seldom, and where there is any.
+async function spent() {
+  if (!about.private) return;
+  const { privacy } = await get(run, "/privacy");
+  const box = find("privacy");
+  const known = privacy?.spent.filter((each) => each.entries) ?? [];
+  box.hidden = !known.length;
+  box.querySelector("tbody").replaceChildren(...known.map((each) => {
+    const line = document.createElement("tr");
+    for (const text of [each.site, words.units[each.unit] ?? each.unit, each.epsilon === null ? "–" : each.epsilon.toFixed(3), each.delta, each.entries]) {
+      line.append(Object.assign(document.createElement("td"), { textContent: text }));
+    }
+    return line;
+  }));
 }
 
 // --- drawing -------------------------------------------------------------------------------------
@@ -62,7 +87,7 @@ function show(now) {
   summary(run, about.states);
   find("up").textContent = bytes(run.bytes_up);
   find("down").textContent = bytes(run.bytes_down);
-  if (OVER.has(run.state)) document.querySelectorAll("[data-site] .dot").forEach((dot) => { dot.className = "dot"; });
+  tick();
   if (run.state === "finished" && atFirst !== "finished") location.reload(); // for its result
 }
 
@@ -84,5 +109,10 @@ function paint() {
 
 paint();
 select.addEventListener("change", draw);
-addEventListener("themechange", () => { paint(); draw(); });
+const worth = () => drawImportance(about.importance, words);
+addEventListener("themechange", () => { paint(); draw(); worth(); });
+worth();
+spent();
+setInterval(() => { if (!OVER.has(run.state)) tick(); }, 1000);
+setInterval(() => { if (!OVER.has(run.state)) spent(); }, 15_000);
 begin();
