@@ -107,6 +107,24 @@ def test_privacy_is_told_only_where_a_ledger_says_so(call, stage):
     assert call("GET", path).json["privacy"]["spent"] == spent
 
 
+def test_releases_over_the_api(call, stage):
+    made = call("POST", "/models/1/releases", json={"site": "north"})
+    assert (made.status_code, made.json["releases"][0]["site"]) == (201, "north")
+    assert call("DELETE", "/models/1/releases/south").status_code == 404
+    assert call("DELETE", "/models/1/releases/north").json["releases"] == []
+    known = call("GET", f"/models/by-digest/{'ab' * 32}").json
+    assert (known["id"], known["withdrawn"]) == (1, None)
+    withdrawn = call("POST", "/models/1/withdraw", json={"reason": "wrong labels"}).json
+    assert withdrawn["reason"] == "wrong labels"
+    assert call("GET", f"/models/by-digest/{'ab' * 32}").json["withdrawn"]
+    assert call("POST", "/models/1/withdraw", json={"reason": "again"}).status_code == 409
+    assert call("GET", f"/runs/{stage.run}/files/model.safetensors").status_code == 409
+    assert call("GET", "/models/by-digest/none").status_code == 404
+    write_json(stage.console.place.run_folder(stage.run) / "model_card.json", {"schema": 1})
+    with call("GET", "/models/1/card") as card:
+        assert card.json == {"schema": 1}
+
+
 def test_the_parts_are_explained(call):
     answer = call("GET", "/parts").json
     lr = answer["parts"]["strategy"]["fedavg"]["options"][0]

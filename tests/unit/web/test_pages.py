@@ -122,6 +122,32 @@ def test_a_comparison_is_asked_for_and_shown(stage):
     assert client.get(f"/comparisons/{run}/files/plan.json").status_code == 404
 
 
+def test_a_model_is_approved_for_a_hospital_and_withdrawn(stage):
+    client = stage.client("coordinator")
+    path = f"/runs/{stage.run}/files/model.safetensors"
+    with client.get(path) as answer:
+        assert answer.data == b"model"
+    assert stage.post(client, "/models/1/release", site="a/b").status_code == 422
+    stage.post(client, "/models/1/release", site="north")
+    stage.post(client, "/models/1/release", site="south")
+    stage.post(client, "/models/1/release", **{"site": "south", "take-back": "1"})
+    assert [r.site for r in stage.console.models.find(1).releases] == ["north"]
+    assert "approved for hospitals: 1" in client.get("/models/").text
+    assert stage.post(client, "/models/1/withdraw", reason=" ").status_code == 422
+    stage.post(client, "/models/1/withdraw", reason="<b>wrong</b> labels at south")
+    page = client.get("/models/1").text
+    assert "&lt;b&gt;wrong&lt;/b&gt; labels at south" in page
+    assert path not in page
+    refused = client.get(path)
+    assert refused.status_code == 409
+    assert "labels at south" in refused.text
+    assert client.get(f"/runs/{stage.run}/report").status_code == 200
+    assert stage.post(client, "/models/1/release", site="centre").status_code == 409
+    acts = stage.client("auditor").get("/audit/?q=model.").text
+    assert "labels at south" in acts
+    assert "no more for south" in acts
+
+
 def test_finished_runs_are_shown_side_by_side(stage):
     client = stage.client("viewer")
     assert f'value="{stage.run}"' in client.get("/runs/").text

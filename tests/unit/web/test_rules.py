@@ -21,9 +21,14 @@ EXPECTED = {
     "access.password": KNOWN,
     "aliases.get_importance": "run.read",
     "aliases.get_importance_png": "run.read",
+    "api.models.get_card": "model.read",
     "api.models.get_model": "model.read",
+    "api.models.get_model_by_digest": "model.read",
     "api.models.list_models": "model.read",
     "api.parts.list_parts": "study.read",
+    "api.models.release_model": "model.release",
+    "api.models.take_back_model": "model.release",
+    "api.models.withdraw_model": "model.withdraw",
     "api.people.change_user": "user.manage",
     "api.people.create_user": "user.manage",
     "api.people.get_me": KNOWN,
@@ -60,7 +65,9 @@ EXPECTED = {
     "health.metrics": "metrics.read",
     "health.readyz": PUBLIC,
     "models.index": "model.read",
+    "models.release": "model.release",
     "models.show": "model.read",
+    "models.withdraw": "model.withdraw",
     "openapi.spec": "help.read",
     "overview.index": "overview.read",
     "people.edit": "user.manage",
@@ -89,7 +96,7 @@ EXPECTED = {
     "studies.show": "study.read",
     "studies.start": "run.start",
 }
-FILL = {"number": "1", "name": "viewer", "filename": "console.css"}
+FILL = {"number": "1", "name": "viewer", "filename": "console.css", "sha256": "ab" * 32}
 
 
 def calls(stage) -> list[tuple[str, str, str]]:

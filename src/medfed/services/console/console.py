@@ -8,6 +8,7 @@ from medfed.services.accounts.passwords import ROUNDS, Passwords
 from medfed.services.console.comparisons import Comparisons
 from medfed.services.console.models import Models
 from medfed.services.console.place import Place
+from medfed.services.console.releases import Releases
 from medfed.services.console.results import Results
 from medfed.services.console.runs import Runs
 from medfed.services.console.studies import Studies
@@ -24,6 +25,7 @@ class Console:
     studies: Studies
     runs: Runs
     models: Models
+    releases: Releases
     comparisons: Comparisons
     results: Results
 
@@ -57,6 +59,7 @@ class Console:
             Studies(database),
             Runs(database, place),
             Models(database, place),
+            Releases(database),
             Comparisons(place),
             Results(place),
         )

@@ -243,6 +243,26 @@ class EventOut(Schema):
     text = String()
 
 
+class ReleaseOut(Schema):
+    """A hospital that a model is approved for."""
+
+    site = String()
+    by = String()
+    at = String()
+
+
+class ReleaseWish(Schema):
+    """A hospital."""
+
+    site = String(required=True, validate=Length(1, 64))
+
+
+class Withdrawal(Schema):
+    """Why a model is withdrawn."""
+
+    reason = String(required=True, validate=Length(1, 500))
+
+
 class ModelOut(Schema):
     """A model."""
 
@@ -254,6 +274,9 @@ class ModelOut(Schema):
     metrics = Raw()
     patients = Raw()
     created = String()
+    releases = List(Nested(ReleaseOut))
+    withdrawn = String(allow_none=True)
+    reason = String()
 
 
 class UserOut(Schema):
