@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from werkzeug.exceptions import HTTPException
 
-from medfed.core.errors import AccessError, MedfedError, Problem, StudyError
+from medfed.core.errors import AccessError, MedfedError, Problem, SiteError, StudyError
 from medfed.services.accounts.lockout import Locked
 from medfed.services.accounts.login import Unconfirmed, WrongPassword
 from medfed.services.accounts.rights import Denied
@@ -45,7 +45,7 @@ def status_of(error: MedfedError) -> int:
             return 429
         case WrongPassword() | Unconfirmed():
             return 403
-        case AccessError() | StudyError() | Unstorable():
+        case AccessError() | StudyError() | SiteError() | Unstorable():
             return 422
     return 503
 

@@ -27,9 +27,12 @@ STATES = {
 }
 ROLES = {
     "administrator": (_l("administrator"), _l("creates users, reads everything")),
-    "coordinator": (_l("coordinator"), _l("writes, approves and runs studies")),
+    "coordinator": (
+        _l("coordinator"),
+        _l("writes, approves and runs studies, releases models, invites hospitals"),
+    ),
     "researcher": (_l("researcher"), _l("writes studies, runs approved ones")),
-    "data-steward": (_l("data steward"), _l("approves studies, stops runs")),
+    "data-steward": (_l("data steward"), _l("approves studies, stops runs, withdraws models")),
     "clinician": (_l("clinician"), _l("sees studies, runs and models")),
     "auditor": (_l("auditor"), _l("reads everything, changes nothing")),
     "viewer": (_l("viewer"), _l("sees studies, runs and models")),
@@ -76,12 +79,23 @@ RECIPES = {
         _l("all patients in one place, which only a rehearsal on open data may do"),
     ),
 }
+SITE_STATES = {
+    "online": _l("online"),
+    "offline": _l("offline"),
+    "unknown": _l("unknown"),
+    "local": _l("on this machine"),
+}
 PLACES = {ALL: _l("all patients"), MEAN: _l("mean of hospitals")}
 
 
 def engine(name: str) -> str:
     """What carries messages."""
     return str(ENGINES.get(name, name))
+
+
+def site_state(name: str) -> str:
+    """Whether a hospital can be reached."""
+    return str(SITE_STATES.get(name, name))
 
 
 def recipe(name: str) -> str:

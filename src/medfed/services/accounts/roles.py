@@ -24,6 +24,8 @@ ACTIONS: Mapping[str, str] = {
     "model.download": "download models and reports",
     "model.release": "approve models for hospitals",
     "model.withdraw": "withdraw models",
+    "site.invite": "invite hospitals",
+    "settings.read": "see how the console is set up",
     "user.read": "see users",
     "user.manage": "create and change users",
     "session.read": "see sessions",
@@ -45,6 +47,8 @@ ROLES: Mapping[str, tuple[str, ...]] = {
         "study.*",
         "run.*",
         "model.*",
+        "site.*",
+        "settings.read",
     ),
     "researcher": (
         "overview.read",

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from medfed.federation.enrolment.folder import CoordinatorFolder
 from medfed.services.accounts import Accounts
 from medfed.services.accounts.passwords import ROUNDS, Passwords
 from medfed.services.console.comparisons import Comparisons
+from medfed.services.console.hospitals import Hospitals
 from medfed.services.console.models import Models
 from medfed.services.console.place import Place
 from medfed.services.console.releases import Releases
@@ -26,6 +28,7 @@ class Console:
     runs: Runs
     models: Models
     releases: Releases
+    hospitals: Hospitals
     comparisons: Comparisons
     results: Results
 
@@ -48,8 +51,11 @@ class Console:
 
         Raises:
             RunError: The folder or the database cannot be used.
+            SiteError: ``federation`` is no coordinator's folder.
         """
         place = Place.open(folder, federation)
+        if federation:
+            CoordinatorFolder(federation).settings()  # complains here and now
         database = Database(url or place.database_url)
         database.upgrade()
         return cls(
@@ -60,6 +66,7 @@ class Console:
             Runs(database, place),
             Models(database, place),
             Releases(database),
+            Hospitals(database, place),
             Comparisons(place),
             Results(place),
         )

@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,6 +66,11 @@ class Place:
     def database_url(self) -> str:
         """The embedded database."""
         return sqlite_url(self.path / "console.sqlite")
+
+    @property
+    def free(self) -> int:
+        """Bytes that the disk under the folder has left."""
+        return shutil.disk_usage(self.path).free
 
     def study_file(self, run: str) -> Path:
         """What a run was started with."""

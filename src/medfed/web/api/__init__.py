@@ -4,9 +4,9 @@ import warnings
 
 from apiflask import APIBlueprint, APIFlask
 
-from medfed.web.api import aliases, models, parts, people, runs, studies
+from medfed.web.api import aliases, models, parts, people, runs, sites, studies
 
-ALL = (studies, parts, runs, models, people)
+ALL = (studies, parts, runs, models, sites, people)
 
 
 def register(app: APIFlask) -> None:

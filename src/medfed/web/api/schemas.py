@@ -279,6 +279,34 @@ class ModelOut(Schema):
     reason = String()
 
 
+class SiteOut(Schema):
+    """A hospital."""
+
+    name = String()
+    state = String()
+    since = String()
+    at_work = Boolean()
+    last_reply = String(allow_none=True)
+    replies = Integer()
+    patients = Integer(allow_none=True)
+    fingerprint = String()
+    joined = String()
+    software = String()
+
+
+class Invitation(Schema):
+    """Whom to invite."""
+
+    site = String(required=True, validate=Length(1, 64))
+
+
+class InvitationOut(Schema):
+    """The code, which is shown once."""
+
+    site = String()
+    code = String()
+
+
 class UserOut(Schema):
     """A user."""
 

@@ -12,10 +12,25 @@ from medfed.web.pages import (
     people,
     profile,
     runs,
+    settings,
+    sites,
     studies,
 )
 
-ALL = (access, overview, studies, runs, comparisons, models, people, profile, audit, guide)
+ALL = (
+    access,
+    overview,
+    studies,
+    runs,
+    comparisons,
+    models,
+    sites,
+    people,
+    profile,
+    audit,
+    settings,
+    guide,
+)
 
 
 def register(app: Flask) -> None:
