@@ -53,9 +53,9 @@ def csrf_of(client: FlaskClient, page: str = "/login") -> str:
     return found[1]
 
 
-def stage_of(folder, url: str, options: WebOptions | None = None) -> Stage:
+def stage_of(folder, url: str, options: WebOptions | None = None, federation=None) -> Stage:
     """A console with a user for each role, a study, and a finished run of it."""
-    console = Console.open(folder, url, bcrypt_rounds=FAST)
+    console = Console.open(folder, url, federation=federation, bcrypt_rounds=FAST)
     accounts = accounts_of(console.database)
     console = replace(console, accounts=replace_passwords(accounts, console))
     study = console.studies.create(WANG, BREAST_CANCER)

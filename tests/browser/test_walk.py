@@ -76,6 +76,8 @@ def write_a_study(page: Page, picture) -> None:
     page.get_by_role("link", name="Studies").click()
     picture("studies-empty")
     page.get_by_role("link", name="New study").click()
+    step_by_step(page, picture)
+    page.get_by_role("link", name="As text").click()
     editor = page.get_by_label("The study, in TOML")
     editor.fill(BREAST_CANCER.replace('"fedavg"', '"fedavgg"').replace("rounds = 15", "rounds = 0"))
     expect(page.get_by_text("2 problems")).to_be_visible()
@@ -90,6 +92,36 @@ def write_a_study(page: Page, picture) -> None:
     page.get_by_role("button", name="Approve").click()
     expect(page.get_by_text("The study is approved.")).to_be_visible()
     picture("study", phone=True)
+
+
+def step_by_step(page: Page, picture) -> None:
+    expect(page.get_by_text("The study is in order.")).to_be_visible()
+    picture("wizard", phone=True)
+    page.get_by_role("button", name="Cohort").click()
+    page.locator('[data-path="min_sites"]').fill("5")
+    expect(page.locator('[data-complaint="min_sites"]')).to_contain_text("a round has 3 sites")
+    expect(page.get_by_role("button", name="Save")).to_be_disabled()
+    picture("wizard-problem", phone=True)
+    page.locator('[data-path="min_sites"]').fill("2")
+    page.get_by_role("button", name="Aggregation").click()
+    page.locator('[data-path="aggregator"]').select_option("multi-krum")
+    expect(page.get_by_role("button", name="aggregator", exact=True)).to_be_visible()
+    page.locator('[data-path="aggregator"]').select_option("secure-sum")
+    page.get_by_role("button", name="Privacy").click()
+    page.get_by_role("checkbox", name=re.compile("dp-sgd")).check()
+    page.locator('[data-path="privacy[0].patients"]').fill("north = 100\nwest = 100\nsouth = 100")
+    picture("wizard-privacy", phone=True)
+    page.get_by_role("checkbox", name=re.compile("dp-sgd")).uncheck()
+    page.get_by_role("button", name="Rounds").click()
+    page.locator('[data-path="rounds"]').fill("4")
+    expect(page.locator("[data-toml]")).to_contain_text("rounds = 4")
+    expect(page.get_by_text("The study is in order.")).to_be_visible()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("draft")).to_be_visible()
+    page.get_by_role("button", name="Duplicate").click()
+    expect(page.get_by_text("This is the copy.")).to_be_visible()
+    expect(page.locator('[data-path="title"]')).to_have_value(re.compile(r"\(2\)$"))
+    page.goto("/studies/wizard")
 
 
 def run_it(page: Page, picture) -> None:
@@ -125,7 +157,17 @@ def in_chinese_and_dark(page: Page, picture) -> None:
     page.get_by_role("button", name="中文").click()
     expect(page.get_by_role("heading", name="总览")).to_be_visible()
     page.get_by_role("button", name="浅色或深色").click()
-    for path in ("", "studies/", "studies/1", "runs/", "models/1", "users/", "help/", "profile/"):
+    for path in (
+        "",
+        "studies/",
+        "studies/3",
+        "studies/wizard",
+        "runs/",
+        "models/1",
+        "users/",
+        "help/",
+        "profile/",
+    ):
         page.goto(f"/{path}")
         picture(f"zh-{path.strip('/').replace('/', '-') or 'overview'}", phone=True)
     page.goto("/runs/")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import time
@@ -11,14 +12,16 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from accounting import BREAST_CANCER
+from accounting import BREAST_CANCER, EXAMPLES
 
 from medfed.core.errors import RunError
 from medfed.core.files import read_lines
 from medfed.services.accounts import Identity
 from medfed.services.accounts.roles import ROLES
+from medfed.services.console.comparisons import Comparison, Comparisons
 from medfed.services.console.models import Models
 from medfed.services.console.place import Place
+from medfed.services.console.results import Results
 from medfed.services.console.runs import Runs
 from medfed.services.console.studies import Studies
 from medfed.services.console.supervisor import AT_ONCE, ATTEMPTS, Supervisor
@@ -71,6 +74,50 @@ def stage_of(tmp_path) -> Iterator:
     for child in [child for stage in stages for child in stage.supervisor._children]:
         child.process.kill()
         child.process.wait()
+
+
+@pytest.mark.slow
+def test_a_comparison_runs_as_a_process_and_gives_its_answer(database, stage_of):
+    stage = stage_of(database)
+    text = BREAST_CANCER.replace("rounds = 15", "rounds = 2")
+    row = stage.studies.create(WHO, text)
+    stage.studies.approve(WHO, row.id, row.digest)
+    run = stage.runs.compare(WHO, row.id, Comparison(("federated", "local"), seeds=1)).id
+    end = stage.until(run, lambda row: row.state in ("finished", "failed"))
+    assert (end.state, end.round, end.rounds) == ("finished", 4, 4)
+    kinds = [event.kind for event in stage.runs.events(run)]
+    assert kinds.count("ComparedRun") == 4
+    assert "RoundFinished" not in kinds
+    found = Comparisons(stage.place).answer(run)
+    assert {row["recipe"] for row in found["summary"]} == {"federated", "local"}
+    assert Comparisons(stage.place).file(run, "sites.png")
+    assert stage.models.of_run(run) is None
+
+
+@pytest.mark.slow
+def test_what_a_private_run_spends_is_told_while_it_runs(database, stage_of):
+    stage = stage_of(database)
+    text = (EXAMPLES / "breast_cancer_dp.toml").read_text("utf-8")
+    run = stage.start(re.sub(r"(?m)^rounds = \d+", "rounds = 3", text))
+    end = stage.until(run, lambda row: row.state in ("finished", "failed"))
+    assert end.state == "finished", end.message
+    results = Results(stage.place)
+    told = results.privacy(end)
+    assert {each["unit"] for each in told["spent"]} == {"patient"}
+    assert all(each["epsilon"] > 0 and each["entries"] for each in told["spent"])
+    (stage.place.run_folder(run) / "result.json").unlink()  # as before the run was finished
+    assert results.privacy(end) == told
+
+
+@pytest.mark.slow
+def test_a_run_goes_over_the_network_when_asked(database, stage_of):
+    stage = stage_of(database)
+    row = stage.studies.create(WHO, BREAST_CANCER.replace("rounds = 15", "rounds = 2"))
+    stage.studies.approve(WHO, row.id, row.digest)
+    run = stage.runs.start(WHO, row.id, "flower").id
+    end = stage.until(run, lambda row: row.state in ("finished", "failed"))
+    assert (end.state, end.round) == ("finished", 2), end.message
+    assert RunFolder(stage.place.run_folder(run)).record()["engine"] == "flower"
 
 
 @pytest.mark.slow

@@ -2,7 +2,8 @@
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from medfed.core.events import (
     SiteMissing,
 )
 from medfed.core.study_file import read_study
+from medfed.services.run_options import Listener
 
 
 def _names(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]:
@@ -57,6 +59,7 @@ def _names(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]
     help="Processes that share the runs and the cores.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as the last line, in JSON.")
+@click.option("--record", hidden=True, help="Run and fence of a console, in MEDFED_DATABASE.")
 @click.pass_obj
 def compare(  # noqa: PLR0913, PLR0917  # one argument per option
     settings: Settings,
@@ -70,6 +73,7 @@ def compare(  # noqa: PLR0913, PLR0917  # one argument per option
     data: Path | None,
     workers: int,
     as_json: bool,
+    record: str | None,
 ) -> None:
     """Compare STUDY with what each hospital could do alone, without one, and with all data pooled.
 
@@ -94,6 +98,9 @@ def compare(  # noqa: PLR0913, PLR0917  # one argument per option
     )
     with CompareProgress() as progress, ending_on_sigterm():
         try:
+            if record:
+                _recorded(settings.database, record, partial(start, study, options))
+                return
             found = start(study, options, progress)
         except KeyboardInterrupt:
             progress.say("Stopped; nothing is lost. The same command goes on where it was")
@@ -102,6 +109,22 @@ def compare(  # noqa: PLR0913, PLR0917  # one argument per option
         click.echo(json.dumps(found, ensure_ascii=False))
     else:
         show(found)
+
+
+def _recorded(database: str, record: str, start: Callable[[Listener], Any]) -> None:
+    """Compare for a console, which is told of the comparison, and not of each run's rounds."""
+    from medfed.services.console.recording import Recorder, recorded
+    from medfed.storage.database import Database
+
+    run_id, _, fence = record.partition(":")
+    recorder = Recorder(Database(database), run_id, int(fence))
+
+    def tell(event: Event) -> None:
+        if isinstance(event, (ComparisonStarted, ComparisonAt, ComparedRun, Notice)):
+            recorder(event)
+
+    with recorded(recorder):
+        start(tell)
 
 
 def _seeds(count: int | None, chosen: Sequence[int], first: int) -> tuple[int, ...]:

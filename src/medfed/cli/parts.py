@@ -7,6 +7,7 @@ import click
 from medfed.core import registry
 from medfed.core.errors import PartError
 from medfed.core.options import Option, describe
+from medfed.services.part_list import part_json, summary
 
 
 @click.command()
@@ -35,13 +36,9 @@ def _show(kind: str, name: str) -> None:
     except PartError as error:
         click.echo(f"  {name}: {error}")
         return
-    click.echo(f"  {click.style(name, fg='cyan')}: {_first_line(cls)}")
+    click.echo(f"  {click.style(name, fg='cyan')}: {summary(cls)}")
     for option in describe(cls):
         click.echo(f"      {option.name} = {_default(option)}  {_words(option)}")
-
-
-def _first_line(cls: type) -> str:
-    return (cls.__doc__ or "").strip().split("\n")[0]
 
 
 def _default(option: Option) -> str:
@@ -58,17 +55,5 @@ def _words(option: Option) -> str:
 
 
 def _as_json(kind: str, name: str) -> dict[str, object]:
-    cls = registry.load(kind, name)
-    return {
-        "summary": _first_line(cls),
-        "options": {
-            o.name: {
-                "type": o.type_name,
-                "required": o.required,
-                "default": None if o.required else o.default,
-                "help": o.help,
-                "choices": list(o.choices),
-            }
-            for o in describe(cls)
-        },
-    }
+    about = part_json(kind, name)
+    return {**about, "options": {each.pop("name"): each for each in about["options"]}}

@@ -31,6 +31,12 @@ from medfed.config import Settings
 @click.option(
     "--url", default="", help="What people type, where a proxy with TLS stands before this."
 )
+@click.option(
+    "--federation",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of a coordinator on this machine (medfed coordinator init): its hospitals are "
+    "shown and invited, and studies can run there.",
+)
 @click.option("--reset-password", metavar="USER", help="Give USER a new password, and end.")
 @click.pass_obj
 def serve(  # one argument per option
@@ -40,6 +46,7 @@ def serve(  # one argument per option
     database: str | None,
     data: Path,
     url: str,
+    federation: Path | None,
     reset_password: str | None,
 ) -> None:
     """Serve the console: studies, live runs, models, users and the record, in a browser.
@@ -58,7 +65,14 @@ def serve(  # one argument per option
         password = Console.open(data, database).accounts.reset(reset_password)
         click.echo(f"New password of {reset_password}, for one log-in: {password}")
         return
-    server = Server(data, database, host=host, port=port, options=WebOptions(url=url))
+    server = Server(
+        data,
+        database,
+        federation=federation,
+        host=host,
+        port=port,
+        options=WebOptions(url=url),
+    )
 
     def ready() -> None:
         click.echo(f"The console is at {url or f'http://{host}:{server.port}'}")

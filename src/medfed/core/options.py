@@ -35,6 +35,14 @@ class Option:
         """The type in words that a TOML writer knows."""
         return _type_name(self.type)
 
+    @property
+    def form(self) -> str:
+        """How a form asks for it.
+
+        ``truth``, ``number``, ``whole``, ``text``, ``table`` or, with an ``s``, a list of those.
+        """
+        return _form(self.type)
+
 
 def option(
     default: Any = dataclasses.MISSING,
@@ -189,3 +197,17 @@ def _type_name(kind: Any) -> str:
         return "a table"
     members = [m for m in get_args(kind) if m is not type(None)]
     return " or ".join(_type_name(m) for m in members)
+
+
+_FORMS = {int: "whole", float: "number", str: "text", bool: "truth"}
+
+
+def _form(kind: Any) -> str:
+    if kind in _FORMS:
+        return _FORMS[kind]
+    origin = get_origin(kind)
+    if origin is tuple:
+        return f"{_form(get_args(kind)[0])}s"
+    if origin in (typing.Union, types.UnionType):
+        return _form(next(member for member in get_args(kind) if member is not type(None)))
+    return "table"

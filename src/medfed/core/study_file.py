@@ -9,7 +9,7 @@ from typing import Any
 
 from medfed.core.conditions import Condition
 from medfed.core.errors import PartError, Problem, StudyError
-from medfed.core.options import check, describe, did_you_mean, option
+from medfed.core.options import Option, check, describe, did_you_mean, option
 from medfed.core.registry import Part, load, make, names
 from medfed.core.study import (
     PLAIN,
@@ -69,6 +69,11 @@ class _Cohort:
 
 
 TABLES: Mapping[str, type] = {"sampling": _Sampling, "stop": _Stop, "cohort": _Cohort}
+
+
+def study_fields() -> dict[str, tuple[Option, ...]]:
+    """What a study holds besides parts: its fields by table, those outside any under ``""``."""
+    return {table: describe(cls) for table, cls in {"": _Top, **TABLES}.items()}
 
 
 def read_study(path: Path) -> Study:

@@ -10,7 +10,7 @@
     spool/                           replies not yet summed
     sites/NAME/                      the sites' folders, when they live here
     best.safetensors  model.safetensors  facts.json
-    result.json  report.html  model_card.md
+    result.json  report.html  model_card.md  model_card.json
 """
 
 import fcntl

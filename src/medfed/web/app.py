@@ -67,7 +67,6 @@ def _configure(app: APIFlask, console: Console, options: WebOptions) -> None:
         WTF_CSRF_CHECK_DEFAULT=False,  # the guard asks, since programs with tokens need none
         WTF_CSRF_TIME_LIMIT=None,  # as long as the session
         BABEL_DEFAULT_LOCALE="en",
-        JSON_SORT_KEYS=False,
         SEND_FILE_MAX_AGE_DEFAULT=3600,
         OPENAPI_VERSION="3.1.0",
         AUTO_SERVERS=False,
@@ -75,6 +74,7 @@ def _configure(app: APIFlask, console: Console, options: WebOptions) -> None:
         AUTO_VALIDATION_ERROR_RESPONSE=False,
         AUTO_AUTH_ERROR_RESPONSE=False,
     )
+    app.json.sort_keys = False
     if options.url:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)
         app.config["TRUSTED_HOSTS"] = [options.host]

@@ -11,13 +11,14 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from werkzeug.exceptions import HTTPException
 
-from medfed.core.errors import AccessError, MedfedError, Problem, StudyError
+from medfed.core.errors import AccessError, MedfedError, Problem, SiteError, StudyError
 from medfed.services.accounts.lockout import Locked
 from medfed.services.accounts.login import Unconfirmed, WrongPassword
 from medfed.services.accounts.rights import Denied
 from medfed.services.console.studies import Conflict, Missing
 from medfed.storage.database.engine import Away, Unstorable
 from medfed.web import words
+from medfed.web.said import said
 
 log = logging.getLogger(__name__)
 
@@ -44,17 +45,17 @@ def status_of(error: MedfedError) -> int:
             return 429
         case WrongPassword() | Unconfirmed():
             return 403
-        case AccessError() | StudyError() | Unstorable():
+        case AccessError() | StudyError() | SiteError() | Unstorable():
             return 422
     return 503
 
 
 def problem_json(problem: Problem) -> dict[str, Any]:
-    """One thing wrong with a study."""
+    """One thing wrong with a study, in the reader's language."""
     return {
         "field": problem.field,
-        "message": problem.message,
-        "remedy": problem.remedy,
+        "message": said(problem.message),
+        "remedy": said(problem.remedy),
         "line": problem.line,
     }
 

@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 
 from medfed.web import rules, words
 from medfed.web.language import LANGUAGES, TAGS, choose
+from medfed.web.said import said
 
 NOTHING = "–"
 _markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
@@ -59,6 +60,13 @@ def size(value: float) -> str:
     return f"{value:.0f} B"
 
 
+def span(seconds: float) -> str:
+    """Seconds in the unit that people read."""
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def markdown(text: str) -> Markup:
     """Markdown as HTML; HTML inside it stays text."""
     tokens = _markdown.parse(text)
@@ -77,15 +85,23 @@ def short(digest: str) -> Markup:
 def register(app: Flask) -> None:
     """Let templates use them."""
     app.jinja_env.filters.update(
-        moment=moment, figure=figure, number=number, size=size, markdown=markdown, short=short
+        moment=moment,
+        figure=figure,
+        number=number,
+        size=size,
+        span=span,
+        markdown=markdown,
+        short=short,
     )
     app.jinja_env.globals.update(
         icon=icon,
         can=rules.can,
         words=words,
+        said=said,
         languages=LANGUAGES,
         csrf_token=generate_csrf,
         html_language=lambda: TAGS[choose()],
         me=rules.user,
     )
+    app.jinja_env.policies["json.dumps_kwargs"] = {}  # in the order that things were given
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True

@@ -79,6 +79,10 @@ def _run_finished(body: Body) -> str:
     return str(_("Finished after %(rounds)s rounds.", rounds=body["rounds"]))
 
 
+def _comparison_started(body: Body) -> str:
+    return str(_("A comparison of %(runs)s runs began.", runs=body["runs"]))
+
+
 SENTENCES: Mapping[str, Callable[[Body], str]] = {
     "RunStarted": _run_started,
     "RoundStarted": _round_started,
@@ -87,5 +91,8 @@ SENTENCES: Mapping[str, Callable[[Body], str]] = {
     "RoundFinished": _round_finished,
     "Scored": _scored,
     "RunFinished": _run_finished,
+    "ComparisonStarted": _comparison_started,
+    "ComparisonAt": lambda body: str(_("Now: %(what)s", what=body["now"])),
+    "ComparedRun": lambda body: str(_("%(run)s is finished.", run=body["name"])),
     "Notice": lambda body: str(body["message"]),
 }

@@ -29,6 +29,7 @@ class Server:
     Args:
         folder: The console's folder.
         url: Of its database; the embedded one by default.
+        federation: Folder of a coordinator on this machine, where there is one.
         host: Address to listen on.
         port: Port; 0 for any that is free.
         options: How the console is reached.
@@ -44,13 +45,14 @@ class Server:
         folder: Path,
         url: str = "",
         *,
+        federation: Path | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         options: WebOptions | None = None,
         environment: dict[str, str] | None = None,
         bcrypt_rounds: int = 12,
     ) -> None:
-        self.console = Console.open(folder, url, bcrypt_rounds=bcrypt_rounds)
+        self.console = Console.open(folder, url, federation=federation, bcrypt_rounds=bcrypt_rounds)
         self.password = self.console.accounts.begin()
         self.app: Flask = create_app(self.console, options)
         self._server = _listen(self.app, host, port)

@@ -45,6 +45,8 @@ def run(row: RunRow, runs: Runs) -> dict[str, Any]:
     return {
         "id": row.id,
         "study": row.study_id,
+        "kind": row.kind,
+        "engine": row.engine,
         "title": row.title,
         "digest": row.digest,
         "sites": row.sites,
@@ -102,6 +104,9 @@ def model(row: ModelRow) -> dict[str, Any]:
         "metrics": row.metrics,
         "patients": row.patients,
         "created": _iso(row.created),
+        "releases": [{"site": r.site, "by": r.by, "at": _iso(r.at)} for r in row.releases],
+        "withdrawn": _iso(row.withdrawn),
+        "reason": row.reason,
     }
 
 

@@ -1,5 +1,8 @@
 """What pages call things, in the reader's language."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
@@ -7,6 +10,7 @@ from medfed.core.errors import AccessError, MedfedError
 from medfed.services.accounts.lockout import Locked
 from medfed.services.accounts.login import Unconfirmed, WrongPassword
 from medfed.services.accounts.rights import Denied
+from medfed.services.comparison.statistics import ALL, MEAN
 from medfed.services.console.studies import Conflict, Missing
 from medfed.services.reports.words import metric_name as english
 from medfed.storage.database.engine import Away, Unstorable
@@ -23,9 +27,12 @@ STATES = {
 }
 ROLES = {
     "administrator": (_l("administrator"), _l("creates users, reads everything")),
-    "coordinator": (_l("coordinator"), _l("writes, approves and runs studies")),
+    "coordinator": (
+        _l("coordinator"),
+        _l("writes, approves and runs studies, releases models, invites hospitals"),
+    ),
     "researcher": (_l("researcher"), _l("writes studies, runs approved ones")),
-    "data-steward": (_l("data steward"), _l("approves studies, stops runs")),
+    "data-steward": (_l("data steward"), _l("approves studies, stops runs, withdraws models")),
     "clinician": (_l("clinician"), _l("sees studies, runs and models")),
     "auditor": (_l("auditor"), _l("reads everything, changes nothing")),
     "viewer": (_l("viewer"), _l("sees studies, runs and models")),
@@ -53,6 +60,82 @@ DENIALS = {
     "not-yours": _l("Your role lets you do that only with what is yours."),
     "role": _l("None of your roles lets you do that."),
 }
+
+
+ENGINES = {
+    "local": _l("on this machine"),
+    "flower": _l("on this machine, over the network (Flower)"),
+    "federation": _l("at the hospitals of the federation"),
+}
+RECIPES = {
+    "federated": (_l("federated"), _l("the study as it is")),
+    "local": (_l("each alone"), _l("each hospital learns from its own patients only")),
+    "leave-one-out": (
+        _l("without this hospital"),
+        _l("the study without one hospital, tested at that hospital"),
+    ),
+    "pooled": (
+        _l("pooled"),
+        _l("all patients in one place, which only a rehearsal on open data may do"),
+    ),
+}
+SITE_STATES = {
+    "online": _l("online"),
+    "offline": _l("offline"),
+    "unknown": _l("unknown"),
+    "local": _l("on this machine"),
+}
+PLACES = {ALL: _l("all patients"), MEAN: _l("mean of hospitals")}
+
+
+def engine(name: str) -> str:
+    """What carries messages."""
+    return str(ENGINES.get(name, name))
+
+
+def site_state(name: str) -> str:
+    """Whether a hospital can be reached."""
+    return str(SITE_STATES.get(name, name))
+
+
+def recipe(name: str) -> str:
+    """A way of learning; a strategy or a study file as it is called."""
+    return str(RECIPES[name][0]) if name in RECIPES else name
+
+
+def recipe_about(name: str) -> str:
+    """What a way of learning does."""
+    return str(RECIPES[name][1]) if name in RECIPES else ""
+
+
+def place(text: str) -> str:
+    """Whose test patients; with how many they are."""
+    name, _space, count = text.partition(" (")
+    return f"{PLACES[name]} ({count}" if name in PLACES and count else str(PLACES.get(text, text))
+
+
+def verdict(difference: Mapping[str, Any]) -> str:
+    """What a comparison shows between two ways of learning."""
+    named = {key: recipe(difference[key]) for key in ("recipe", "against")}
+    if not difference["shown"]:
+        return str(_("%(recipe)s against %(against)s: no difference shown.", **named))
+    size, low, high = (abs(difference[key]) for key in ("value", "low", "high"))
+    span = {"size": f"{size:.3f}", "low": f"{min(low, high):.3f}", "high": f"{max(low, high):.3f}"}
+    if difference["better"] == difference["recipe"]:
+        return str(
+            _(
+                "%(recipe)s is better than %(against)s by %(size)s (%(low)s to %(high)s).",
+                **named,
+                **span,
+            )
+        )
+    return str(
+        _(
+            "%(recipe)s is worse than %(against)s by %(size)s (%(low)s to %(high)s).",
+            **named,
+            **span,
+        )
+    )
 
 
 def state(name: str) -> str:
@@ -162,11 +245,22 @@ def http(status: int) -> tuple[str, str]:
     return _("The request cannot be answered."), _("Go back and try again.")
 
 
-def script() -> dict[str, str]:
+def script() -> dict[str, Any]:
     """What the pages' scripts say."""
     return {
         "all": _("all hospitals"),
         "round": _("round"),
+        "timeline": _("Who did what when, a line for each hospital"),
+        "query": _("collecting sums"),
+        "train": _("training"),
+        "evaluate": _("scoring"),
+        "waiting": _("has sent, waits for the others"),
+        "late": _("takes longer than usual"),
+        "missing": _("left out"),
+        "worth": _("worth"),
+        "interval": _("95 % interval"),
+        "fall": _("fall of the figure when the input is shuffled"),
+        "units": {"patient": _("each patient"), "hospital": _("the hospital")},
         "live": _("live"),
         "away": _("connection lost, trying again"),
         "fine": _("The study is in order."),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tomllib
+
 import pytest
 import schemathesis
 from accounting import BREAST_CANCER, identity
-from consoles import csrf_of
+from consoles import WANG, csrf_of, finish
 from hypothesis import HealthCheck, given, settings
 
+from medfed.core.files import write_json
+from medfed.core.study_file import parse_study
 from medfed.services.accounts import tokens
 
 BASE = "/api/v1"
@@ -45,6 +49,97 @@ def test_a_study_from_its_text_to_a_run(call, stage):
     assert (changed.json["version"], changed.json["state"]) == (2, "approved")
     stale = call("PUT", f"/studies/{number}", json={"toml": BREAST_CANCER, "version": 1})
     assert stale.status_code == 409
+
+
+def test_a_plan_is_written_as_text_and_checked(call):
+    plan = tomllib.loads(BREAST_CANCER)
+    answer = call("POST", "/studies/compose", json={"plan": plan}).json
+    assert (answer["ok"], answer["digest"]) == (True, parse_study(BREAST_CANCER).digest)
+    assert answer["toml"].startswith("title = ")
+    plan["min_sites"] = 9
+    problem = call("POST", "/studies/compose", json={"plan": plan}).json["problems"][0]
+    assert (problem["field"], problem["line"]) == ("min_sites", 5)
+    deep: dict = {}
+    for _ in range(900):
+        deep = {"a": deep}
+    assert call("POST", "/studies/compose", json={"plan": deep}).status_code < 500
+
+
+def test_a_comparison_over_the_api(call, stage):
+    asked = call("POST", "/studies/1/comparisons", json={"seeds": 2, "strategies": ["fedprox"]})
+    assert (asked.status_code, asked.json["kind"]) == (201, "comparison")
+    assert call("GET", f"/runs/{asked.json['id']}/comparison").status_code == 404
+    assert call("POST", "/studies/1/comparisons", json={"recipes": ["x"]}).status_code == 422
+    assert call("POST", "/studies/1/runs?engine=pigeon").status_code == 422
+    second = stage.console.runs.start(WANG, stage.study)
+    finish(stage.console, second)
+    beside = call("GET", f"/runs/side-by-side?run={stage.run}&run={second.id}").json
+    assert beside["figures"][0]["values"][0]["value"] == 0.91
+    assert call("GET", f"/runs/side-by-side?run={stage.run}").status_code == 422
+
+
+def test_what_inputs_are_worth_as_json_and_as_a_picture(call, stage):
+    path = f"/runs/{stage.run}/feature-importance"
+    assert call("GET", path).status_code == 404
+    worth = {"radius": {"value": 0.2, "low": 0.1, "high": 0.3}, "area": {"value": 0.4}}
+    folder = stage.console.place.run_folder(stage.run)
+    write_json(folder / "result.json", {"importance": worth})
+    found = call("GET", path).json
+    assert [each["name"] for each in found["inputs"]] == ["area", "radius"]
+    assert found["metric"] == "auc"
+    picture = call("GET", f"{path}.png")
+    assert (picture.mimetype, picture.data[:4]) == ("image/png", b"\x89PNG")
+    viewer = stage.client("viewer")
+    alias = viewer.get(f"/api/runs/{stage.run}/feature-importance.png")
+    assert alias.data == picture.data
+    assert viewer.get(f"/api/runs/{stage.run}/feature-importance").json == found
+    page = viewer.get(f"/runs/{stage.run}").text
+    assert "data-importance" in page
+    assert "<b>0.200</b>" in page
+
+
+def test_privacy_is_told_only_where_a_ledger_says_so(call, stage):
+    path = f"/runs/{stage.run}/privacy"
+    assert call("GET", path).json == {"privacy": None}
+    spent = [{"site": "north", "unit": "patient", "epsilon": 1.5, "delta": 1e-5, "entries": 3}]
+    folder = stage.console.place.run_folder(stage.run)
+    write_json(folder / "result.json", {"privacy": {"spent": spent, "elsewhere": []}})
+    assert call("GET", path).json["privacy"]["spent"] == spent
+
+
+def test_releases_over_the_api(call, stage):
+    made = call("POST", "/models/1/releases", json={"site": "north"})
+    assert (made.status_code, made.json["releases"][0]["site"]) == (201, "north")
+    assert call("DELETE", "/models/1/releases/south").status_code == 404
+    assert call("DELETE", "/models/1/releases/north").json["releases"] == []
+    known = call("GET", f"/models/by-digest/{'ab' * 32}").json
+    assert (known["id"], known["withdrawn"]) == (1, None)
+    withdrawn = call("POST", "/models/1/withdraw", json={"reason": "wrong labels"}).json
+    assert withdrawn["reason"] == "wrong labels"
+    assert call("GET", f"/models/by-digest/{'ab' * 32}").json["withdrawn"]
+    assert call("POST", "/models/1/withdraw", json={"reason": "again"}).status_code == 409
+    assert call("GET", f"/runs/{stage.run}/files/model.safetensors").status_code == 409
+    assert call("GET", "/models/by-digest/none").status_code == 404
+    write_json(stage.console.place.run_folder(stage.run) / "model_card.json", {"schema": 1})
+    with call("GET", "/models/1/card") as card:
+        assert card.json == {"schema": 1}
+
+
+def test_the_parts_are_explained(call):
+    answer = call("GET", "/parts").json
+    lr = answer["parts"]["strategy"]["fedavg"]["options"][0]
+    assert (lr["name"], lr["form"], lr["default"], lr["above"]) == ("lr", "number", 0.1, 0)
+    assert "pooled" not in answer["parts"]["source"]
+    assert answer["fields"]["cohort.where"]["form"] == "texts"
+    assert answer["fields"]["title"]["required"]
+
+
+def test_a_study_is_copied(call):
+    copy = call("POST", "/studies", json={"toml": BREAST_CANCER}).json["id"]
+    made = call("POST", f"/studies/{copy}/duplicate")
+    assert (made.status_code, made.json["state"]) == (201, "draft")
+    assert made.json["title"].endswith("(2)")
+    assert call("POST", "/studies/99/duplicate").status_code == 404
 
 
 def test_a_finished_run_and_its_model(call, stage):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from accounting import PASSWORD
-from consoles import csrf_of
+from consoles import WANG, csrf_of, finish
 from sqlalchemy import update
 
 from medfed.storage.database.engine import Away
@@ -12,9 +14,22 @@ from medfed.storage.database.tables import SessionRow
 from medfed.storage.database.types import now
 from medfed.web.language import TAGS
 
+COMPARED = {
+    "metric": "auc", "seeds": [1, 2], "test_patients": {"north": 9},
+    "recipes": {"federated": "", "local": ""},
+    "summary": [
+        {"recipe": "federated", "metric": "auc", "site": "all patients", "value": 0.9,
+         "low": 0.85, "high": 0.95},
+    ],
+    "differences": [
+        {"recipe": "federated", "against": "local", "metric": "auc", "site": "all patients",
+         "value": 0.1, "low": 0.05, "high": 0.15, "shown": True, "better": "federated"},
+    ],
+}  # fmt: skip
 PATHS = (
-    "/", "/studies/", "/studies/1", "/studies/new", "/studies/1/edit", "/runs/", "/models/",
-    "/models/1", "/help/", "/profile/", "/password", "/confirm",
+    "/", "/studies/", "/studies/1", "/studies/new", "/studies/1/edit", "/studies/wizard",
+    "/studies/1/wizard", "/runs/", "/models/", "/models/1", "/help/", "/profile/",
+    "/password", "/confirm",
 )  # fmt: skip
 
 
@@ -74,6 +89,74 @@ def test_a_study_with_problems_is_shown_again_as_it_was_typed(stage):
     checked = stage.post(client, "/studies/check", toml="title = 3").json
     assert not checked["ok"]
     assert {"field", "line", "message", "remedy"} == set(checked["problems"][0])
+
+
+def test_a_copy_of_a_study_is_a_draft_of_whoever_copied_it(stage):
+    client = stage.client("researcher")
+    made = stage.post(client, "/studies/1/duplicate").headers["Location"]
+    assert made == "/studies/2/wizard"
+    first, copy = stage.console.studies.find(1), stage.console.studies.find(2)
+    assert (copy.state, copy.author) == ("draft", "researcher")
+    assert copy.title == f"{first.title} (2)"
+    assert copy.toml.count("#") == first.toml.count("#")
+    assert client.get(made).status_code == 200
+
+
+def test_a_comparison_is_asked_for_and_shown(stage):
+    client = stage.client("coordinator")
+    refused = stage.post(client, "/comparisons/new/1", recipes=["federated"], seeds="2")
+    assert refused.status_code == 422
+    asked = stage.post(client, "/comparisons/new/1", recipes=["local", "federated"], seeds="2")
+    run = asked.headers["Location"].rpartition("/")[2]
+    row = stage.console.runs.find(run)
+    assert (row.kind, row.options["recipes"]) == ("comparison", ["federated", "local"])
+    folder = stage.console.place.run_folder(run)
+    folder.mkdir()
+    (folder / "comparison.json").write_text(json.dumps(COMPARED))
+    (folder / "comparison.html").write_text("<h1>All</h1>")
+    page = client.get(f"/runs/{run}").text
+    assert "federated is better than each alone by 0.100 (0.050 to 0.150)." in page
+    assert "0.900 [0.850, 0.950]" in page
+    report = client.get(f"/comparisons/{run}/files/comparison.html")
+    assert "sandbox" in report.headers["Content-Security-Policy"]
+    assert client.get(f"/comparisons/{run}/files/plan.json").status_code == 404
+
+
+def test_a_model_is_approved_for_a_hospital_and_withdrawn(stage):
+    client = stage.client("coordinator")
+    path = f"/runs/{stage.run}/files/model.safetensors"
+    with client.get(path) as answer:
+        assert answer.data == b"model"
+    assert stage.post(client, "/models/1/release", site="a/b").status_code == 422
+    stage.post(client, "/models/1/release", site="north")
+    stage.post(client, "/models/1/release", site="south")
+    stage.post(client, "/models/1/release", **{"site": "south", "take-back": "1"})
+    assert [r.site for r in stage.console.models.find(1).releases] == ["north"]
+    assert "approved for hospitals: 1" in client.get("/models/").text
+    assert stage.post(client, "/models/1/withdraw", reason=" ").status_code == 422
+    stage.post(client, "/models/1/withdraw", reason="<b>wrong</b> labels at south")
+    page = client.get("/models/1").text
+    assert "&lt;b&gt;wrong&lt;/b&gt; labels at south" in page
+    assert path not in page
+    refused = client.get(path)
+    assert refused.status_code == 409
+    assert "labels at south" in refused.text
+    assert client.get(f"/runs/{stage.run}/report").status_code == 200
+    assert stage.post(client, "/models/1/release", site="centre").status_code == 409
+    acts = stage.client("auditor").get("/audit/?q=model.").text
+    assert "labels at south" in acts
+    assert "no more for south" in acts
+
+
+def test_finished_runs_are_shown_side_by_side(stage):
+    client = stage.client("viewer")
+    assert f'value="{stage.run}"' in client.get("/runs/").text
+    second = stage.console.runs.start(WANG, stage.study)
+    finish(stage.console, second)
+    page = client.get(f"/comparisons/?run={stage.run}&run={second.id}").text
+    assert page.count("<b>0.910</b>") == 4
+    assert "same patients" not in page
+    assert client.get(f"/comparisons/?run={stage.run}").status_code == 422
 
 
 def test_an_approved_plan_that_changed_meanwhile_is_not_approved(stage):

@@ -15,7 +15,7 @@ from medfed.web import sentences, words
 
 WEB = translate.WEB
 TEMPLATES = sorted((WEB / "templates").glob("*.html"))
-PLAIN = {"medfed", "SHA-256", "API", "/api/v1/openapi.json"}
+PLAIN = {"medfed", "SHA-256", "API", "JSON", "Markdown", "PNG", "ε", "δ", "/api/v1/openapi.json"}
 """Names, which are the same in every language."""
 PLACE = re.compile(r"%\((\w+)\)s")
 
@@ -58,6 +58,7 @@ def test_every_role_event_and_denial_has_words(stage):
             assert words.role_about(role)
     runs = {"RunStarted", "RoundStarted", "ReplyCounted", "SiteMissing", "RoundFinished"}
     runs |= {"Scored", "Notice", "RunFinished"}
+    runs |= {"ComparisonStarted", "ComparisonAt", "ComparedRun"}
     assert set(sentences.SENTENCES) == runs
     assert all(hasattr(events, kind) for kind in runs)
     assert len(ACTIONS) == len(set(ACTIONS.values()))

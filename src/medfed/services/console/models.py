@@ -6,6 +6,7 @@ from pathlib import Path
 from sqlalchemy import func, select
 
 from medfed.services.console.place import Place
+from medfed.services.console.releases import refuse_withdrawn
 from medfed.services.console.studies import Missing
 from medfed.storage.database import Database
 from medfed.storage.database.tables import ModelRow
@@ -16,10 +17,13 @@ DOWNLOADS: Mapping[str, str] = {
     "result.json": "application/json",
     "metrics.jsonl": "application/x-ndjson",
     "model_card.md": "text/markdown; charset=utf-8",
+    "model_card.json": "application/json",
     "study.toml": "application/toml",
     "report.html": "text/html; charset=utf-8",
 }
 """Files of a finished run that leave the console, and nothing else of its folder does."""
+USED = ("model.safetensors", "facts.json")
+"""What it takes to use a model; of one that is withdrawn nobody gets it."""
 
 
 class Models:
@@ -63,11 +67,13 @@ class Models:
         """A file of a finished run.
 
         Raises:
-            RunError: It is none of `DOWNLOADS`, or not there.
+            RunError: It is none of `DOWNLOADS`, or not there, or the model is withdrawn.
         """
-        path = self.place.run_folder(run) / name
-        if name not in DOWNLOADS or self.of_run(run) is None or not path.is_file():
+        path, model = self.place.run_folder(run) / name, self.of_run(run)
+        if name not in DOWNLOADS or model is None or not path.is_file():
             raise Missing("there is no such file", remedy="Look at what the run offers")
+        if name in USED:
+            refuse_withdrawn(model)
         return path
 
     def card(self, row: ModelRow) -> str:

@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +28,7 @@ class Place:
 
     Attributes:
         path: The folder.
+        federation: Folder of a coordinator on this machine, whose hospitals studies may run at.
         pepper: Goes into each password's hash.
         key: Signs cookies and forms.
     """
@@ -34,9 +36,10 @@ class Place:
     path: Path
     pepper: bytes = field(repr=False)
     key: bytes = field(repr=False)
+    federation: Path | None = None
 
     @classmethod
-    def open(cls, path: Path) -> "Place":
+    def open(cls, path: Path, federation: Path | None = None) -> "Place":
         """The folder, made where there is none.
 
         Raises:
@@ -51,7 +54,8 @@ class Place:
                 names = ("pepper", "key")
                 _write_once(file, {name: secrets.token_hex(32) for name in names})
             kept = json.loads(file.read_bytes())
-            return cls(path.resolve(), *(bytes.fromhex(kept[n]) for n in ("pepper", "key")))
+            pepper, key = (bytes.fromhex(kept[name]) for name in ("pepper", "key"))
+            return cls(path.resolve(), pepper, key, federation.resolve() if federation else None)
         except (OSError, ValueError, LookupError) as error:
             raise RunError(
                 f"the console's folder {path} cannot be used: {error}",
@@ -62,6 +66,11 @@ class Place:
     def database_url(self) -> str:
         """The embedded database."""
         return sqlite_url(self.path / "console.sqlite")
+
+    @property
+    def free(self) -> int:
+        """Bytes that the disk under the folder has left."""
+        return shutil.disk_usage(self.path).free
 
     def study_file(self, run: str) -> Path:
         """What a run was started with."""

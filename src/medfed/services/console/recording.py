@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from medfed.core.errors import MedfedError, RunError
 from medfed.core.events import Event
-from medfed.services.console.taking import catch_up, take
+from medfed.services.console.taking import Moment, catch_up, take
 from medfed.storage.database import Database
 from medfed.storage.database.bell import ring
 from medfed.storage.database.tables import ModelRow, RunRow
@@ -61,8 +61,8 @@ class Recorder:
         self.fence = fence
         self.wanted = "run"
         self._stop = stop or _end_this_process
-        self._queue: SimpleQueue[Event] = SimpleQueue()
-        self._waiting: list[Event] = []
+        self._queue: SimpleQueue[Moment] = SimpleQueue()
+        self._waiting: list[Moment] = []
         self._over = threading.Event()
         self._lost = False
         self._written = 0.0
@@ -72,7 +72,7 @@ class Recorder:
 
     def __call__(self, event: Event) -> None:
         """Take an event in; it is written a moment later."""
-        self._queue.put(event)
+        self._queue.put((now(), event))
 
     def catch_up(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Fill in the rounds that an earlier process finished and had no time to tell."""

@@ -2,16 +2,20 @@
 
 import secrets
 from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import Any
 
 from sqlalchemy import func, select
 
 from medfed.core.study_file import parse_study
 from medfed.services.accounts import Identity, Subject, require
 from medfed.services.audit import record
+from medfed.services.console.comparisons import Comparison, Unusable
 from medfed.services.console.place import Place
 from medfed.services.console.studies import Conflict, Missing
 from medfed.storage.database import Database
 from medfed.storage.database.tables import EventRow, RoundRow, RunRow, SiteRow, StudyRow
+from medfed.storage.database.types import now
 
 LATEST = 6
 """Rounds that the time left is reckoned from."""
@@ -33,13 +37,39 @@ class Runs:
 
     # --- what a person asks for -------------------------------------------------------------------
 
-    def start(self, by: Identity, study: int) -> RunRow:
+    def start(self, by: Identity, study: int, engine: str = "local") -> RunRow:
         """Ask for a run of an approved study.
+
+        Args:
+            by: Who asks.
+            study: Which.
+            engine: What carries the messages, one of `engines`.
 
         Raises:
             AccessError: ``by`` may not.
-            RunError: The study is not approved.
+            RunError: The study is not approved, or the engine cannot be had here.
         """
+        if engine not in self.engines():
+            remedy = f"Choose one of {', '.join(self.engines())}"
+            raise Unusable(f"the engine {engine} cannot be had here", remedy=remedy)
+        return self._ask_for(by, study, engine=engine)
+
+    def compare(self, by: Identity, study: int, wish: Comparison) -> RunRow:
+        """Ask for a comparison of an approved study with what hospitals could do otherwise.
+
+        Raises:
+            AccessError: ``by`` may not.
+            RunError: The study is not approved, or cannot be compared like that.
+        """
+        return self._ask_for(by, study, kind="comparison", options=wish.to_json(), rounds=1)
+
+    def engines(self) -> list[str]:
+        """What can carry a run's messages from here; ``federation`` are hospitals elsewhere."""
+        flower = find_spec("flwr") is not None
+        attached = ["federation"] if flower and self.place.federation else []
+        return ["local", *(["flower"] if flower else []), *attached]
+
+    def _ask_for(self, by: Identity, study: int, **more: Any) -> RunRow:
         require(self.database, by, "run.start", Subject(f"study {study}"))
         with self.database.write() as session:
             row = session.get(StudyRow, study)
@@ -56,8 +86,8 @@ class Runs:
                 digest=row.digest,
                 sites=list(plan.sites),
                 metric=plan.metric,
-                rounds=plan.rounds,
                 starter=by.name,
+                **{"rounds": plan.rounds, **more},
             )
             session.add(run)
             record(session, by, "run.start", f"run {run.id}", reason=f"study {row.id}")
@@ -130,6 +160,13 @@ class Runs:
             raise Missing("there is no such run", remedy="Look at the list of runs")
         return row
 
+    def compared(self, row: RunRow) -> RunRow | None:
+        """The latest finished comparison of the very study that a run ran."""
+        query = select(RunRow).where(RunRow.kind == "comparison", RunRow.state == "finished")
+        query = query.where(RunRow.digest == row.digest).order_by(RunRow.ended.desc()).limit(1)
+        with self.database.read() as session:
+            return session.scalar(query)
+
     def rounds(self, run: str) -> Sequence[RoundRow]:
         """The rounds of a run, in order."""
         query = select(RoundRow).where(RoundRow.run_id == run).order_by(RoundRow.round)
@@ -163,7 +200,16 @@ class Runs:
         )
         with self.database.read() as session:
             done = session.scalars(query.order_by(RoundRow.round.desc()).limit(LATEST)).all()
+        if row.kind == "comparison":
+            return _by_the_whole(row)
         if len(done) < 2 or done[0] is None or done[-1] is None:
             return None
         pace = (done[0] - done[-1]).total_seconds() / (len(done) - 1)
         return max(0.0, pace) * max(0, row.rounds - row.round)
+
+
+def _by_the_whole(row: RunRow) -> float | None:
+    """A comparison's runs are told to nobody one by one; the time so far says enough."""
+    if not row.round or row.started is None:
+        return None
+    return (now() - row.started).total_seconds() / row.round * max(0, row.rounds - row.round)

@@ -1,15 +1,18 @@
 """Studies in the console: written, checked while they are typed, approved."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import func, select
 
 from medfed.core.errors import MedfedError, Problem, RunError, StudyError
 from medfed.core.study import Study
-from medfed.core.study_file import parse_study
+from medfed.core.study_file import PARTS, parse_study, study_fields
+from medfed.core.toml_lines import line_of, locate
 from medfed.services.accounts import Identity, Subject, require
 from medfed.services.audit import record
+from medfed.services.reports.toml_text import plain_toml, study_toml, toml_string
 from medfed.storage.database import Database
 from medfed.storage.database.tables import StudyRow
 from medfed.storage.database.types import now
@@ -43,6 +46,32 @@ def check(text: str) -> Checked:
         return Checked(None, error.message, error.problems)
     except MedfedError as error:
         return Checked(None, str(error))
+
+
+def compose(plan: Mapping[str, Any]) -> str:
+    """A plan's text, as the wizard shows it beside its form.
+
+    Raises:
+        StudyError: It is nested deeper than any study is.
+    """
+    order = [*(o.name for o in study_fields()[""]), *PARTS, "cohort", "sampling", "stop"]
+    known = {name: plan[name] for name in order if name in plan}
+    try:
+        return plain_toml({**known, **plan})
+    except RecursionError:
+        raise StudyError("the plan is nested too deeply", remedy="Write it more simply") from None
+
+
+def renamed(text: str, title: str) -> str:
+    """A study's text under another title, its comments kept where the title is on a line."""
+    study = parse_study(text)
+    lines = text.split("\n")
+    if number := line_of("title", locate(text)):
+        lines[number - 1] = f"title = {toml_string(title)}"
+    wanted = study.evolve(title=title)
+    changed = check("\n".join(lines)).study
+    same = changed is not None and changed.digest == wanted.digest
+    return "\n".join(lines) if same else study_toml(wanted)
 
 
 class Studies:
@@ -128,6 +157,17 @@ class Studies:
             row.updated = now()
             record(session, by, "study.edit", f"study {number}", reason=study.digest)
         return row
+
+    def duplicate(self, by: Identity, number: int) -> StudyRow:
+        """Keep a copy of a study, as a draft of whoever copies it.
+
+        Raises:
+            AccessError: ``by`` may not.
+            StudyError: It cannot be used by the parts that are installed now.
+            RunError: There is none of this number.
+        """
+        row = self.find(number)
+        return self.create(by, renamed(row.toml, f"{row.title[:280]} (2)"))
 
     def approve(self, by: Identity, number: int, digest: str) -> StudyRow:
         """Approve a study as it stands.

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from medfed.core.errors import RunError
 from medfed.core.files import write_atomic
+from medfed.services.console.comparisons import Comparison
 from medfed.services.console.place import Place
 from medfed.storage.database import Database
 from medfed.storage.database.engine import one_at_a_time
@@ -135,11 +136,11 @@ class Supervisor:
         return (session.scalar(living) or 0) >= AT_ONCE
 
     def _begin(self, row: RunRow, fence: int) -> None:
-        folder, file = self.place.run_folder(row.id), self.place.study_file(row.id)
+        file = self.place.study_file(row.id)
         write_atomic(file, row.toml.encode())
-        resume = ["--resume"] if (folder / "run.json").exists() else []
-        ours = ["--out", str(folder), "--record", f"{row.id}:{fence}", *resume]
-        command = ["nice", "-n", "10", *self.command, "run", str(file), *ours]
+        ours = ["--out", str(self.place.run_folder(row.id)), "--record", f"{row.id}:{fence}"]
+        kind, *more = self._words_of(row)
+        command = ["nice", "-n", "10", *self.command, kind, str(file), *ours, *more]
         with self.place.log_file(row.id).open("ab") as said:
             process = subprocess.Popen(
                 command,
@@ -150,6 +151,22 @@ class Supervisor:
                 start_new_session=True,  # Ctrl-C at the console's terminal is not for the run
             )
         self._children.append(_Child(row.id, fence, process))
+
+    def _words_of(self, row: RunRow) -> list[str]:
+        """The command of medfed that does it, and its options."""
+        if row.kind == "comparison":  # it goes on where it was by itself
+            return ["compare", *Comparison(**row.options).words()]
+        resume = ["--resume"] if (self.place.run_folder(row.id) / "run.json").exists() else []
+        if row.engine == "federation" and self.place.federation:
+            return [
+                "run",
+                "--engine",
+                "flower",
+                "--coordinator",
+                str(self.place.federation),
+                *resume,
+            ]
+        return ["run", "--engine", row.engine, *resume]
 
 
 def _over(row: RunRow) -> bool:

@@ -1,25 +1,37 @@
 """What an event changes in the database."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from medfed.core.events import Event, ReplyCounted, RoundFinished, RunStarted, Scored
+from medfed.core.events import (
+    ComparedRun,
+    ComparisonStarted,
+    Event,
+    ReplyCounted,
+    RoundFinished,
+    RunStarted,
+    Scored,
+)
 from medfed.storage.database.tables import EventRow, RoundRow, RunRow, SiteRow
 from medfed.storage.database.types import now
 
+Moment = tuple[datetime, Event]
+"""When something happened, and what."""
 
-def take(session: Session, run: RunRow, events: Sequence[Event]) -> None:
+
+def take(session: Session, run: RunRow, events: Sequence[Moment]) -> None:
     """Add events to a run's record, and bring its row and its rounds up to date."""
     if not events:
         return
     last = session.scalar(select(func.max(EventRow.number)).where(EventRow.run_id == run.id)) or 0
-    for number, event in enumerate(events, start=last + 1):
+    for number, (at, event) in enumerate(events, start=last + 1):
         body = event.to_json()
         kind = body.pop("event")
-        session.add(EventRow(run_id=run.id, number=number, kind=kind, body=body))
+        session.add(EventRow(run_id=run.id, number=number, at=at, kind=kind, body=body))
         _apply(session, run, event)
 
 
@@ -42,6 +54,10 @@ def _apply(session: Session, run: RunRow, event: Event) -> None:
         case RunStarted():
             run.state, run.rounds, run.round = "running", event.rounds, event.resumed_at
             run.started = run.started or now()
+        case ComparisonStarted():
+            run.rounds, run.round = event.runs, 0
+        case ComparedRun():
+            run.round, run.attempts = run.round + 1, 0
         case ReplyCounted():
             _seen(session, run, event.site)
         case Scored():

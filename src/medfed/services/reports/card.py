@@ -11,29 +11,55 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from medfed.core.files import write_atomic
+from medfed.core.files import write_atomic, write_json
 from medfed.services.reports import sections, words
 from medfed.services.reports.sections.study import part_text
 from medfed.services.reports.view import RunView
 from medfed.storage.run_folder import RunFolder
 
-NAME = "model_card.md"
+NAME, DATA_NAME = "model_card.md", "model_card.json"
+SCHEMA = 1
+"""Version of what ``model_card.json`` holds."""
 MOST_SITES = 40
 
 
 def write_model_card(folder: RunFolder, result: Mapping[str, Any]) -> Path:
-    """Write ``model_card.md`` into a run's folder.
+    """Write ``model_card.md`` and ``model_card.json`` into a run's folder.
 
     Args:
         folder: The run's folder.
         result: The result, as ``result.json`` holds it.
 
     Returns:
-        The file, whole or absent.
+        The former, whole or absent.
     """
-    path = folder.path / NAME
-    write_atomic(path, render(RunView(folder, result)).encode())
+    path, view = folder.path / NAME, RunView(folder, result)
+    write_json(folder.path / DATA_NAME, as_data(view))
+    write_atomic(path, render(view).encode())
     return path
+
+
+def as_data(view: RunView) -> dict[str, Any]:
+    """The card as plain data, for programs."""
+    study, facts = view.study, sections.repeat.section(view)
+    return {
+        "schema": SCHEMA,
+        "title": study.title,
+        "use": "research use only; not a medical device",
+        "question": study.question,
+        "notices": list(view.notices),
+        "model": dict(sections.study.model_words(view)),
+        "gives": str(view.about_model.get("outputs", "")),
+        "figures": dict(view.result.get("metrics", {})),
+        "patients": dict(view.result.get("patients", {})),
+        "meanings": dict(_meanings(view)),
+        "importance": dict(view.result.get("importance") or {}),
+        "training": dict(_training(view)),
+        "limits": [str(note) for note in sections.notes.section(view)],
+        "privacy": sections.receipts.privacy_sentences(view),
+        "provenance": dict(facts["digests"]),
+        "made_with": facts["versions"],
+    }
 
 
 def render(view: RunView) -> str:

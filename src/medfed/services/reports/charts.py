@@ -6,16 +6,21 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from medfed.services.reports import palette, words
-from medfed.services.reports.drawing import MARKERS, canvas, label_rows, style, to_svg, whisker
+from medfed.services.reports.drawing import (
+    FULL,
+    HALF,
+    MARKERS,
+    canvas,
+    label_rows,
+    style,
+    to_svg,
+    whisker,
+)
 from medfed.services.reports.words import Figure, finite, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-HALF, FULL = 3.55, 7.3
-"""Widths in inches of a chart beside another, and of one by itself."""
-
-MOST_INPUTS = 20
 MOST_FOREST = 30
 EDGE = 12
 """Of more sites than a chart can hold: how many of the lowest and of the highest it shows."""
@@ -91,24 +96,6 @@ def forest(
         )
 
 
-def importance(name: str, metric: str, figures: Mapping[str, Figure]) -> Markup | None:
-    """What each input is worth; hollow where the interval includes zero."""
-    known = {key: f for key, f in figures.items() if finite(f.get("value"))}
-    if not known:
-        return None
-    top = sorted(known, key=lambda key: -float(known[key]["value"] or 0))[:MOST_INPUTS]
-    with style():
-        figure, axes = canvas(FULL, 0.55 + 0.22 * len(top))
-        axes.axvline(0, color=palette.MUTED, lw=0.8)
-        for place, key in enumerate(top):
-            sure = clear_of_zero(known[key])
-            whisker(axes, place, known[key], palette.ACCENT, "o", hollow=not sure)
-        label_rows(axes, [shorten(key, 34) for key in top])
-        axes.set_xlabel(f"fall in {metric} when the input is shuffled, with 95 % interval")
-        label = f"Permutation importance of {len(top)} inputs, the most important first: "
-        return to_svg(figure, name, label + words.listing(top, 8))
-
-
 def reliability(
     name: str, groups: Sequence[Mapping[str, float]], curve: Mapping[str, Any]
 ) -> Markup:
@@ -127,14 +114,6 @@ def reliability(
         axes.set_ylim(-0.02, 1.02)
         label = "Share of candidates on a nodule by score, with the calibration curve."
         return to_svg(figure, name, label)
-
-
-def clear_of_zero(figure: Figure) -> bool:
-    """Whether the interval lies on one side of zero."""
-    low, high = figure.get("low"), figure.get("high")
-    if not finite(low) or not finite(high):
-        return False
-    return float(low or 0) > 0 or float(high or 0) < 0
 
 
 STATES = {

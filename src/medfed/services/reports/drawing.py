@@ -54,6 +54,10 @@ MARKERS = "osD^vPX*"
 """For eyes and paper that do not tell colours apart."""
 
 
+HALF, FULL = 3.55, 7.3
+"""Widths in inches of a chart beside another, and of one by itself."""
+
+
 @contextmanager
 def style() -> Iterator[None]:
     """Every chart's looks."""

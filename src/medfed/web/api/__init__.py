@@ -4,9 +4,9 @@ import warnings
 
 from apiflask import APIBlueprint, APIFlask
 
-from medfed.web.api import models, people, runs, studies
+from medfed.web.api import aliases, models, parts, people, runs, sites, studies
 
-ALL = (studies, runs, models, people)
+ALL = (studies, parts, runs, models, sites, people)
 
 
 def register(app: APIFlask) -> None:
@@ -15,6 +15,7 @@ def register(app: APIFlask) -> None:
     for part in ALL:
         api.register_blueprint(part.blueprint)
     app.register_blueprint(api)
+    app.register_blueprint(aliases.blueprint)
     app.security_schemes = {"token": {"type": "http", "scheme": "bearer"}}
     app.view_functions["openapi.spec"].__dict__["needs"] = "help.read"
 

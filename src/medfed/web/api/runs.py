@@ -6,14 +6,22 @@ from apiflask import APIBlueprint
 from flask import Response, send_file
 
 from medfed.services.console.models import DOWNLOADS
+from medfed.services.console.side_by_side import side_by_side
+from medfed.services.console.studies import Missing
+from medfed.services.reports.importance import importance_png
+from medfed.services.reports.words import metric_name
 from medfed.web import shapes
 from medfed.web.api.schemas import (
     ERRORS,
     EventOut,
     EventsQuery,
+    ImportanceOut,
     PageQuery,
+    PrivacyOut,
     RoundOut,
     RunOut,
+    SideBySideOut,
+    SideBySideQuery,
     page_of,
 )
 from medfed.web.rules import console, needs, user
@@ -30,6 +38,59 @@ def list_runs(query_data: dict[str, Any]) -> dict[str, Any]:
     """Runs, the latest first."""
     rows, total = console().runs.list(**query_data)
     return {"items": [shapes.run(row, console().runs) for row in rows], "total": total}
+
+
+@blueprint.get("/side-by-side")
+@needs("run.read")
+@blueprint.input(SideBySideQuery, location="query")
+@blueprint.output(SideBySideOut)
+@blueprint.doc(responses=ERRORS, security="token")
+def compare_runs(query_data: dict[str, Any]) -> dict[str, Any]:
+    """Two finished runs or more side by side: figures with intervals, traffic, time."""
+    return side_by_side(console().runs, console().models, query_data["run"])
+
+
+@blueprint.get("/<run>/comparison")
+@needs("run.read")
+@blueprint.doc(responses={200: {"description": "the answer"}, **ERRORS}, security="token")
+def get_comparison(run: str) -> dict[str, Any]:
+    """What a finished comparison found: figures and paired differences with intervals."""
+    console().runs.find(run)
+    found = console().comparisons.answer(run)
+    if found is None:
+        raise Missing("there is no answer yet", remedy="Wait until the comparison is finished")
+    return found
+
+
+@blueprint.get("/<run>/feature-importance")
+@needs("run.read")
+@blueprint.output(ImportanceOut)
+@blueprint.doc(responses=ERRORS, security="token")
+def get_importance(run: str) -> dict[str, Any]:
+    """What each input of a finished run's tabular model is worth, with intervals."""
+    return console().results.importance(console().runs.find(run))
+
+
+@blueprint.get("/<run>/feature-importance.png")
+@needs("run.read")
+@blueprint.doc(
+    responses={200: {"description": "the picture", "content": {"image/png": {}}}, **ERRORS},
+    security="token",
+)
+def get_importance_png(run: str) -> Response:
+    """The same as a picture."""
+    found = console().results.importance(console().runs.find(run))
+    figures = {each["name"]: each for each in found["inputs"]}
+    return Response(importance_png(metric_name(found["metric"]), figures), mimetype="image/png")
+
+
+@blueprint.get("/<run>/privacy")
+@needs("run.read")
+@blueprint.output(PrivacyOut)
+@blueprint.doc(responses=ERRORS, security="token")
+def get_privacy(run: str) -> dict[str, Any]:
+    """What a run spent of privacy so far, where a ledger on this machine says so."""
+    return {"privacy": console().results.privacy(console().runs.find(run))}
 
 
 @blueprint.get("/<run>")

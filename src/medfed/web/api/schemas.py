@@ -6,6 +6,9 @@ from apiflask import Schema
 from apiflask.fields import Boolean, Dict, Float, Integer, List, Nested, Raw, String
 from apiflask.validators import Length, Range
 
+from medfed.services.console.comparisons import MOST_SEEDS, RECIPES
+from medfed.services.console.side_by_side import MOST as MOST_RUNS
+
 LONGEST_LIMIT = 200
 MOST = 2**31 - 1
 """What a column of the database takes."""
@@ -45,10 +48,36 @@ class StudyChange(StudyText):
     version = Integer(required=True, validate=Range(1, MOST))
 
 
+class Plan(Schema):
+    """A study as plain data: fields, tables, and under ``privacy`` a list of tables."""
+
+    plan = Dict(required=True)
+
+
 class Approval(Schema):
     """Digest of what is approved."""
 
     digest = String(required=True, validate=Length(max=64))
+
+
+class StartQuery(Schema):
+    """How a run is carried out."""
+
+    engine = String(load_default="local", validate=Length(max=20))
+
+
+class ComparisonWish(Schema):
+    """What a comparison compares."""
+
+    recipes = List(String(validate=Length(max=40)), load_default=lambda: list(RECIPES))
+    strategies = List(String(validate=Length(max=60)), load_default=list)
+    seeds = Integer(load_default=3, validate=Range(1, MOST_SEEDS))
+
+
+class SideBySideQuery(Schema):
+    """Which finished runs."""
+
+    run = List(String(validate=Length(max=32)), required=True, validate=Length(2, MOST_RUNS))
 
 
 class UserNew(Schema):
@@ -121,11 +150,34 @@ class CheckOut(Schema):
     digest = String()
 
 
+class ComposedOut(CheckOut):
+    """A plan's text, and what reading it gave."""
+
+    toml = String()
+
+
+class PartsOut(Schema):
+    """What studies are made of."""
+
+    parts = Dict()
+    fields_ = Dict(data_key="fields", attribute="fields")
+
+
+class SideBySideOut(Schema):
+    """Finished runs beside one another; ``figures`` has a value for each run, in their order."""
+
+    runs = List(Dict())
+    figures = List(Dict())
+    same_patients = Boolean()
+
+
 class RunOut(Schema):
     """A run."""
 
     id = String()
     study = Integer()
+    kind = String()
+    engine = String()
     title = String()
     digest = String()
     sites = List(String())
@@ -159,6 +211,28 @@ class RoundOut(Schema):
     site_metrics = Dict()
 
 
+class InputOut(Schema):
+    """What one input is worth."""
+
+    name = String()
+    value = Float(allow_none=True)
+    low = Float(allow_none=True)
+    high = Float(allow_none=True)
+
+
+class ImportanceOut(Schema):
+    """What inputs are worth: how far the metric falls when one is shuffled."""
+
+    metric = String()
+    inputs = List(Nested(InputOut))
+
+
+class PrivacyOut(Schema):
+    """What was spent at each hospital; null where the study has no privacy lines."""
+
+    privacy = Dict(allow_none=True)
+
+
 class EventOut(Schema):
     """Something that happened in a run."""
 
@@ -167,6 +241,26 @@ class EventOut(Schema):
     kind = String()
     body = Dict()
     text = String()
+
+
+class ReleaseOut(Schema):
+    """A hospital that a model is approved for."""
+
+    site = String()
+    by = String()
+    at = String()
+
+
+class ReleaseWish(Schema):
+    """A hospital."""
+
+    site = String(required=True, validate=Length(1, 64))
+
+
+class Withdrawal(Schema):
+    """Why a model is withdrawn."""
+
+    reason = String(required=True, validate=Length(1, 500))
 
 
 class ModelOut(Schema):
@@ -180,6 +274,37 @@ class ModelOut(Schema):
     metrics = Raw()
     patients = Raw()
     created = String()
+    releases = List(Nested(ReleaseOut))
+    withdrawn = String(allow_none=True)
+    reason = String()
+
+
+class SiteOut(Schema):
+    """A hospital."""
+
+    name = String()
+    state = String()
+    since = String()
+    at_work = Boolean()
+    last_reply = String(allow_none=True)
+    replies = Integer()
+    patients = Integer(allow_none=True)
+    fingerprint = String()
+    joined = String()
+    software = String()
+
+
+class Invitation(Schema):
+    """Whom to invite."""
+
+    site = String(required=True, validate=Length(1, 64))
+
+
+class InvitationOut(Schema):
+    """The code, which is shown once."""
+
+    site = String()
+    code = String()
 
 
 class UserOut(Schema):

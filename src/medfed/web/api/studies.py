@@ -4,14 +4,19 @@ from typing import Any
 
 from apiflask import APIBlueprint
 
-from medfed.services.console.studies import check
+from medfed.services.console.comparisons import Comparison
+from medfed.services.console.studies import check, compose
 from medfed.web import shapes
 from medfed.web.api.schemas import (
     ERRORS,
     Approval,
     CheckOut,
+    ComparisonWish,
+    ComposedOut,
     PageQuery,
+    Plan,
     RunOut,
+    StartQuery,
     StudyChange,
     StudyOut,
     StudyText,
@@ -20,6 +25,7 @@ from medfed.web.api.schemas import (
 )
 from medfed.web.errors import problem_json
 from medfed.web.rules import console, needs, user
+from medfed.web.said import said
 
 blueprint = APIBlueprint("studies", __name__, tag="studies", url_prefix="/studies")
 
@@ -52,13 +58,18 @@ def create_study(json_data: dict[str, Any]) -> dict[str, Any]:
 @blueprint.doc(responses=ERRORS, security="token")
 def check_study(json_data: dict[str, Any]) -> dict[str, Any]:
     """Say everything that is wrong with a text, and keep nothing."""
-    checked = check(json_data["toml"])
-    return {
-        "ok": checked.study is not None,
-        "message": checked.message,
-        "problems": [problem_json(each) for each in checked.problems],
-        "digest": checked.study.digest if checked.study else "",
-    }
+    return _checked(json_data["toml"])
+
+
+@blueprint.post("/compose")
+@needs("study.read")
+@blueprint.input(Plan)
+@blueprint.output(ComposedOut)
+@blueprint.doc(responses=ERRORS, security="token")
+def compose_study(json_data: dict[str, Any]) -> dict[str, Any]:
+    """Write a plan as a study's TOML, say everything that is wrong with it, and keep nothing."""
+    text = compose(json_data["plan"])
+    return {**_checked(text), "toml": text}
 
 
 @blueprint.get("/<int(max=2147483647):number>")
@@ -81,6 +92,15 @@ def change_study(number: int, json_data: dict[str, Any]) -> dict[str, Any]:
     return shapes.study(row, whole=True)
 
 
+@blueprint.post("/<int(max=2147483647):number>/duplicate")
+@needs("study.create")
+@blueprint.output(StudyWhole, status_code=201)
+@blueprint.doc(responses=ERRORS, security="token")
+def duplicate_study(number: int) -> dict[str, Any]:
+    """Keep a copy of a study, as a draft."""
+    return shapes.study(console().studies.duplicate(user(), number), whole=True)
+
+
 @blueprint.post("/<int(max=2147483647):number>/approve")
 @needs("study.approve")
 @blueprint.input(Approval)
@@ -93,8 +113,31 @@ def approve_study(number: int, json_data: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.post("/<int(max=2147483647):number>/runs")
 @needs("run.start")
+@blueprint.input(StartQuery, location="query")
 @blueprint.output(RunOut, status_code=201)
 @blueprint.doc(responses=ERRORS, security="token")
-def start_run(number: int) -> dict[str, Any]:
+def start_run(number: int, query_data: dict[str, Any]) -> dict[str, Any]:
     """Run an approved study."""
-    return shapes.run(console().runs.start(user(), number), console().runs)
+    run = console().runs.start(user(), number, query_data["engine"])
+    return shapes.run(run, console().runs)
+
+
+@blueprint.post("/<int(max=2147483647):number>/comparisons")
+@needs("run.start")
+@blueprint.input(ComparisonWish)
+@blueprint.output(RunOut, status_code=201)
+@blueprint.doc(responses=ERRORS, security="token")
+def start_comparison(number: int, json_data: dict[str, Any]) -> dict[str, Any]:
+    """Compare an approved study with what each hospital could do otherwise; it is a run, too."""
+    run = console().runs.compare(user(), number, Comparison(**json_data))
+    return shapes.run(run, console().runs)
+
+
+def _checked(text: str) -> dict[str, Any]:
+    checked = check(text)
+    return {
+        "ok": checked.study is not None,
+        "message": said(checked.message),
+        "problems": [problem_json(each) for each in checked.problems],
+        "digest": checked.study.digest if checked.study else "",
+    }

@@ -2,9 +2,35 @@
 
 from flask import Flask
 
-from medfed.web.pages import access, audit, guide, models, overview, people, profile, runs, studies
+from medfed.web.pages import (
+    access,
+    audit,
+    comparisons,
+    guide,
+    models,
+    overview,
+    people,
+    profile,
+    runs,
+    settings,
+    sites,
+    studies,
+)
 
-ALL = (access, overview, studies, runs, models, people, profile, audit, guide)
+ALL = (
+    access,
+    overview,
+    studies,
+    runs,
+    comparisons,
+    models,
+    sites,
+    people,
+    profile,
+    audit,
+    settings,
+    guide,
+)
 
 
 def register(app: Flask) -> None:

@@ -1,10 +1,15 @@
 """Models: what finished runs gave, and their cards."""
 
-from flask import Blueprint, render_template
+from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
 
+from medfed.core.errors import StudyError
+from medfed.storage.database.tables import ModelRow
+from medfed.web import words
+from medfed.web.errors import status_of
 from medfed.web.paging import page_number
-from medfed.web.rules import console, needs
+from medfed.web.rules import console, needs, user
 
 blueprint = Blueprint("models", __name__, url_prefix="/models")
 PER_PAGE = 25
@@ -23,5 +28,47 @@ def index() -> ResponseReturnValue:
 @needs("model.read")
 def show(number: int) -> ResponseReturnValue:
     """One model: figures with intervals, and its card."""
+    return _page(console().models.find(number))
+
+
+@blueprint.post("/<int(max=2147483647):number>/release")
+@needs("model.release")
+def release(number: int) -> ResponseReturnValue:
+    """Approve a model for a hospital, or no longer."""
+    row, site = console().models.find(number), request.form.get("site", "").strip()
+    try:
+        if "take-back" in request.form:
+            console().releases.take_back(user(), number, site)
+        else:
+            console().releases.approve(user(), number, site)
+    except StudyError as error:
+        return _page(row, problem=words.error(error)), status_of(error)
+    return redirect(url_for(".show", number=number))
+
+
+@blueprint.post("/<int(max=2147483647):number>/withdraw")
+@needs("model.withdraw")
+def withdraw(number: int) -> ResponseReturnValue:
+    """Let nobody use a model any more."""
     row = console().models.find(number)
-    return render_template("model.html", row=row, card=console().models.card(row))
+    try:
+        console().releases.withdraw(user(), number, request.form.get("reason", ""))
+    except StudyError as error:
+        return _page(row, problem=words.error(error)), status_of(error)
+    flash(_("The model is withdrawn."))
+    return redirect(url_for(".show", number=number))
+
+
+def _page(row: ModelRow, **more: object) -> str:
+    here = console()
+    run = here.runs.find(row.run_id)
+    known = {*run.sites, *(site.name for site in here.runs.sites())}
+    taken = {release.site for release in row.releases}
+    return render_template(
+        "model.html",
+        row=row,
+        run=run,
+        card=here.models.card(row),
+        sites=sorted(known - taken),
+        **more,
+    )

@@ -8,6 +8,8 @@ from medfed.web import shapes
 from medfed.web.rules import console, needs
 
 blueprint = Blueprint("overview", __name__)
+LITTLE_SPACE = 1_000_000_000
+"""Bytes; with less a run may not get to its end."""
 
 
 @blueprint.get("/")
@@ -17,7 +19,7 @@ def index() -> ResponseReturnValue:
     here = console()
     rows, _ = here.runs.list(limit=100)
     under_way = [shapes.run(row, here.runs) for row in rows if row.state in OPEN]
-    at_work = {site for row in rows if row.state == "running" for site in row.sites}
+    hospitals = here.hospitals.list()
     failed = [row for row in rows[:10] if row.state == "failed"]
     models, count_models = here.models.list(limit=4)
     _, count_studies = here.studies.list(limit=1)
@@ -26,8 +28,10 @@ def index() -> ResponseReturnValue:
         "overview.html",
         runs=under_way,
         failed=failed,
-        sites=here.runs.sites(),
-        at_work=at_work,
         models=models,
+        federation=here.hospitals.federation(),
+        hospitals=hospitals,
+        away=[each.name for each in hospitals if each.state == "offline"],
+        short_of_space=here.place.free < LITTLE_SPACE,
         counts={"studies": count_studies, "runs": count_runs, "models": count_models},
     )

@@ -1,10 +1,15 @@
 """Runs: listed, followed live, stopped, resumed; what came of them."""
 
+from typing import Any
+
 from flask import Blueprint, Response, redirect, render_template, send_file, url_for
 from flask.typing import ResponseReturnValue
 
 from medfed.services.console.models import DOWNLOADS
+from medfed.services.console.studies import Missing
+from medfed.storage.database.tables import RunRow
 from medfed.web import shapes, words
+from medfed.web.pages import comparisons
 from medfed.web.paging import page_number
 from medfed.web.rules import console, needs, user
 from medfed.web.security import ALONE
@@ -28,15 +33,22 @@ def index() -> ResponseReturnValue:
 def show(run: str) -> ResponseReturnValue:
     """One run, live."""
     row = console().runs.find(run)
+    if row.kind == "comparison":
+        return comparisons.page_of(row)
     rounds = console().runs.rounds(run)
     model = console().models.of_run(run)
     names = sorted({name for each in rounds for name in each.metrics} | {row.metric})
     files = [name for name in DOWNLOADS if model and _there(run, name)]
+    compared = console().runs.compared(row)
     return render_template(
         "run.html",
         run=shapes.run(row, console().runs),
         starter=row.starter,
         model=model,
+        importance=_importance(row),
+        private="[[privacy]]" in row.toml,
+        compared=compared,
+        verdicts=comparisons.verdicts_of(compared) if compared else [],
         files=files,
         metric_names={name: words.metric(name) for name in names},
         script=words.script(),
@@ -78,6 +90,13 @@ def download(run: str, name: str) -> ResponseReturnValue:
     return send_file(
         path, mimetype=DOWNLOADS[name], as_attachment=True, download_name=f"{run}-{name}"
     )
+
+
+def _importance(row: RunRow) -> list[dict[str, Any]]:
+    try:
+        return list(console().results.importance(row)["inputs"])
+    except Missing:
+        return []
 
 
 def _there(run: str, name: str) -> bool:

@@ -9,10 +9,12 @@ from medfed.core.study import Study
 from medfed.services.accounts import Subject, require
 from medfed.services.console.studies import check
 from medfed.services.study_templates import TEMPLATES
-from medfed.web import shapes, words
+from medfed.storage.database.tables import StudyRow
+from medfed.web import shapes, wizard, words
 from medfed.web.errors import problem_json, status_of
 from medfed.web.paging import page_number
 from medfed.web.rules import console, needs, user
+from medfed.web.said import said
 
 blueprint = Blueprint("studies", __name__, url_prefix="/studies")
 FIRST = "tabular-classification"
@@ -44,6 +46,32 @@ def new() -> ResponseReturnValue:
     return redirect(url_for(".show", number=row.id))
 
 
+@blueprint.get("/wizard")
+@needs("study.create")
+def new_by_wizard() -> ResponseReturnValue:
+    """Put a study together, step by step."""
+    template = request.args.get("template", FIRST)
+    return _wizard(None, TEMPLATES.get(template, TEMPLATES[FIRST]))
+
+
+@blueprint.get("/<int(max=2147483647):number>/wizard")
+@needs("study.edit")
+def edit_by_wizard(number: int) -> ResponseReturnValue:
+    """Change a study, step by step."""
+    row = console().studies.find(number)
+    require(console().database, user(), "study.edit", Subject(f"study {number}", row.author))
+    return _wizard(row, row.toml)
+
+
+@blueprint.post("/<int(max=2147483647):number>/duplicate")
+@needs("study.create")
+def duplicate(number: int) -> ResponseReturnValue:
+    """Copy a study, and go on in the copy."""
+    row = console().studies.duplicate(user(), number)
+    flash(_("This is the copy."))
+    return redirect(url_for(".edit_by_wizard", number=row.id))
+
+
 @blueprint.get("/<int(max=2147483647):number>")
 @needs("study.read")
 def show(number: int) -> ResponseReturnValue:
@@ -53,7 +81,10 @@ def show(number: int) -> ResponseReturnValue:
     checked = check(row.toml)
     plan = _plan(checked.study) if checked.study else None
     runs_json = [shapes.run(each, console().runs) for each in runs]
-    return render_template("study.html", row=row, runs=runs_json, checked=checked, plan=plan)
+    engines = console().runs.engines()
+    return render_template(
+        "study.html", row=row, runs=runs_json, checked=checked, plan=plan, engines=engines
+    )
 
 
 @blueprint.route("/<int(max=2147483647):number>/edit", methods=["GET", "POST"])
@@ -81,7 +112,7 @@ def check_text() -> ResponseReturnValue:
     problems = [problem_json(each) for each in checked.problems]
     plan = _plan(checked.study) if checked.study else None
     return jsonify(
-        ok=checked.study is not None, message=checked.message, problems=problems, plan=plan
+        ok=checked.study is not None, message=said(checked.message), problems=problems, plan=plan
     )
 
 
@@ -98,8 +129,19 @@ def approve(number: int) -> ResponseReturnValue:
 @needs("run.start")
 def start(number: int) -> ResponseReturnValue:
     """Run a study."""
-    run = console().runs.start(user(), number)
+    run = console().runs.start(user(), number, request.form.get("engine", "local"))
     return redirect(url_for("runs.show", run=run.id))
+
+
+def _wizard(row: StudyRow | None, text: str) -> ResponseReturnValue:
+    about = {
+        "plan": wizard.plan_of(text),
+        "steps": wizard.steps(),
+        "parts": wizard.parts(),
+        "fields": wizard.fields(),
+        "words": wizard.script(),
+    }
+    return render_template("wizard.html", row=row, about=about, templates=TEMPLATES)
 
 
 def _text() -> str:

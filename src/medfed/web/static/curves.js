@@ -12,7 +12,7 @@ export function siteColour(index) {
   return colours[index % colours.length];
 }
 
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+export const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 export class Curves {
   constructor(canvas, sites, words) {
@@ -55,7 +55,7 @@ export class Curves {
     const sets = this.sites
       .map((site, index) => line(site, bySite.get(site) ?? [], siteColour(index), 1.5, 0))
       .filter((set) => set.data.length);
-    this.chart.data.datasets = [line(this.words.all, all, css("--ink"), 3, 1), ...sets];
+    this.chart.data.datasets = all ? [line(this.words.all, all, css("--ink"), 3, 1), ...sets] : sets;
     this.chart.update("none");
   }
 

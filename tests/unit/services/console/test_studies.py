@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import tomllib
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from medfed.core.errors import AccessError, RunError, StudyError
-from medfed.services.console.studies import LONGEST, Studies, check
+from medfed.core.study_file import parse_study
+from medfed.services.console.studies import LONGEST, Studies, check, compose, renamed
 from medfed.services.study_templates import TEMPLATES
 
 
@@ -30,6 +35,40 @@ def test_checking_takes_any_text(text):
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_the_studies_to_begin_with_are_in_order(name):
     assert check(TEMPLATES[name]).study
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_plan_that_is_written_again_is_the_same_study(name):
+    again = compose(tomllib.loads(TEMPLATES[name]))
+    assert parse_study(again).digest == parse_study(TEMPLATES[name]).digest
+
+
+VALUES = st.recursive(
+    st.booleans() | st.integers() | st.text() | st.none(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(), VALUES, max_size=4))
+def test_any_plan_can_be_written_and_is_checked(plan):
+    assert check(compose(plan)).message
+
+
+@given(st.text(min_size=1, max_size=40).filter(lambda t: "\0" not in t))
+def test_a_new_title_changes_nothing_else(title):
+    text = TEMPLATES["tabular-classification"]
+    wanted = parse_study(text).evolve(title=title)
+    changed = renamed(text, title)
+    assert parse_study(changed).digest == wanted.digest
+    assert changed.count("#") >= text.count("#")
+
+
+def test_a_title_over_several_lines_is_renamed_too():
+    text = TEMPLATES["nodule-segmentation"].replace(
+        'title = "Lung nodules on CT"', 'title = """Lung\nnodules"""'
+    )
+    assert parse_study(renamed(text, "Other")).title == "Other"
 
 
 def test_a_study_is_written_approved_and_a_draft_again_when_changed(

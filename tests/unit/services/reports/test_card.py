@@ -1,5 +1,6 @@
 """The model card: true about privacy and figures, whatever others wrote."""
 
+import json
 import re
 
 import pytest
@@ -11,6 +12,16 @@ from unit.services.reports.made_up_run import result_of
 from medfed.core.registry import Part
 from medfed.services.reports import write_model_card, write_report
 from medfed.services.reports.card import markdown
+
+
+def test_the_card_is_data_too(study, begin):
+    folder, result = begin(study, []), result_of(study)
+    write_model_card(folder, result)
+    card = json.loads((folder.path / "model_card.json").read_text("utf-8"))
+    assert card["figures"] == result["metrics"]
+    assert card["provenance"]["model SHA-256"] == result["model_sha256"]
+    assert any("not protected by differential privacy" in each for each in card["privacy"])
+    assert card["limits"]
 
 
 def test_the_card_tells_the_truth_about_privacy(study, begin):

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from medfed.services.reports import charts, words
+from medfed.services.reports import words
+from medfed.services.reports.importance import MOST_INPUTS, clear_of_zero, importance
 from medfed.services.reports.view import RunView
 
 
@@ -10,14 +11,14 @@ def section(view: RunView) -> dict[str, Any] | None:
     """What each input is worth, with the caution that belongs to it."""
     figures = view.result.get("importance") or {}
     name = words.metric_name(view.task.metric)
-    chart = charts.importance("importance", name, figures)
+    chart = importance("importance", name, figures)
     if chart is None:
         return None
     return {
         "chart": chart,
         "metric": name,
         "sentence": sentence(view),
-        "more": max(0, len(figures) - charts.MOST_INPUTS),
+        "more": max(0, len(figures) - MOST_INPUTS),
         "rows": [(key, *words.pair(figure)) for key, figure in figures.items()],
     }
 
@@ -25,7 +26,7 @@ def section(view: RunView) -> dict[str, Any] | None:
 def sentence(view: RunView) -> str:
     """Which inputs are shown to matter; empty where none was examined."""
     figures = view.result.get("importance") or {}
-    sure = [key for key, figure in figures.items() if charts.clear_of_zero(figure)]
+    sure = [key for key, figure in figures.items() if clear_of_zero(figure)]
     if not figures:
         return ""
     if not sure:

@@ -3,7 +3,14 @@
 from medfed.storage.database.tables.audit import AuditRow
 from medfed.storage.database.tables.base import Base
 from medfed.storage.database.tables.people import LockoutRow, RoleRow, SessionRow, TokenRow, UserRow
-from medfed.storage.database.tables.runs import EventRow, ModelRow, RoundRow, RunRow, SiteRow
+from medfed.storage.database.tables.runs import (
+    EventRow,
+    ModelRow,
+    ReleaseRow,
+    RoundRow,
+    RunRow,
+    SiteRow,
+)
 from medfed.storage.database.tables.studies import StudyRow
 
 __all__ = [
@@ -12,6 +19,7 @@ __all__ = [
     "EventRow",
     "LockoutRow",
     "ModelRow",
+    "ReleaseRow",
     "RoleRow",
     "RoundRow",
     "RunRow",

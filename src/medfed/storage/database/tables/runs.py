@@ -4,16 +4,20 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, Text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from medfed.storage.database.tables.base import Base
 from medfed.storage.database.types import Json, UtcTime, now
 
 
 class RunRow(Base):
-    """One execution of a study, as a durable state machine.
+    """One execution of a study, or one comparison, as a durable state machine.
 
     Attributes:
+        kind: ``study``, or ``comparison`` of what each hospital could do otherwise; the latter's
+            rounds are the runs that it is made of.
+        engine: What carries the messages.
+        options: What a comparison compares.
         state: ``queued``, ``running``, ``stopped``, ``finished`` or ``failed``.
         wanted: What a person asked for: ``run`` or ``stop``.
         fence: Goes up with each process that takes the run; an earlier one may write no more.
@@ -32,6 +36,9 @@ class RunRow(Base):
     digest: Mapped[str] = mapped_column(String(64))
     sites: Mapped[list[str]] = mapped_column(Json)
     metric: Mapped[str] = mapped_column(String(60))
+    kind: Mapped[str] = mapped_column(String(20), default="study")
+    engine: Mapped[str] = mapped_column(String(20), default="local")
+    options: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
     state: Mapped[str] = mapped_column(String(20), default="queued")
     wanted: Mapped[str] = mapped_column(String(10), default="run")
     fence: Mapped[int] = mapped_column(default=0)
@@ -84,7 +91,12 @@ class EventRow(Base):
 
 
 class ModelRow(Base):
-    """The model of a finished run."""
+    """The model of a finished run.
+
+    Attributes:
+        withdrawn: Since when nobody may use it any more.
+        reason: Why it was withdrawn.
+    """
 
     __tablename__ = "models"
 
@@ -96,6 +108,23 @@ class ModelRow(Base):
     metrics: Mapped[dict[str, Any]] = mapped_column(Json)
     patients: Mapped[dict[str, int]] = mapped_column(Json)
     created: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    withdrawn: Mapped[datetime | None] = mapped_column(UtcTime)
+    withdrawn_by: Mapped[str] = mapped_column(String(64), default="")
+    reason: Mapped[str] = mapped_column(Text, default="")
+    releases: Mapped[list["ReleaseRow"]] = relationship(
+        lazy="selectin", order_by="ReleaseRow.site", cascade="all, delete-orphan"
+    )
+
+
+class ReleaseRow(Base):
+    """A model approved for use at a hospital."""
+
+    __tablename__ = "releases"
+
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"), primary_key=True)
+    site: Mapped[str] = mapped_column(String(64), primary_key=True)
+    by: Mapped[str] = mapped_column(String(64))
+    at: Mapped[datetime] = mapped_column(UtcTime, default=now)
 
 
 class SiteRow(Base):

@@ -1,0 +1,81 @@
+// Who did what when: a lane for each hospital, drawn from the events of a run.
+const SVG = "http://www.w3.org/2000/svg";
+const ROUNDS = 8; // exchanges that are shown
+const LANE = 26;
+const LEFT = 112;
+const WIDTH = 1000;
+
+const draw = (tag, attributes, ...children) => {
+  const element = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+};
+
+export class Timeline {
+  constructor(place, sites, words) {
+    Object.assign(this, { place, sites, words, exchanges: [], usual: new Map() });
+  }
+
+  // An exchange begins with its orders and ends with its aggregate.
+  take(event) {
+    const at = Date.parse(event.at) / 1000;
+    const { body } = event;
+    const now = this.exchanges.at(-1);
+    if (event.kind === "RoundStarted") {
+      if (now && now.end === null) now.end = at;
+      this.exchanges.push({ round: body.round, purpose: body.purpose, sites: body.sites, start: at, end: null, replies: new Map(), missing: new Map() });
+      if (this.exchanges.length > ROUNDS) this.exchanges.shift();
+    } else if (event.kind === "ReplyCounted" && now) {
+      now.replies.set(body.site, at);
+      this.usual.set(body.site, [...(this.usual.get(body.site) ?? []).slice(-8), at - now.start]);
+    } else if (event.kind === "SiteMissing" && now) now.missing.set(body.site, at);
+    else if (event.kind === "RoundFinished" && now && now.end === null) now.end = at;
+    else if (event.kind === "RunFinished" && now && now.end === null) now.end = Math.max(now.start, ...now.replies.values());
+  }
+
+  // What a hospital does now: its state, and since when.
+  state(site, over) {
+    const now = this.exchanges.at(-1);
+    if (!now || over || now.end !== null || !now.sites.includes(site)) return ["", 0];
+    if (now.missing.has(site)) return ["missing", now.missing.get(site)];
+    if (now.replies.has(site)) return ["waiting", now.replies.get(site)];
+    const waited = Date.now() / 1000 - now.start;
+    const lengths = [...(this.usual.get(site) ?? [])].sort((a, b) => a - b);
+    const usual = lengths[Math.floor(lengths.length / 2)];
+    return [usual !== undefined && waited > Math.max(3, 2 * usual) ? "late" : now.purpose, now.start];
+  }
+
+  draw(over) {
+    const shown = this.exchanges;
+    this.place.closest("[data-timeline-card]").hidden = !shown.length;
+    if (!shown.length) return;
+    const start = shown[0].start;
+    const last = over ? Math.max(...shown.map((each) => each.end ?? each.start)) : Date.now() / 1000;
+    const scale = (WIDTH - LEFT - 8) / Math.max(0.001, last - start);
+    const x = (moment) => LEFT + (Math.min(moment, last) - start) * scale;
+    const height = this.sites.length * LANE + 30;
+    const svg = draw("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": this.words.timeline, class: "timeline" });
+    for (const each of shown) {
+      svg.append(draw("line", { x1: x(each.start), x2: x(each.start), y1: 0, y2: height - 22, class: "mark" }));
+      if (each.purpose === "train") svg.append(draw("text", { x: x(each.start) + 3, y: height - 8, class: "axis" }, String(each.round)));
+    }
+    this.sites.forEach((site, lane) => this.lane(svg, site, lane * LANE, { shown, x, last }));
+    this.place.replaceChildren(svg);
+  }
+
+  lane(svg, site, top, { shown, x, last }) {
+    svg.append(draw("text", { x: LEFT - 8, y: top + 17, class: "lane" }, site.length > 15 ? `${site.slice(0, 14)}…` : site));
+    for (const each of shown.filter((one) => one.sites.includes(site))) {
+      const end = each.end ?? last;
+      const answered = each.replies.get(site) ?? each.missing.get(site) ?? end;
+      const kind = each.missing.has(site) ? "missing" : each.purpose;
+      const bar = (from, to, name) => {
+        const title = draw("title", {}, `${site}, ${this.words.round} ${each.round}: ${this.words[name] ?? name}, ${(to - from).toFixed(2)} s`);
+        return draw("rect", { x: x(from), y: top + 5, width: Math.max(1.5, x(to) - x(from)), height: 16, rx: 3, class: name }, title);
+      };
+      svg.append(bar(each.start, answered, kind));
+      if (end > answered) svg.append(bar(answered, end, "waiting"));
+    }
+  }
+}

@@ -1,0 +1,160 @@
+// The study wizard: a step at a time; the server writes the text and says what contradicts itself.
+import { asked } from "./wizard_fields.js";
+
+const about = JSON.parse(document.getElementById("wizard").textContent);
+const { plan, steps, words } = about;
+const find = (name) => document.querySelector(`[data-${name}]`);
+const form = find("save");
+const token = document.querySelector('meta[name="csrf-token"]').content;
+let at = 0;
+let problems = [];
+let waiting = 0;
+let number = 0;
+let changed = false;
+
+// --- the plan -------------------------------------------------------------------------------------
+
+// A field's path is that of the server's complaints: rounds, cohort.where, privacy[0].epsilon.
+function holder(path, make = false) {
+  const keys = path.replace(/\[(\d+)\]/g, ".$1").split(".");
+  const name = keys.pop();
+  let table = plan;
+  for (const key of keys) {
+    if (table[key] === undefined && make) table[key] = {};
+    table = table[key] ?? {};
+  }
+  return [table, name];
+}
+
+function get(path) {
+  const [table, name] = holder(path);
+  return table[name];
+}
+
+function set(path, given) {
+  const [table, name] = holder(path, given !== undefined);
+  if (given === undefined) delete table[name];
+  else table[name] = given;
+  for (const key of ["cohort", "sampling"]) if (plan[key] && !Object.keys(plan[key]).length) delete plan[key];
+  changed = true;
+  plan.privacy = (plan.privacy ?? []).filter(Boolean);
+  if (!plan.privacy.length) delete plan.privacy;
+  later();
+}
+
+// --- what the server says -------------------------------------------------------------------------
+
+function later() {
+  clearTimeout(waiting);
+  waiting = setTimeout(check, 250);
+}
+
+async function check() {
+  const mine = ++number;
+  const headers = { "Content-Type": "application/json", "X-CSRFToken": token, "Accept-Language": document.documentElement.lang };
+  try {
+    const answer = await fetch("/api/v1/studies/compose", { method: "POST", headers, body: JSON.stringify({ plan }) });
+    if (mine !== number) return; // a later answer is on its way
+    if (!answer.ok) throw new Error(String(answer.status));
+    show(await answer.json());
+  } catch {
+    show({ ok: false, message: words.notChecked, problems: [], toml: find("toml").textContent });
+  }
+}
+
+function show(answer) {
+  problems = answer.problems;
+  find("verdict").className = `verdict ${answer.ok ? "good" : "bad"}`;
+  find("verdict").textContent = answer.ok ? words.fine : answer.message;
+  find("problems").replaceChildren(...problems.map(problemItem));
+  find("toml").textContent = answer.toml;
+  form.elements.toml.value = answer.toml;
+  form.querySelector("button").disabled = !answer.ok;
+  drawSteps();
+  complain();
+}
+
+function problemItem(problem) {
+  const item = document.createElement("li");
+  const go = document.createElement("button");
+  go.type = "button";
+  go.className = "quiet";
+  go.textContent = problem.field;
+  go.addEventListener("click", () => goTo(stepOf(problem.field), problem.field));
+  const message = document.createElement("div");
+  message.textContent = problem.message;
+  const remedy = document.createElement("div");
+  remedy.className = "muted";
+  remedy.textContent = problem.remedy;
+  item.append(go, message, remedy);
+  return item;
+}
+
+const KIND_OF = { privacy: "mechanism" };
+
+function stepOf(field) {
+  const head = field.split(/[.[]/)[0];
+  const has = (ask) => ask.field === field || ask.field?.split(".")[0] === head || ask.part === (KIND_OF[head] ?? head) || ask.table === head;
+  return Math.max(0, steps.findIndex((step) => step.asks.some(has)));
+}
+
+// The complaint stands under its field, too.
+function complain() {
+  for (const box of document.querySelectorAll("[data-complaint]")) {
+    const own = problems.filter((each) => each.field === box.dataset.complaint || each.field === `${box.dataset.complaint}.name`);
+    box.textContent = own.map((each) => `${each.message}. ${each.remedy}`).join(" ");
+    box.parentElement.querySelector("input, select, textarea")?.setAttribute("aria-invalid", String(own.length > 0));
+  }
+}
+
+// --- the steps ------------------------------------------------------------------------------------
+
+function drawSteps() {
+  const bad = new Set(problems.map((each) => stepOf(each.field)));
+  find("steps").replaceChildren(...steps.map((step, index) => {
+    const item = document.createElement("li");
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = bad.has(index) ? "bad" : "";
+    if (index === at) button.setAttribute("aria-current", "step");
+    const count = document.createElement("b");
+    count.textContent = bad.has(index) ? "!" : index + 1;
+    button.append(count, step.name);
+    button.addEventListener("click", () => goTo(index));
+    item.append(button);
+    return item;
+  }));
+}
+
+function goTo(index, field = "") {
+  at = index;
+  draw();
+  drawSteps();
+  const wanted = field && document.querySelector(`[data-path="${CSS.escape(field)}"]`);
+  if (wanted) {
+    wanted.closest("details")?.setAttribute("open", "");
+    wanted.focus();
+  } else find("name").focus();
+}
+
+function draw() {
+  const step = steps[at];
+  find("name").textContent = step.name;
+  find("about").textContent = step.about;
+  find("fields").replaceChildren(...step.asks.flatMap((ask) => asked(ask, { about, plan, get, set, draw })));
+  find("back").disabled = at === 0;
+  find("next").hidden = at === steps.length - 1;
+  complain();
+}
+
+find("back").addEventListener("click", () => goTo(at - 1));
+find("next").addEventListener("click", () => goTo(at + 1));
+let saving = false;
+form.addEventListener("submit", () => { saving = true; });
+addEventListener("beforeunload", (event) => {
+  if (changed && !saving) event.preventDefault();
+});
+
+draw();
+drawSteps();
+check();
