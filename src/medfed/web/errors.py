@@ -15,7 +15,7 @@ from medfed.core.errors import AccessError, MedfedError, Problem, StudyError
 from medfed.services.accounts.lockout import Locked
 from medfed.services.accounts.login import Unconfirmed, WrongPassword
 from medfed.services.accounts.rights import Denied
-from medfed.services.console.studies import Conflict, Missing
+from medfed.services.trouble import Conflict, Missing
 from medfed.storage.database.engine import Away, Unstorable
 from medfed.web import words
 

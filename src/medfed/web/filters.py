@@ -82,6 +82,7 @@ def register(app: Flask) -> None:
     app.jinja_env.globals.update(
         icon=icon,
         can=rules.can,
+        has_page=rules.has_page,
         words=words,
         languages=LANGUAGES,
         csrf_token=generate_csrf,

@@ -9,6 +9,8 @@ from flask_wtf.csrf import CSRFProtect
 from medfed.services.accounts import NOBODY, Decision, Identity, Subject, may, require
 from medfed.services.accounts.rights import Denied
 from medfed.services.console import Console
+from medfed.services.hospital import Hospital
+from medfed.services.trouble import Missing
 from medfed.web.people import identify
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -36,6 +38,23 @@ def needs(action: str) -> Callable[[View], View]:
 def console() -> Console:
     """The console of this application."""
     return cast(Console, current_app.extensions["medfed"])
+
+
+def hospital() -> Hospital:
+    """The hospital whose face this application shows.
+
+    Raises:
+        Missing: It shows none; its pages are not there then.
+    """
+    found = console().hospital
+    if found is None:
+        raise Missing("this is no hospital's console", remedy="Open the hospital's own")
+    return found
+
+
+def has_page(endpoint: str) -> bool:
+    """Whether this application has a page; its faces differ."""
+    return endpoint in current_app.view_functions
 
 
 def user() -> Identity:

@@ -7,8 +7,8 @@ from medfed.core.errors import AccessError, MedfedError
 from medfed.services.accounts.lockout import Locked
 from medfed.services.accounts.login import Unconfirmed, WrongPassword
 from medfed.services.accounts.rights import Denied
-from medfed.services.console.studies import Conflict, Missing
 from medfed.services.reports.words import metric_name as english
+from medfed.services.trouble import Conflict, Missing
 from medfed.storage.database.engine import Away, Unstorable
 
 STATES = {
@@ -20,13 +20,17 @@ STATES = {
     "stopped": _l("stopped"),
     "finished": _l("finished"),
     "failed": _l("failed"),
+    "open": _l("being filled"),
 }
 ROLES = {
     "administrator": (_l("administrator"), _l("creates users, reads everything")),
     "coordinator": (_l("coordinator"), _l("writes, approves and runs studies")),
     "researcher": (_l("researcher"), _l("writes studies, runs approved ones")),
-    "data-steward": (_l("data steward"), _l("approves studies, stops runs")),
-    "clinician": (_l("clinician"), _l("sees studies, runs and models")),
+    "data-steward": (
+        _l("data steward"),
+        _l("adds and deletes scans, approves studies, stops runs"),
+    ),
+    "clinician": (_l("clinician"), _l("looks at scans, sees studies, runs and models")),
     "auditor": (_l("auditor"), _l("reads everything, changes nothing")),
     "viewer": (_l("viewer"), _l("sees studies, runs and models")),
 }

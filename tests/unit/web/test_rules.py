@@ -6,26 +6,44 @@ import re
 
 import pytest
 from accounting import identity
-from consoles import csrf_of
+from consoles import Stage, csrf_of
 
 from medfed.services.accounts import may, tokens
 from medfed.services.accounts.roles import ACTIONS, ROLES
 from medfed.web.rules import KNOWN, PUBLIC, rule_of
 
 # What takes part in the matrix; a new route must be entered here with what it needs.
-EXPECTED = {
+ALWAYS = {
     "access.confirm": KNOWN,
     "access.language": PUBLIC,
     "access.login": PUBLIC,
     "access.logout": KNOWN,
     "access.password": KNOWN,
-    "api.models.get_model": "model.read",
-    "api.models.list_models": "model.read",
     "api.people.change_user": "user.manage",
     "api.people.create_user": "user.manage",
     "api.people.get_me": KNOWN,
     "api.people.list_acts": "audit.read",
     "api.people.list_users": "user.read",
+    "audit.index": "audit.read",
+    "guide.index": "help.read",
+    "health.healthz": PUBLIC,
+    "health.metrics": "metrics.read",
+    "health.readyz": PUBLIC,
+    "openapi.spec": "help.read",
+    "overview.index": "overview.read",
+    "people.edit": "user.manage",
+    "people.index": "user.read",
+    "people.new": "user.manage",
+    "people.new_password": "user.manage",
+    "profile.end_session": "session.revoke",
+    "profile.index": "session.read",
+    "profile.make_token": "token.manage",
+    "profile.revoke_token": "token.manage",
+    "static": PUBLIC,
+}
+COORDINATOR = {
+    "api.models.get_model": "model.read",
+    "api.models.list_models": "model.read",
     "api.runs.get_file": "model.download",
     "api.runs.get_run": "run.read",
     "api.runs.list_events": "run.read",
@@ -40,30 +58,14 @@ EXPECTED = {
     "api.studies.get_study": "study.read",
     "api.studies.list_studies": "study.read",
     "api.studies.start_run": "run.start",
-    "audit.index": "audit.read",
-    "guide.index": "help.read",
-    "health.healthz": PUBLIC,
-    "health.metrics": "metrics.read",
-    "health.readyz": PUBLIC,
     "models.index": "model.read",
     "models.show": "model.read",
-    "openapi.spec": "help.read",
-    "overview.index": "overview.read",
-    "people.edit": "user.manage",
-    "people.index": "user.read",
-    "people.new": "user.manage",
-    "people.new_password": "user.manage",
-    "profile.end_session": "session.revoke",
-    "profile.index": "session.read",
-    "profile.make_token": "token.manage",
-    "profile.revoke_token": "token.manage",
     "runs.download": "model.download",
     "runs.index": "run.read",
     "runs.report": "run.read",
     "runs.resume": "run.stop",
     "runs.show": "run.read",
     "runs.stop": "run.stop",
-    "static": PUBLIC,
     "studies.approve": "study.approve",
     "studies.check_text": "study.read",
     "studies.edit": "study.edit",
@@ -72,6 +74,11 @@ EXPECTED = {
     "studies.show": "study.read",
     "studies.start": "run.start",
 }
+HOSPITAL = {
+    "api.data.list_scans": "data.read",
+    "data.index": "data.read",
+}
+EXPECTED = {**ALWAYS, **COORDINATOR, **HOSPITAL}
 FILL = {"number": "1", "name": "viewer", "filename": "console.css"}
 
 
@@ -88,22 +95,31 @@ def calls(stage) -> list[tuple[str, str, str]]:
     return found
 
 
-def test_every_route_has_the_rule_that_is_meant(stage):
-    rules = {
-        rule.endpoint: rule_of(stage.app, rule.endpoint) for rule in stage.app.url_map.iter_rules()
-    }
-    assert rules == EXPECTED
-    assert {rule for rule in rules.values() if "." in rule} <= set(ACTIONS)
+@pytest.fixture(params=["coordinator", "hospital"])
+def face(request) -> Stage:
+    """Either console."""
+    return request.getfixturevalue("stage" if request.param == "coordinator" else "hospital")
+
+
+def rules_of(stage) -> dict[str, str | None]:
+    endpoints = {rule.endpoint for rule in stage.app.url_map.iter_rules()}
+    return {endpoint: rule_of(stage.app, endpoint) for endpoint in endpoints}
+
+
+def test_every_route_has_the_rule_that_is_meant(stage, hospital):
+    assert rules_of(stage) == {**ALWAYS, **COORDINATOR}
+    assert rules_of(hospital) == {**ALWAYS, **HOSPITAL}
+    assert {rule for rule in EXPECTED.values() if "." in rule} <= set(ACTIONS)
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_each_role_is_let_in_and_kept_out_as_its_rights_say(stage, role):
-    client = stage.client(role)
-    who = identity(stage.console.accounts, role)
+def test_each_role_is_let_in_and_kept_out_as_its_rights_say(face, role):
+    client = face.client(role)
+    who = identity(face.console.accounts, role)
     token = csrf_of(client, "/profile/")
     # Those that end this very session come last.
     late = {"access.logout": 2, "profile.end_session": 1}
-    for endpoint, method, path in sorted(calls(stage), key=lambda c: late.get(c[0], 0)):
+    for endpoint, method, path in sorted(calls(face), key=lambda c: late.get(c[0], 0)):
         if endpoint in late or EXPECTED[endpoint] in (PUBLIC, KNOWN):
             continue
         with client.open(path, method=method, headers={"X-CSRFToken": token}) as answer:
@@ -115,10 +131,10 @@ def test_each_role_is_let_in_and_kept_out_as_its_rights_say(stage, role):
             assert answer.status_code == 403, (endpoint, method)
 
 
-def test_strangers_are_sent_to_the_log_in_or_told_so(stage):
-    client = stage.client()
+def test_strangers_are_sent_to_the_log_in_or_told_so(face):
+    client = face.client()
     token = csrf_of(client)
-    for endpoint, method, path in calls(stage):
+    for endpoint, method, path in calls(face):
         if EXPECTED[endpoint] == PUBLIC:
             continue
         answer = client.open(path, method=method, headers={"X-CSRFToken": token})

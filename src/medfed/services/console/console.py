@@ -1,4 +1,8 @@
-"""One console: its database, its people, its studies, runs and models, put together."""
+"""One console: its database, its people, its studies, runs and models, put together.
+
+It has two faces. The coordinator's shows studies, runs and models; a hospital's shows its data. One
+console may show both.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +13,34 @@ from medfed.services.console.models import Models
 from medfed.services.console.place import Place
 from medfed.services.console.runs import Runs
 from medfed.services.console.studies import Studies
+from medfed.services.hospital import Hospital
 from medfed.storage.database import Database
 
 
 @dataclass(frozen=True, slots=True)
+class Faces:
+    """What a console shows.
+
+    Attributes:
+        site: A hospital's own folder, for its face.
+        coordinates: Whether to show the coordinator's face.
+    """
+
+    site: Path | None = None
+    coordinates: bool = True
+
+
+COORDINATOR = Faces()
+
+
+@dataclass(frozen=True, slots=True)
 class Console:
-    """What the pages and the API are made of."""
+    """What the pages and the API are made of.
+
+    Attributes:
+        hospital: The hospital whose face it shows; None for a coordinator's console.
+        coordinates: Whether it shows the coordinator's face.
+    """
 
     place: Place
     database: Database
@@ -22,18 +48,29 @@ class Console:
     studies: Studies
     runs: Runs
     models: Models
+    hospital: Hospital | None = None
+    coordinates: bool = True
 
     @classmethod
-    def open(cls, folder: Path, url: str = "", *, bcrypt_rounds: int = ROUNDS) -> "Console":
+    def open(
+        cls,
+        folder: Path,
+        url: str = "",
+        *,
+        faces: Faces = COORDINATOR,
+        bcrypt_rounds: int = ROUNDS,
+    ) -> "Console":
         """Open a console, and bring its database to this program's revision.
 
         Args:
             folder: Its folder, see `Place`; made where there is none.
             url: Of its database; the embedded one by default.
+            faces: What it shows.
             bcrypt_rounds: Work factor of the passwords.
 
         Raises:
             RunError: The folder or the database cannot be used.
+            SiteError: ``faces.site`` is no site's folder.
         """
         place = Place.open(folder)
         database = Database(url or place.database_url)
@@ -45,7 +82,15 @@ class Console:
             Studies(database),
             Runs(database, place),
             Models(database, place),
+            Hospital.open(faces.site, database, place.path) if faces.site else None,
+            faces.coordinates,
         )
+
+    @property
+    def first_roles(self) -> tuple[str, ...]:
+        """What the first user is, beside administrator: whatever the faces need."""
+        roles = {"coordinator": self.coordinates, "data-steward": self.hospital is not None}
+        return tuple(role for role, needed in roles.items() if needed)
 
     def close(self) -> None:
         """Let go of the database."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from sqlalchemy import func, select
 
 from medfed.services.console.place import Place
-from medfed.services.console.studies import Missing
+from medfed.services.trouble import Missing
 from medfed.storage.database import Database
 from medfed.storage.database.tables import ModelRow
 

@@ -4,15 +4,20 @@ import warnings
 
 from apiflask import APIBlueprint, APIFlask
 
-from medfed.web.api import models, people, runs, studies
+from medfed.services.console import Console
+from medfed.web.api import data, models, people, runs, studies
 
-ALL = (studies, runs, models, people)
+ALWAYS = (people,)
+COORDINATOR = (studies, runs, models)
+HOSPITAL = (data,)
 
 
-def register(app: APIFlask) -> None:
-    """Add the API, and its description at ``/api/v1/openapi.json``."""
+def register(app: APIFlask, console: Console) -> None:
+    """Add the API of the console's faces, and its description at ``/api/v1/openapi.json``."""
     api = APIBlueprint("api", __name__, url_prefix="/api/v1")
-    for part in ALL:
+    parts = [*(COORDINATOR if console.coordinates else ()), *ALWAYS]
+    parts += HOSPITAL if console.hospital else ()
+    for part in parts:
         api.register_blueprint(part.blueprint)
     app.register_blueprint(api)
     app.security_schemes = {"token": {"type": "http", "scheme": "bearer"}}

@@ -2,12 +2,31 @@
 
 from flask import Flask
 
-from medfed.web.pages import access, audit, guide, models, overview, people, profile, runs, studies
+from medfed.services.console import Console
+from medfed.web.pages import (
+    access,
+    audit,
+    data,
+    guide,
+    models,
+    overview,
+    people,
+    profile,
+    runs,
+    studies,
+)
 
-ALL = (access, overview, studies, runs, models, people, profile, audit, guide)
+ALWAYS = (access, overview, people, profile, audit, guide)
+COORDINATOR = (studies, runs, models)
+HOSPITAL = (data,)
 
 
-def register(app: Flask) -> None:
-    """Add all pages."""
-    for page in ALL:
+def register(app: Flask, console: Console) -> None:
+    """Add the pages of the console's faces."""
+    pages = [*ALWAYS]
+    if console.coordinates:
+        pages += COORDINATOR
+    if console.hospital:
+        pages += HOSPITAL
+    for page in pages:
         app.register_blueprint(page.blueprint)

@@ -5,7 +5,7 @@ from flask.typing import ResponseReturnValue
 
 from medfed.services.console.runs import OPEN
 from medfed.web import shapes
-from medfed.web.rules import console, needs
+from medfed.web.rules import console, hospital, needs
 
 blueprint = Blueprint("overview", __name__)
 
@@ -13,8 +13,10 @@ blueprint = Blueprint("overview", __name__)
 @blueprint.get("/")
 @needs("overview.read")
 def index() -> ResponseReturnValue:
-    """Hospitals, runs under way, the latest models."""
+    """Hospitals, runs under way, the latest models; or what a hospital has."""
     here = console()
+    if not here.coordinates:
+        return _of_hospital()
     rows, _ = here.runs.list(limit=100)
     under_way = [shapes.run(row, here.runs) for row in rows if row.state in OPEN]
     at_work = {site for row in rows if row.state == "running" for site in row.sites}
@@ -31,3 +33,8 @@ def index() -> ResponseReturnValue:
         models=models,
         counts={"studies": count_studies, "runs": count_runs, "models": count_models},
     )
+
+
+def _of_hospital() -> ResponseReturnValue:
+    here = hospital()
+    return render_template("overview_hospital.html", name=here.name, counts=here.scans.counts())

@@ -1,7 +1,8 @@
-"""The tables: people, studies and their runs, and the record of what was done."""
+"""The tables: people, studies and runs, a hospital's jobs, and the record of what was done."""
 
 from medfed.storage.database.tables.audit import AuditRow
 from medfed.storage.database.tables.base import Base
+from medfed.storage.database.tables.hospital import JobRow, UploadRow
 from medfed.storage.database.tables.people import LockoutRow, RoleRow, SessionRow, TokenRow, UserRow
 from medfed.storage.database.tables.runs import EventRow, ModelRow, RoundRow, RunRow, SiteRow
 from medfed.storage.database.tables.studies import StudyRow
@@ -10,6 +11,7 @@ __all__ = [
     "AuditRow",
     "Base",
     "EventRow",
+    "JobRow",
     "LockoutRow",
     "ModelRow",
     "RoleRow",
@@ -19,5 +21,6 @@ __all__ = [
     "SiteRow",
     "StudyRow",
     "TokenRow",
+    "UploadRow",
     "UserRow",
 ]
