@@ -26,6 +26,8 @@ COPIES = {
     "chart.LICENSE.md": "chart.js/LICENSE.md",
     "socket.io.esm.min.js": "socket.io-client/dist/socket.io.esm.min.js",
     "socket.io.LICENSE": "socket.io-client/LICENSE",
+    "tus.min.js": "tus-js-client/dist/tus.min.js",
+    "tus.LICENSE": "tus-js-client/LICENSE",
     "fontawesome.LICENSE.txt": f"{FONT_AWESOME}/LICENSE.txt",
 }
 USED = re.compile(r"""icon\(["']([a-z0-9-]+)["']""")
@@ -46,7 +48,7 @@ def main() -> int:
         (PLACE / "icons.svg").write_text(sprite(modules / FONT_AWESOME / "svgs"), "utf-8")
         versions = {
             name: json.loads((modules / name / "package.json").read_text("utf-8"))["version"]
-            for name in ("chart.js", "socket.io-client", FONT_AWESOME)
+            for name in ("chart.js", "socket.io-client", "tus-js-client", FONT_AWESOME)
         }
     hashes = {name: digest(PLACE / name) for name in sorted([*COPIES, "icons.svg"])}
     manifest = {"versions": versions, "sha256": hashes}

@@ -1,6 +1,6 @@
 """What the consoles' services complain about, whichever of them."""
 
-from medfed.core.errors import RunError
+from medfed.core.errors import DataError, RunError
 
 
 class Missing(RunError):
@@ -9,3 +9,15 @@ class Missing(RunError):
 
 class Conflict(RunError):
     """It does not go with what is there by now."""
+
+
+class Refused(DataError):
+    """What was sent cannot be taken."""
+
+
+class TooLarge(Refused):
+    """It is larger than this console takes."""
+
+
+class NoSpace(Refused):
+    """The disk has no room for it."""

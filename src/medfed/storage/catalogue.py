@@ -218,6 +218,12 @@ class Catalogue:
             (total,) = self._db.execute(f"{COUNTED} WHERE {FOUND}", given).fetchone()
         return [ListedScan(_scan(row[:-2], []), *row[-2:]) for row in rows], total
 
+    def listed(self, scan: str) -> ListedScan | None:
+        """One scan as it stands in the list; None where there is none."""
+        with self._told():
+            row = self._db.execute(f"{LISTED} WHERE scan = ?", (scan,)).fetchone()
+        return ListedScan(_scan(row[:-2], []), *row[-2:]) if row else None
+
     def counts(self) -> Counts:
         """How much there is."""
         with self._told():

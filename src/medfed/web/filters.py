@@ -11,7 +11,7 @@ from flask_wtf.csrf import generate_csrf
 from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
-from medfed.web import rules, words
+from medfed.web import data_words, rules, words
 from medfed.web.language import LANGUAGES, TAGS, choose
 
 NOTHING = "–"
@@ -84,6 +84,7 @@ def register(app: Flask) -> None:
         can=rules.can,
         has_page=rules.has_page,
         words=words,
+        data_words=data_words,
         languages=LANGUAGES,
         csrf_token=generate_csrf,
         html_language=lambda: TAGS[choose()],

@@ -19,6 +19,8 @@ PUBLIC = "public"
 """For whoever comes: the log-in page, styles, health."""
 KNOWN = "known"
 """For whoever is logged in, even if the password must be changed first."""
+ANY_LENGTH = 2**62
+"""Bytes; None would mean the limit of all other requests."""
 csrf = CSRFProtect()
 
 
@@ -33,6 +35,12 @@ def needs(action: str) -> Callable[[View], View]:
         return view
 
     return mark
+
+
+def streams(view: View) -> View:
+    """Let a route take a body of any length, which it reads bit by bit; below ``@needs``."""
+    view.__dict__["streams"] = True
+    return view
 
 
 def console() -> Console:
@@ -81,6 +89,8 @@ def guard() -> None:
     g.user = identify(console())
     if request.endpoint is None:
         return  # no such page, which the router says by itself
+    if getattr(current_app.view_functions[request.endpoint], "streams", False):
+        request.max_content_length = ANY_LENGTH
     rule = rule_of(current_app, request.endpoint)
     if rule is None:
         raise Denied(Decision(False, "role", "nobody has said who may see this page"))

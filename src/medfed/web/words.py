@@ -8,8 +8,9 @@ from medfed.services.accounts.lockout import Locked
 from medfed.services.accounts.login import Unconfirmed, WrongPassword
 from medfed.services.accounts.rights import Denied
 from medfed.services.reports.words import metric_name as english
-from medfed.services.trouble import Conflict, Missing
+from medfed.services.trouble import Conflict, Missing, Refused
 from medfed.storage.database.engine import Away, Unstorable
+from medfed.web import data_words
 
 STATES = {
     "draft": _l("draft"),
@@ -98,7 +99,7 @@ def error(error: MedfedError) -> tuple[str, str]:
             return _("The database cannot be used."), _("Tell whoever runs the console.")
         case Missing():
             return _("There is no such thing."), _("Go back to the list.")
-        case Conflict() | AccessError() | Unstorable():
+        case Conflict() | AccessError() | Unstorable() | Refused():
             return _translated(error.message), _translated(error.remedy)
     return error.message, error.remedy
 
@@ -149,7 +150,7 @@ SENTENCES = {
 
 
 def _translated(sentence: str) -> str:
-    return str(SENTENCES.get(sentence, sentence))
+    return str(SENTENCES.get(sentence) or data_words.SENTENCES.get(sentence) or sentence)
 
 
 def http(status: int) -> tuple[str, str]:

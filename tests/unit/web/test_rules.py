@@ -75,11 +75,34 @@ COORDINATOR = {
     "studies.start": "run.start",
 }
 HOSPITAL = {
+    "api.data.delete_scan": "data.delete",
+    "api.data.get_scan": "data.read",
+    "api.data.get_slice": "data.view",
     "api.data.list_scans": "data.read",
+    "api.imports.begin_import": "data.add",
+    "api.imports.drop_import": "data.add",
+    "api.imports.get_import": "data.read",
+    "api.imports.import_again": "data.add",
+    "api.imports.list_files": "data.add",
+    "api.imports.list_imports": "data.read",
+    "api.imports.start_import": "data.add",
+    "api.uploads.announce": "data.add",
+    "api.uploads.describe": "data.add",
+    "api.uploads.go_on": "data.add",
+    "data.delete": "data.delete",
     "data.index": "data.read",
+    "data.picture": "data.view",
+    "data.show": "data.view",
+    "data.thumbnail": "data.view",
+    "imports.again": "data.add",
+    "imports.drop": "data.add",
+    "imports.index": "data.read",
+    "imports.new": "data.add",
+    "imports.show": "data.read",
 }
 EXPECTED = {**ALWAYS, **COORDINATOR, **HOSPITAL}
 FILL = {"number": "1", "name": "viewer", "filename": "console.css"}
+FILL |= {"scan": "s-1", "plane": "axial", "index": "1", "job": "1", "upload": "1"}
 
 
 def calls(stage) -> list[tuple[str, str, str]]:

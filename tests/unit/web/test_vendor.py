@@ -27,6 +27,7 @@ def test_every_licence_is_there():
     for name, words in [
         ("chart.LICENSE.md", "MIT"),
         ("socket.io.LICENSE", "MIT"),
+        ("tus.LICENSE", "MIT"),
         ("fontawesome.LICENSE.txt", "CC BY 4.0"),
     ]:
         assert words in (vendor.PLACE / name).read_text("utf-8")

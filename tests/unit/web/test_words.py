@@ -15,7 +15,7 @@ from medfed.web import sentences, words
 
 WEB = translate.WEB
 TEMPLATES = sorted((WEB / "templates").glob("*.html"))
-PLAIN = {"medfed", "SHA-256", "API", "/api/v1/openapi.json"}
+PLAIN = {"medfed", "SHA-256", "API", "/api/v1/openapi.json", "mm"}
 """Names, which are the same in every language."""
 PLACE = re.compile(r"%\((\w+)\)s")
 

@@ -4,8 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medfed.federation.site_folder import SiteFolder
+from medfed.services.hospital.imports import Imports
 from medfed.services.hospital.jobs import Jobs
 from medfed.services.hospital.scans import Scans
+from medfed.services.hospital.uploads import Uploads
+from medfed.services.hospital.views import Views
 from medfed.storage.database import Database
 
 
@@ -17,12 +20,16 @@ class Hospital:
         name: The site's name.
         site: Its own folder, with its ``site.toml``.
         jobs: What takes long.
+        uploads: Files that are being sent.
+        imports: What is taken in.
         scans: Its catalogue.
     """
 
     name: str
     site: Path
     jobs: Jobs
+    uploads: Uploads
+    imports: Imports
     scans: Scans
 
     @classmethod
@@ -39,4 +46,13 @@ class Hospital:
         """
         settings = SiteFolder(site).settings()
         here = site.resolve()
-        return cls(settings.name, here, Jobs(database, console), Scans(here))
+        jobs = Jobs(database, console)
+        uploads = Uploads(database, jobs)
+        return cls(
+            settings.name,
+            here,
+            jobs,
+            uploads,
+            Imports(jobs, uploads),
+            Scans(here, database, Views(console)),
+        )

@@ -100,14 +100,14 @@ class Jobs:
             return session.scalars(page).all(), count
 
     def queue(self, by: Identity, job: str, options: Mapping[str, Any] | None = None) -> JobRow:
-        """Have a job begin: one that was open, or one that failed, once more.
+        """Have a job begin: one that was open, or one that is over, once more.
 
         Raises:
             Conflict: It has begun or is done.
         """
         with self.database.write() as session:
             row = session.get(JobRow, job, with_for_update=True)
-            if row is None or row.state not in (OPEN, FAILED):
+            if row is None or row.state not in (OPEN, FAILED, FINISHED):
                 message = "this job has begun already"
                 raise Conflict(message, remedy="Load the page again")
             row.state, row.attempts, row.done, row.total = QUEUED, 0, 0, None

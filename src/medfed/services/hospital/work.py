@@ -19,7 +19,7 @@ from medfed.storage.database.types import now
 
 log = logging.getLogger(__name__)
 
-HANDLERS: Mapping[str, str] = {}
+HANDLERS: Mapping[str, str] = {"import": "medfed.services.hospital.importing:run_import"}
 """Who does a kind of job: a function that takes a `Work` and returns the job's result."""
 
 PACE_SECONDS = 0.3

@@ -8,6 +8,7 @@ from medfed.web.pages import (
     audit,
     data,
     guide,
+    imports,
     models,
     overview,
     people,
@@ -18,7 +19,7 @@ from medfed.web.pages import (
 
 ALWAYS = (access, overview, people, profile, audit, guide)
 COORDINATOR = (studies, runs, models)
-HOSPITAL = (data,)
+HOSPITAL = (data, imports)
 
 
 def register(app: Flask, console: Console) -> None:
