@@ -11,11 +11,10 @@ from medfed.core.questions import Answer
 from medfed.services.accounts import Identity, Subject, require
 from medfed.services.audit import record
 from medfed.services.hospital.jobs import FAILED, OPEN, Jobs
-from medfed.services.imports.place import list_scans
+from medfed.services.hospital.scans import Scans
 from medfed.services.inference.admitted import AdmittedModels
 from medfed.services.inference.place import FOUND, REVIEWED, VIEW, InferencePlace
 from medfed.services.trouble import Conflict, Missing
-from medfed.storage.catalogue import CataloguedScan
 from medfed.storage.database import Database
 from medfed.storage.database.tables import AdmittedRow, FindingRow, InferenceRow, JobRow
 
@@ -30,15 +29,22 @@ class Inferences:
         place: Where their files lie.
         jobs: What takes long.
         models: The models that may be asked.
+        scans: The hospital's catalogue.
     """
 
     def __init__(
-        self, database: Database, place: InferencePlace, jobs: Jobs, models: AdmittedModels
+        self,
+        database: Database,
+        place: InferencePlace,
+        jobs: Jobs,
+        models: AdmittedModels,
+        scans: Scans,
     ) -> None:
         self.database = database
         self.place = place
         self.jobs = jobs
         self.models = models
+        self.scans = scans
 
     # --- what a person asks for -------------------------------------------------------------------
 
@@ -52,7 +58,7 @@ class Inferences:
         """
         require(self.database, by, "inference.run", Subject(f"model {model}"))
         admitted = self.models.usable(model, "scan")
-        found = self.scan(scan)
+        found = self.scans.find(scan)
         return self._begin(by, admitted, LOOK, scan=found.scan, patient=found.patient)
 
     def assess(self, by: Identity, model: int, answers: Mapping[str, Answer]) -> InferenceRow:
@@ -98,7 +104,12 @@ class Inferences:
         if before is not None and before.state in ("queued", "running"):
             raise Conflict("this inference is being worked on", remedy="Wait until that has ended")
         job = self.jobs.make(
-            by, kind, {"inference": inference, **options}, action=action, subject=subject, state=OPEN
+            by,
+            kind,
+            {"inference": inference, **options},
+            action=action,
+            subject=subject,
+            state=OPEN,
         )
         with self.database.write() as session:
             row = session.get_one(InferenceRow, inference, with_for_update=True)
@@ -156,27 +167,14 @@ class Inferences:
         with self.database.read() as session:
             return session.scalars(query.order_by(FindingRow.number)).all()
 
-    def scan(self, name: str) -> CataloguedScan:
-        """A scan of the hospital's catalogue.
-
-        Raises:
-            Missing: There is none of this name.
-        """
-        _, scans = list_scans(self.place.site)
-        for scan in scans:
-            if scan.scan == name:
-                return scan
-        raise Missing("there is no such scan", remedy="Look at the hospital's data")
-
     def scan_path(self, name: str) -> Path:
         """Where a scan of the catalogue is read from.
 
         Raises:
             Missing: There is none of this name.
         """
-        folder, _ = list_scans(self.place.site)
-        scan = self.scan(name)
-        return folder.parent / scan.folder / ("ct" if scan.form == "DICOM" else "ct.mhd")
+        scan = self.scans.find(name)
+        return self.scans.folder(scan) / ("ct" if scan.form == "DICOM" else "ct.mhd")
 
     def file(self, inference: str, part: str, name: str) -> tuple[Path, str]:
         """A file that is offered, and its type.

@@ -7,13 +7,12 @@ from typing import Any, cast, get_args
 
 from sqlalchemy import select
 
-from medfed.core.errors import DataError
+from medfed.core.errors import AccessError, DataError
 from medfed.imaging.geometry import Geometry, Matrix, Triple
 from medfed.inference.findings import Attenuation
 from medfed.inference.reviewing import Judgement, Verdict
 from medfed.services.accounts import Identity, Subject, require
 from medfed.services.audit import record
-from medfed.services.hospital.jobs import FINISHED
 from medfed.services.inference.inferences import EXPORT, Inferences
 from medfed.services.trouble import Conflict, Missing
 from medfed.storage.database import Database
@@ -131,9 +130,12 @@ class Reviews:
             Conflict: Findings were not looked at yet, or it is signed.
         """
         require(self.database, by, "inference.review", Subject(f"inference {inference}"))
+        if by.scopes is not None:
+            raise AccessError("a program cannot sign", remedy="Sign in a browser, as a person")
         row = self.inferences.find(inference)
         job = self.inferences.job(row)
-        if row.kind != "scan" or not row.result or job is None or job.state != FINISHED:
+        at_work = job is not None and job.state in ("queued", "running")
+        if row.kind != "scan" or not row.result or at_work:
             raise Conflict("there is nothing to sign yet", remedy="Wait until the model is done")
         with self.database.write() as session:
             row = session.get_one(InferenceRow, inference, with_for_update=True)
