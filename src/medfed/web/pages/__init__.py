@@ -9,17 +9,19 @@ from medfed.web.pages import (
     data,
     guide,
     imports,
+    inference,
     models,
     overview,
     people,
     profile,
+    released,
     runs,
     studies,
 )
 
 ALWAYS = (access, overview, people, profile, audit, guide)
 COORDINATOR = (studies, runs, models)
-HOSPITAL = (data, imports)
+HOSPITAL = (data, imports, inference, released)
 
 
 def register(app: Flask, console: Console) -> None:
