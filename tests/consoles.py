@@ -13,8 +13,9 @@ from medfed.core.events import ReplyCounted, RoundFinished, RunFinished, RunStar
 from medfed.services.accounts import Identity
 from medfed.services.accounts.passwords import Passwords
 from medfed.services.accounts.roles import ROLES
-from medfed.services.console import Console
+from medfed.services.console import Console, Faces
 from medfed.services.console.recording import Recorder, recorded
+from medfed.services.sites import create_site
 from medfed.storage.database.tables import RunRow
 from medfed.web import WebOptions, create_app
 
@@ -63,6 +64,17 @@ def stage_of(folder, url: str, options: WebOptions | None = None, federation=Non
     run = console.runs.start(WANG, study.id)
     finish(console, run)
     return Stage(console, create_app(console, options), study.id, run.id)
+
+
+def hospital_of(folder, url: str = "", options: WebOptions | None = None) -> Stage:
+    """A hospital's console with a user for each role, over a site of its own."""
+    site = folder / "site"
+    create_site(site, "north", None)
+    faces = Faces(site=site, coordinates=False)
+    console = Console.open(site / "console", url, faces=faces, bcrypt_rounds=FAST)
+    accounts = accounts_of(console.database)
+    console = replace(console, accounts=replace_passwords(accounts, console))
+    return Stage(console, create_app(console, options), 0, "")
 
 
 def replace_passwords(accounts, console: Console):

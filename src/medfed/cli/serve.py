@@ -1,26 +1,16 @@
 """``medfed serve``: the console in a browser."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from medfed.cli.logs import set_up_logs
-from medfed.cli.signals import ending_on_sigterm
+from medfed.cli.serving import Listening, listening, serve_console
 from medfed.config import Settings
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=8700,
-    show_default=True,
-    help="0: any free one.",
-)
-@click.option(
-    "--database", help="URL of its database (MEDFED_DATABASE); else a file in the folder."
-)
+@listening(8700)
 @click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),
@@ -29,7 +19,9 @@ from medfed.config import Settings
     help="The console's folder: secrets, runs, logs, the embedded database.",
 )
 @click.option(
-    "--url", default="", help="What people type, where a proxy with TLS stands before this."
+    "--site",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="A hospital's own folder on this machine, to show its data too.",
 )
 @click.option(
     "--federation",
@@ -37,50 +29,14 @@ from medfed.config import Settings
     help="Folder of a coordinator on this machine (medfed coordinator init): its hospitals are "
     "shown and invited, and studies can run there.",
 )
-@click.option("--reset-password", metavar="USER", help="Give USER a new password, and end.")
 @click.pass_obj
-def serve(  # one argument per option
-    settings: Settings,
-    host: str,
-    port: int,
-    database: str | None,
-    data: Path,
-    url: str,
-    federation: Path | None,
-    reset_password: str | None,
+def serve(
+    settings: Settings, /, data: Path, site: Path | None, federation: Path | None, **given: Any
 ) -> None:
     """Serve the console: studies, live runs, models, users and the record, in a browser.
 
     The first start makes an administrator and prints the password once. Runs are processes of their
     own: they go on when this one ends, and are picked up where they were when it starts again.
     """
-    set_up_logs(settings)
-    from medfed.web.options import WebOptions
-    from medfed.web.server import Server  # imports Flask and SQLAlchemy
-
-    database = database or settings.database
-    if reset_password:
-        from medfed.services.console import Console
-
-        password = Console.open(data, database).accounts.reset(reset_password)
-        click.echo(f"New password of {reset_password}, for one log-in: {password}")
-        return
-    server = Server(
-        data,
-        database,
-        federation=federation,
-        host=host,
-        port=port,
-        options=WebOptions(url=url),
-    )
-
-    def ready() -> None:
-        click.echo(f"The console is at {url or f'http://{host}:{server.port}'}")
-        if server.password:
-            click.echo(f"Log in as admin with this password, shown only now: {server.password}")
-
-    with ending_on_sigterm():
-        try:
-            server.serve(ready)
-        except KeyboardInterrupt:
-            click.echo("\nThe console is closed. Runs under way go on by themselves.", err=True)
+    where = Listening(**given)
+    serve_console(settings, data, where, site=site, federation=federation, coordinates=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from medfed.cli.site_serve import serve
 from medfed.cli.study import say_protection
 from medfed.core.errors import SiteError
 from medfed.core.study_file import read_study
@@ -307,3 +308,6 @@ def receipts(folder: Path, run_id: str | None, as_json: bool) -> None:
         click.echo(json.dumps(receipt) if as_json else f"{receipt['time']}  {receipt['sentence']}")
     if not as_json:
         click.echo(f"{count} receipts, all signatures good.")
+
+
+site.add_command(serve)

@@ -112,7 +112,42 @@ class CataloguedScan:
         return frozenset(one.source for one in self.objects)
 
 
+@dataclass(frozen=True)
+class ListedScan:
+    """A scan in a list.
+
+    Attributes:
+        scan: without its files.
+        bytes: length of all its files.
+        of_patient: how many scans of the patient the catalogue holds.
+    """
+
+    scan: CataloguedScan
+    bytes: int
+    of_patient: int
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How much a catalogue holds."""
+
+    scans: int = 0
+    patients: int = 0
+    bytes: int = 0
+
+
 COLUMNS = ("scan", "patient", "folder", "form", "imported")
+LISTED = """
+SELECT scan, patient, folder, form, imported, facts,
+    (SELECT coalesce(sum(bytes), 0) FROM objects WHERE objects.scan = scans.scan),
+    (SELECT count(*) FROM scans AS own WHERE own.patient = scans.patient)
+FROM scans
+"""
+COUNTED = "SELECT count(*) FROM scans"
+PART = "ORDER BY patient, scan LIMIT :limit OFFSET :offset"
+FACTS = ("study_date", "manufacturer", "model", "kernel")
+SEARCHED = ("scan", "patient", "form", *(f"json_extract(facts, '$.{name}')" for name in FACTS))
+FOUND = " OR ".join(f"instr(lower({column}), lower(:words))" for column in SEARCHED)
 
 
 class Catalogue:
@@ -166,6 +201,41 @@ class Catalogue:
             query = "SELECT name, bytes, sha256, source FROM objects WHERE scan = ? ORDER BY name"
             objects = [StoredObject(*fields) for fields in self._db.execute(query, (scan,))]
         return _scan(row, objects) if row else None
+
+    def page(
+        self, words: str = "", *, offset: int = 0, limit: int = 50
+    ) -> tuple[list[ListedScan], int]:
+        """Scans by patient, then name, and how many there are in all.
+
+        Args:
+            words: only those whose name, patient, form, date or scanner contains this.
+            offset: how many to pass over.
+            limit: how many at most.
+        """
+        given = {"words": words, "offset": offset, "limit": limit}
+        with self._told():
+            rows = self._db.execute(f"{LISTED} WHERE {FOUND} {PART}", given).fetchall()
+            (total,) = self._db.execute(f"{COUNTED} WHERE {FOUND}", given).fetchone()
+        return [ListedScan(_scan(row[:-2], []), *row[-2:]) for row in rows], total
+
+    def listed(self, scan: str) -> ListedScan | None:
+        """One scan as it stands in the list; None where there is none."""
+        with self._told():
+            row = self._db.execute(f"{LISTED} WHERE scan = ?", (scan,)).fetchone()
+        return ListedScan(_scan(row[:-2], []), *row[-2:]) if row else None
+
+    def counts(self) -> Counts:
+        """How much there is."""
+        with self._told():
+            query = "SELECT count(*), count(DISTINCT patient) FROM scans"
+            scans, patients = self._db.execute(query).fetchone()
+            (size,) = self._db.execute("SELECT coalesce(sum(bytes), 0) FROM objects").fetchone()
+        return Counts(scans, patients, size)
+
+    def remove(self, scan: str) -> None:
+        """Take a scan out."""
+        with self._told(), self._transaction():
+            self._db.execute("DELETE FROM scans WHERE scan = ?", (scan,))
 
     def put(self, scan: CataloguedScan) -> None:
         """Add a scan, or put it in the place of the one of its name; all of it or nothing."""

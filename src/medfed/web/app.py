@@ -43,8 +43,8 @@ def create_app(console: Console, options: WebOptions | None = None) -> Flask:
     security.add_headers(app, https=options.https)
     errors.handle_errors(app)
     filters.register(app)
-    pages.register(app)
-    api.register(app)
+    pages.register(app, console)
+    api.register(app, console)
     health.register(app)
     app.view_functions["static"].__dict__["needs"] = rules.PUBLIC
     api.describe(app)

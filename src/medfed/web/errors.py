@@ -11,11 +11,18 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from werkzeug.exceptions import HTTPException
 
-from medfed.core.errors import AccessError, MedfedError, Problem, SiteError, StudyError
+from medfed.core.errors import (
+    AccessError,
+    DataError,
+    MedfedError,
+    Problem,
+    SiteError,
+    StudyError,
+)
 from medfed.services.accounts.lockout import Locked
 from medfed.services.accounts.login import Unconfirmed, WrongPassword
 from medfed.services.accounts.rights import Denied
-from medfed.services.console.studies import Conflict, Missing
+from medfed.services.trouble import Conflict, Missing, NoSpace, Refused, TooLarge
 from medfed.storage.database.engine import Away, Unstorable
 from medfed.web import words
 from medfed.web.said import said
@@ -32,22 +39,29 @@ def handle_errors(app: APIFlask) -> None:
     app.register_error_handler(Exception, _unforeseen)
 
 
+STATUSES: tuple[tuple[type[MedfedError], int], ...] = (
+    (Missing, 404),
+    (Conflict, 409),
+    (TooLarge, 413),
+    (NoSpace, 507),
+    (Locked, 429),
+    (WrongPassword, 403),
+    (Unconfirmed, 403),
+    (AccessError, 422),
+    (StudyError, 422),
+    (SiteError, 422),
+    (DataError, 422),
+    (Unstorable, 422),
+    (Refused, 422),
+)
+"""The first that fits counts."""
+
+
 def status_of(error: MedfedError) -> int:
     """The HTTP status of an error."""
-    match error:
-        case Denied():
-            return 401 if error.decision.why == "anonymous" else 403
-        case Missing():
-            return 404
-        case Conflict():
-            return 409
-        case Locked():
-            return 429
-        case WrongPassword() | Unconfirmed():
-            return 403
-        case AccessError() | StudyError() | SiteError() | Unstorable():
-            return 422
-    return 503
+    if isinstance(error, Denied):
+        return 401 if error.decision.why == "anonymous" else 403
+    return next((status for kind, status in STATUSES if isinstance(error, kind)), 503)
 
 
 def problem_json(problem: Problem) -> dict[str, Any]:
@@ -75,9 +89,11 @@ def _foreseen(error: MedfedError) -> ResponseReturnValue:
     if isinstance(error, Away):  # it names the database's address
         log.error("%s", error)
         error = Away("the database cannot be used", remedy="Tell whoever runs the console")
-    if _for_programs():
-        return _json(status, type(error).__name__, error)
     message, remedy = words.error(error)
+    if _for_programs():
+        if "X-CSRFToken" in request.headers:  # a page's script asks, and shows it to a person
+            error.message, error.remedy = message, remedy
+        return _json(status, type(error).__name__, error)
     return render_template("error.html", status=status, message=message, remedy=remedy), status
 
 

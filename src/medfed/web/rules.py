@@ -9,6 +9,9 @@ from flask_wtf.csrf import CSRFProtect
 from medfed.services.accounts import NOBODY, Decision, Identity, Subject, may, require
 from medfed.services.accounts.rights import Denied
 from medfed.services.console import Console
+from medfed.services.hospital import Hospital
+from medfed.services.inference import Desk
+from medfed.services.trouble import Missing
 from medfed.web.people import identify
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -17,6 +20,8 @@ PUBLIC = "public"
 """For whoever comes: the log-in page, styles, health."""
 KNOWN = "known"
 """For whoever is logged in, even if the password must be changed first."""
+ANY_LENGTH = 2**62
+"""Bytes; None would mean the limit of all other requests."""
 csrf = CSRFProtect()
 
 
@@ -33,9 +38,58 @@ def needs(action: str) -> Callable[[View], View]:
     return mark
 
 
+def streams(view: View) -> View:
+    """Let a route take a body of any length, which it reads bit by bit; below ``@needs``."""
+    view.__dict__["streams"] = True
+    return view
+
+
+def takes(size: int) -> Callable[[View], View]:
+    """Let those who may call a route send it more than others take.
+
+    Args:
+        size: Bytes.
+    """
+
+    def mark(view: View) -> View:
+        view.__dict__["longest"] = size
+        return view
+
+    return mark
+
+
 def console() -> Console:
     """The console of this application."""
     return cast(Console, current_app.extensions["medfed"])
+
+
+def hospital() -> Hospital:
+    """The hospital whose face this application shows.
+
+    Raises:
+        Missing: It shows none; its pages are not there then.
+    """
+    found = console().hospital
+    if found is None:
+        raise Missing("this is no hospital's console", remedy="Open the hospital's own")
+    return found
+
+
+def desk() -> Desk:
+    """Models at work in the hospital whose face this application shows.
+
+    Raises:
+        Missing: It shows none; its pages are not there then.
+    """
+    found = console().desk
+    if found is None:
+        raise Missing("this is no hospital's console", remedy="Open the hospital's own")
+    return found
+
+
+def has_page(endpoint: str) -> bool:
+    """Whether this application has a page; its faces differ."""
+    return endpoint in current_app.view_functions
 
 
 def user() -> Identity:
@@ -62,9 +116,14 @@ def guard() -> None:
     g.user = identify(console())
     if request.endpoint is None:
         return  # no such page, which the router says by itself
+    if getattr(current_app.view_functions[request.endpoint], "streams", False):
+        request.max_content_length = ANY_LENGTH
     rule = rule_of(current_app, request.endpoint)
     if rule is None:
         raise Denied(Decision(False, "role", "nobody has said who may see this page"))
+    longest = getattr(current_app.view_functions[request.endpoint], "longest", None)
+    if longest and may(g.user, rule):
+        request.max_content_length = longest
     if request.method not in ("GET", "HEAD", "OPTIONS") and g.user.scopes is None:
         csrf.protect()
     if rule == PUBLIC:

@@ -1,4 +1,4 @@
-"""Serving a console from one process: a server of its own, with its runs looked after."""
+"""Serving a console from one process: a server of its own, with its runs and jobs looked after."""
 
 import threading
 from collections.abc import Callable
@@ -8,8 +8,9 @@ from flask import Flask
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from medfed.core.errors import RunError
-from medfed.services.console import Console
+from medfed.services.console import COORDINATOR, Console, Faces
 from medfed.services.console.supervisor import Supervisor
+from medfed.services.hospital.keeper import Keeper
 from medfed.web.app import create_app
 from medfed.web.options import WebOptions
 
@@ -29,7 +30,7 @@ class Server:
     Args:
         folder: The console's folder.
         url: Of its database; the embedded one by default.
-        federation: Folder of a coordinator on this machine, where there is one.
+        faces: What it shows.
         host: Address to listen on.
         port: Port; 0 for any that is free.
         options: How the console is reached.
@@ -38,6 +39,7 @@ class Server:
 
     Raises:
         RunError: The folder, the database or the port cannot be used.
+        SiteError: ``faces.site`` is no site's folder.
     """
 
     def __init__(
@@ -45,36 +47,46 @@ class Server:
         folder: Path,
         url: str = "",
         *,
-        federation: Path | None = None,
+        faces: Faces = COORDINATOR,
         host: str = "127.0.0.1",
         port: int = 0,
         options: WebOptions | None = None,
         environment: dict[str, str] | None = None,
         bcrypt_rounds: int = 12,
     ) -> None:
-        self.console = Console.open(folder, url, federation=federation, bcrypt_rounds=bcrypt_rounds)
-        self.password = self.console.accounts.begin()
+        self.console = Console.open(folder, url, faces=faces, bcrypt_rounds=bcrypt_rounds)
+        self.password = self.console.accounts.begin(self.console.first_roles)
         self.app: Flask = create_app(self.console, options)
         self._server = _listen(self.app, host, port)
         self.port = self._server.port
-        self._supervisor = Supervisor(
-            self.console.database, self.console.place, environment=environment
-        )
+        self._workers = _workers(self.console, environment)
 
     def serve(self, ready: Callable[[], None] = lambda: None) -> None:
         """Answer until `stop` is called or Ctrl-C comes; runs under way go on afterwards."""
-        self._supervisor.start()
+        for worker in self._workers:
+            worker.start()
         ready()
         try:
             self._server.serve_forever(poll_interval=0.2)
         finally:
-            self._supervisor.stop()
+            for worker in self._workers:
+                worker.stop()
             self._server.server_close()
             self.console.close()
 
     def stop(self) -> None:
         """Have `serve` return; from another thread."""
         threading.Thread(target=self._server.shutdown).start()
+
+
+def _workers(console: Console, environment: dict[str, str] | None) -> list[Supervisor | Keeper]:
+    """Who has done what pages ask for: runs of a coordinator, jobs of a hospital."""
+    found: list[Supervisor | Keeper] = []
+    if console.coordinates:
+        found.append(Supervisor(console.database, console.place, environment=environment))
+    if console.hospital:
+        found.append(Keeper(console.database, console.place.path, console.hospital))
+    return found
 
 
 def _listen(app: Flask, host: str, port: int) -> BaseWSGIServer:

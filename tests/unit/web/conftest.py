@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from consoles import Stage, stage_of
+from consoles import Stage, hospital_of, stage_of
 
 
 @pytest.fixture
 def stage(tmp_path, sqlite_url) -> Stage:
     return stage_of(tmp_path / "console", sqlite_url)
+
+
+@pytest.fixture
+def hospital(tmp_path) -> Stage:
+    return hospital_of(tmp_path / "hospital")

@@ -6,34 +6,52 @@ import re
 
 import pytest
 from accounting import identity
-from consoles import csrf_of
+from consoles import Stage, csrf_of
 
 from medfed.services.accounts import may, tokens
 from medfed.services.accounts.roles import ACTIONS, ROLES
 from medfed.web.rules import KNOWN, PUBLIC, rule_of
 
 # What takes part in the matrix; a new route must be entered here with what it needs.
-EXPECTED = {
+ALWAYS = {
     "access.confirm": KNOWN,
     "access.language": PUBLIC,
     "access.login": PUBLIC,
     "access.logout": KNOWN,
     "access.password": KNOWN,
+    "api.people.change_user": "user.manage",
+    "api.people.create_user": "user.manage",
+    "api.people.get_me": KNOWN,
+    "api.people.list_acts": "audit.read",
+    "api.people.list_users": "user.read",
+    "audit.index": "audit.read",
+    "guide.index": "help.read",
+    "health.healthz": PUBLIC,
+    "health.metrics": "metrics.read",
+    "health.readyz": PUBLIC,
+    "openapi.spec": "help.read",
+    "overview.index": "overview.read",
+    "people.edit": "user.manage",
+    "people.index": "user.read",
+    "people.new": "user.manage",
+    "people.new_password": "user.manage",
+    "profile.end_session": "session.revoke",
+    "profile.index": "session.read",
+    "profile.make_token": "token.manage",
+    "profile.revoke_token": "token.manage",
+    "static": PUBLIC,
+}
+COORDINATOR = {
     "aliases.get_importance": "run.read",
     "aliases.get_importance_png": "run.read",
     "api.models.get_card": "model.read",
     "api.models.get_model": "model.read",
     "api.models.get_model_by_digest": "model.read",
     "api.models.list_models": "model.read",
-    "api.parts.list_parts": "study.read",
     "api.models.release_model": "model.release",
     "api.models.take_back_model": "model.release",
     "api.models.withdraw_model": "model.withdraw",
-    "api.people.change_user": "user.manage",
-    "api.people.create_user": "user.manage",
-    "api.people.get_me": KNOWN,
-    "api.people.list_acts": "audit.read",
-    "api.people.list_users": "user.read",
+    "api.parts.list_parts": "study.read",
     "api.runs.compare_runs": "run.read",
     "api.runs.get_comparison": "run.read",
     "api.runs.get_file": "model.download",
@@ -58,28 +76,13 @@ EXPECTED = {
     "api.studies.list_studies": "study.read",
     "api.studies.start_comparison": "run.start",
     "api.studies.start_run": "run.start",
-    "audit.index": "audit.read",
     "comparisons.file": "run.read",
     "comparisons.index": "run.read",
     "comparisons.new": "run.start",
-    "guide.index": "help.read",
-    "health.healthz": PUBLIC,
-    "health.metrics": "metrics.read",
-    "health.readyz": PUBLIC,
     "models.index": "model.read",
     "models.release": "model.release",
     "models.show": "model.read",
     "models.withdraw": "model.withdraw",
-    "openapi.spec": "help.read",
-    "overview.index": "overview.read",
-    "people.edit": "user.manage",
-    "people.index": "user.read",
-    "people.new": "user.manage",
-    "people.new_password": "user.manage",
-    "profile.end_session": "session.revoke",
-    "profile.index": "session.read",
-    "profile.make_token": "token.manage",
-    "profile.revoke_token": "token.manage",
     "runs.download": "model.download",
     "runs.index": "run.read",
     "runs.report": "run.read",
@@ -89,7 +92,6 @@ EXPECTED = {
     "settings.index": "settings.read",
     "sites.index": "overview.read",
     "sites.invite": "site.invite",
-    "static": PUBLIC,
     "studies.approve": "study.approve",
     "studies.check_text": "study.read",
     "studies.duplicate": "study.create",
@@ -101,7 +103,66 @@ EXPECTED = {
     "studies.show": "study.read",
     "studies.start": "run.start",
 }
+HOSPITAL = {
+    "api.data.delete_scan": "data.delete",
+    "api.data.get_scan": "data.read",
+    "api.data.get_slice": "data.view",
+    "api.data.list_scans": "data.read",
+    "api.imports.begin_import": "data.add",
+    "api.imports.drop_import": "data.add",
+    "api.imports.get_import": "data.read",
+    "api.imports.import_again": "data.add",
+    "api.imports.list_files": "data.add",
+    "api.imports.list_imports": "data.read",
+    "api.imports.start_import": "data.add",
+    "api.inference.create_inference": "inference.run",
+    "api.inference.get_inference": "inference.view",
+    "api.inference.get_released": "model.read",
+    "api.inference.get_result_file": "inference.export",
+    "api.inference.list_findings": "inference.view",
+    "api.inference.list_inferences": "inference.read",
+    "api.inference.list_released": "model.read",
+    "api.inference.reopen_inference": "inference.review",
+    "api.inference.repeat_inference": "inference.run",
+    "api.inference.review_finding": "inference.review",
+    "api.inference.send_inference": "inference.export",
+    "api.inference.sign_inference": "inference.review",
+    "api.inference.withdraw_released": "model.admit",
+    "api.uploads.announce": "data.add",
+    "api.uploads.describe": "data.add",
+    "api.uploads.go_on": "data.add",
+    "data.delete": "data.delete",
+    "data.index": "data.read",
+    "data.picture": "data.view",
+    "data.show": "data.view",
+    "data.thumbnail": "data.view",
+    "imports.again": "data.add",
+    "imports.drop": "data.add",
+    "imports.index": "data.read",
+    "imports.new": "data.add",
+    "imports.show": "data.read",
+    "inference.again": "inference.run",
+    "inference.download": "inference.export",
+    "inference.form": "inference.run",
+    "inference.index": "inference.read",
+    "inference.judge": "inference.review",
+    "inference.look": "inference.run",
+    "inference.new": "inference.run",
+    "inference.reopen": "inference.review",
+    "inference.report": "inference.view",
+    "inference.send": "inference.export",
+    "inference.show": "inference.view",
+    "inference.sign": "inference.review",
+    "inference.view_file": "inference.view",
+    "released.admit": "model.admit",
+    "released.index": "model.read",
+    "released.show": "model.read",
+    "released.withdraw": "model.admit",
+}
+EXPECTED = {**ALWAYS, **COORDINATOR, **HOSPITAL}
 FILL = {"number": "1", "name": "viewer", "filename": "console.css", "sha256": "ab" * 32}
+FILL |= {"scan": "s-1", "plane": "axial", "index": "1", "job": "1", "upload": "1"}
+FILL |= {"inference": "x", "part": "x"}
 
 
 def calls(stage) -> list[tuple[str, str, str]]:
@@ -117,22 +178,31 @@ def calls(stage) -> list[tuple[str, str, str]]:
     return found
 
 
-def test_every_route_has_the_rule_that_is_meant(stage):
-    rules = {
-        rule.endpoint: rule_of(stage.app, rule.endpoint) for rule in stage.app.url_map.iter_rules()
-    }
-    assert rules == EXPECTED
-    assert {rule for rule in rules.values() if "." in rule} <= set(ACTIONS)
+@pytest.fixture(params=["coordinator", "hospital"])
+def face(request) -> Stage:
+    """Either console."""
+    return request.getfixturevalue("stage" if request.param == "coordinator" else "hospital")
+
+
+def rules_of(stage) -> dict[str, str | None]:
+    endpoints = {rule.endpoint for rule in stage.app.url_map.iter_rules()}
+    return {endpoint: rule_of(stage.app, endpoint) for endpoint in endpoints}
+
+
+def test_every_route_has_the_rule_that_is_meant(stage, hospital):
+    assert rules_of(stage) == {**ALWAYS, **COORDINATOR}
+    assert rules_of(hospital) == {**ALWAYS, **HOSPITAL}
+    assert {rule for rule in EXPECTED.values() if "." in rule} <= set(ACTIONS)
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_each_role_is_let_in_and_kept_out_as_its_rights_say(stage, role):
-    client = stage.client(role)
-    who = identity(stage.console.accounts, role)
+def test_each_role_is_let_in_and_kept_out_as_its_rights_say(face, role):
+    client = face.client(role)
+    who = identity(face.console.accounts, role)
     token = csrf_of(client, "/profile/")
     # Those that end this very session come last.
     late = {"access.logout": 2, "profile.end_session": 1}
-    for endpoint, method, path in sorted(calls(stage), key=lambda c: late.get(c[0], 0)):
+    for endpoint, method, path in sorted(calls(face), key=lambda c: late.get(c[0], 0)):
         if endpoint in late or EXPECTED[endpoint] in (PUBLIC, KNOWN):
             continue
         with client.open(path, method=method, headers={"X-CSRFToken": token}) as answer:
@@ -144,10 +214,10 @@ def test_each_role_is_let_in_and_kept_out_as_its_rights_say(stage, role):
             assert answer.status_code == 403, (endpoint, method)
 
 
-def test_strangers_are_sent_to_the_log_in_or_told_so(stage):
-    client = stage.client()
+def test_strangers_are_sent_to_the_log_in_or_told_so(face):
+    client = face.client()
     token = csrf_of(client)
-    for endpoint, method, path in calls(stage):
+    for endpoint, method, path in calls(face):
         if EXPECTED[endpoint] == PUBLIC:
             continue
         answer = client.open(path, method=method, headers={"X-CSRFToken": token})

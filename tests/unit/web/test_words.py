@@ -15,7 +15,18 @@ from medfed.web import sentences, words
 
 WEB = translate.WEB
 TEMPLATES = sorted((WEB / "templates").glob("*.html"))
-PLAIN = {"medfed", "SHA-256", "API", "JSON", "Markdown", "PNG", "ε", "δ", "/api/v1/openapi.json"}
+PLAIN = {
+    "medfed",
+    "SHA-256",
+    "API",
+    "JSON",
+    "Markdown",
+    "PNG",
+    "mm",
+    "ε",
+    "δ",
+    "/api/v1/openapi.json",
+}
 """Names, which are the same in every language."""
 PLACE = re.compile(r"%\((\w+)\)s")
 

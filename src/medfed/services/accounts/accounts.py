@@ -40,8 +40,11 @@ class Accounts:
 
     # --- the first start --------------------------------------------------------------------------
 
-    def begin(self) -> str | None:
+    def begin(self, roles: Sequence[str] = ("coordinator",)) -> str | None:
         """Make the roles and, where there is no user, the first: an administrator.
+
+        Args:
+            roles: What else the first user is.
 
         Returns:
             The random password to be printed once; None where there are users.
@@ -56,8 +59,8 @@ class Accounts:
             one_at_a_time(session, "administrators")
             if session.scalar(select(UserRow.id).limit(1)) is not None:
                 return None
-            roles = _roles(session, (ADMINISTRATOR, "coordinator"))
-            user = UserRow(name="admin", password=hashed, must_change=True, roles=roles)
+            given = _roles(session, (ADMINISTRATOR, *roles))
+            user = UserRow(name="admin", password=hashed, must_change=True, roles=given)
             session.add(user)
             record(session, SYSTEM, "user.manage", "admin", reason="the first administrator")
         return password

@@ -23,6 +23,8 @@ SCOPES: Mapping[str, str] = {
     "studies": "study.*",
     "runs": "run.*",
     "models": "model.*",
+    "data": "data.*",
+    "inference": "inference.*",
     "users": "user.read",
 }
 """What a token can be for, and the actions that it covers; none makes or changes users."""

@@ -1,5 +1,5 @@
 """What the consoles do: studies, runs as processes of their own, models; without a web page."""
 
-from medfed.services.console.console import Console
+from medfed.services.console.console import COORDINATOR, Console, Faces
 
-__all__ = ["Console"]
+__all__ = ["COORDINATOR", "Console", "Faces"]

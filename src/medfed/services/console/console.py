@@ -1,4 +1,8 @@
-"""One console: its database, its people, its studies, runs and models, put together."""
+"""One console: its database, its people, its studies, runs and models, put together.
+
+It has two faces. The coordinator's shows studies, runs and models; a hospital's shows its data. One
+console may show both.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +18,38 @@ from medfed.services.console.releases import Releases
 from medfed.services.console.results import Results
 from medfed.services.console.runs import Runs
 from medfed.services.console.studies import Studies
+from medfed.services.hospital import Hospital
+from medfed.services.inference import Desk
 from medfed.storage.database import Database
 
 
 @dataclass(frozen=True, slots=True)
+class Faces:
+    """What a console shows.
+
+    Attributes:
+        site: A hospital's own folder, for its face.
+        coordinates: Whether to show the coordinator's face.
+        federation: Folder of a coordinator on this machine, where there is one.
+    """
+
+    site: Path | None = None
+    coordinates: bool = True
+    federation: Path | None = None
+
+
+COORDINATOR = Faces()
+
+
+@dataclass(frozen=True, slots=True)
 class Console:
-    """What the pages and the API are made of."""
+    """What the pages and the API are made of.
+
+    Attributes:
+        hospital: The hospital whose face it shows; None for a coordinator's console.
+        coordinates: Whether it shows the coordinator's face.
+        desk: Models at work in that hospital.
+    """
 
     place: Place
     database: Database
@@ -31,6 +61,9 @@ class Console:
     hospitals: Hospitals
     comparisons: Comparisons
     results: Results
+    hospital: Hospital | None = None
+    coordinates: bool = True
+    desk: Desk | None = None
 
     @classmethod
     def open(
@@ -38,7 +71,7 @@ class Console:
         folder: Path,
         url: str = "",
         *,
-        federation: Path | None = None,
+        faces: Faces = COORDINATOR,
         bcrypt_rounds: int = ROUNDS,
     ) -> "Console":
         """Open a console, and bring its database to this program's revision.
@@ -46,16 +79,16 @@ class Console:
         Args:
             folder: Its folder, see `Place`; made where there is none.
             url: Of its database; the embedded one by default.
-            federation: Folder of a coordinator on this machine, where there is one.
+            faces: What it shows.
             bcrypt_rounds: Work factor of the passwords.
 
         Raises:
             RunError: The folder or the database cannot be used.
-            SiteError: ``federation`` is no coordinator's folder.
+            SiteError: ``faces.site`` is no site's folder, or ``faces.federation`` no coordinator's.
         """
-        place = Place.open(folder, federation)
-        if federation:
-            CoordinatorFolder(federation).settings()  # complains here and now
+        place = Place.open(folder, faces.federation)
+        if faces.federation:
+            CoordinatorFolder(faces.federation).settings()  # complains here and now
         database = Database(url or place.database_url)
         database.upgrade()
         return cls(
@@ -69,7 +102,16 @@ class Console:
             Hospitals(database, place),
             Comparisons(place),
             Results(place),
+            Hospital.open(faces.site, database, place.path) if faces.site else None,
+            faces.coordinates,
+            Desk.open(database, place.path, faces.site) if faces.site else None,
         )
+
+    @property
+    def first_roles(self) -> tuple[str, ...]:
+        """What the first user is, beside administrator: whatever the faces need."""
+        roles = {"coordinator": self.coordinates, "data-steward": self.hospital is not None}
+        return tuple(role for role, needed in roles.items() if needed)
 
     def close(self) -> None:
         """Let go of the database."""

@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 
 from medfed.services.console.place import Place
 from medfed.services.console.releases import refuse_withdrawn
-from medfed.services.console.studies import Missing
+from medfed.services.trouble import Missing
 from medfed.storage.database import Database
 from medfed.storage.database.tables import ModelRow
 

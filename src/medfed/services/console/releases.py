@@ -7,7 +7,7 @@ from medfed.core.errors import StudyError
 from medfed.core.study import PLAIN, PLAIN_NAME
 from medfed.services.accounts import Identity, Subject, require
 from medfed.services.audit import record
-from medfed.services.console.studies import Conflict, Missing
+from medfed.services.trouble import Conflict, Missing
 from medfed.storage.database import Database
 from medfed.storage.database.tables import ModelRow, ReleaseRow
 from medfed.storage.database.types import now, readable

@@ -7,8 +7,8 @@ from typing import Any
 from medfed.core.errors import MedfedError
 from medfed.core.study_file import parse_study
 from medfed.services.console.place import Place
-from medfed.services.console.studies import Missing
 from medfed.services.privacy_spent import privacy_of
+from medfed.services.trouble import Missing
 from medfed.storage.database.tables import RunRow
 from medfed.storage.run_folder import RunFolder
 

@@ -12,7 +12,7 @@ from medfed.services.accounts import Identity, Subject, require
 from medfed.services.audit import record
 from medfed.services.console.comparisons import Comparison, Unusable
 from medfed.services.console.place import Place
-from medfed.services.console.studies import Conflict, Missing
+from medfed.services.trouble import Conflict, Missing
 from medfed.storage.database import Database
 from medfed.storage.database.tables import EventRow, RoundRow, RunRow, SiteRow, StudyRow
 from medfed.storage.database.types import now

@@ -6,13 +6,14 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from medfed.core.errors import MedfedError, Problem, RunError, StudyError
+from medfed.core.errors import MedfedError, Problem, StudyError
 from medfed.core.study import Study
 from medfed.core.study_file import PARTS, parse_study, study_fields
 from medfed.core.toml_lines import line_of, locate
 from medfed.services.accounts import Identity, Subject, require
 from medfed.services.audit import record
 from medfed.services.reports.toml_text import plain_toml, study_toml, toml_string
+from medfed.services.trouble import Conflict, Missing
 from medfed.storage.database import Database
 from medfed.storage.database.tables import StudyRow
 from medfed.storage.database.types import now
@@ -190,14 +191,6 @@ class Studies:
             row.state, row.approver = "approved", by.name
             record(session, by, "study.approve", f"study {number}", reason=digest)
         return row
-
-
-class Missing(RunError):
-    """There is no such thing."""
-
-
-class Conflict(RunError):
-    """It does not go with what is there by now."""
 
 
 def _read(text: str) -> Study:

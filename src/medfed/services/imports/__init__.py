@@ -3,6 +3,7 @@
 from medfed.services.imports.archive import import_from_pacs
 from medfed.services.imports.importing import ImportOptions, import_scans
 from medfed.services.imports.place import list_scans
+from medfed.services.imports.removal import remove_scan
 from medfed.services.imports.report import ImportReport, Trouble
 
 __all__ = [
@@ -12,4 +13,5 @@ __all__ = [
     "import_from_pacs",
     "import_scans",
     "list_scans",
+    "remove_scan",
 ]

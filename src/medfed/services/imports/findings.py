@@ -64,12 +64,26 @@ class Findings:
         return troubles
 
 
+def forget_scan(scans: Path, scan: str) -> None:
+    """Take the lines about a scan out of the tables beside the site's patients."""
+    for file in (scans / name for name in TABLES):
+        if file.exists():
+            rows = _read(file)
+            kept = [row for row in rows if row[0] != scan]
+            if kept != rows:
+                _write(file, kept)
+
+
 def _merge(file: Path, rows: list[Row]) -> None:
     mine = {row[0] for row in rows}
     kept = [row for row in _read(file) if row[0] not in mine] if file.exists() else []
+    _write(file, [*kept, *rows])
+
+
+def _write(file: Path, rows: list[Row]) -> None:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerows([COLUMNS, *sorted(dict.fromkeys([*kept, *rows]))])
+    writer.writerows([COLUMNS, *sorted(dict.fromkeys(rows))])
     content = buffer.getvalue().encode()
     if not file.exists() or file.read_bytes() != content:
         write_atomic(file, content)

@@ -139,12 +139,25 @@ def list_scans(site: Path) -> tuple[Path, list[CataloguedScan]]:
         SiteError: it is no site's folder.
         DataError: the catalogue is damaged.
     """
+    with open_catalogue(site) as (scans, catalogue):
+        return scans, catalogue.scans() if catalogue else []
+
+
+@contextmanager
+def open_catalogue(site: Path) -> Iterator[tuple[Path, Catalogue | None]]:
+    """The folder of a site's patients, and its catalogue to look into; None before any import.
+
+    Raises:
+        SiteError: it is no site's folder.
+        DataError: the catalogue is damaged.
+    """
     settings = SiteFolder(site).settings()
     scans = (settings.data or site / DEFAULT_DATA) / settings.name
     if not (site / CATALOGUE).exists():
-        return scans, []
+        yield scans, None
+        return
     with Catalogue(site / CATALOGUE, _pseudonyms(site).fingerprint()) as catalogue:
-        return scans, catalogue.scans()
+        yield scans, catalogue
 
 
 @contextmanager

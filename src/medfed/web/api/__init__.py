@@ -4,18 +4,36 @@ import warnings
 
 from apiflask import APIBlueprint, APIFlask
 
-from medfed.web.api import aliases, models, parts, people, runs, sites, studies
+from medfed.services.console import Console
+from medfed.web.api import (
+    aliases,
+    data,
+    imports,
+    inference,
+    models,
+    parts,
+    people,
+    runs,
+    sites,
+    studies,
+    uploads,
+)
 
-ALL = (studies, parts, runs, models, sites, people)
+ALWAYS = (people,)
+COORDINATOR = (studies, parts, runs, models, sites)
+HOSPITAL = (data, imports, uploads, inference)
 
 
-def register(app: APIFlask) -> None:
-    """Add the API, and its description at ``/api/v1/openapi.json``."""
+def register(app: APIFlask, console: Console) -> None:
+    """Add the API of the console's faces, and its description at ``/api/v1/openapi.json``."""
     api = APIBlueprint("api", __name__, url_prefix="/api/v1")
-    for part in ALL:
+    parts = [*(COORDINATOR if console.coordinates else ()), *ALWAYS]
+    parts += HOSPITAL if console.hospital else ()
+    for part in parts:
         api.register_blueprint(part.blueprint)
     app.register_blueprint(api)
-    app.register_blueprint(aliases.blueprint)
+    if console.coordinates:
+        app.register_blueprint(aliases.blueprint)
     app.security_schemes = {"token": {"type": "http", "scheme": "bearer"}}
     app.view_functions["openapi.spec"].__dict__["needs"] = "help.read"
 

@@ -7,9 +7,9 @@ from flask import Response, send_file
 
 from medfed.services.console.models import DOWNLOADS
 from medfed.services.console.side_by_side import side_by_side
-from medfed.services.console.studies import Missing
 from medfed.services.reports.importance import importance_png
 from medfed.services.reports.words import metric_name
+from medfed.services.trouble import Missing
 from medfed.web import shapes
 from medfed.web.api.schemas import (
     ERRORS,

@@ -2,38 +2,37 @@
 
 from flask import Flask
 
+from medfed.services.console import Console
 from medfed.web.pages import (
     access,
     audit,
     comparisons,
+    data,
     guide,
+    imports,
+    inference,
     models,
     overview,
     people,
     profile,
+    released,
     runs,
     settings,
     sites,
     studies,
 )
 
-ALL = (
-    access,
-    overview,
-    studies,
-    runs,
-    comparisons,
-    models,
-    sites,
-    people,
-    profile,
-    audit,
-    settings,
-    guide,
-)
+ALWAYS = (access, overview, people, profile, audit, guide)
+COORDINATOR = (studies, runs, comparisons, models, sites, settings)
+HOSPITAL = (data, imports, inference, released)
 
 
-def register(app: Flask) -> None:
-    """Add all pages."""
-    for page in ALL:
+def register(app: Flask, console: Console) -> None:
+    """Add the pages of the console's faces."""
+    pages = [*ALWAYS]
+    if console.coordinates:
+        pages += COORDINATOR
+    if console.hospital:
+        pages += HOSPITAL
+    for page in pages:
         app.register_blueprint(page.blueprint)

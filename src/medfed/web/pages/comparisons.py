@@ -9,7 +9,7 @@ from medfed.services.comparison.page import figure_rows
 from medfed.services.comparison.statistics import ALL
 from medfed.services.console.comparisons import DOWNLOADS, PICTURES, RECIPES, Comparison
 from medfed.services.console.side_by_side import side_by_side
-from medfed.services.console.studies import Missing
+from medfed.services.trouble import Missing
 from medfed.storage.database.tables import RunRow
 from medfed.web import shapes, words
 from medfed.web.errors import status_of

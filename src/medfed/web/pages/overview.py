@@ -5,7 +5,7 @@ from flask.typing import ResponseReturnValue
 
 from medfed.services.console.runs import OPEN
 from medfed.web import shapes
-from medfed.web.rules import console, needs
+from medfed.web.rules import console, hospital, needs
 
 blueprint = Blueprint("overview", __name__)
 LITTLE_SPACE = 1_000_000_000
@@ -15,8 +15,10 @@ LITTLE_SPACE = 1_000_000_000
 @blueprint.get("/")
 @needs("overview.read")
 def index() -> ResponseReturnValue:
-    """Hospitals, runs under way, the latest models."""
+    """Hospitals, runs under way, the latest models; or what a hospital has."""
     here = console()
+    if not here.coordinates:
+        return _of_hospital()
     rows, _ = here.runs.list(limit=100)
     under_way = [shapes.run(row, here.runs) for row in rows if row.state in OPEN]
     hospitals = here.hospitals.list()
@@ -35,3 +37,8 @@ def index() -> ResponseReturnValue:
         short_of_space=here.place.free < LITTLE_SPACE,
         counts={"studies": count_studies, "runs": count_runs, "models": count_models},
     )
+
+
+def _of_hospital() -> ResponseReturnValue:
+    here = hospital()
+    return render_template("overview_hospital.html", name=here.name, counts=here.scans.counts())

@@ -6,7 +6,7 @@ from flask import Blueprint, Response, redirect, render_template, send_file, url
 from flask.typing import ResponseReturnValue
 
 from medfed.services.console.models import DOWNLOADS
-from medfed.services.console.studies import Missing
+from medfed.services.trouble import Missing
 from medfed.storage.database.tables import RunRow
 from medfed.web import shapes, words
 from medfed.web.pages import comparisons

@@ -1,7 +1,14 @@
-"""The tables: people, studies and their runs, and the record of what was done."""
+"""The tables: people, studies and runs, a hospital's jobs, and the record of what was done."""
 
 from medfed.storage.database.tables.audit import AuditRow
 from medfed.storage.database.tables.base import Base
+from medfed.storage.database.tables.hospital import JobRow, UploadRow
+from medfed.storage.database.tables.inferences import (
+    AdmittedRow,
+    FindingRow,
+    InferenceRow,
+    ReviewRow,
+)
 from medfed.storage.database.tables.people import LockoutRow, RoleRow, SessionRow, TokenRow, UserRow
 from medfed.storage.database.tables.runs import (
     EventRow,
@@ -14,12 +21,17 @@ from medfed.storage.database.tables.runs import (
 from medfed.storage.database.tables.studies import StudyRow
 
 __all__ = [
+    "AdmittedRow",
     "AuditRow",
     "Base",
     "EventRow",
+    "FindingRow",
+    "InferenceRow",
+    "JobRow",
     "LockoutRow",
     "ModelRow",
     "ReleaseRow",
+    "ReviewRow",
     "RoleRow",
     "RoundRow",
     "RunRow",
@@ -27,5 +39,6 @@ __all__ = [
     "SiteRow",
     "StudyRow",
     "TokenRow",
+    "UploadRow",
     "UserRow",
 ]

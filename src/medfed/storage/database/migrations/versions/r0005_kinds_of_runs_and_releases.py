@@ -5,8 +5,8 @@ from alembic import op
 
 from medfed.storage.database import types
 
-revision = "0003"
-down_revision = "0002"
+revision = "0005"
+down_revision = "0004"
 
 
 def upgrade() -> None:

@@ -1,0 +1,58 @@
+"""One hospital, as its console sees it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from medfed.federation.site_folder import SiteFolder
+from medfed.services.hospital.imports import Imports
+from medfed.services.hospital.jobs import Jobs
+from medfed.services.hospital.scans import Scans
+from medfed.services.hospital.uploads import Uploads
+from medfed.services.hospital.views import Views
+from medfed.storage.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Hospital:
+    """What the pages of a hospital's face are made of.
+
+    Attributes:
+        name: The site's name.
+        site: Its own folder, with its ``site.toml``.
+        jobs: What takes long.
+        uploads: Files that are being sent.
+        imports: What is taken in.
+        scans: Its catalogue.
+    """
+
+    name: str
+    site: Path
+    jobs: Jobs
+    uploads: Uploads
+    imports: Imports
+    scans: Scans
+
+    @classmethod
+    def open(cls, site: Path, database: Database, console: Path) -> "Hospital":
+        """Look whose folder it is.
+
+        Args:
+            site: The site's own folder.
+            database: The console's.
+            console: The console's folder, where what the console makes of the data lies.
+
+        Raises:
+            SiteError: It is no site's folder.
+        """
+        settings = SiteFolder(site).settings()
+        here = site.resolve()
+        jobs = Jobs(database, console)
+        uploads = Uploads(database, jobs)
+        return cls(
+            settings.name,
+            here,
+            jobs,
+            uploads,
+            Imports(jobs, uploads),
+            Scans(here, database, Views(console)),
+        )

@@ -1,0 +1,113 @@
+"""The process of one job: ``python -m medfed.services.hospital.work CONSOLE SITE JOB``."""
+
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from medfed.core.errors import MedfedError
+from medfed.services.hospital.jobs import FAILED, FINISHED, RUNNING, Jobs
+from medfed.storage.database import Database
+from medfed.storage.database.tables import JobRow
+from medfed.storage.database.types import now
+
+log = logging.getLogger(__name__)
+
+HANDLERS: Mapping[str, str] = {
+    "import": "medfed.services.hospital.importing:run_import",
+    "look": "medfed.services.inference.looking:look",
+    "assess": "medfed.services.inference.assessing:assess",
+    "export": "medfed.services.inference.exporting:export",
+    "send": "medfed.services.inference.sending:send",
+}
+"""Who does a kind of job: a function that takes a `Work` and returns the job's result."""
+
+PACE_SECONDS = 0.3
+
+
+@dataclass
+class Work:
+    """A job, for whoever does it.
+
+    Attributes:
+        job: What is asked for.
+        site: The site's own folder.
+        console: The console's folder.
+        jobs: Where the job's own folder is.
+    """
+
+    job: JobRow
+    site: Path
+    console: Path
+    jobs: Jobs
+    _told: float = field(default=0.0, repr=False)
+
+    @property
+    def folder(self) -> Path:
+        """The job's own folder."""
+        return self.jobs.folder(self.job.id)
+
+    def tell(self, done: int, total: int | None = None) -> None:
+        """Say how far it is; the pages show it. Not every word is written down."""
+        if time.monotonic() - self._told < PACE_SECONDS:
+            return
+        self._told = time.monotonic()
+        with self.jobs.database.write() as session:
+            row = session.get_one(JobRow, self.job.id)
+            row.done, row.total = done, total
+
+
+def work(console: Path, site: Path, job: str, database: Database) -> None:
+    """Do a job, and write down what came of it."""
+    jobs = Jobs(database, console)
+    row = jobs.find(job)
+    try:
+        result = handler(row.kind)(Work(row, site, console, jobs))
+    except MedfedError as error:
+        _settle(database, job, FAILED, message=error.message, remedy=error.remedy)
+    except Exception:
+        log.exception("job %s failed", job)  # into the hospital's own log; never to the page
+        message, remedy = "something went wrong that nobody foresaw", "It is in logs/jobs.log"
+        _settle(database, job, FAILED, message=message, remedy=remedy)
+    else:
+        _settle(database, job, FINISHED, result=result)
+
+
+def handler(kind: str) -> Callable[[Work], dict[str, Any]]:
+    """Who does jobs of a kind."""
+    module, _, name = HANDLERS[kind].partition(":")
+    found: Callable[[Work], dict[str, Any]] = getattr(import_module(module), name)
+    return found
+
+
+def _settle(database: Database, job: str, state: str, **more: Any) -> None:
+    with database.write() as session:
+        row = session.get_one(JobRow, job, with_for_update=True)
+        if row.state == RUNNING:
+            row.state, row.ended = state, now()
+            for name, value in more.items():
+                setattr(row, name, value)
+
+
+def _end_with_the_keeper() -> None:
+    sys.stdin.buffer.read()  # nothing is ever written; it ends when the keeper does
+    os._exit(1)
+
+
+def main(console: str, site: str, job: str) -> None:
+    """Do one job."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    threading.Thread(target=_end_with_the_keeper, daemon=True).start()
+    database = Database(os.environ["MEDFED_DATABASE"])
+    work(Path(console), Path(site), job, database)
+    database.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
