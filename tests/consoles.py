@@ -56,7 +56,7 @@ def csrf_of(client: FlaskClient, page: str = "/login") -> str:
 
 def stage_of(folder, url: str, options: WebOptions | None = None, federation=None) -> Stage:
     """A console with a user for each role, a study, and a finished run of it."""
-    console = Console.open(folder, url, federation=federation, bcrypt_rounds=FAST)
+    console = Console.open(folder, url, faces=Faces(federation=federation), bcrypt_rounds=FAST)
     accounts = accounts_of(console.database)
     console = replace(console, accounts=replace_passwords(accounts, console))
     study = console.studies.create(WANG, BREAST_CANCER)

@@ -169,11 +169,10 @@ def sha256(payload: Buffer) -> str:
         if payload is known[0]:
             break
     else:
-        known = payload, hashlib.sha256(payload).hexdigest()
-        if (
-            not isinstance(payload, bytes) or len(payload) > REMEMBERED
-        ):  # what may change, or is large
-            return known[1]
+        digest = hashlib.sha256(payload).hexdigest()
+        if not isinstance(payload, bytes) or len(payload) > REMEMBERED:
+            return digest  # it may change, or is large
+        known = payload, digest
     _hashed[0] = (known, *(one for one in before if one is not known))[:2]
     return known[1]
 

@@ -13,7 +13,7 @@ from medfed.federation.enrolment.code import InviteCode
 from medfed.federation.enrolment.folder import init_coordinator
 from medfed.federation.enrolment.roster import EnrolledSite, add_site
 from medfed.federation.keys import fingerprint
-from medfed.services.console import Console
+from medfed.services.console import Console, Faces
 from medfed.storage.database.tables import SessionRow
 from medfed.storage.database.types import now
 
@@ -83,7 +83,7 @@ def test_an_invitation_asks_for_the_password_again(attached):
 
 def test_a_folder_that_is_no_coordinators_is_refused_at_the_start(tmp_path, sqlite_url):
     with pytest.raises(SiteError, match="not a coordinator's folder"):
-        Console.open(tmp_path / "console", sqlite_url, federation=tmp_path)
+        Console.open(tmp_path / "console", sqlite_url, faces=Faces(federation=tmp_path))
 
 
 def test_a_federation_is_a_way_to_run(attached):
