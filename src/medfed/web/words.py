@@ -14,6 +14,7 @@ from medfed.services.comparison.statistics import ALL, MEAN
 from medfed.services.console.studies import Conflict, Missing
 from medfed.services.reports.words import metric_name as english
 from medfed.storage.database.engine import Away, Unstorable
+from medfed.web.said import said
 
 STATES = {
     "draft": _l("draft"),
@@ -179,7 +180,7 @@ def error(error: MedfedError) -> tuple[str, str]:
             return _("There is no such thing."), _("Go back to the list.")
         case Conflict() | AccessError() | Unstorable():
             return _translated(error.message), _translated(error.remedy)
-    return error.message, error.remedy
+    return said(error.message), said(error.remedy)
 
 
 SENTENCES = {
@@ -228,7 +229,7 @@ SENTENCES = {
 
 
 def _translated(sentence: str) -> str:
-    return str(SENTENCES.get(sentence, sentence))
+    return str(SENTENCES[sentence]) if sentence in SENTENCES else said(sentence)
 
 
 def http(status: int) -> tuple[str, str]:
