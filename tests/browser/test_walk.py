@@ -17,6 +17,7 @@ DESK = {"width": 1280, "height": 860}
 expect.set_options(timeout=30_000)  # a busy machine is no failure
 
 
+@pytest.mark.timeout(600)  # a long way, with two runs and a comparison on it
 def test_from_the_first_log_in_to_a_model(page: Page, served, pictures):
     def picture(name: str, *, phone: bool = False) -> None:
         page.wait_for_timeout(400)
