@@ -24,7 +24,16 @@ __all__ = ["CONTEXT", "gather"]
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "medfed"
 SPOKEN = ("core", "strategies", "aggregators", "tasks", "privacy", "connectors", "services/console")
 """Whose complaints pages show."""
-FILES = ("services/runs.py", "services/run_sites.py", "services/accounts/rights.py")
+FILES = (
+    *("services/runs.py", "services/run_sites.py", "services/accounts/rights.py"),
+    *("services/comparison/runner.py", "services/comparison/recipes.py"),
+    *("services/comparison/scoring.py", "storage/run_folder.py", "frameworks/torch_job.py"),
+    *(
+        f"federation/{name}.py"
+        for name in ("exchange", "coordinator", "asynchronous", "site", "gates")
+    ),
+    *("federation/privacy.py", "federation/enrolment/invites.py"),
+)
 READERS = ("dicom", "nifti", "metaimage", "pacs", "fetch", "annotations.py", "pseudonyms", "scans")
 NOT: tuple[str, ...] = (
     *(f"connectors/{name}" for name in (*READERS, "phantom", "pooled.py", "patches_2d.py")),
@@ -41,14 +50,14 @@ MORE = (
     *ACTIONS.values(),
     *("the study", "one problem", "{0} problems", 'Did you mean "{0}"?', "Known: {0}", "Give {0}"),
     *("a whole number", "a number", "text in quotes", "true or false", "a table"),
-    *("a list, each {0}", "{0} or {1}"),
+    *("a list, each {0}", "{0} or {1}", "{0}; {1}", "{0}: {1}, {2}"),
     *KINDS,
 )
 """What is put into other sentences, and what `_is_sentence` takes for none."""
 CALLS = re.compile(
-    r"Problem|Decision|\w+Error|Refused|Notice|Conflict|Missing|_?complain\w*|_ended|_wrong"
+    r"Problem|Decision|\w+Error|Refused|Notice|Conflict|Missing|_?complain\w*|_ended|_wrong|_miss"
 )
-NAMES = re.compile(r"message|remedy|why|complaint")
+NAMES = re.compile(r"\w*(message|remedy|why|complaint|warning|notes?|LEDGERS)")
 
 
 def gather() -> list[tuple[str, str]]:
@@ -83,7 +92,7 @@ def _files() -> list[Path]:
 def _said_in(file: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(file.read_text("utf-8"))):
         values: list[ast.expr | None]
-        if isinstance(node, ast.Call) and CALLS.fullmatch(_name(node.func)):
+        if isinstance(node, ast.Call) and _says(node.func):
             values = [*node.args, *(word.value for word in node.keywords)]
         elif isinstance(node, ast.Assign) and _assigns(node):
             values = [node.value]
@@ -101,6 +110,13 @@ def _name(function: ast.expr) -> str:
     return getattr(function, "id", getattr(function, "attr", ""))
 
 
+def _says(function: ast.expr) -> bool:
+    """Whether it is a complaint, or adds to a list of remarks."""
+    if isinstance(function, ast.Attribute) and function.attr == "append":
+        return bool(NAMES.fullmatch(_name(function.value)))
+    return bool(CALLS.fullmatch(_name(function)))
+
+
 def _assigns(node: ast.Assign) -> bool:
     names = [n.id for n in ast.walk(node.targets[0]) if isinstance(n, ast.Name)]
     return any(NAMES.fullmatch(name) for name in names)
@@ -116,9 +132,11 @@ def _templates(node: ast.expr | None) -> Iterator[str]:
         case ast.IfExp():
             yield from _templates(node.body)
             yield from _templates(node.orelse)
-        case ast.Tuple():
+        case ast.Tuple() | ast.List():
             for each in node.elts:
                 yield from _templates(each)
+        case ast.ListComp():
+            yield from _templates(node.elt)
 
 
 def _template(node: ast.JoinedStr) -> str:
@@ -133,5 +151,9 @@ def _template(node: ast.JoinedStr) -> str:
 
 
 def _is_sentence(text: str) -> bool:
-    """Two words or more; names of fields and refusals are none."""
-    return len(re.findall(r"[A-Za-z]{2,}", re.sub(r"\{\d\}", " ", text))) >= 2 and " " in text
+    """Two words or more, for a person; names of fields and lines of logs are none."""
+    return (
+        "%" not in text
+        and len(re.findall(r"[A-Za-z]{2,}", re.sub(r"\{\d\}", " ", text))) >= 2
+        and " " in text
+    )

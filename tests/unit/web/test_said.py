@@ -74,6 +74,14 @@ def test_the_figures_of_a_sentence_stay(chinese):
     assert said(nested) == "scaffold 会采用 topk 所省略的内容（当作零）"
     assert said("of a later program, unknown") == "of a later program, unknown"
     assert said("") == ""
+    late = {"round": 2, "site": "north", "reason": "late", "message": "no reply within 600 s"}
+    assert sentence("SiteMissing", late).endswith("600 秒内没有答复")
+    why = "south: late, no reply within 9 s; west: no-data, this site has no disk space left"
+    few = f"round 3 has 1 usable replies and the study asks for 2 ({why})"
+    assert said(few) == (
+        "第 3 轮有 1 份可用答复，而研究要求 2 份（south：late，9 秒内没有答复；"
+        "west：no-data，本院磁盘空间已用尽）"
+    )
 
 
 def test_english_stays_as_it_was_said(stage):
