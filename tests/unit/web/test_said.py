@@ -119,3 +119,28 @@ def test_pages_and_the_api_tell_problems_in_the_readers_language(stage):
     assert "要求 9 份答复，而一轮只有 3 家医院" in page.text
     checked = stage.post(client, "/studies/check", toml=WRONG["too many replies"]).json
     assert checked["message"] == "研究无法使用：一个问题"
+
+
+PATHS = (
+    "/", "/studies/", "/studies/1", "/studies/new", "/studies/wizard", "/runs/", "/models/",
+    "/models/1", "/sites/", "/settings/", "/comparisons/new/1", "/help/", "/profile/", "/confirm",
+)  # fmt: skip
+NOT_OURS = re.compile(
+    r"<(pre|code|textarea|script|head)\b.*?</\1>|<section[^>]*lang=\"en\".*?</section>", re.DOTALL
+)
+
+
+def test_no_page_shows_a_sentence_of_the_other_language(stage):
+    """But for what people wrote themselves, and cards, which say that they are English."""
+    client = stage.client("coordinator")
+    study = stage.console.studies.find(1)
+    assert LATIN.search(client.get("/help/").text)  # which finds one where there is one
+    stage.post(client, "/language", "/", language=CHINESE)
+    for path in (*PATHS, f"/runs/{stage.run}"):
+        page = NOT_OURS.sub(" ", client.get(path).text)
+        for own in (study.title, study.question):
+            page = page.replace(own, "")
+        seen = re.sub(r"<[^>]*>", " | ", page)
+        assert not LATIN.search(seen), (path, LATIN.search(seen))
+        script = client.get(path).text.partition('type="application/json" id="words">')[2]
+        assert not LATIN.search(script.partition("</script>")[0]), path
