@@ -17,6 +17,9 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import said_sentences
+
 ROOT = Path(__file__).resolve().parent.parent
 WEB = ROOT / "src" / "medfed" / "web"
 METHODS = [("**.py", "python"), ("templates/**.html", "jinja2")]
@@ -32,6 +35,9 @@ def gather() -> Catalog:
     for file, _line, message, comments, context in found:
         place: list[Any] = [(file, None)]  # without its line, which every edit would move
         catalog.add(message, None, place, auto_comments=comments, context=context)
+    for sentence, file in said_sentences.gather():
+        place = [(file, None)]
+        catalog.add(sentence, None, place, context=said_sentences.CONTEXT)
     return catalog
 
 

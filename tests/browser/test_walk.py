@@ -17,6 +17,7 @@ DESK = {"width": 1280, "height": 860}
 expect.set_options(timeout=30_000)  # a busy machine is no failure
 
 
+@pytest.mark.timeout(600)  # a long way, with two runs and a comparison on it
 def test_from_the_first_log_in_to_a_model(page: Page, served, pictures):
     def picture(name: str, *, phone: bool = False) -> None:
         page.wait_for_timeout(400)
@@ -36,7 +37,19 @@ def test_from_the_first_log_in_to_a_model(page: Page, served, pictures):
     make_a_user(page, picture)
     write_a_study(page, picture)
     run_it(page, picture)
-    for path in ("models/", "models/1", "users/", "audit/", "help/", "profile/", ""):
+    release_it(page, picture)
+    compare_it(page, picture)
+    for path in (
+        "models/",
+        "models/1",
+        "sites/",
+        "settings/",
+        "users/",
+        "audit/",
+        "help/",
+        "profile/",
+        "",
+    ):
         page.goto(f"/{path}")
         picture(f"page-{path.strip('/').replace('/', '-') or 'overview'}", phone=True)
     in_chinese_and_dark(page, picture)
@@ -137,6 +150,8 @@ def run_it(page: Page, picture) -> None:
     picture("run-live", phone=True)
     expect(page.get_by_role("heading", name="Result")).to_be_visible(timeout=RUN_MS)
     expect(page.get_by_text("Finished after 40 rounds.")).to_be_visible()
+    expect(page.locator(".timeline")).to_be_visible()
+    expect(page.get_by_role("heading", name="What each input is worth")).to_be_visible()
     page.wait_for_function("Chart.getChart(document.querySelector('canvas')) !== undefined")
     expect(page.locator("[data-round]")).to_have_text("40 / 40")
     assert points(page) == 41
@@ -151,6 +166,38 @@ def run_it(page: Page, picture) -> None:
     with page.expect_download() as loaded:
         page.get_by_role("link", name="model.safetensors").click()
     assert loaded.value.path().stat().st_size > 1000
+
+
+def release_it(page: Page, picture) -> None:
+    page.goto("/models/1")
+    page.get_by_label("Hospital").fill("north")
+    page.get_by_role("button", name="Approve").click()
+    expect(page.get_by_text("approved for hospitals: 1")).to_be_visible()
+    picture("model-released", phone=True)
+
+
+def compare_it(page: Page, picture) -> None:
+    page.goto("/studies/")
+    page.get_by_role("row", name=re.compile("approved")).get_by_role("link").click()
+    page.get_by_role("link", name="Compare").click()
+    page.get_by_label("without this hospital").uncheck()
+    page.get_by_label("pooled").uncheck()
+    page.get_by_label("Seeds").fill("1")
+    picture("compare-new", phone=True)
+    page.get_by_role("button", name="Start the comparison").click()
+    expect(page.get_by_role("heading", name="What is shown")).to_be_visible(timeout=RUN_MS)
+    expect(page.get_by_role("row", name=re.compile("each alone")).first).to_be_visible()
+    picture("comparison", phone=True)
+    page.goto("/studies/3")
+    page.get_by_role("button", name="Start a run").click()
+    expect(page.get_by_role("heading", name="Result")).to_be_visible(timeout=RUN_MS)
+    page.goto("/runs/")
+    for box in page.get_by_role("checkbox").all():
+        box.check()
+    page.get_by_role("button", name="Side by side").click()
+    expect(page.get_by_role("heading", name="Runs side by side")).to_be_visible()
+    page.wait_for_function("Chart.getChart(document.querySelector('canvas')) !== undefined")
+    picture("side-by-side", phone=True)
 
 
 def in_chinese_and_dark(page: Page, picture) -> None:

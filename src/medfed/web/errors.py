@@ -136,8 +136,8 @@ def _json(status: int, kind: str, error: MedfedError, detail: Any = None) -> Res
         ]
     about = {
         "kind": kind,
-        "message": error.message,
-        "remedy": error.remedy,
+        "message": said(error.message),
+        "remedy": said(error.remedy),
         "problems": problems,
     }
     answer = jsonify(error=about)

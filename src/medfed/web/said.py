@@ -16,7 +16,7 @@ from flask_babel import get_translations as translations
 CONTEXT = "said"
 """Sets these sentences apart from those of the pages."""
 PLACE = re.compile(r"\{(\d)\}")
-DEEPEST = 3
+DEEPEST = 6
 
 Known = tuple[Mapping[str, str], tuple[tuple[re.Pattern[str], str], ...]]
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from flask_babel import gettext as _
 
+from medfed.web.said import said
 from medfed.web.words import PURPOSES, metric
 
 Body = Mapping[str, Any]
@@ -53,7 +54,7 @@ def _site_missing(body: Body) -> str:
             "Round %(round)s: %(site)s is missing: %(why)s",
             round=body["round"],
             site=body["site"],
-            why=body["message"],
+            why=said(body["message"]),
         )
     )
 
@@ -94,5 +95,5 @@ SENTENCES: Mapping[str, Callable[[Body], str]] = {
     "ComparisonStarted": _comparison_started,
     "ComparisonAt": lambda body: str(_("Now: %(what)s", what=body["now"])),
     "ComparedRun": lambda body: str(_("%(run)s is finished.", run=body["name"])),
-    "Notice": lambda body: str(body["message"]),
+    "Notice": lambda body: said(str(body["message"])),
 }

@@ -14,6 +14,7 @@ from medfed.storage.database.tables import (
     StudyRow,
     UserRow,
 )
+from medfed.web.said import said
 from medfed.web.sentences import sentence
 
 
@@ -57,8 +58,8 @@ def run(row: RunRow, runs: Runs) -> dict[str, Any]:
         "bytes_up": row.bytes_up,
         "bytes_down": row.bytes_down,
         "seconds_left": runs.seconds_left(row),
-        "message": row.message,
-        "remedy": row.remedy,
+        "message": said(row.message),
+        "remedy": said(row.remedy),
         "starter": row.starter,
         "created": _iso(row.created),
         "started": _iso(row.started),
@@ -141,7 +142,7 @@ def act(row: AuditRow) -> dict[str, Any]:
         "action": row.action,
         "subject": row.subject,
         "allowed": row.allowed,
-        "reason": row.reason,
+        "reason": said(row.reason),
         "address": row.address,
     }
 

@@ -15,6 +15,7 @@ from medfed.services.reports.words import metric_name as english
 from medfed.services.trouble import Conflict, Missing, Refused
 from medfed.storage.database.engine import Away, Unstorable
 from medfed.web import data_words
+from medfed.web.said import said
 
 STATES = {
     "draft": _l("draft"),
@@ -185,7 +186,7 @@ def error(error: MedfedError) -> tuple[str, str]:
             return _("There is no such thing."), _("Go back to the list.")
         case Conflict() | AccessError() | DataError() | Unstorable() | Refused():
             return _translated(error.message), _translated(error.remedy)
-    return error.message, error.remedy
+    return said(error.message), said(error.remedy)
 
 
 SENTENCES = {
@@ -272,7 +273,8 @@ SENTENCES = {
 
 
 def _translated(sentence: str) -> str:
-    return str(SENTENCES.get(sentence) or data_words.SENTENCES.get(sentence) or sentence)
+    known = SENTENCES.get(sentence) or data_words.SENTENCES.get(sentence)
+    return str(known) if known else said(sentence)
 
 
 def http(status: int) -> tuple[str, str]:

@@ -28,17 +28,18 @@ PLAIN = {
     "/api/v1/openapi.json",
 }
 """Names, which are the same in every language."""
-PLACE = re.compile(r"%\((\w+)\)s")
+PLACE = re.compile(r"%\(\w+\)s|\{\d\}")
 
 
 def test_every_sentence_has_a_translation():
-    wanted = {message.id for message in translate.gather() if message.id}
-    assert len(wanted) > 200
+    wanted = {(message.id, message.context) for message in translate.gather() if message.id}
+    assert len(wanted) > 1000
     for path in translate.catalogues():
-        catalog = {m.id: m.string for m in translate.read(path) if m.id and not m.fuzzy}
+        found = [m for m in translate.read(path) if m.id and not m.fuzzy]
+        catalog = {(m.id, m.context): m.string for m in found}
         assert {sentence for sentence in wanted if not catalog.get(sentence)} == set()
         assert set(catalog) == wanted, "run python scripts/translate.py"
-        for sentence, text in catalog.items():
+        for (sentence, _), text in catalog.items():
             assert sorted(PLACE.findall(sentence)) == sorted(PLACE.findall(text)), sentence
 
 

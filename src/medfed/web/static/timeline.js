@@ -12,6 +12,12 @@ const draw = (tag, attributes, ...children) => {
   return element;
 };
 
+// When the last hospital of an exchange answered; nothing while one has not.
+function lastAnswer({ sites, replies, missing }) {
+  const answers = sites.map((site) => replies.get(site) ?? missing.get(site));
+  return answers.includes(undefined) ? null : Math.max(...answers);
+}
+
 export class Timeline {
   constructor(place, sites, words) {
     Object.assign(this, { place, sites, words, exchanges: [], usual: new Map() });
@@ -31,7 +37,7 @@ export class Timeline {
       this.usual.set(body.site, [...(this.usual.get(body.site) ?? []).slice(-8), at - now.start]);
     } else if (event.kind === "SiteMissing" && now) now.missing.set(body.site, at);
     else if (event.kind === "RoundFinished" && now && now.end === null) now.end = at;
-    else if (event.kind === "RunFinished" && now && now.end === null) now.end = Math.max(now.start, ...now.replies.values());
+    else if (event.kind === "RunFinished" && now && now.end === null) now.end = lastAnswer(now) ?? at;
   }
 
   // What a hospital does now: its state, and since when.
@@ -39,7 +45,7 @@ export class Timeline {
     const now = this.exchanges.at(-1);
     if (!now || over || now.end !== null || !now.sites.includes(site)) return ["", 0];
     if (now.missing.has(site)) return ["missing", now.missing.get(site)];
-    if (now.replies.has(site)) return ["waiting", now.replies.get(site)];
+    if (now.replies.has(site)) return lastAnswer(now) ? ["", 0] : ["waiting", now.replies.get(site)];
     const waited = Date.now() / 1000 - now.start;
     const lengths = [...(this.usual.get(site) ?? [])].sort((a, b) => a - b);
     const usual = lengths[Math.floor(lengths.length / 2)];
@@ -61,13 +67,16 @@ export class Timeline {
       if (each.purpose === "train") svg.append(draw("text", { x: x(each.start) + 3, y: height - 8, class: "axis" }, String(each.round)));
     }
     this.sites.forEach((site, lane) => this.lane(svg, site, lane * LANE, { shown, x, last }));
+    const follows = this.place.scrollLeft + this.place.clientWidth >= this.place.scrollWidth - 4;
     this.place.replaceChildren(svg);
+    if (follows || !this.drawn) this.place.scrollLeft = this.place.scrollWidth; // on a phone: the latest
+    this.drawn = true;
   }
 
   lane(svg, site, top, { shown, x, last }) {
     svg.append(draw("text", { x: LEFT - 8, y: top + 17, class: "lane" }, site.length > 15 ? `${site.slice(0, 14)}…` : site));
     for (const each of shown.filter((one) => one.sites.includes(site))) {
-      const end = each.end ?? last;
+      const end = lastAnswer(each) ?? each.end ?? last; // then the coordinator works
       const answered = each.replies.get(site) ?? each.missing.get(site) ?? end;
       const kind = each.missing.has(site) ? "missing" : each.purpose;
       const bar = (from, to, name) => {

@@ -1,0 +1,159 @@
+"""Sentences that layers below the pages say to people: gathered from their source as templates.
+
+What studies are checked by and runs complain with is written where it is found out, as plain
+English or as f-strings. Their places become ``{0}``, ``{1}``: `medfed.web.said` recognises them by
+that.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from medfed.core import registry
+from medfed.core.errors import REFUSALS
+from medfed.services.accounts.roles import ACTIONS
+from medfed.services.part_list import INTERNAL, fields_json, parts_json
+from medfed.web.said import CONTEXT
+from medfed.web.wizard import KINDS
+
+__all__ = ["CONTEXT", "gather"]
+
+PACKAGE = Path(__file__).resolve().parent.parent / "src" / "medfed"
+SPOKEN = ("core", "strategies", "aggregators", "tasks", "privacy", "connectors", "services/console")
+"""Whose complaints pages show."""
+FILES = (
+    *("services/runs.py", "services/run_sites.py", "services/accounts/rights.py"),
+    *("services/comparison/runner.py", "services/comparison/recipes.py"),
+    *("services/comparison/scoring.py", "storage/run_folder.py", "frameworks/torch_job.py"),
+    *(
+        f"federation/{name}.py"
+        for name in ("exchange", "coordinator", "asynchronous", "site", "gates")
+    ),
+    *("federation/privacy.py", "federation/enrolment/invites.py"),
+)
+READERS = ("dicom", "nifti", "metaimage", "pacs", "fetch", "annotations.py", "pseudonyms", "scans")
+NOT: tuple[str, ...] = (
+    *(f"connectors/{name}" for name in (*READERS, "phantom", "pooled.py", "patches_2d.py")),
+    *(f"aggregators/secure/{name}" for name in ("k", "l", "m", "o", "rules", "site", "fixed")),
+    *(f"aggregators/encrypted/{name}" for name in ("context", "coordinator", "site")),
+    *(f"core/{name}.py" for name in ("vault", "no_pickles", "packing", "files", "update", "query")),
+    "tasks/segmentation_predictor.py",
+    "tasks/detection_predictor.py",
+    "tasks/calibration.py",
+    "privacy/at_rest",
+)
+"""What only technicians meet: readers of files, and protocols that were broken."""
+MORE = (
+    *ACTIONS.values(),
+    *("the study", "one problem", "{0} problems", 'Did you mean "{0}"?', "Known: {0}", "Give {0}"),
+    *("a whole number", "a number", "text in quotes", "true or false", "a table"),
+    *("a list, each {0}", "{0} or {1}", "{0}; {1}", "{0}: {1}, {2}"),
+    *KINDS,
+)
+"""What is put into other sentences, and what `_is_sentence` takes for none."""
+CALLS = re.compile(
+    r"Problem|Decision|\w+Error|Refused|Notice|Conflict|Missing|_?complain\w*|_ended|_wrong|_miss"
+)
+NAMES = re.compile(r"\w*(message|remedy|why|complaint|warning|notes?|LEDGERS)")
+
+
+def gather() -> list[tuple[str, str]]:
+    """Each sentence with the file that says it."""
+    found = dict.fromkeys((*REFUSALS.values(), *MORE), "core/errors.py")
+    found |= dict(_options())
+    for file in _files():
+        for text in _said_in(file):
+            found.setdefault(text, file.relative_to(PACKAGE).as_posix())
+    return sorted(found.items(), key=lambda pair: (pair[1], pair[0]))
+
+
+def _options() -> Iterator[tuple[str, str]]:
+    """What parts and their options are for."""
+    for kind, members in parts_json(KINDS).items():
+        for name, part in members.items():
+            if name not in INTERNAL:
+                module = registry.load(kind, name).__module__
+                file = module.removeprefix("medfed.").replace(".", "/")
+                yield part["summary"], file
+                yield from ((option["help"], file) for option in part["options"])
+    for options in fields_json().values():
+        yield from ((option["help"], "core/study_file") for option in options)
+
+
+def _files() -> list[Path]:
+    wanted = [PACKAGE / name for name in (*SPOKEN, *FILES)]
+    files = [f for path in wanted for f in ([path] if path.is_file() else path.rglob("*.py"))]
+    return sorted(f for f in files if not f.relative_to(PACKAGE).as_posix().startswith(NOT))
+
+
+def _said_in(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        values: list[ast.expr | None]
+        if isinstance(node, ast.Call) and _says(node.func):
+            values = [*node.args, *(word.value for word in node.keywords)]
+        elif isinstance(node, ast.Assign) and _assigns(node):
+            values = [node.value]
+        elif isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple):
+            values = [*node.value.elts]  # a message and its remedy
+        elif isinstance(node, ast.FunctionDef) and NAMES.fullmatch(node.name):
+            values = [each.value for each in ast.walk(node) if isinstance(each, ast.Return)]
+        else:
+            continue
+        for value in values:
+            yield from filter(_is_sentence, _templates(value))
+
+
+def _name(function: ast.expr) -> str:
+    return getattr(function, "id", getattr(function, "attr", ""))
+
+
+def _says(function: ast.expr) -> bool:
+    """Whether it is a complaint, or adds to a list of remarks."""
+    if isinstance(function, ast.Attribute) and function.attr == "append":
+        return bool(NAMES.fullmatch(_name(function.value)))
+    return bool(CALLS.fullmatch(_name(function)))
+
+
+def _assigns(node: ast.Assign) -> bool:
+    names = [n.id for n in ast.walk(node.targets[0]) if isinstance(n, ast.Name)]
+    return any(NAMES.fullmatch(name) for name in names)
+
+
+def _templates(node: ast.expr | None) -> Iterator[str]:
+    """The strings that an expression may be, as templates."""
+    match node:
+        case ast.Constant(value=str(text)):
+            yield text
+        case ast.JoinedStr():
+            yield _template(node)
+        case ast.IfExp():
+            yield from _templates(node.body)
+            yield from _templates(node.orelse)
+        case ast.Tuple() | ast.List():
+            for each in node.elts:
+                yield from _templates(each)
+        case ast.ListComp():
+            yield from _templates(node.elt)
+
+
+def _template(node: ast.JoinedStr) -> str:
+    pieces, places = [], 0
+    for piece in node.values:
+        if isinstance(piece, ast.Constant):
+            pieces.append(str(piece.value))
+        else:
+            pieces.append(f"{{{places}}}")
+            places += 1
+    return "".join(pieces)
+
+
+def _is_sentence(text: str) -> bool:
+    """Two words or more, for a person; names of fields and lines of logs are none."""
+    return (
+        "%" not in text
+        and len(re.findall(r"[A-Za-z]{2,}", re.sub(r"\{\d\}", " ", text))) >= 2
+        and " " in text
+    )
