@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from medfed.core.aggregator import Aggregator, Gathered
+from medfed.core.aggregator import Aggregator, Gathered, Standing
 from medfed.core.events import Notice, RoundFinished, Scored
 from medfed.core.query import Query
 from medfed.core.registry import Part, make, part_of
@@ -74,6 +74,7 @@ class Coordinator:
         split = make("split", study.split)
         # Facts are sums: a robust rule, which needs whole updates, has nothing to say about them.
         self.summing = self.aggregator if self.aggregator.linear else make("aggregator", MEAN)
+        self._drawer: dict[str, Any] = {}
         self._scored_by: tuple[int, tuple[str, ...]] = (-1, ())
         self.scored_on = "valid" if getattr(split, "valid", 0.0) > 0 else "test"
 
@@ -98,7 +99,7 @@ class Coordinator:
         turn = self._turn(state.round + 1)
         body = {**self._body(state.facts), **self.privacy.asks(state.memory, turn.round)}
         exchange = self._exchange(state, "train", self._draw(turn.round), body)
-        gathered = self._gather(exchange, state)
+        gathered = self._gather_round(exchange, state)
         if not self.aggregator.sees_sites:
             exchange.check_total(gathered.total)
         gathered, kept = self.privacy.total(gathered, state.memory)
@@ -245,6 +246,11 @@ class Coordinator:
             over=getattr(self.aggregator, "expands", MAX_OVER_MODEL),
             norm_limit=float(getattr(self.aggregator, "norm_limit", 0.0)) if fits else 0.0,
         )
+
+    def _gather_round(self, exchange: Exchange, state: State) -> Gathered:
+        if isinstance(self.aggregator, Standing):
+            return self.aggregator.gather_on(exchange.ask, exchange.sites, self._drawer)
+        return self._gather(exchange, state)
 
     def _gather(self, exchange: Exchange, state: State, phase: str = "") -> Gathered:
         if phase:  # several evaluations of one round must not be taken for each other

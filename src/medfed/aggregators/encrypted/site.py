@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from medfed.aggregators.encrypted import context as ckks
 from medfed.aggregators.secure import keys
 from medfed.aggregators.secure.layout import Layout, arrays_of
-from medfed.aggregators.secure.messages import GROUP, coded, decoded, message, table_of
+from medfed.aggregators.secure.messages import GROUP, coded, decoded, inner, message, table_of
 from medfed.aggregators.secure.rules import Roster
 from medfed.aggregators.secure.seated import DRAWER, SeatedSite, Talk, agreed, names_of
 from medfed.core.errors import Refused
@@ -41,7 +41,9 @@ class EncryptingSite(SeatedSite):
     # --- 2: the key -------------------------------------------------------------------------------
 
     def _context(self, talk: Talk, received: Update) -> Update:
-        roster = talk.roster = self._roster(talk, table_of(received))
+        table = table_of(received)
+        layout = Layout.from_json(table.get("layout"))
+        roster = talk.roster = self._roster(talk, inner(table, "adverts"), layout)
         me = self.seat.site
         if me != dealer_of(roster):
             return message({})
