@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from medfed.aggregators.secure.fixed_point import Codec, Narrow, Wide
-from medfed.aggregators.secure.layout import Region
+from medfed.aggregators.secure.layout import Layout, Region
 from medfed.aggregators.secure.masks import Masks, Stream
 from medfed.aggregators.secure.messages import GROUP
 from medfed.aggregators.secure.rules import Roster
@@ -65,10 +65,12 @@ def _adder(name: str, parts: Sequence[Spooled], codec: Codec) -> Callable[[int, 
 
 def notes_of(roster: Roster, total: Update, count: int, clipped: int) -> dict[str, Any]:
     """What rounding may have done to the mean, and how much was clipped."""
-    step = Narrow(*roster.terms).step
-    groups = {part.key[2:].partition("/")[0] for part in roster.layout.narrow.parts}
-    weights = [total.weights[group] for group in groups if total.weights.get(group, 0) > 0]
     notes: dict[str, Any] = {"clipped": clipped}
-    if weights:
-        notes["rounding"] = count * step / 2 / min(weights)
-    return notes
+    return notes | rounding(Narrow(*roster.terms), roster.layout, total, count)
+
+
+def rounding(codec: Narrow, layout: Layout, total: Update, count: int) -> dict[str, Any]:
+    """How far rounding may have moved an element of the mean of so many sites."""
+    groups = {part.key[2:].partition("/")[0] for part in layout.narrow.parts}
+    weights = [total.weights[group] for group in groups if total.weights.get(group, 0) > 0]
+    return {"rounding": count * codec.step / 2 / min(weights)} if weights else {}

@@ -1,20 +1,16 @@
 """The secure sum: the plain sum of all updates, and nothing of any one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from medfed.aggregators.secure.rules import FEWEST, MOST_SITES, safe_colluders
+from medfed.aggregators.hidden import HiddenSum, retried
+from medfed.aggregators.secure.rules import safe_colluders
 from medfed.core.aggregator import Answering, Ask, Gathered, Seat
-from medfed.core.errors import Refused, RunError, WireError
 from medfed.core.options import option
-from medfed.core.update import Tensors, Update
 
 if TYPE_CHECKING:
     from medfed.aggregators.secure.coordinator import Conversation
-
-ATTEMPTS = 3
-"""Conversations begun in a round before it is given up: each needs fewer sites than the last."""
 
 SAID = {
     "keys": "public keys for this round's masks, and the names and shapes of what it will add to "
@@ -44,7 +40,7 @@ and more than two thirds of the sites that begin a round must end it.
 
 
 @dataclass(frozen=True, slots=True)
-class SecureSum:
+class SecureSum(HiddenSum):
     """The weighted mean by masked sums: nobody sees a single site's update, weight or figures.
 
     Bonawitz et al. 2017, "Practical secure aggregation for privacy-preserving machine learning"
@@ -53,10 +49,7 @@ class SecureSum:
     begin a round must end it.
     """
 
-    sees_sites: ClassVar[bool] = False
-    linear: ClassVar[bool] = True
-    once: ClassVar[bool] = False
-    most_sites: ClassVar[int] = MOST_SITES
+    words: ClassVar[Mapping[str, str]] = SAID
 
     bits: int = option(32, "Bits of a masked word; 64 doubles what is sent", choices=(32, 64))
     reach: float = option(
@@ -65,18 +58,12 @@ class SecureSum:
         above=0.0,
         high=1e12,
     )
-    least: int = option(FEWEST, "Fewest sites in a sum; a site may insist on more", low=FEWEST)
 
-    def gather(self, ask: Ask, memory: Tensors) -> Gathered:
-        """Hold the conversation; again under fresh keys where too many sites were lost in it.
-
-        Raises:
-            QuorumError: Too few sites are left.
-            RunError: A site did not keep to the rules.
-        """
+    def conversation(self, ask: Ask) -> "Conversation":
+        """One attempt at the sum, from keys to unmasking."""
         from medfed.aggregators.secure.coordinator import Conversation
 
-        return retried(lambda: Conversation(ask), self.least)
+        return Conversation(ask)
 
     def gather_on(self, ask: Ask, sites: Sequence[str], drawer: dict[str, Any]) -> Gathered:
         """The same, going on from the round before where that had the same sites to its end."""
@@ -93,25 +80,11 @@ class SecureSum:
 
         return retried(begin, self.least)
 
-    def answer(
-        self, phase: str, received: Update, work: Callable[[], Update], mine: Tensors
-    ) -> tuple[Update, Tensors]:
-        """Without a seat there is no answer: a site must know its peers.
-
-        Raises:
-            Refused: Always.
-        """
-        raise Refused("unknown-peer")
-
     def seated(self, seat: Seat) -> Answering:
         """The site's half."""
         from medfed.aggregators.secure.site import SecureSite
 
         return SecureSite(seat, self.least, self.bits, self.reach)
-
-    def said(self, phase: str) -> str:
-        """What an answer holds, in words."""
-        return SAID.get(phase.partition("-")[0], "")
 
     def protection(self, sites: int, min_sites: int) -> Sequence[str]:
         """In words, for whoever approves a study of so many sites."""
@@ -119,27 +92,3 @@ class SecureSum:
         count = safe_colluders(sites, fewest)
         safe = f"{count} of the {sites} sites" if count > 1 else "one of the sites"
         return _AGAINST.format(safe=safe, fewest=fewest).strip().splitlines()
-
-
-def retried(begin: Callable[[], "Conversation"], least: int) -> Gathered:
-    """Hold a conversation, and another where too many sites were lost in it.
-
-    Raises:
-        QuorumError: Too few sites are left.
-        RunError: A site did not keep to the rules.
-    """
-    from medfed.aggregators.secure.coordinator import TooFew
-
-    left = ATTEMPTS
-    while True:
-        left -= 1
-        conversation = begin()
-        try:
-            return conversation.hold()
-        except TooFew as error:
-            if not left or error.left < max(FEWEST, least):
-                raise error.naming(conversation.left_out) from None
-        except (WireError, Refused) as error:
-            message = f"the sum failed: {error.message}"
-            remedy = "Install the same version of medfed everywhere"
-            raise RunError(message, remedy=remedy) from None
