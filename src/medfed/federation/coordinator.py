@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 Row = Mapping[str, Any]
 MEAN = Part("mean")
+STATISTICS = "statistics"
+"""Among the facts: the statistics that the study asks for. They are not sent to the sites."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,8 @@ class Coordinator:
         for query in self.task.prepare():
             facts[query.fact] = self._fit(query, facts, traffic)
         state = self.strategy.begin(self.task.initial(self.study.seed, facts))
+        if asked := self.study.statistics:
+            facts[STATISTICS] = [self._statistic(part, traffic) for part in asked]
         row = {"seconds": time.perf_counter() - start, **traffic}
         return state.evolve(round=0, facts=facts, row=row)
 
@@ -214,6 +218,10 @@ class Coordinator:
         higher = self.task.higher_is_better[self.metric]
         return latest > max(earlier) if higher else latest < min(earlier)
 
+    def _statistic(self, part: Part, traffic: dict[str, int]) -> Mapping[str, Any]:
+        """A statistic that the study asks for; it serves nobody's training."""
+        return {"asked": part.to_json(), **self._fit(make("query", part), {}, traffic)}
+
     def _fit(self, query: Query, facts: Facts, traffic: dict[str, int]) -> Mapping[str, Any]:
         step: Any = query
         for number in range(1000):
@@ -259,7 +267,8 @@ class Coordinator:
 
     def _body(self, facts: Facts) -> dict[str, Any]:
         execution = self.execution.to_json()
-        return {"facts": dict(facts), "execution": execution, "score": [self.scored_on]}
+        sent = {name: fact for name, fact in facts.items() if name != STATISTICS}
+        return {"facts": sent, "execution": execution, "score": [self.scored_on]}
 
     def _turn(self, round_: int) -> Turn:
         return Turn(round_, self.study.rounds, len(self.study.sites))

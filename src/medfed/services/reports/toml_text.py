@@ -6,17 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from medfed.core.study import Study
+from medfed.core.study_file import LISTS
 
 
 def study_toml(study: Study) -> str:
     """The study, with every option spelt out; reading it gives the same digest."""
     plain = {name: value for name, value in study.to_json().items() if name != "schema"}
-    privacy = plain.pop("privacy")
+    lists = {name: plain.pop(name, []) for name in LISTS}
     tables = {name: value for name, value in plain.items() if isinstance(value, Mapping)}
     top = {name: value for name, value in plain.items() if name not in tables}
     blocks = [_lines(top)]
     blocks += [f"[{name}]\n{_lines(table)}" for name, table in tables.items()]
-    blocks += [f"[[privacy]]\n{_lines(part)}" for part in privacy]
+    blocks += [f"[[{name}]]\n{_lines(part)}" for name, parts in lists.items() for part in parts]
     return "\n\n".join(block.rstrip() for block in blocks) + "\n"
 
 
