@@ -43,7 +43,7 @@ class EncryptedConversation(Conversation):
         boxes, public, sealed = self._dealt(roster)
         parts = self._parts(roster, boxes, sealed)
         sites = tuple(part.site for part in parts)
-        total = packed(self._added(public, parts))
+        total = packed(self._added(public, parts), self._scheme.count(roster.layout))
         figures = self._opened(roster, sites, total)
         update = self._scheme.total(roster.layout, figures)
         notes = self._scheme.notes(roster.layout, update, figures, len(sites))

@@ -78,7 +78,10 @@ class EncryptingSite(SeatedSite):
             blob = _unsealed(content, sealed.tobytes(), roster)
             talk.context = self.scheme.opened(blob, secret=True)
         update, talk.update = talk.update, Update()  # it is needed no more
-        ciphertexts = packed(self.scheme.encrypt(talk.context, update, roster.layout))
+        ciphertexts = packed(
+            self.scheme.encrypt(talk.context, update, roster.layout),
+            self.scheme.count(roster.layout),
+        )
         talk.encrypted = True
         return message({"context": digest_of(sealed)}, ciphertexts)
 

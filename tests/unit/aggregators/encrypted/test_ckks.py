@@ -198,7 +198,7 @@ def swapped(federation, who, step, change):
 
 def under_another_key(reply):
     numbers = Numbers(np.ones(30 + 12 + 1), np.ones(1 + 4), np.ones(2))
-    return message(site.table_of(reply), packed(encrypted(ckks.make(), numbers)))
+    return message(site.table_of(reply), packed(encrypted(ckks.make(), numbers), 3))
 
 
 def test_a_ciphertext_under_another_key_spoils_the_sum_and_the_openers_say_so():
@@ -210,7 +210,7 @@ def test_a_ciphertext_under_another_key_spoils_the_sum_and_the_openers_say_so():
 
 def of_other_parameters(reply):
     blob = tenseal.ckks_vector(made(4096, (40, 40), 2.0**20), [1.0]).serialize()
-    return message(site.table_of(reply), packed([blob] * 3))
+    return message(site.table_of(reply), packed([blob] * 3, 3))
 
 
 def test_a_ciphertext_of_other_parameters_is_refused_by_the_coordinator():

@@ -237,7 +237,7 @@ def test_a_foreign_ciphertext_spoils_the_sum_and_the_openers_say_so():
             return reply
         other = short()
         count = len(reply.tensors["secure/sizes"])
-        return message(table_of(reply), packed([paillier.encrypted(other, 5)] * count))
+        return message(table_of(reply), packed([paillier.encrypted(other, 5)] * count, count))
 
     federation.order = order
     with pytest.raises(QuorumError):
@@ -254,7 +254,7 @@ def test_what_is_no_ciphertext_is_named_by_the_coordinator():
         if name != "s02" or not phase.startswith("encrypt"):
             return reply
         count = len(reply.tensors["secure/sizes"])
-        return message(table_of(reply), packed([os.urandom(100)] * count))
+        return message(table_of(reply), packed([os.urandom(100)] * count, 1))
 
     federation.order = order
     with pytest.raises(RunError, match="s02 sent a ciphertext of another context"):
@@ -325,3 +325,11 @@ def test_without_the_package_a_study_is_refused_in_words(monkeypatch):
     with pytest.raises(Exception, match="paillier cannot be used here") as error:
         Paillier()
     assert "medfed[he]" in error.value.problems[0].remedy
+
+
+@settings(max_examples=40)
+@given(st.lists(st.binary(max_size=60), max_size=20), st.integers(0, 30))
+def test_ciphertexts_are_packed_whole_whatever_their_sizes(blobs, count):
+    arrays = packed(blobs, count)
+    assert list(arrays["sizes"]) == [len(blob) for blob in blobs]
+    assert arrays["ciphertexts"].tobytes() == b"".join(blobs)
