@@ -7,6 +7,7 @@ fixed point, and one stream of AES in counter mode as long as the update.
 
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
@@ -146,10 +147,25 @@ def at_a_site(folder: Path, size: int, repeats: int) -> list[Row]:
     def mask() -> object:
         return site._words(talk, talk.roster)  # type: ignore[arg-type]  # noqa: SLF001
 
-    took = timings({"mask": mask, "bare": bare}, repeats)
+    def floor() -> None:
+        fixed_point(flat)
+        for _ in range(SITES):  # one for each other site, and the site's own
+            stream(4 * size)
+
+    took = timings({"mask": mask, "bare": bare, "floor": floor}, repeats)
     what = f"{size / 1e6:g} M parameters, {SITES} sites"
     return [
-        row(f"{what}: masking against one pass and one stream", ratio(*took.values()), "×", 3.0),
+        row(
+            f"{what}: masking against one pass and one stream",
+            ratio(took["mask"], took["bare"]),
+            "×",
+            3.0,
+        ),
+        row(
+            f"{what}: one pass and {SITES} streams alone, not added",
+            ratio(took["floor"], took["bare"]),
+            "×",
+        ),
         row(f"{what}: masking", 1000 * median(took["mask"]), "ms"),
     ]
 
@@ -195,23 +211,24 @@ def stream(count: int) -> None:
 def encrypted(folder: Path, size: int, repeats: int) -> list[Row]:
     """Three sites' encrypted sum, and the library's calls that it cannot do without."""
     from medfed.aggregators.encrypted import context as ckks
-    from medfed.aggregators.encrypted.coordinator import added
-    from medfed.aggregators.encrypted.site import encrypted as pieces
-    from medfed.aggregators.encrypted.site import numbers_of, packed, unpacked
+    from medfed.aggregators.encrypted.ckks_scheme import CkksScheme, numbers_of
+    from medfed.aggregators.encrypted.pieces import packed, streamed, unpacked
     from medfed.aggregators.secure.layout import Layout
     from medfed.aggregators.secure.messages import message
 
+    scheme = CkksScheme()
     context = ckks.make()
     public = ckks.opened(ckks.without_keys(context), secret=False)
     update = make_update(0, size)
     layout = Layout.of(update)
+    count = scheme.count(layout)
 
     def ours() -> object:
-        ciphertexts = packed(pieces(context, numbers_of(update, layout)))
+        ciphertexts = packed(scheme.encrypt(context, update, layout), count)
         path = folder / "part.safetensors"
         path.write_bytes(encode_update(message({}, ciphertexts)))
         parts = [SpooledUpdate(path, name) for name in ("north", "centre", "south")]
-        total = message({}, packed(added(public, parts)))
+        total = message({}, packed((scheme.add(public, p) for p in streamed(parts)), count))
         return ckks.decrypt(context, unpacked(total), layout.size + 1)
 
     flat = np.concatenate(list(vars(numbers_of(update, layout)).values()))
@@ -239,6 +256,39 @@ def bare(context: Any, public: Any, flat: np.ndarray[Any, Any]) -> list[float]:
     return found
 
 
+def packing(values: int, repeats: int) -> list[Row]:
+    """Three sites' sum under Paillier: many numbers in a ciphertext, against one in each."""
+    from medfed.aggregators.encrypted import paillier_keys as paillier
+    from medfed.aggregators.encrypted.paillier_scheme import PaillierScheme
+    from medfed.aggregators.secure.layout import Layout
+
+    kit, scheme = paillier.make(), PaillierScheme(131072.0, 3)
+    numbers = 100 * np.random.default_rng(0).standard_normal(values, dtype=np.float32)
+    update = Update({"model/a": numbers}, {"model": 1.0})
+    layout = Layout.of(update)
+
+    def packed() -> object:
+        blobs = list(scheme.encrypt(kit, update, layout))
+        total = [scheme.add(kit, (blob, blob, blob)) for blob in blobs]
+        return scheme.decrypt(kit, iter(total), layout, 3)
+
+    def unpacked() -> object:
+        blobs = [paillier.encrypted(kit, int(1000 * number) + 2**20) for number in numbers]
+        total = [scheme.add(kit, (blob, blob, blob)) for blob in blobs]
+        return [paillier.decrypted(kit, blob) for blob in total]
+
+    start = time.perf_counter()
+    unpacked()
+    alone = time.perf_counter() - start
+    took = timings({"packed": packed}, repeats)["packed"]
+    what = f"Paillier, {values:,} values".replace(",", " ")
+    return [
+        row(f"{what}: unpacked over packed", alone / median(took), "×", 50, "higher"),
+        row(f"{what}: packed: encrypt, add three, decrypt", median(took), "s"),
+        row(f"{what}: unpacked", alone, "s"),
+    ]
+
+
 def label(size: int) -> str:
     return f"{SITES} × {size / 1e6:g} M parameters"
 
@@ -255,6 +305,8 @@ def main() -> None:
             shutil.rmtree(folder)
         if find_spec("tenseal"):
             rows += encrypted(Path(name), QUICK // 4 if options.quick else QUICK, 3)
+        if find_spec("heu"):
+            rows += packing(300 if options.quick else 10_000, 3)
     report(rows, as_json=options.json)
 
 

@@ -73,17 +73,60 @@ def losing(site, phase, round_):
     return tamper
 
 
-@pytest.mark.parametrize("phase", ["keys", "shares", "masked", "agree", "unmask"])
-def test_a_site_lost_in_the_conversation_does_not_stop_it(phase, tmp_path, tampered):
-    tampered(losing("west", phase, 2))
+AT = [("keys", 1), ("shares", 1), ("masked", 1), ("next", 2), ("agree", 2), ("unmask", 2)]
+
+
+@pytest.mark.parametrize(("phase", "round_"), AT)
+def test_a_site_lost_in_the_conversation_does_not_stop_it(phase, round_, tmp_path, tampered):
+    tampered(losing("west", phase, round_))
     study = study_of("scaffold", aggregator="secure-sum", sites=FOUR, min_sites=3)
     record = Recorder()
     go(study, tmp_path / "run", record)
-    assert record.missing() == [(2, "west", "late")]
+    assert record.missing() == [(round_, "west", "late")]
     counted = {row["round"]: row["participants"] for row in RunFolder(tmp_path / "run").rows()[1:]}
     in_time = phase in ("agree", "unmask")  # its part had arrived
-    assert ("west" in counted[2]) == in_time
-    assert "west" in counted[3]
+    assert ("west" in counted[round_]) == in_time
+    assert all("west" in counted[later] for later in range(round_ + 1, 4))
+
+
+def steps_of(run, site="north"):
+    """The steps of each round of training that a site's receipts tell of."""
+    found = {}
+    for one in SiteFolder(run / "sites" / site).receipts():
+        if one["purpose"] == "train":
+            found.setdefault(one["round"], []).append(one["phase"].partition("-")[0])
+    return [tuple(steps) for _, steps in sorted(found.items())]
+
+
+FULL, STEADY = ("keys", "shares", "masked", "agree", "unmask"), ("next", "agree", "unmask")
+
+
+@pytest.mark.slow
+def test_after_the_first_a_round_takes_three_exchanges_on_any_number_of_processes(tmp_path):
+    study = study_of("scaffold", aggregator="secure-sum", sites=FOUR, min_sites=3)
+    results = [go(study, tmp_path / str(n), workers=n)["model_sha256"] for n in (1, 2)]
+    assert len(set(results)) == 1
+    for n in (1, 2):
+        assert steps_of(tmp_path / str(n)) == [FULL, STEADY, STEADY]
+
+
+def test_a_run_that_is_resumed_begins_with_fresh_keys(tmp_path, tampered):
+    """It was killed while a steady round's signatures came; nothing of that round is used."""
+    study = study_of("scaffold", aggregator="secure-sum", sites=FOUR, min_sites=3)
+    wanted = go(study, tmp_path / "whole")["model_sha256"]
+
+    def killed(channel, delivery):
+        order = channel.order_of(delivery)
+        if order.round == 2 and order.phase.startswith("agree"):
+            raise KeyboardInterrupt
+        return [delivery]
+
+    tampered(killed)
+    with pytest.raises(KeyboardInterrupt):
+        go(study, tmp_path / "run")
+    tampered(lambda channel, delivery: [delivery])
+    assert go(study, tmp_path / "run", resume=True)["model_sha256"] == wanted
+    assert steps_of(tmp_path / "run")[1][-5:] == FULL
 
 
 def test_a_site_lost_in_the_last_scoring_does_not_judge_the_same_model_alone(tmp_path, tampered):
@@ -112,22 +155,25 @@ def test_a_conversation_that_begins_again_trains_from_what_was_counted(tmp_path,
     """Two sites are lost before the others train, or after: the second time they train alike."""
     study = study_of("scaffold", aggregator="secure-sum", sites=FIVE, min_sites=3, rounds=4)
     found = []
-    for phase in ("keys", "shares"):
+    for phase in ("keys", "shares", "next"):
         lost = [losing(site, phase, 3) for site in FIVE[3:]]
+        if phase != "next":  # its part counts, but nothing is agreed ahead: round 3 has keys
+            lost.append(losing("north", "unmask", 2))
         tampered(lambda *given, lost=lost: given[1:] if all(one(*given) for one in lost) else [])
         go(study, tmp_path / phase)
         rows = {row["round"]: row for row in RunFolder(tmp_path / phase).rows()[1:]}
         assert tuple(rows[3]["participants"]) == FIVE[:3]
         found.append(model_of(tmp_path / phase))
     for name, value in found[0].items():
-        np.testing.assert_array_equal(found[1][name], value)
+        for other in found[1:]:
+            np.testing.assert_array_equal(other[name], value)
 
 
 def test_of_three_sites_none_may_be_lost_and_the_run_goes_on_when_it_is_back(tmp_path, tampered):
     study = study_of(aggregator="secure-sum")
     wanted = go(study, tmp_path / "whole")["model_sha256"]
     with pytest.MonkeyPatch.context() as patch:
-        tampered(losing("south", "masked", 2))
+        tampered(losing("south", "next", 2))
         with pytest.raises(QuorumError, match="2 of 3"):
             go(study, tmp_path / "run")
         tampered(lambda channel, delivery: [delivery])
@@ -306,14 +352,14 @@ def test_a_restarted_site_has_lost_the_conversation(four, tmp_path):
 
 
 def test_a_sum_that_does_not_fit_the_model_stops_the_run(tmp_path, monkeypatch):
-    kept = SecureSum.gather
+    kept = SecureSum.gather_on
 
-    def gather(self, ask, memory):
-        found = kept(self, ask, memory)
+    def gather(self, *given):
+        found = kept(self, *given)
         tensors = {name: value[..., :0] for name, value in found.total.tensors.items()}
         return replace(found, total=replace(found.total, tensors=tensors))
 
-    monkeypatch.setattr(SecureSum, "gather", gather)
+    monkeypatch.setattr(SecureSum, "gather_on", gather)
     with pytest.raises(RunError, match="the sum cannot be used"):
         go(STUDY, tmp_path / "run")
 

@@ -93,12 +93,32 @@ class RunProgress(EventBar):
             cells = [_cell(metrics.get(name)) for name in shown]
             table.add_row(site, str(counts.get(site, "")), *cells)
         console.print(table)
+        for statistic in result.get("statistics", ()):
+            console.print(Text(statistic_line(statistic)))
         console.print(
             f"{result['rounds']} rounds in {result['seconds']:.1f} s; "
             f"{human_bytes(result['bytes_up'])} from the sites, "
             f"{human_bytes(result['bytes_down'])} to them"
         )
         console.print(f"Report: {result['run_dir']}/report.html", soft_wrap=True)
+
+
+def statistic_line(statistic: Mapping[str, Any]) -> str:
+    """A noised statistic with what the noise is likely to have moved it by, in a line."""
+    asked, noise = statistic["asked"], statistic["noise"]
+    figures = {k: v for k, v in statistic.items() if k not in ("asked", "noise", "edges")}
+    shown = "; ".join(f"{name} {_figures(value)}" for name, value in figures.items())
+    spread = ", ".join(f"{name} ± {value:.3g}" for name, value in noise.items())
+    of = asked.get("column") or " × ".join(filter(None, (asked.get("rows"), asked.get("by"))))
+    return f"{' of '.join(filter(None, (asked['name'], of)))}: {shown} (noise: {spread})"
+
+
+def _figures(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {_figures(one)}" for name, one in value.items())
+    if isinstance(value, list):
+        return " ".join(f"{one:.4g}" for one in value)
+    return f"{value:.4g}"
 
 
 def _cell(interval: Mapping[str, float | None] | None) -> str:

@@ -74,7 +74,7 @@ def say_protection(found: Study) -> None:
     aggregator = make("aggregator", found.aggregator)
     if isinstance(aggregator, Seated):
         _say(found.aggregator.name, aggregator.protection(len(found.sites), found.min_sites))
-    if not found.privacy:
+    if not found.privacy and not found.statistics:
         return
     from medfed.privacy.words import all_promises  # counting takes a second
 

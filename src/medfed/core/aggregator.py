@@ -136,6 +136,21 @@ class Seated(Protocol):
         """
 
 
+@runtime_checkable
+class Standing(Protocol):
+    """An aggregator whose rounds of training may go on from one another."""
+
+    def gather_on(self, ask: Ask, sites: Sequence[str], drawer: dict[str, Any]) -> Gathered:
+        """As `Aggregator.gather`, with what was agreed in the round before.
+
+        Args:
+            ask: Sends one phase to the participants.
+            sites: The participants.
+            drawer: Kept between the rounds in this process's memory only: a coordinator that is
+                started again finds it empty.
+        """
+
+
 class Compression(Protocol):
     """Smaller updates: packed at the site, unpacked chunk by chunk at the coordinator."""
 

@@ -179,3 +179,18 @@ class PrivateTask(Protocol):
 
     def leaks(self) -> Sequence[Problem]:
         """What would leave a site besides updates and scores, as this task is set."""
+
+
+@runtime_checkable
+class PaidQuery(Protocol):
+    """What a query offers besides whose answer is noised at the site, and paid for there."""
+
+    @property
+    def delta(self) -> float:
+        """At which δ its cost is told."""
+
+    def cost(self) -> Cost:
+        """What its answer costs each patient, in whichever set."""
+
+    def beside(self, study: Study) -> Sequence[Problem]:
+        """What in a study it cannot stand beside."""

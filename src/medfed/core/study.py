@@ -61,6 +61,7 @@ class Study:
         report: ``sites`` shows each site's figures; ``overall`` keeps them among the sums.
         keep: Which aggregate becomes the result: the last, or the best on validation patients.
         seed: Where all public randomness starts.
+        statistics: Noised statistics of the cohort, asked for once.
     """
 
     title: str
@@ -82,10 +83,14 @@ class Study:
     report: Literal["overall", "sites"]
     keep: Literal["last", "best"]
     seed: int
+    statistics: tuple[Part, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The study as plain data; what the digest covers."""
+        # Only where there are any: a study without keeps the digest that it was approved under.
+        asked = [part.to_json() for part in self.statistics]
         return {
+            **({"statistics": asked} if asked else {}),
             "schema": SCHEMA,
             "title": self.title,
             "question": self.question,
@@ -122,6 +127,7 @@ class Study:
             **parts,
             compression=part_from_json(compression) if compression else None,
             privacy=tuple(part_from_json(part) for part in plain.pop("privacy")),
+            statistics=tuple(part_from_json(part) for part in plain.pop("statistics", ())),
             cohort=Criteria(tuple(cohort["where"]), cohort["min_patients"]),
             sampling=Sampling(**plain.pop("sampling")),
             stop=Stop(**stop) if stop else None,

@@ -9,6 +9,7 @@ from typing import Any
 
 from medfed.core.conditions import Condition
 from medfed.core.errors import PartError, Problem, StudyError
+from medfed.core.mechanism import PaidQuery
 from medfed.core.options import Option, check, describe, did_you_mean, option
 from medfed.core.registry import Part, load, make, names
 from medfed.core.study import (
@@ -68,6 +69,8 @@ class _Cohort:
     min_patients: int = option(1, help="A site with fewer training patients refuses", low=1)
 
 
+LISTS: Mapping[str, str] = {"privacy": "mechanism", "statistics": "query"}
+"""Tables that may be there several times, and the kind of part that each names."""
 TABLES: Mapping[str, type] = {"sampling": _Sampling, "stop": _Stop, "cohort": _Cohort}
 
 
@@ -120,11 +123,11 @@ class _Reader:
 
     def study(self) -> Study | None:
         top_names = {o.name for o in describe(_Top)}
-        self._unknown_fields({*top_names, *PARTS, *TABLES, "privacy"})
+        self._unknown_fields({*top_names, *PARTS, *TABLES, *LISTS})
         top = self._checked(_Top, {k: v for k, v in self.given.items() if k in top_names}, "")
         parts: dict[str, Any] = {kind: self._part(kind) for kind in PARTS}
         tables = {name: self._table(name) for name in TABLES}
-        privacy = self._privacy()
+        privacy, statistics = (self._list(name) for name in LISTS)
         if self.problems:
             return None
         if top["min_sites"] is None:
@@ -136,6 +139,7 @@ class _Reader:
             **top,
             **parts,
             privacy=privacy,
+            statistics=statistics,
             cohort=Criteria(**tables["cohort"] or {}),
             sampling=Sampling(**tables["sampling"] or {}),
             stop=Stop(**stop) if stop else None,
@@ -172,12 +176,12 @@ class _Reader:
             return None
         return self._named(kind, kind, given)
 
-    def _privacy(self) -> tuple[Part, ...]:
-        given = self.given.get("privacy", [])
+    def _list(self, name: str) -> tuple[Part, ...]:
+        given = self.given.get(name, [])
         if not isinstance(given, list):
-            self.problems.append(Problem("privacy", "is not a list", "Write [[privacy]]"))
+            self.problems.append(Problem(name, "is not a list", f"Write [[{name}]]"))
             return ()
-        parts = [self._named("mechanism", f"privacy[{i}]", part) for i, part in enumerate(given)]
+        parts = [self._named(LISTS[name], f"{name}[{i}]", part) for i, part in enumerate(given)]
         return tuple(part for part in parts if part)
 
     def _named(self, kind: str, where: str, given: Any) -> Part | None:
@@ -267,14 +271,32 @@ def _check_privacy(study: Study, found: list[Problem]) -> None:
         at: list[Problem] = []
         mechanism = _made("mechanism", part, at)
         at += mechanism.problems(study) if mechanism else ()
-        found += [_placed(p, i) for p in at if p not in found]
+        found += [_placed(p, "privacy", i) for p in at if p not in found]
+    _check_statistics(study, found)
 
 
-def _placed(problem: Problem, number: int) -> Problem:
+def _check_statistics(study: Study, found: list[Problem]) -> None:
+    for i, part in enumerate(study.statistics):
+        at: list[Problem] = []
+        query = _made("query", part, at)
+        if query is not None and not isinstance(query, PaidQuery):
+            message = f"{part.name} is answered without noise, and serves tasks only"
+            at.append(Problem("statistics.name", message, f"Write one of {', '.join(_paid())}"))
+        elif query is not None:
+            at += query.beside(study)
+        found += [_placed(p, "statistics", i) for p in at if p not in found]
+
+
+def _paid() -> list[str]:
+    """Names of the queries whose answers are noised."""
+    return [name for name in names("query") if hasattr(load("query", name), "cost")]
+
+
+def _placed(problem: Problem, name: str, number: int) -> Problem:
     head, dot, rest = problem.field.partition(".")
-    if head != "privacy":
+    if head != name:
         return problem
-    return dataclasses.replace(problem, field=f"privacy[{number}]{dot}{rest}")
+    return dataclasses.replace(problem, field=f"{name}[{number}]{dot}{rest}")
 
 
 def _check_strategy(

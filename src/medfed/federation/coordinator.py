@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from medfed.core.aggregator import Aggregator, Gathered
+from medfed.core.aggregator import Aggregator, Gathered, Standing
 from medfed.core.events import Notice, RoundFinished, Scored
 from medfed.core.query import Query
 from medfed.core.registry import Part, make, part_of
@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 Row = Mapping[str, Any]
 MEAN = Part("mean")
+STATISTICS = "statistics"
+"""Among the facts: the statistics that the study asks for. They are not sent to the sites."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class Coordinator:
         split = make("split", study.split)
         # Facts are sums: a robust rule, which needs whole updates, has nothing to say about them.
         self.summing = self.aggregator if self.aggregator.linear else make("aggregator", MEAN)
+        self._drawer: dict[str, Any] = {}
         self._scored_by: tuple[int, tuple[str, ...]] = (-1, ())
         self.scored_on = "valid" if getattr(split, "valid", 0.0) > 0 else "test"
 
@@ -85,6 +88,8 @@ class Coordinator:
         for query in self.task.prepare():
             facts[query.fact] = self._fit(query, facts, traffic)
         state = self.strategy.begin(self.task.initial(self.study.seed, facts))
+        if asked := self.study.statistics:
+            facts[STATISTICS] = [self._statistic(part, traffic) for part in asked]
         row = {"seconds": time.perf_counter() - start, **traffic}
         return state.evolve(round=0, facts=facts, row=row)
 
@@ -98,7 +103,7 @@ class Coordinator:
         turn = self._turn(state.round + 1)
         body = {**self._body(state.facts), **self.privacy.asks(state.memory, turn.round)}
         exchange = self._exchange(state, "train", self._draw(turn.round), body)
-        gathered = self._gather(exchange, state)
+        gathered = self._gather_round(exchange, state)
         if not self.aggregator.sees_sites:
             exchange.check_total(gathered.total)
         gathered, kept = self.privacy.total(gathered, state.memory)
@@ -213,6 +218,10 @@ class Coordinator:
         higher = self.task.higher_is_better[self.metric]
         return latest > max(earlier) if higher else latest < min(earlier)
 
+    def _statistic(self, part: Part, traffic: dict[str, int]) -> Mapping[str, Any]:
+        """A statistic that the study asks for; it serves nobody's training."""
+        return {"asked": part.to_json(), **self._fit(make("query", part), {}, traffic)}
+
     def _fit(self, query: Query, facts: Facts, traffic: dict[str, int]) -> Mapping[str, Any]:
         step: Any = query
         for number in range(1000):
@@ -246,6 +255,11 @@ class Coordinator:
             norm_limit=float(getattr(self.aggregator, "norm_limit", 0.0)) if fits else 0.0,
         )
 
+    def _gather_round(self, exchange: Exchange, state: State) -> Gathered:
+        if isinstance(self.aggregator, Standing):
+            return self.aggregator.gather_on(exchange.ask, exchange.sites, self._drawer)
+        return self._gather(exchange, state)
+
     def _gather(self, exchange: Exchange, state: State, phase: str = "") -> Gathered:
         if phase:  # several evaluations of one round must not be taken for each other
             exchange.body = {**exchange.body, "phase": phase}
@@ -253,7 +267,8 @@ class Coordinator:
 
     def _body(self, facts: Facts) -> dict[str, Any]:
         execution = self.execution.to_json()
-        return {"facts": dict(facts), "execution": execution, "score": [self.scored_on]}
+        sent = {name: fact for name, fact in facts.items() if name != STATISTICS}
+        return {"facts": sent, "execution": execution, "score": [self.scored_on]}
 
     def _turn(self, round_: int) -> Turn:
         return Turn(round_, self.study.rounds, len(self.study.sites))

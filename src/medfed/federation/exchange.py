@@ -110,22 +110,18 @@ class Exchange:
     _again: set[str] = field(default_factory=set)
     _answered: set[str] = field(default_factory=set)
     """Sites with a reply in an earlier phase: what they remember of it is what the next needs."""
-    _opening: str = ""
-    """The step that a conversation begins with: the first that was asked for."""
 
     def ask(self, phase: str, each: Mapping[str, Update]) -> list[SpooledUpdate]:
         """Hold one phase: the replies that passed every check, in site order.
 
-        A phase is a step, perhaps with more behind a hyphen. The first step again, under whatever
-        name, begins the conversation anew: sites build on what was counted before it, and not on
-        what they remember of one that came to nothing.
+        A phase with nothing for any single site begins the conversation, perhaps anew: what goes
+        down is what sites work on. They build on what was counted before it, and not on what they
+        remember of a conversation that came to nothing.
 
         Raises:
             QuorumError: Fewer than the study asks for.
         """
-        step = phase.partition("-")[0]
-        self._opening = self._opening or step
-        if step == self._opening:
+        if not each:
             self._answered.clear()
         still = [site for site in self.sites if site not in self.missing]
         self.post.on_event(RoundStarted(self.round, self.purpose, tuple(still)))

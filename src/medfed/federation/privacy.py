@@ -12,8 +12,9 @@ from medfed.core.data import SetName, SiteData
 from medfed.core.errors import Refused
 from medfed.core.files import canonical_json
 from medfed.core.ledger import Ledger, Spend
-from medfed.core.mechanism import Cost, CountedScores, Mechanism, NoisyAnswer, repeated
-from medfed.core.registry import make
+from medfed.core.mechanism import Cost, CountedScores, Mechanism, NoisyAnswer, PaidQuery, repeated
+from medfed.core.query import Query
+from medfed.core.registry import Part, make
 from medfed.core.rehearsal import site_plan
 from medfed.core.study import Study
 from medfed.core.task import LocalJob, Task
@@ -121,10 +122,18 @@ class SitePrivacy:
             make("mechanism", part) for part in study.privacy
         )
         self._order: Order | None = None
-        if not self.mechanisms:
+        self.queries: dict[bytes, PaidQuery] = {
+            canonical_json(part.to_json()): make("query", part) for part in study.statistics
+        }
+        if not self.mechanisms and not self.queries:
             return
         if ledger is None:
             raise Refused("not-private", "this site keeps no ledger of its patients' privacy")
+        if self.mechanisms:
+            self._check_people()
+
+    def _check_people(self) -> None:
+        study, data = self.study, self.data
         self.plan = site_plan(study, data.site)
         for mechanism in self.mechanisms:
             people = data.count("train") if mechanism.unit == "patient" else len(study.sites)
@@ -157,12 +166,24 @@ class SitePrivacy:
         self._order = order
         if not self.active:
             return
-        if order.purpose == "query":
-            message = "the study is private and declares its facts: no site answers for them"
-            raise Refused("not-private", message)
         if order.purpose == "train" and order.round > self.study.rounds:
             message = f"the study has {self.study.rounds} rounds, and no more were approved"
             raise Refused("not-private", message)
+
+    def admit(self, asked: Part, query: Query) -> None:
+        """Pay for a query before it is worked on, if it is one that has a price.
+
+        Raises:
+            Refused: ``not-private``: the study names no such statistic; or ``budget-spent``.
+        """
+        named = self.queries.get(canonical_json(asked.to_json()))
+        if named is None and (self.active or isinstance(query, PaidQuery)):
+            message = "the study names no such statistic, and no site answers for it"
+            raise Refused("not-private", message)
+        if named is not None:
+            for on in self.data.sets:
+                if self.data.count(on):
+                    self.pay(named.cost(), on)
 
     def wrap(self, job: LocalJob) -> LocalJob:
         """A workplace whose answers may leave."""
@@ -224,14 +245,22 @@ class SitePrivacy:
             patients=own,
             cost=cost,
             approved=self._approved(cost, on),
-            delta=min(one.delta for one in self.mechanisms if one.unit == cost.unit),
+            delta=min(one.delta for one in self._priced(cost)),
         )
         self.ledger.spend(spend)
 
     def _approved(self, cost: Cost, on: SetName) -> tuple[NoisyAnswer, ...]:
         """What the study may cost in all: its rounds, and those that came to nothing."""
+        asked = [a for one in self.queries.values() for a in one.cost().answers]
+        once = repeated(asked if cost.unit == "patient" else (), self.repeats)
         if on != "train":  # counted once, when all rounds are done
-            return repeated(cost.answers, self.repeats)
+            scores = () if self._at_work.purpose == "query" else cost.answers
+            return (*once, *repeated(scores, self.repeats))
         costs = (one.cost(self.plan) for one in self.mechanisms if one.unit == cost.unit)
         answers = [answer for whole in costs for answer in whole.answers]
-        return repeated(answers, self.repeats / self.plan.rounds)
+        return (*once, *(repeated(answers, self.repeats / self.plan.rounds) if answers else ()))
+
+    def _priced(self, cost: Cost) -> list[Mechanism | PaidQuery]:
+        """What of the study has costs of this unit."""
+        mechanisms = [one for one in self.mechanisms if one.unit == cost.unit]
+        return [*mechanisms, *(self.queries.values() if cost.unit == "patient" else ())]

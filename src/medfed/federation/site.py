@@ -297,7 +297,9 @@ class _Work:
         return update
 
     def _query(self) -> Update:
-        query: Query = make("query", part_from_json(self.content["query"]))
+        asked = part_from_json(self.content["query"])
+        query: Query = make("query", asked)
+        self.desk.privacy.admit(asked, query)
         return query.local(self.desk.data, self.content["facts"])
 
     def _train(self) -> Update:

@@ -35,6 +35,13 @@ AGAINST = (
     "hospitals, the public; even one who knows all other patients."
 )
 DP_SGD = (DP_SGD_PROTECTS, AGAINST)
+STATISTICS = (
+    "Protects each patient: whether they are among the patients, and what their record holds."
+)
+AGAINST_READERS = (
+    "Against whoever reads the statistics, or what each hospital sends for them: the coordinator, "
+    "the other hospitals, the public; even one who knows all other patients."
+)
 HELD_TO = (
     "Each hospital's ledger holds the study to that in all its runs together, but for rounds that "
     "came to nothing and are done anew: of those its privacy_repeats says how many (3 unless set)."
@@ -135,8 +142,26 @@ def all_warnings(study: Study) -> list[str]:
 
 
 def all_promises(study: Study) -> Iterator[tuple[str, Sequence[str]]]:
-    """For each privacy line of a study its name and what it promises."""
+    """For each privacy line of a study its name and what it promises; and its statistics."""
     from medfed.core.registry import make
 
     for part in study.privacy:
         yield part.name, make("mechanism", part).promise(study)
+    if study.statistics:
+        yield "statistics", _statistics(study)
+
+
+def _statistics(study: Study) -> list[str]:
+    """What noised statistics promise, all of a study's together."""
+    from medfed.core.registry import make
+
+    queries = [make("query", part) for part in study.statistics]
+    answers = [answer for query in queries for answer in query.cost().answers]
+    least = min(query.delta for query in queries)
+    cost = (
+        f"Costs every patient of the cohort, in whichever set, ε = {epsilon(answers, least):.3g} "
+        f"at δ = {least:g}, for {len(queries)} asked once; each hospital adds the noise, and its "
+        "ledger pays. A further run of the study pays again."
+    )
+    alone = "All else that the study asks for leaves without noise: it has no [[privacy]] lines."
+    return [STATISTICS, AGAINST_READERS, cost, *([] if study.privacy else [alone])]

@@ -20,9 +20,11 @@ def privacy_of(study: Study, sites: Path, run: str) -> dict[str, Any] | None:
         For each site and unit ε at the study's δ, of this run's entries alone, and how many they
         are; the sites whose ledgers are not here under ``elsewhere``. None without privacy lines.
     """
-    if not study.privacy:
+    if not study.privacy and not study.statistics:
         return None
     deltas: dict[Unit, float] = {}
+    for part in study.statistics:
+        deltas["patient"] = min(deltas.get("patient", 1.0), float(make("query", part).delta))
     for part in study.privacy:
         unit: Unit = make("mechanism", part).unit
         deltas[unit] = min(deltas.get(unit, 1.0), float(part.options.get("delta", 1e-5)))

@@ -17,7 +17,7 @@ from medfed.core.study import Study
 from medfed.core.task import Execution
 from medfed.core.update import State
 from medfed.federation.asynchronous import AsynchronousCoordinator
-from medfed.federation.coordinator import Coordinator
+from medfed.federation.coordinator import STATISTICS, Coordinator
 from medfed.federation.exchange import Post
 from medfed.services.at_rest import place_of, run_vault
 from medfed.services.privacy_spent import privacy_of
@@ -81,7 +81,7 @@ def start(
         with _told(folder, options, on_event) as tell:
             for warning in privacy_warnings(study):
                 tell(Notice(warning))
-            if study.privacy and not elsewhere:
+            if (study.privacy or study.statistics) and not elsewhere:
                 tell(Notice(NEW_LEDGERS))
             return _go_on(study, folder, options, tell)
 
@@ -222,6 +222,8 @@ def _finish(
         seconds=seconds,
         run_dir=folder.path,
     )
+    if statistics := state.facts.get(STATISTICS):
+        result["statistics"] = list(statistics)
     if spent is not None:
         result["privacy"] = dict(spent)
     if report:

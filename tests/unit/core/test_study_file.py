@@ -171,6 +171,7 @@ CHANGES = {
     "split": Part("hash", {"test": 0.3}), "strategy": Part("fedprox"),
     "aggregator": Part("median"), "compression": Part("fp16"), "privacy": (Part("x"),),
     "cohort": Criteria(("age > 1",)), "sampling": Sampling(0.5), "stop": Stop("auc"),
+    "statistics": (Part("dp-count", {"epsilon": 1.0}),),
 }  # fmt: skip
 
 

@@ -1,7 +1,6 @@
 """The site's half of an encrypted sum: one site deals the key, all encrypt, two decrypt."""
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,15 +8,16 @@ import numpy as np
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from medfed.aggregators.encrypted import context as ckks
+from medfed.aggregators.encrypted.pieces import digest_of, packed, unpacked
+from medfed.aggregators.encrypted.scheme import Scheme
 from medfed.aggregators.secure import keys
-from medfed.aggregators.secure.layout import Layout, arrays_of
-from medfed.aggregators.secure.messages import GROUP, coded, decoded, message, table_of
+from medfed.aggregators.secure.layout import Layout
+from medfed.aggregators.secure.messages import GROUP, coded, decoded, inner, message, table_of
 from medfed.aggregators.secure.rules import Roster
 from medfed.aggregators.secure.seated import DRAWER, SeatedSite, Talk, agreed, names_of
 from medfed.core.errors import Refused
 from medfed.core.files import canonical_json
-from medfed.core.update import Array, Update
+from medfed.core.update import Update
 
 CONTEXT, ENCRYPT, OPEN = "context", "encrypt", "open"
 _NONCE = bytes(12)
@@ -26,7 +26,13 @@ _NONCE = bytes(12)
 
 @dataclass(frozen=True)
 class EncryptingSite(SeatedSite):
-    """The encrypted sum at a seat."""
+    """The encrypted sum at a seat.
+
+    Attributes:
+        scheme: The encryption.
+    """
+
+    scheme: Scheme
 
     @property
     def steps(self) -> Mapping[str, Callable[[Talk, Update], Update]]:
@@ -36,25 +42,28 @@ class EncryptingSite(SeatedSite):
     @property
     def terms(self) -> list[Any]:
         """The parameters."""
-        return ["ckks", ckks.DEGREE, *ckks.PRIMES, ckks.SCALE]
+        return self.scheme.terms
 
     # --- 2: the key -------------------------------------------------------------------------------
 
     def _context(self, talk: Talk, received: Update) -> Update:
-        roster = talk.roster = self._roster(talk, table_of(received))
+        table = table_of(received)
+        layout = Layout.from_json(table.get("layout"))
+        roster = talk.roster = self._roster(talk, inner(table, "adverts"), layout)
         me = self.seat.site
         if me != dealer_of(roster):
             return message({})
-        made, content = ckks.make(), keys.derive(keys.new_seed() + keys.new_seed(), "content")
-        talk.context = made
-        sealed = ChaCha20Poly1305(content).encrypt(_NONCE, ckks.with_key(made), _bound(roster))
+        made = talk.context = self.scheme.make()
+        content = keys.derive(keys.new_seed() + keys.new_seed(), "content")
+        whole = self.scheme.with_key(made)
+        sealed = ChaCha20Poly1305(content).encrypt(_NONCE, whole, bound_to(roster))
         boxes = {}
         for peer in roster.sites:
             if peer != me:
                 secret = keys.shared(talk.seeds["seal"], roster.adverts[peer].seal)
                 key = roster.share_key(secret, me, peer)
                 boxes[peer] = coded(keys.seal_shares(key, content, roster.bound(me, peer)))
-        table = {"sealed": boxes, "public": coded(ckks.without_keys(made))}
+        table = {"sealed": boxes, "public": coded(self.scheme.without_key(made))}
         return message(table, {"context": np.frombuffer(sealed, np.uint8)})
 
     # --- 3: the encrypted part --------------------------------------------------------------------
@@ -66,10 +75,13 @@ class EncryptingSite(SeatedSite):
             raise Refused("malformed-order", "the order lacks the encryption context")
         if self.seat.site != dealer_of(roster):
             content = self._content(talk, roster, table_of(received))
-            talk.context = _unsealed(content, sealed.tobytes(), roster)
-        numbers = numbers_of(talk.update, roster.layout)
-        talk.update = Update()  # it is needed no more
-        ciphertexts = packed(encrypted(talk.context, numbers))
+            blob = _unsealed(content, sealed.tobytes(), roster)
+            talk.context = self.scheme.opened(blob, secret=True)
+        update, talk.update = talk.update, Update()  # it is needed no more
+        ciphertexts = packed(
+            self.scheme.encrypt(talk.context, update, roster.layout),
+            self.scheme.count(roster.layout),
+        )
         talk.encrypted = True
         return message({"context": digest_of(sealed)}, ciphertexts)
 
@@ -97,12 +109,9 @@ class EncryptingSite(SeatedSite):
         self._check_parts(roster, talk.survivors)
         self._check_question(talk)
         talk.asked.record(names_of(talk.survivors))
-        counted = roster.layout.narrow.size
-        values = ckks.decrypt(talk.context, unpacked(received), roster.layout.size + 1)
-        if not abs(values[counted] - len(talk.survivors)) < 0.01:
-            message_ = "the ciphertexts are not the sum of those sites' under this key"
-            raise Refused("unsafe-sum", message_)
-        return message({}, {"values": np.delete(values, counted)})
+        count = len(talk.survivors)
+        values = self.scheme.decrypt(talk.context, unpacked(received), roster.layout, count)
+        return message({}, {"values": values})
 
 
 def dealer_of(roster: Roster) -> str:
@@ -110,88 +119,14 @@ def dealer_of(roster: Roster) -> str:
     return roster.sites[0]
 
 
-@dataclass(frozen=True)
-class Numbers:
-    """All numbers of an update, in groups that never share a ciphertext.
-
-    CKKS is good to so many digits of the largest number in a ciphertext: a large statistic would
-    blur the model beside it.
-
-    Attributes:
-        narrow: What the model learns, and a one by which the sum tells of how many it is.
-        figures: Statistics, buffers and whole numbers.
-        weights: Of the groups: the means are divided by them.
-    """
-
-    narrow: Array
-    figures: Array
-    weights: Array
+def bound_to(roster: Roster) -> bytes:
+    """What the sealed key is bound to."""
+    return canonical_json(["medfed encryption context", roster.digest])
 
 
-def numbers_of(update: Update, layout: Layout) -> Numbers:
-    """The numbers of an update, float64; zeros where it lacks a part."""
-    arrays, (first, second, _) = arrays_of(update), sizes_of(layout)
-    narrow, wide = np.ones(first), np.empty(layout.wide.size)
-    layout.narrow.filler(arrays).fill(0, first - 1, 1.0, narrow[:-1])
-    layout.wide.filler(arrays).fill(0, wide.size, 1.0, wide)
-    return Numbers(narrow, wide[:second], wide[second:])
-
-
-def sizes_of(layout: Layout) -> tuple[int, int, int]:
-    """How many numbers each group has. Weights come last among the parts, sorted as these are."""
-    weights = sum(part.key.startswith("w:") for part in layout.parts)
-    return layout.narrow.size + 1, layout.wide.size - weights, weights
-
-
-def encrypted(context: Any, numbers: Numbers) -> Iterator[bytes]:
-    """The ciphertexts of all groups, one after another.
-
-    Raises:
-        Refused: ``not-finite``, which a number beyond all reason is taken for too.
-    """
-    yield from ckks.encrypt(context, numbers.narrow, ckks.NARROW)
-    yield from ckks.encrypt(context, numbers.figures)
-    yield from ckks.encrypt(context, numbers.weights)
-
-
-def digest_of(sealed: Array) -> str:
-    """Which context a ciphertext is of."""
-    return hashlib.sha256(sealed.tobytes()).hexdigest()
-
-
-def packed(ciphertexts: Iterable[bytes]) -> dict[str, Array]:
-    """Ciphertexts as arrays of a message; each is let go as soon as it is copied."""
-    whole, sizes = bytearray(), []
-    for one in ciphertexts:
-        whole += one
-        sizes.append(len(one))
-    return {"ciphertexts": np.frombuffer(whole, np.uint8), "sizes": np.array(sizes, np.int64)}
-
-
-def unpacked(received: Update) -> Any:
-    """The ciphertexts of a message.
-
-    Raises:
-        Refused: ``malformed-order``.
-    """
-    blob = received.tensors.get(f"{GROUP}/ciphertexts")
-    sizes = received.tensors.get(f"{GROUP}/sizes")
-    if blob is None or sizes is None or sizes.dtype != np.int64 or blob.dtype != np.uint8:
-        raise Refused("malformed-order", "the order lacks the ciphertexts")
-    ends = np.cumsum(sizes)
-    if np.any(sizes < 0) or ends[-1:].tolist() != [blob.size]:
-        raise Refused("malformed-order", "the order lacks ciphertexts")
-    return (blob[end - size : end].tobytes() for size, end in zip(sizes, ends, strict=True))
-
-
-def _unsealed(content: bytes, sealed: bytes, roster: Roster) -> Any:
+def _unsealed(content: bytes, sealed: bytes, roster: Roster) -> bytes:
     try:
-        blob = ChaCha20Poly1305(content).decrypt(_NONCE, sealed, _bound(roster))
+        return ChaCha20Poly1305(content).decrypt(_NONCE, sealed, bound_to(roster))
     except InvalidTag:
         message_ = "the encryption context is not the one that a peer sent"
         raise Refused("unsafe-sum", message_) from None
-    return ckks.opened(blob, secret=True)
-
-
-def _bound(roster: Roster) -> bytes:
-    return canonical_json(["medfed ckks context", roster.digest])

@@ -2,23 +2,22 @@
 
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-import numpy as np
-
 from medfed.aggregators.secure import keys
-from medfed.aggregators.secure.fixed_point import Codec, Narrow, Wide
-from medfed.aggregators.secure.layout import Region
-from medfed.aggregators.secure.masks import Masks, Stream
-from medfed.aggregators.secure.messages import GROUP, coded, decoded, inner, message
+from medfed.aggregators.secure.adding import fits, notes_of, total_of
+from medfed.aggregators.secure.ahead import Ahead, inbox
+from medfed.aggregators.secure.masks import Stream
+from medfed.aggregators.secure.messages import coded, decoded, inner, message
 from medfed.aggregators.secure.opening import Opening, agreed_roster, readable
 from medfed.aggregators.secure.rules import FEWEST, Roster, sign_of
 from medfed.aggregators.secure.seated import KEYS
-from medfed.aggregators.secure.site import AGREE, MASKED, SHARES, UNMASK
+from medfed.aggregators.secure.site import AGREE, MASKED, NEXT, OTHER_PARTS, SHARES, UNMASK
 from medfed.core.aggregator import Ask, Gathered, Spooled
 from medfed.core.errors import QuorumError, RunError
-from medfed.core.update import Array, Update
+from medfed.core.update import Update
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -51,11 +50,14 @@ class Conversation:
 
     Args:
         ask: Sends one phase to the participants and gives the replies.
+        ahead: What is agreed for the next round on the way; None for nothing.
+        name: Its name; None for a new one.
     """
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: Ask, ahead: Ahead | None = None, name: str | None = None) -> None:
         self._ask = ask
-        self._name = secrets.token_hex(8)
+        self.ahead = ahead or Ahead(None)
+        self._name = name or secrets.token_hex(8)
         self.left_out: dict[str, str] = {}
 
     def hold(self) -> Gathered:
@@ -68,13 +70,22 @@ class Conversation:
         """
         roster = self.keys()
         sealed = self._shares(roster)
-        parts = self._masked(roster, sealed)
+        return self.end(roster, tuple(sealed), self._masked(roster, sealed))
+
+    def end(self, roster: Roster, sharers: Sequence[str], parts: Sequence[Spooled]) -> Gathered:
+        """From the masked parts to the sum.
+
+        Args:
+            roster: Who takes part.
+            sharers: Whose shares went to all others.
+            parts: The masked parts that arrived.
+        """
         survivors = tuple(part.site for part in parts)
-        signatures = self._agree(roster, survivors)
+        signatures = self._agree(roster, survivors, parts)
         opened = self._unmask(roster, survivors, signatures)
-        masks = self._streams(roster, tuple(sealed), survivors, opened)
-        total, clipped = _total(roster, parts, masks)
-        notes = _notes(roster, total, len(survivors), clipped)
+        masks = self._streams(roster, sharers, survivors, opened)
+        total, clipped = total_of(roster, parts, masks)
+        notes = notes_of(roster, total, len(survivors), clipped)
         return Gathered(total, survivors, notes={**notes, **self.omissions()})
 
     def omissions(self) -> dict[str, Any]:
@@ -114,24 +125,33 @@ class Conversation:
         return _enough(roster, self._among(roster.sites, replies, read))
 
     def _masked(self, roster: Roster, sealed: Mapping[str, Mapping[str, str]]) -> list[Spooled]:
-        tables = {
-            site: {"sealed": {by: box.get(site, "") for by, box in sealed.items() if by != site}}
-            for site in sealed
-        }
+        tables = {site: {"sealed": inbox(sealed, site)} for site in sealed}
+        replies = [part for part in self._step(MASKED, tables) if part.site in sealed]
+        return self.fitting(roster, replies)
+
+    def fitting(self, roster: Roster, replies: Sequence[Spooled]) -> list[Spooled]:
+        """The masked parts that can be added up.
+
+        Raises:
+            TooFew: Not enough of them, or not enough for one of the parts that are summed.
+        """
         fitting: dict[str, Spooled] = {}
-        for part in self._step(MASKED, tables):
-            if part.site in sealed and _fits(part, roster):
+        for part in replies:
+            if fits(part, roster):
                 fitting[part.site] = part
-            elif part.site in sealed:
+            else:
                 self.left_out[part.site] = "its words are not those of what is summed"
         found = _enough(roster, fitting)
         if roster.rare(found, roster.fewest):  # the sites would refuse it; fewer parts will do
             raise TooFew(len(found), len(roster.sites), len(roster.sites))
         return list(found.values())
 
-    def _agree(self, roster: Roster, survivors: Sequence[str]) -> dict[str, str]:
-        table = {"survivors": list(survivors)}
+    def _agree(
+        self, roster: Roster, survivors: Sequence[str], parts: Sequence[Spooled]
+    ) -> dict[str, str]:
+        table = {"survivors": list(survivors), **self.ahead.adverts(roster, parts)}
         replies = self._step(AGREE, dict.fromkeys(survivors, table))
+        self.ahead.take_shares(replies)
 
         def read(found: dict[str, Any]) -> str:
             return coded(decoded(found, "signature", 64))
@@ -143,7 +163,9 @@ class Conversation:
     ) -> dict[str, dict[str, Any]]:
         # Those who did not sign may be there again; asking them costs nothing.
         table = {"signatures": dict(signatures)}
-        replies = self._step(UNMASK, dict.fromkeys(survivors, table))
+        tables = {site: {**table, **self.ahead.shares(site)} for site in survivors}
+        replies = self._step(UNMASK, tables)
+        self.ahead.confirm(replies)
 
         def read(found: dict[str, Any]) -> dict[str, Any]:
             return {which: _coded_all(found, which, roster.sites) for which in ("masks", "selves")}
@@ -177,6 +199,50 @@ class Conversation:
         return streams
 
 
+class Anew(TooFew):
+    """A site cannot go on from the round before: this one begins with keys."""
+
+
+class Continued(Conversation):
+    """A round whose keys and shares rode on the one before: it begins with the masked parts.
+
+    Args:
+        ask: Sends one phase to the participants and gives the replies.
+        ahead: What is agreed for the next round on the way.
+        roster: What was agreed for this one.
+    """
+
+    def __init__(self, ask: Ask, ahead: Ahead, roster: Roster) -> None:
+        super().__init__(ask, ahead, roster.session.hex()[:16])
+        self._roster = roster
+
+    def hold(self) -> Gathered:
+        """From the masked parts to the sum, in three exchanges.
+
+        Raises:
+            Anew: A site was restarted, or has other things to add than the last time.
+        """
+        replies = [reply for reply in self.step(NEXT, {}) if reply.site in self._roster.sites]
+        sessions = readable(replies, self._session, self.left_out)
+        if None in sessions.values():
+            raise Anew(len(replies), len(self._roster.sites), len(self._roster.sites))
+        said = Counter(sessions.values()).most_common(1)
+        session = (said[0][0] if said else None) or b""
+        roster = self._roster.over(session)
+        for site in (site for site, one in sessions.items() if one != session):
+            self.left_out[site] = "it was asked something else than most sites"
+        parts = [reply for reply in replies if sessions.get(reply.site) == session]
+        return self.end(roster, roster.sites, self.fitting(roster, parts))
+
+    def _session(self, found: dict[str, Any]) -> bytes | None:
+        """What a site says it was asked; None where it cannot go on."""
+        if "anew" not in found:
+            return decoded(found, "session", 32)
+        if found["anew"] == OTHER_PARTS:  # perhaps it has in every round: then it never pays
+            self.ahead.never()
+        return None
+
+
 def _coded_all(table: Mapping[str, Any], name: str, sites: Sequence[str]) -> dict[str, str]:
     """The bytes for each of some sites, as text; those of others are left out."""
     found = inner(table, name)
@@ -187,28 +253,6 @@ def _enough(roster: Roster, found: Mapping[str, Any]) -> dict[str, Any]:
     if len(found) < roster.threshold:
         raise TooFew(len(found), roster.threshold, len(roster.sites))
     return dict(found)
-
-
-def _fits(part: Spooled, roster: Roster) -> bool:
-    """Whether a masked part has the words that the layout asks for."""
-    codecs = _codecs(roster)
-    for name, (codec, size) in codecs.items():
-        full = f"{GROUP}/{name}"
-        if full not in part.names() or part.shape(full) != (codec.words * size,):
-            return False
-        if part.chunk(full, 0, 0).dtype != codec.word:
-            return False
-    return True
-
-
-def _codecs(roster: Roster) -> dict[str, tuple[Codec, int]]:
-    """How each region of words is read, and its elements, in the order of the masks."""
-    regions: tuple[tuple[str, Codec, Region], ...] = (
-        ("narrow", Narrow(*roster.terms), roster.layout.narrow),
-        ("wide", Wide(), roster.layout.wide),
-    )
-    found = {name: (codec, region.size) for name, codec, region in regions}
-    return {**found, "clipped": (Wide(), 1)}
 
 
 def _seed(roster: Roster, opened: Mapping[str, Mapping[str, Any]], which: str, site: str) -> bytes:
@@ -232,41 +276,3 @@ def _seed(roster: Roster, opened: Mapping[str, Mapping[str, Any]], which: str, s
         f"the masks of {site} do not come off: a site sent a wrong share",
         remedy="Nothing was learnt; run the round again with --resume, and look into the sites",
     )
-
-
-def _total(roster: Roster, parts: Sequence[Spooled], streams: list[Stream]) -> tuple[Update, int]:
-    """The sum of all parts, unmasked chunk by chunk."""
-    masks, flat = Masks(streams), {}
-    for name, (codec, size) in _codecs(roster).items():
-        flat[name] = np.empty(size, np.float32 if name == "narrow" else np.float64)
-        masks.read(codec, size, _adder(f"{GROUP}/{name}", parts, codec), flat[name])
-    return roster.layout.update(flat["narrow"], flat["wide"]), round(float(flat["clipped"][0]))
-
-
-def _adder(name: str, parts: Sequence[Spooled], codec: Codec) -> Callable[[int, int], Array]:
-    """Adds the words of all parts, modulo their size."""
-    buffer: Array = np.empty(0, codec.word)
-
-    def total(start: int, stop: int) -> Array:
-        nonlocal buffer
-        if buffer.size < stop - start:
-            buffer = np.empty(stop - start, codec.word)
-        words = buffer[: stop - start]
-        first, *others = parts
-        np.copyto(words, first.chunk(name, start, stop))
-        for part in others:
-            words += part.chunk(name, start, stop)
-        return words
-
-    return total
-
-
-def _notes(roster: Roster, total: Update, count: int, clipped: int) -> dict[str, Any]:
-    """What rounding may have done to the mean, and how much was clipped."""
-    step = Narrow(*roster.terms).step
-    groups = {part.key[2:].partition("/")[0] for part in roster.layout.narrow.parts}
-    weights = [total.weights[group] for group in groups if total.weights.get(group, 0) > 0]
-    notes: dict[str, Any] = {"clipped": clipped}
-    if weights:
-        notes["rounding"] = count * step / 2 / min(weights)
-    return notes

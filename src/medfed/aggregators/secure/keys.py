@@ -18,7 +18,7 @@ from medfed.core.errors import Refused, WireError
 from medfed.core.files import canonical_json
 
 SEED = 16
-LABEL = "medfed secure sum 1"
+LABEL = "medfed secure sum 2"
 _NONCE = bytes(12)
 """Sound because each AEAD key seals one message: it is bound to sender, receiver and session."""
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -107,6 +107,8 @@ class Roster:
         layout: What is summed.
         adverts: The sites' keys, by site.
         fewest: Sites that must have a part, at the coordinator: the most that any of them asks for.
+        root: What the adverts are signed for, where that was before it was known what is asked;
+            else the session.
     """
 
     session: bytes
@@ -114,6 +116,7 @@ class Roster:
     layout: Layout
     adverts: Mapping[str, Advert]
     fewest: int = FEWEST
+    root: bytes = b""
 
     @cached_property
     def sites(self) -> tuple[str, ...]:
@@ -122,7 +125,7 @@ class Roster:
 
     def rare(self, among: Iterable[str], fewest: int) -> list[str]:
         """Keys of parts that fewer of some sites have than must be in a sum."""
-        wanted = marks(self.session, self.layout)
+        wanted = marks(self.root or self.session, self.layout)
         said = [set(self.adverts[site].parts) for site in set(among)]
         return [key for key, mark in wanted.items() if sum(mark in one for one in said) < fewest]
 
@@ -135,8 +138,18 @@ class Roster:
     def digest(self) -> str:
         """Hash of all of it."""
         adverts = [[site, self.adverts[site].to_json()] for site in self.sites]
-        whole = [coded(self.session), list(self.terms), self.layout.to_json(), adverts]
+        sessions = [coded(self.session), coded(self.root)]
+        whole = [*sessions, list(self.terms), self.layout.to_json(), adverts]
         return hashlib.sha256(canonical_json(whole)).hexdigest()
+
+    @property
+    def next_root(self) -> bytes:
+        """What the adverts of the round after this one are signed for: no other round has it."""
+        return derive(bytes.fromhex(self.digest), "next")
+
+    def over(self, session: bytes) -> "Roster":
+        """The same keys, now that it is known what is asked: every mask is bound to it."""
+        return replace(self, session=session, root=self.root or self.session)
 
     def pair_key(self, secret: bytes, one: str, other: str) -> bytes:
         """The AES key of the mask that two sites have in common."""

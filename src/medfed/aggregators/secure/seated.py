@@ -23,6 +23,7 @@ PHASE = re.compile(r"([a-z]+)-([0-9a-f]{16})")
 MORE = 1 << 22
 """Elements that other sites' statistics may add to a site's own layout."""
 DRAWER = "secure sum"
+NOTHING = Layout(())
 
 
 @dataclass
@@ -36,6 +37,9 @@ class Talk:
         shares: For each peer its two shares, of the mask key's seed and the own mask's.
         sharers: Whose shares came: among them masks are made.
         survivors: Whose masked parts arrived; fixed once it was signed.
+        mine: The parts of this site's update.
+        upcoming: The conversation of the round after this one, as far as it is agreed already.
+        known: The keys that its sites were pinned under when it was agreed.
         context: Of the encryption, where there is one.
         encrypted: Whether the site encrypted its own part under it.
     """
@@ -50,6 +54,9 @@ class Talk:
     shares: dict[str, bytes] = field(default_factory=dict)
     sharers: tuple[str, ...] = ()
     survivors: tuple[str, ...] = ()
+    mine: Layout = NOTHING
+    upcoming: "Talk | None" = None
+    known: list[bytes | None] = field(default_factory=list)
     context: Any = None
     encrypted: bool = False
 
@@ -101,10 +108,14 @@ class SeatedSite(ABC):
         if step != talk.next:
             message_ = f"the step {step!r} was answered already, or comes too soon"
             raise Refused("unsafe-sum", message_)
-        phases = (*self.steps, "")
         # Before the answer is made: should it fail, it must not be tried a second time.
-        talk.next = phases[phases.index(step) + 1]
+        talk.next = self._after(step)
         return talk
+
+    def _after(self, step: str) -> str:
+        """The step after one; empty after the last."""
+        phases = (*self.steps, "")
+        return phases[phases.index(step) + 1]
 
     def _keys(self, name: str, work: Callable[[], Update]) -> Update:
         known = [site for site in self.seat.sites if site in self.seat.peers]
@@ -113,36 +124,38 @@ class SeatedSite(ABC):
             remedy = "Run `medfed site pin` there with the keys of the study's sites"
             raise Refused("unknown-peer", f"no pinned key of {missing}", remedy=remedy)
         self.seat.drawer.pop(DRAWER, None)
-        update = work()
-        update = Update(unpack(update.tensors), update.weights, update.stats)
-        seeds = {which: keys.new_seed() for which in ("seal", "mask", "self")}
+        update = unpacked(work())
         session = keys.derive(self.seat.session, "session", name)
-        talk = Talk(name, session, update, self.seat, next(iter(self.steps)), seeds)
-        seal, mask = (keys.public_bytes(seeds[which]) for which in ("seal", "mask"))
-        layout = Layout.of(update)
-        parts = tuple(sorted(marks(session, layout).values()))
-        advert = Advert(seal, mask, keys.commitment(seeds["self"]), parts)
-        signature = self.seat.sign(advert.signed(session, self.seat.site))
-        advert = replace(advert, signature=signature)
+        talk = Talk(name, session, update, self.seat, next(iter(self.steps)))
+        talk.mine = Layout.of(update)
+        advert = self._advert(talk)
         self.seat.drawer[DRAWER] = talk
         return message(
             {
                 "session": coded(session),
                 "terms": self.terms,
-                "layout": layout.to_json(),
+                "layout": talk.mine.to_json(),
                 "fewest": self._fewest,
                 "advert": advert.to_json(),
             }
+        )
+
+    def _advert(self, talk: Talk) -> Advert:
+        """Fresh keys of a conversation, signed for it."""
+        seeds = talk.seeds = {which: keys.new_seed() for which in ("seal", "mask", "self")}
+        seal, mask = (keys.public_bytes(seeds[which]) for which in ("seal", "mask"))
+        parts = tuple(sorted(marks(talk.session, talk.mine).values()))
+        advert = Advert(seal, mask, keys.commitment(seeds["self"]), parts)
+        return replace(
+            advert, signature=self.seat.sign(advert.signed(talk.session, self.seat.site))
         )
 
     @property
     def _fewest(self) -> int:
         return max(FEWEST, self.least, self.seat.least)
 
-    def _roster(self, talk: Talk, table: Mapping[str, Any]) -> Roster:
-        listed = inner(table, "adverts")
+    def _roster(self, talk: Talk, listed: Mapping[str, Any], layout: Layout) -> Roster:
         adverts = {site: Advert.from_json(inner(listed, site)) for site in listed}
-        layout = Layout.from_json(table.get("layout"))
         self._check_enough(adverts, 0)
         strangers = sorted(set(adverts) - set(self.seat.peers))
         if strangers:
@@ -158,9 +171,8 @@ class SeatedSite(ABC):
             )
         if len(set(public)) < len(public):
             raise Refused("unsafe-sum", "two sites are listed with the same key")
-        mine = Layout.of(talk.update)
         roster = Roster(talk.session, self.terms, layout, adverts)
-        if mine.clashes(layout) or layout.size > mine.size + MORE:
+        if talk.mine.clashes(layout) or layout.size > talk.mine.size + MORE:
             raise Refused("malformed-order", "what is to be summed is not what this site was asked")
         self._check_parts(roster, adverts)
         return roster
@@ -206,6 +218,11 @@ def agreed(talk: Talk) -> Roster:
     if talk.roster is None:  # the phase before ended in a refusal
         raise Refused("lost-conversation")
     return talk.roster
+
+
+def unpacked(update: Update) -> Update:
+    """An update whose compressed tensors are whole again."""
+    return Update(unpack(update.tensors), update.weights, update.stats)
 
 
 def names_of(sites: Iterable[str]) -> str:

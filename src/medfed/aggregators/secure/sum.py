@@ -1,27 +1,27 @@
 """The secure sum: the plain sum of all updates, and nothing of any one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from medfed.aggregators.secure.rules import FEWEST, MOST_SITES, safe_colluders
+from medfed.aggregators.hidden import HiddenSum, retried
+from medfed.aggregators.secure.rules import safe_colluders
 from medfed.core.aggregator import Answering, Ask, Gathered, Seat
-from medfed.core.errors import Refused, RunError, WireError
 from medfed.core.options import option
-from medfed.core.update import Tensors, Update
 
 if TYPE_CHECKING:
     from medfed.aggregators.secure.coordinator import Conversation
-
-ATTEMPTS = 3
-"""Conversations begun in a round before it is given up: each needs fewer sites than the last."""
 
 SAID = {
     "keys": "public keys for this round's masks, and the names and shapes of what it will add to "
     "the sum",
     "shares": "shares of its masks' secrets, each sealed for one other site",
-    "masked": "its part of a secure sum, masked: words that say nothing without the others'",
-    "agree": "its signature under the list of the sites in the sum",
+    "masked": "its part of a secure sum, masked: words that say nothing without the others'; and "
+    "public keys for the next round's masks",
+    "next": "its part of a secure sum, masked: words that say nothing without the others'; and "
+    "public keys for the next round's masks",
+    "agree": "its signature under the list of the sites in the sum; and shares of the secrets of "
+    "the next round's masks, each sealed for one other site",
     "unmask": "the shares that take the masks off the sum of all sites, and off nothing else",
 }
 
@@ -32,14 +32,15 @@ Does not protect against the coordinator together with more than {safe}: the \
 coordinator may choose who takes part in a round, down to {fewest} sites. Nor does it hide what \
 the sums themselves tell: those of other rounds or runs, over other sites, can be compared. Names \
 and shapes of what is summed are seen.
-Costs five exchanges a round instead of one, 32 bits a parameter (64 with bits = 64) and a \
+Costs three exchanges a round instead of one (five where it begins, or where a site was lost in \
+the round before), 32 bits a parameter (64 with bits = 64) and a \
 rounding that each round reports. Each site must have pinned the others' keys (medfed site pin), \
 and more than two thirds of the sites that begin a round must end it.
 """
 
 
 @dataclass(frozen=True, slots=True)
-class SecureSum:
+class SecureSum(HiddenSum):
     """The weighted mean by masked sums: nobody sees a single site's update, weight or figures.
 
     Bonawitz et al. 2017, "Practical secure aggregation for privacy-preserving machine learning"
@@ -48,10 +49,7 @@ class SecureSum:
     begin a round must end it.
     """
 
-    sees_sites: ClassVar[bool] = False
-    linear: ClassVar[bool] = True
-    once: ClassVar[bool] = False
-    most_sites: ClassVar[int] = MOST_SITES
+    words: ClassVar[Mapping[str, str]] = SAID
 
     bits: int = option(32, "Bits of a masked word; 64 doubles what is sent", choices=(32, 64))
     reach: float = option(
@@ -60,28 +58,27 @@ class SecureSum:
         above=0.0,
         high=1e12,
     )
-    least: int = option(FEWEST, "Fewest sites in a sum; a site may insist on more", low=FEWEST)
 
-    def gather(self, ask: Ask, memory: Tensors) -> Gathered:
-        """Hold the conversation; again under fresh keys where too many sites were lost in it.
-
-        Raises:
-            QuorumError: Too few sites are left.
-            RunError: A site did not keep to the rules.
-        """
+    def conversation(self, ask: Ask) -> "Conversation":
+        """One attempt at the sum, from keys to unmasking."""
         from medfed.aggregators.secure.coordinator import Conversation
 
-        return retried(lambda: Conversation(ask), self.least)
+        return Conversation(ask)
 
-    def answer(
-        self, phase: str, received: Update, work: Callable[[], Update], mine: Tensors
-    ) -> tuple[Update, Tensors]:
-        """Without a seat there is no answer: a site must know its peers.
+    def gather_on(self, ask: Ask, sites: Sequence[str], drawer: dict[str, Any]) -> Gathered:
+        """The same, going on from the round before where that had the same sites to its end."""
+        from medfed.aggregators.secure.ahead import KEPT, Ahead
+        from medfed.aggregators.secure.coordinator import Continued, Conversation
 
-        Raises:
-            Refused: Always.
-        """
-        raise Refused("unknown-peer")
+        kept = [drawer.pop(KEPT, None)]
+
+        def begin() -> Conversation:
+            roster = kept.pop() if kept else None
+            if roster is not None and set(roster.sites) == set(sites):
+                return Continued(ask, Ahead(drawer), roster)
+            return Conversation(ask, Ahead(drawer))
+
+        return retried(begin, self.least)
 
     def seated(self, seat: Seat) -> Answering:
         """The site's half."""
@@ -89,37 +86,9 @@ class SecureSum:
 
         return SecureSite(seat, self.least, self.bits, self.reach)
 
-    def said(self, phase: str) -> str:
-        """What an answer holds, in words."""
-        return SAID.get(phase.partition("-")[0], "")
-
     def protection(self, sites: int, min_sites: int) -> Sequence[str]:
         """In words, for whoever approves a study of so many sites."""
         fewest = max(self.least, min_sites)
         count = safe_colluders(sites, fewest)
         safe = f"{count} of the {sites} sites" if count > 1 else "one of the sites"
         return _AGAINST.format(safe=safe, fewest=fewest).strip().splitlines()
-
-
-def retried(begin: Callable[[], "Conversation"], least: int) -> Gathered:
-    """Hold a conversation, and another where too many sites were lost in it.
-
-    Raises:
-        QuorumError: Too few sites are left.
-        RunError: A site did not keep to the rules.
-    """
-    from medfed.aggregators.secure.coordinator import TooFew
-
-    left = ATTEMPTS
-    while True:
-        left -= 1
-        conversation = begin()
-        try:
-            return conversation.hold()
-        except TooFew as error:
-            if not left or error.left < max(FEWEST, least):
-                raise error.naming(conversation.left_out) from None
-        except (WireError, Refused) as error:
-            message = f"the sum failed: {error.message}"
-            remedy = "Install the same version of medfed everywhere"
-            raise RunError(message, remedy=remedy) from None

@@ -6,21 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from medfed.core.study import Study
+from medfed.core.study_file import LISTS
 
 
 def study_toml(study: Study) -> str:
     """The study, with every option spelt out; reading it gives the same digest."""
     plan = {name: value for name, value in study.to_json().items() if name != "schema"}
-    if not plan["privacy"]:
-        del plan["privacy"]
-    return plain_toml(plan)
+    return plain_toml({k: value for k, value in plan.items() if value or k not in LISTS})
 
 
 def plain_toml(plan: Mapping[str, Any]) -> str:
     """A study's plan as TOML, whether or not it makes sense: reading it says what is wrong.
 
     Args:
-        plan: Fields, tables, and under ``privacy`` a list of tables; None stands for silence.
+        plan: Fields, tables, and under those of `LISTS` a list of tables; None stands for silence.
     """
     tables = {name: value for name, value in plan.items() if isinstance(value, Mapping)}
     lists = {name: value for name, value in plan.items() if _is_tables(value)}

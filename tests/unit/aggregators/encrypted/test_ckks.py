@@ -11,6 +11,8 @@ import tenseal
 from medfed.aggregators.encrypted import context as ckks
 from medfed.aggregators.encrypted import coordinator, site
 from medfed.aggregators.encrypted.ckks import Ckks
+from medfed.aggregators.encrypted.ckks_scheme import Numbers, encrypted
+from medfed.aggregators.encrypted.pieces import packed, unpacked
 from medfed.aggregators.secure.messages import message
 from medfed.core.errors import QuorumError, Refused, RunError
 
@@ -130,7 +132,7 @@ def test_what_the_words_warn_of_is_true():
     federation.order = order
     federation.gather()
     count = 30 + 12 + 1 + 2 + 4 + 1
-    values = ckks.decrypt(kept["key"], site.unpacked(kept["part"]), count)
+    values = ckks.decrypt(kept["key"], unpacked(kept["part"]), count)
     wanted = federation.updates["s01"].tensors["model/a"]
     np.testing.assert_allclose(values[:30], wanted, atol=1e-4)
     assert "one site together with the coordinator" in " ".join(Ckks().protection(3, 3))
@@ -195,8 +197,8 @@ def swapped(federation, who, step, change):
 
 
 def under_another_key(reply):
-    numbers = site.Numbers(np.ones(30 + 12 + 1), np.ones(1 + 4), np.ones(2))
-    return message(site.table_of(reply), site.packed(site.encrypted(ckks.make(), numbers)))
+    numbers = Numbers(np.ones(30 + 12 + 1), np.ones(1 + 4), np.ones(2))
+    return message(site.table_of(reply), packed(encrypted(ckks.make(), numbers), 3))
 
 
 def test_a_ciphertext_under_another_key_spoils_the_sum_and_the_openers_say_so():
@@ -208,7 +210,7 @@ def test_a_ciphertext_under_another_key_spoils_the_sum_and_the_openers_say_so():
 
 def of_other_parameters(reply):
     blob = tenseal.ckks_vector(made(4096, (40, 40), 2.0**20), [1.0]).serialize()
-    return message(site.table_of(reply), site.packed([blob] * 3))
+    return message(site.table_of(reply), packed([blob] * 3, 3))
 
 
 def test_a_ciphertext_of_other_parameters_is_refused_by_the_coordinator():
@@ -294,7 +296,7 @@ def test_one_lost_opener_ends_it_because_the_other_opened_the_sum_already():
 # --- opening --------------------------------------------------------------------------------------
 
 
-def encrypted(federation):
+def all_encrypted(federation):
     liar = Liar(federation).keys()
     replies = {}
     table = message({"adverts": liar.adverts, "layout": liar.layout})
@@ -320,21 +322,21 @@ def opening(liar, sites, part="s00"):
 )
 def test_a_sum_over_too_few_is_not_opened(sites):
     federation = hospitals(4)
-    liar = encrypted(federation)
+    liar = all_encrypted(federation)
     with pytest.raises(Refused):
         federation.order("s01", f"open-{liar.name}", opening(liar, sites))
 
 
 def test_a_single_part_does_not_pass_for_a_sum_as_it_is():
     federation = hospitals(4)
-    liar = encrypted(federation)
+    liar = all_encrypted(federation)
     with pytest.raises(Refused, match="not the sum of those sites"):
         federation.order("s01", f"open-{liar.name}", opening(liar, liar.sites))
 
 
 def test_nothing_is_opened_twice():
     federation = hospitals(4)
-    liar = encrypted(federation)
+    liar = all_encrypted(federation)
     federation.order("s01", f"open-{liar.name}", message({}))
     with pytest.raises(Refused):
         federation.order("s01", f"open-{liar.name}", opening(liar, liar.sites))
@@ -343,8 +345,8 @@ def test_nothing_is_opened_twice():
 def test_who_encrypted_nothing_opens_nothing():
     """Nor is a key kept that an earlier conversation, which was broken off, left behind."""
     federation = hospitals(4)
-    liar = encrypted(federation)
-    other = encrypted(federation)
+    liar = all_encrypted(federation)
+    other = all_encrypted(federation)
     federation.order("s01", f"keys-{other.name}")
     assert not hasattr(federation.seats["s01"].drawer[site.DRAWER].context, "is_private")
     later = Liar(federation).keys()
@@ -382,7 +384,7 @@ def test_what_cannot_be_encrypted_never_leaves(value):
 
 
 def test_without_the_package_a_study_is_refused_in_words(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("medfed.aggregators.encrypted.sum.find_spec", lambda name: None)
     with pytest.raises(Exception, match="cannot be used here") as error:
         Ckks()
     assert "medfed[he]" in error.value.problems[0].remedy
