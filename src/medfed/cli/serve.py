@@ -1,12 +1,16 @@
-"""``medfed serve``: the console in a browser."""
+"""``medfed serve``: the console in a browser; and the same for gunicorn."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from medfed.cli.logs import set_up_logs
 from medfed.cli.signals import ending_on_sigterm
 from medfed.config import Settings
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 
 @click.command()
@@ -24,12 +28,10 @@ from medfed.config import Settings
 @click.option(
     "--data",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path("console"),
-    show_default=True,
-    help="The console's folder: secrets, runs, logs, the embedded database.",
+    help="The console's folder (MEDFED_CONSOLE; else console): secrets, runs, logs, database.",
 )
 @click.option(
-    "--url", default="", help="What people type, where a proxy with TLS stands before this."
+    "--url", help="What people type, where a proxy with TLS stands before this (MEDFED_URL)."
 )
 @click.option("--reset-password", metavar="USER", help="Give USER a new password, and end.")
 @click.pass_obj
@@ -38,8 +40,8 @@ def serve(  # one argument per option
     host: str,
     port: int,
     database: str | None,
-    data: Path,
-    url: str,
+    data: Path | None,
+    url: str | None,
     reset_password: str | None,
 ) -> None:
     """Serve the console: studies, live runs, models, users and the record, in a browser.
@@ -51,7 +53,8 @@ def serve(  # one argument per option
     from medfed.web.options import WebOptions
     from medfed.web.server import Server  # imports Flask and SQLAlchemy
 
-    database = database or settings.database
+    database, data = database or settings.database, data or settings.console
+    url = settings.url if url is None else url
     if reset_password:
         from medfed.services.console import Console
 
@@ -70,3 +73,16 @@ def serve(  # one argument per option
             server.serve(ready)
         except KeyboardInterrupt:
             click.echo("\nThe console is closed. Runs under way go on by themselves.", err=True)
+
+
+def application() -> "Flask":
+    """The console for a server of its own: ``gunicorn "medfed.cli.serve:application()"``.
+
+    What it needs stands in the environment, see `medfed.config.Settings`.
+    """
+    settings = Settings.read()
+    set_up_logs(settings)
+    from medfed.web.options import WebOptions
+    from medfed.web.server import application as made
+
+    return made(settings.console, settings.database, WebOptions(url=settings.url))

@@ -8,6 +8,7 @@ away, and gets at most five messages a second however fast the rounds are.
 import logging
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from flask_socketio import SocketIO
 from medfed.core.errors import MedfedError
 from medfed.services.accounts import Identity, may
 from medfed.services.console import Console
+from medfed.services.greenlets import in_greenlets
 from medfed.storage.database.bell import Bell
 from medfed.web import shapes
 from medfed.web.language import choose
@@ -29,19 +31,31 @@ log = logging.getLogger(__name__)
 
 PACE_SECONDS = 0.2
 CHECK_SECONDS = 5.0
+LOOKS = 50
+"""Pages asked again at one look, so that a thousand do not hold up the news."""
 AT_ONCE = 500
 """Events in one message; a page far behind catches up in several."""
 
 
 @dataclass(slots=True)
 class Viewer:
-    """A page that is open."""
+    """A page that is open.
+
+    Attributes:
+        who: Asks whose it is by now.
+        language: In which it reads.
+        run: What it follows; empty for nothing yet.
+        after: Number of the last event that it was sent.
+        told: The run as it was told last.
+        checked: When it was last asked whether it may look.
+    """
 
     who: Callable[[], Identity]
     language: str
     run: str = ""
     after: int = 0
     told: dict[str, Any] = field(default_factory=dict)
+    checked: float = field(default_factory=time.monotonic)
 
 
 class Follower:
@@ -54,7 +68,6 @@ class Follower:
         self._viewers: dict[str, Viewer] = {}
         self._lock = threading.Lock()
         self._started = False
-        self._checked = time.monotonic()
 
     def add(self, sid: str, viewer: Viewer) -> None:
         """A page was opened."""
@@ -91,35 +104,44 @@ class Follower:
             time.sleep(1.0)
 
     def _tell_all(self) -> None:
+        """Read and put into words once what many pages wait for."""
+        runs: dict[str, list[tuple[str, Viewer]]] = defaultdict(list)
         with self._lock:
-            open_pages = [(sid, viewer) for sid, viewer in self._viewers.items() if viewer.run]
-        runs = {run: self._console.runs.find(run) for run in {v.run for _, v in open_pages}}
+            for sid, viewer in self._viewers.items():
+                if viewer.run:
+                    runs[viewer.run].append((sid, viewer))
         with self._app.app_context():
-            for sid, viewer in open_pages:
-                with force_locale(viewer.language):
-                    summary = shapes.run(runs[viewer.run], self._console.runs)
-                    self._tell(sid, viewer, summary)
+            for run, pages in runs.items():
+                summary = shapes.run(self._console.runs.find(run), self._console.runs)
+                groups: dict[tuple[int, str, bool], list[str]] = defaultdict(list)
+                for sid, viewer in pages:
+                    groups[viewer.after, viewer.language, viewer.told == summary].append(sid)
+                for (after, language, told), sids in groups.items():
+                    self._tell(sids, run, after, language, None if told else summary)
 
-    def _tell(self, sid: str, viewer: Viewer, summary: dict[str, Any]) -> None:
-        run = viewer.run
-        rows = self._console.runs.events(run, after=viewer.after, limit=AT_ONCE)
-        if not rows and summary == viewer.told:
+    def _tell(
+        self, sids: list[str], run: str, after: int, language: str, summary: dict[str, Any] | None
+    ) -> None:
+        rows = self._console.runs.events(run, after=after, limit=AT_ONCE)
+        if not rows and summary is None:
             return
-        news = {"run": summary, "events": [shapes.event(row) for row in rows]}
-        self._socketio.emit("news", news, to=sid)
+        with force_locale(language):
+            events = [shapes.event(row) for row in rows]
+        self._socketio.emit("news", {"run": summary, "events": events}, to=sids)
         with self._lock:
-            if viewer.run == run:
-                viewer.told = summary
-                viewer.after = rows[-1].number if rows else viewer.after
+            for viewer in filter(None, map(self._viewers.get, sids)):
+                if (viewer.run, viewer.after) == (run, after):
+                    viewer.told = summary or viewer.told
+                    viewer.after = rows[-1].number if rows else after
 
     def _look_again(self) -> None:
         """Whoever is logged out elsewhere, barred, or may no more, sees no more here either."""
-        if time.monotonic() - self._checked < CHECK_SECONDS:
-            return
-        self._checked = time.monotonic()
+        moment = time.monotonic()
         with self._lock:
-            pages = list(self._viewers.items())
-        for sid, viewer in pages:
+            pages = self._viewers.items()
+            due = [each for each in pages if moment - each[1].checked >= CHECK_SECONDS]
+        for sid, viewer in due[:LOOKS]:
+            viewer.checked = moment
             if not may(viewer.who(), "run.read"):
                 self.remove(sid)
                 self._socketio.server.disconnect(sid)
@@ -129,7 +151,7 @@ def register(app: Flask, console: Console) -> SocketIO:
     """Let pages follow runs."""
     socketio = SocketIO(
         app,
-        async_mode="threading",
+        async_mode="gevent" if in_greenlets() else "threading",
         transports=["websocket"],
         manage_session=False,
         serve_client=False,

@@ -1,5 +1,6 @@
-"""Serving a console from one process: a server of its own, with its runs looked after."""
+"""Serving a console, with its runs looked after: by a server of its own, or for another one."""
 
+import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,29 @@ from medfed.services.console import Console
 from medfed.services.console.supervisor import Supervisor
 from medfed.web.app import create_app
 from medfed.web.options import WebOptions
+
+log = logging.getLogger(__name__)
+
+
+def application(folder: Path, url: str = "", options: WebOptions | None = None) -> Flask:
+    """A console for a server that manages its own processes, such as gunicorn.
+
+    Several may share one folder and one database, on one machine.
+
+    Args:
+        folder: The console's folder.
+        url: Of its database; the embedded one by default.
+        options: How the console is reached.
+
+    Raises:
+        RunError: The folder or the database cannot be used.
+    """
+    console = Console.open(folder, url)
+    if console.accounts.begin():  # the password is told to nobody: it would stay in the log
+        log.warning("the user admin was made; for a password: medfed serve --reset-password admin")
+    app = create_app(console, options)
+    Supervisor(console.database, console.place).start()
+    return app
 
 
 class _Quiet(WSGIRequestHandler):

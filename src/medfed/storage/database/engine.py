@@ -11,8 +11,9 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import exc as errors
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DataError, OperationalError
+from sqlalchemy.exc import ArgumentError, DataError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from medfed.core.errors import RunError
@@ -84,7 +85,7 @@ class Database:
         try:
             with self.engine.connect() as connection:
                 connection.execute(text("SELECT 1"))
-        except OperationalError:
+        except SQLAlchemyError:
             return False
         return True
 
@@ -130,7 +131,8 @@ def _postgres(url: URL) -> Engine:
             "the driver for PostgreSQL is not installed",
             remedy='Install it: pip install "medfed[postgres]"',
         ) from None
-    options: dict[str, Any] = {"connect_timeout": 10}
+    # A host that is gone without a word is noticed after seconds, also by an old connection.
+    options: dict[str, Any] = {"connect_timeout": 5, "tcp_user_timeout": 10_000}
     if url.port == TRANSACTION_POOLER:
         options["prepare_threshold"] = None
     return create_engine(url, pool_pre_ping=True, connect_args=options)
@@ -160,10 +162,11 @@ def _told() -> Iterator[None]:
     """The database's absence as a sentence, without its password."""
     try:
         yield
-    except OperationalError as error:
-        first = str(error.orig).strip().splitlines()[0] if error.orig else "it does not answer"
+    except (OperationalError, errors.InterfaceError, errors.TimeoutError) as error:
+        cause = str(getattr(error, "orig", None) or "it does not answer")
         remedy = "Look whether it runs and can be reached, then try again"
-        raise Away(f"the database cannot be used: {first}", remedy=remedy) from error
+        message = f"the database cannot be used: {cause.strip().splitlines()[0]}"
+        raise Away(message, remedy=remedy) from error
     except (DataError, UnicodeEncodeError) as error:
         message = "the database cannot take this text"
         raise Unstorable(message, remedy="Remove characters that cannot be seen") from error

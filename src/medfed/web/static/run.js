@@ -142,7 +142,7 @@ function follow() {
   });
   socket.on("news", (news) => {
     news.events.filter((event) => event.number > last).forEach(take);
-    summary(news.run);
+    if (news.run) summary(news.run);
     draw();
   });
 }
