@@ -87,5 +87,6 @@ def register(app: Flask) -> None:
         csrf_token=generate_csrf,
         html_language=lambda: TAGS[choose()],
         me=rules.user,
+        as_of=lambda: rules.console().database.as_of,
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True

@@ -15,7 +15,7 @@ from typing import Any
 
 from flask import Flask, g, request
 from flask_babel import force_locale
-from flask_socketio import SocketIO
+from flask_socketio import SocketIO, emit
 
 from medfed.core.errors import MedfedError
 from medfed.services.accounts import Identity, may
@@ -59,7 +59,11 @@ class Viewer:
 
 
 class Follower:
-    """Sends news of runs to the pages that follow them."""
+    """Sends news of runs to the pages that follow them.
+
+    Attributes:
+        here: Whether the database is.
+    """
 
     def __init__(self, app: Flask, console: Console, socketio: SocketIO) -> None:
         self._app = app
@@ -68,6 +72,7 @@ class Follower:
         self._viewers: dict[str, Viewer] = {}
         self._lock = threading.Lock()
         self._started = False
+        self.here = True
 
     def add(self, sid: str, viewer: Viewer) -> None:
         """A page was opened."""
@@ -92,16 +97,25 @@ class Follower:
         while True:
             try:
                 with Bell(self._console.database) as bell:
+                    self._here(True)
                     while True:
                         bell.wait(1.0)
                         self._tell_all()
                         self._look_again()
                         time.sleep(PACE_SECONDS)
             except MedfedError as error:
-                log.warning("live pages wait: %s", error)
+                self._here(False, error)
             except Exception:  # the thread must outlive whatever one look met
                 log.exception("telling live pages failed")
             time.sleep(1.0)
+
+    def _here(self, here: bool, error: MedfedError | None = None) -> None:
+        """Tell open pages, once, that the database went away or came back."""
+        if here != self.here:
+            self.here = here
+            self._socketio.emit("database", {"here": here})
+            if error:
+                log.warning("live pages wait: %s", error)
 
     def _tell_all(self) -> None:
         """Read and put into words once what many pages wait for."""
@@ -166,6 +180,8 @@ def register(app: Flask, console: Console) -> SocketIO:
             return False
         g.user = who
         follower.add(_sid(), Viewer(asked_again(console), choose()))
+        if not follower.here:
+            emit("database", {"here": False})
         return True
 
     @socketio.on("disconnect")

@@ -34,6 +34,7 @@ def application(folder: Path, url: str = "", options: WebOptions | None = None) 
     if console.accounts.begin():  # the password is told to nobody: it would stay in the log
         log.warning("the user admin was made; for a password: medfed serve --reset-password admin")
     app = create_app(console, options)
+    console.watch()
     Supervisor(console.database, console.place).start()
     return app
 
@@ -85,6 +86,7 @@ class Server:
 
     def serve(self, ready: Callable[[], None] = lambda: None) -> None:
         """Answer until `stop` is called or Ctrl-C comes; runs under way go on afterwards."""
+        self.console.watch()
         self._supervisor.start()
         ready()
         try:

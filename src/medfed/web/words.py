@@ -10,6 +10,7 @@ from medfed.services.accounts.rights import Denied
 from medfed.services.console.studies import Conflict, Missing
 from medfed.services.reports.words import metric_name as english
 from medfed.storage.database.engine import Away, Unstorable
+from medfed.storage.database.standby import Waiting
 
 STATES = {
     "draft": _l("draft"),
@@ -90,16 +91,20 @@ def error(error: MedfedError) -> tuple[str, str]:
             return _("The password was not given lately."), _("Give it again, then try again.")
         case WrongPassword():
             return _("The name or the password is wrong."), _("Try again.")
-        case Away():
+        case Away() if not isinstance(error, Waiting):
             return _("The database cannot be used."), _("Tell whoever runs the console.")
         case Missing():
             return _("There is no such thing."), _("Go back to the list.")
-        case Conflict() | AccessError() | Unstorable():
+        case Conflict() | AccessError() | Unstorable() | Waiting():
             return _translated(error.message), _translated(error.remedy)
     return error.message, error.remedy
 
 
 SENTENCES = {
+    "nothing can be changed while the database is away": _l(
+        "Nothing can be changed while the database is away."
+    ),
+    "Try again when it is back": _l("Try again when it is back."),
     "somebody else changed this study meanwhile": _l("Somebody else changed this study meanwhile."),
     "Copy your text, load the page again, and put your changes in": _l(
         "Copy your text, load the page again, and put your changes in."
@@ -169,6 +174,7 @@ def script() -> dict[str, str]:
         "round": _("round"),
         "live": _("live"),
         "away": _("connection lost, trying again"),
+        "no_database": _("the database is away, waiting for it"),
         "fine": _("The study is in order."),
         "line": _("line %(number)s", number="{}"),
         "notChecked": _("The study could not be checked; are you still logged in?"),

@@ -13,6 +13,7 @@ from medfed.services.accounts.login import SEEN_EVERY, digest, identity_of, requ
 from medfed.services.accounts.rights import require
 from medfed.services.audit import plain, record
 from medfed.storage.database import Database
+from medfed.storage.database.engine import Away
 from medfed.storage.database.tables import TokenRow, UserRow
 from medfed.storage.database.types import now
 
@@ -94,6 +95,8 @@ def identify_token(database: Database, secret: str, address: str) -> Identity | 
         return None
     with database.read() as session:
         row = session.scalar(select(TokenRow).where(TokenRow.digest == digest(secret)))
+        if row is None and database.as_of is not None:
+            raise Away("the database is away, and with it all tokens", remedy="Try again later")
         if row is None or row.expires <= now():
             return None
         user = session.get(UserRow, row.user_id)

@@ -10,6 +10,7 @@ from medfed.services.console.place import Place
 from medfed.services.console.runs import Runs
 from medfed.services.console.studies import Studies
 from medfed.storage.database import Database
+from medfed.storage.database.mirrored import Mirrored
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class Console:
         """
         place = Place.open(folder)
         database = Database(url or place.database_url)
+        if database.on_postgres:
+            database = Mirrored(url, place.path / "mirror")
         database.upgrade()
         return cls(
             place,
@@ -46,6 +49,11 @@ class Console:
             Runs(database, place),
             Models(database, place),
         )
+
+    def watch(self) -> None:
+        """Look after what the pages need while they are served."""
+        if isinstance(self.database, Mirrored):
+            self.database.watch()
 
     def close(self) -> None:
         """Let go of the database."""

@@ -11,12 +11,23 @@ from medfed.storage.database.tables import EventRow, RoundRow, RunRow, SiteRow
 from medfed.storage.database.types import now
 
 
-def take(session: Session, run: RunRow, events: Sequence[Event]) -> None:
-    """Add events to a run's record, and bring its row and its rounds up to date."""
+def last_number(session: Session, run: str) -> int:
+    """Number of a run's latest event; 0 before the first."""
+    return session.scalar(select(func.max(EventRow.number)).where(EventRow.run_id == run)) or 0
+
+
+def take(session: Session, run: RunRow, events: Sequence[tuple[int, Event]]) -> None:
+    """Add events to a run's record, and bring its row and its rounds up to date.
+
+    Those that are there already, by number, change nothing: whoever was not told that its work was
+    kept may send it again.
+    """
     if not events:
         return
-    last = session.scalar(select(func.max(EventRow.number)).where(EventRow.run_id == run.id)) or 0
-    for number, event in enumerate(events, start=last + 1):
+    last = last_number(session, run.id)
+    for number, event in events:
+        if number <= last:
+            continue
         body = event.to_json()
         kind = body.pop("event")
         session.add(EventRow(run_id=run.id, number=number, kind=kind, body=body))

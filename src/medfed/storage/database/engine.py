@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,9 @@ class Unstorable(RunError):
 class Database:
     """Access to the console's database.
 
+    Attributes:
+        as_of: Where the true database is away and a copy is read in its place, the copy's moment.
+
     Args:
         url: ``sqlite:///FILE`` or ``postgresql://USER:PASSWORD@HOST/NAME``.
 
@@ -43,6 +47,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = _full_url(url)
+        self.as_of: datetime | None = None
         self.on_postgres = self.url.get_backend_name() == "postgresql"
         if self.on_postgres:
             self.engine = _postgres(self.url)
@@ -54,14 +59,14 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session that only looks."""
-        with _told(), Session(self.engine, expire_on_commit=False) as session:
+        with told(), Session(self.engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A session whose work is kept whole at the end, or not at all."""
         engine = self.engine.execution_options(medfed_write=True)
-        with _told(), Session(engine, expire_on_commit=False) as session, session.begin():
+        with told(), Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     def upgrade(self) -> None:
@@ -70,15 +75,22 @@ class Database:
         Raises:
             RunError: They were written by a later program.
         """
-        with _told(), self.engine.connect() as connection:
-            current = MigrationContext.configure(connection).get_current_revision()
+        current = self.revision()
         config = _alembic(self.engine)
         known = {each.revision for each in ScriptDirectory.from_config(config).walk_revisions()}
         if current and current not in known:
             message = "the database was written by a later medfed"
             raise RunError(message, remedy="Install that version")
-        with _told():
+        with told():
             command.upgrade(config, "head")
+
+    def revision(self, connection: Connection | None = None) -> str | None:
+        """Of the tables; None before they are made."""
+        if connection is not None:
+            found: str | None = MigrationContext.configure(connection).get_current_revision()
+            return found
+        with told(), self.engine.connect() as connected:
+            return self.revision(connected)
 
     def alive(self) -> bool:
         """Whether it answers."""
@@ -158,7 +170,7 @@ def _alembic(engine: Engine) -> Config:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def told() -> Iterator[None]:
     """The database's absence as a sentence, without its password."""
     try:
         yield

@@ -140,6 +140,10 @@ function follow() {
     link.className = "link-state off";
     link.textContent = words.away;
   });
+  socket.on("database", ({ here }) => {
+    link.className = `link-state ${here ? "on" : "off"}`;
+    link.textContent = here ? words.live : words.no_database;
+  });
   socket.on("news", (news) => {
     news.events.filter((event) => event.number > last).forEach(take);
     if (news.run) summary(news.run);

@@ -2,7 +2,14 @@
 
 from medfed.storage.database.tables.audit import AuditRow
 from medfed.storage.database.tables.base import Base
-from medfed.storage.database.tables.people import LockoutRow, RoleRow, SessionRow, TokenRow, UserRow
+from medfed.storage.database.tables.people import (
+    LockoutRow,
+    OutsiderRow,
+    RoleRow,
+    SessionRow,
+    TokenRow,
+    UserRow,
+)
 from medfed.storage.database.tables.runs import EventRow, ModelRow, RoundRow, RunRow, SiteRow
 from medfed.storage.database.tables.studies import StudyRow
 
@@ -12,6 +19,7 @@ __all__ = [
     "EventRow",
     "LockoutRow",
     "ModelRow",
+    "OutsiderRow",
     "RoleRow",
     "RoundRow",
     "RunRow",
