@@ -9,7 +9,6 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,20 +17,20 @@ from flask_babel import force_locale
 from flask_socketio import SocketIO, emit
 
 from medfed.core.errors import MedfedError
-from medfed.services.accounts import Identity, may
+from medfed.services.accounts import may
 from medfed.services.console import Console
 from medfed.services.greenlets import in_greenlets
 from medfed.storage.database.bell import Bell
 from medfed.web import shapes
 from medfed.web.language import choose
 from medfed.web.paging import LARGEST
-from medfed.web.people import asked_again, identify
+from medfed.web.people import Credential, credential, identify, identify_again
 
 log = logging.getLogger(__name__)
 
 PACE_SECONDS = 0.2
 CHECK_SECONDS = 5.0
-LOOKS = 50
+LOOKS = 200
 """Pages asked again at one look, so that a thousand do not hold up the news."""
 AT_ONCE = 500
 """Events in one message; a page far behind catches up in several."""
@@ -42,7 +41,7 @@ class Viewer:
     """A page that is open.
 
     Attributes:
-        who: Asks whose it is by now.
+        credential: By what it was let in.
         language: In which it reads.
         run: What it follows; empty for nothing yet.
         after: Number of the last event that it was sent.
@@ -50,7 +49,7 @@ class Viewer:
         checked: When it was last asked whether it may look.
     """
 
-    who: Callable[[], Identity]
+    credential: Credential
     language: str
     run: str = ""
     after: int = 0
@@ -154,9 +153,11 @@ class Follower:
         with self._lock:
             pages = self._viewers.items()
             due = [each for each in pages if moment - each[1].checked >= CHECK_SECONDS]
-        for sid, viewer in due[:LOOKS]:
+        due = due[:LOOKS]
+        people = identify_again(self._console, {viewer.credential for _, viewer in due})
+        for sid, viewer in due:
             viewer.checked = moment
-            if not may(viewer.who(), "run.read"):
+            if not may(people[viewer.credential], "run.read"):
                 self.remove(sid)
                 self._socketio.server.disconnect(sid)
 
@@ -179,7 +180,7 @@ def register(app: Flask, console: Console) -> SocketIO:
         if not may(who, "run.read"):
             return False
         g.user = who
-        follower.add(_sid(), Viewer(asked_again(console), choose()))
+        follower.add(_sid(), Viewer(credential(), choose()))
         if not follower.here:
             emit("database", {"here": False})
         return True

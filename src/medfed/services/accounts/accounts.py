@@ -205,9 +205,9 @@ class Accounts:
             self.database, self.passwords, name, password, address=address, agent=agent
         )
 
-    def identify(self, secret: str, address: str = "", *, used: bool = True) -> Identity | None:
+    def identify(self, secret: str, address: str = "") -> Identity | None:
         """Whose session it is; see `medfed.services.accounts.login.identify`."""
-        return login.identify(self.database, secret, address, used=used)
+        return login.identify(self.database, secret, address)
 
     def confirm_password(self, by: Identity, password: str) -> UserRow:
         """Have a person show again that they are who they are.
