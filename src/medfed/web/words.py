@@ -101,6 +101,27 @@ def error(error: MedfedError) -> tuple[str, str]:
 
 
 SENTENCES = {
+    "none of your groups has a role here": _l("None of your groups has a role here."),
+    "this account is barred": _l("This account is barred."),
+    "somebody else logged in": _l("Somebody else logged in."),
+    "Log in again as yourself": _l("Log in again as yourself."),
+    "the identity provider did not ask you again": _l(
+        "The identity provider did not ask you again."
+    ),
+    "Log out, then log in again": _l("Log out, then log in again."),
+    "the identity provider did not confirm who you are": _l(
+        "The identity provider did not confirm who you are."
+    ),
+    "the identity provider is not the one that was agreed": _l(
+        "The identity provider is not the one that was agreed."
+    ),
+    "Try again; if it stays, log in by a password or tell whoever runs the console": _l(
+        "Try again; if it stays, log in by a password or tell whoever runs the console."
+    ),
+    "the password of this user is kept elsewhere": _l(
+        "The password of this user is kept elsewhere."
+    ),
+    "Change it at the identity provider": _l("Change it at the identity provider."),
     "nothing can be changed while the database is away": _l(
         "Nothing can be changed while the database is away."
     ),

@@ -48,6 +48,8 @@ EXPECTED = {
     "models.index": "model.read",
     "models.show": "model.read",
     "openapi.spec": "help.read",
+    "outside.ask": PUBLIC,
+    "outside.back": PUBLIC,
     "overview.index": "overview.read",
     "people.edit": "user.manage",
     "people.index": "user.read",

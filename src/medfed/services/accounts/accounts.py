@@ -56,7 +56,7 @@ class Accounts:
             one_at_a_time(session, "administrators")
             if session.scalar(select(UserRow.id).limit(1)) is not None:
                 return None
-            roles = _roles(session, (ADMINISTRATOR, "coordinator"))
+            roles = roles_of(session, (ADMINISTRATOR, "coordinator"))
             user = UserRow(name="admin", password=hashed, must_change=True, roles=roles)
             session.add(user)
             record(session, SYSTEM, "user.manage", "admin", reason="the first administrator")
@@ -123,7 +123,7 @@ class Accounts:
                     full_name=plain(full_name.strip(), 120),
                     password=hashed,
                     must_change=True,
-                    roles=_roles(session, roles),
+                    roles=roles_of(session, roles),
                 )
                 session.add(user)
                 record(session, by, "user.manage", f"user {name}", reason="created")
@@ -147,10 +147,10 @@ class Accounts:
             one_at_a_time(session, "administrators")
             user = session.get_one(UserRow, number)
             user.full_name = plain(full_name.strip(), 120)
-            user.roles = _roles(session, roles)
+            user.roles = roles_of(session, roles)
             user.active = active
             session.flush()
-            _keep_an_administrator(session)
+            keep_an_administrator(session)
             if not active:
                 _end_sessions(session, user.id)
             what = (
@@ -188,6 +188,9 @@ class Accounts:
     def _set_password(
         self, by: Identity, user: UserRow, password: str, *, must_change: bool, keep: int = 0
     ) -> None:
+        if not user.password:
+            message = "the password of this user is kept elsewhere"
+            raise AccessError(message, remedy="Change it at the identity provider")
         hashed = self.passwords.hash(password)
         with self.database.write() as session:
             again = session.get_one(UserRow, user.id)
@@ -260,7 +263,12 @@ class Accounts:
             record(session, by, "session.revoke", f"session {number} of {row.user.name}")
 
 
-def _roles(session: Session, names: Sequence[str]) -> list[RoleRow]:
+def roles_of(session: Session, names: Sequence[str]) -> list[RoleRow]:
+    """The roles of these names.
+
+    Raises:
+        AccessError: There is none of one of them.
+    """
     rows = list(session.scalars(select(RoleRow).where(RoleRow.name.in_(names))))
     unknown = sorted(set(names) - {row.name for row in rows})
     if unknown:
@@ -274,7 +282,12 @@ def _end_sessions(session: Session, user: int, keep: int = 0) -> None:
     session.execute(delete(SessionRow).where(SessionRow.user_id == user, SessionRow.id != keep))
 
 
-def _keep_an_administrator(session: Session) -> None:
+def keep_an_administrator(session: Session) -> None:
+    """Refuse what would leave a console without anybody who makes users.
+
+    Raises:
+        AccessError: It would.
+    """
     active = session.scalars(select(UserRow).where(UserRow.active))
     if not any(role.name == ADMINISTRATOR for user in active for role in user.roles):
         raise AccessError(

@@ -56,19 +56,25 @@ def log_in(
     """
     name = plain(name.strip().lower(), 64)
     user = check_password(database, passwords, name, password, address=address)
-    secret = secrets.token_urlsafe(32)
     with database.write() as session:
-        row = SessionRow(
-            digest=digest(secret),
-            user_id=user.id,
-            address=plain(address, 64),
-            agent=plain(agent, 200),
-        )
-        session.add(row)
-        _clean_up(session)
+        secret = begin_session(session, user, address, agent)
         person = session.get_one(UserRow, user.id)
         person.last_login = now()
         record(session, Identity(name=name, address=address), "session.begin")
+    return secret
+
+
+def begin_session(session: Session, user: UserRow, address: str, agent: str) -> str:
+    """Begin a session for somebody who has shown who they are; gives its secret."""
+    secret = secrets.token_urlsafe(32)
+    row = SessionRow(
+        digest=digest(secret),
+        user_id=user.id,
+        address=plain(address, 64),
+        agent=plain(agent, 200),
+    )
+    session.add(row)
+    _clean_up(session)
     return secret
 
 
@@ -101,7 +107,7 @@ def check_password(
         pause = lockout.spend(work, name, place)
         user = work.scalar(select(UserRow).where(UserRow.name == name))
     time.sleep(pause)
-    kept = user.password if user and user.active else None
+    kept = (user.password or None) if user and user.active else None
     right = passwords.check(password, kept)
     with database.write() as work:
         if right:

@@ -2,9 +2,20 @@
 
 from flask import Flask
 
-from medfed.web.pages import access, audit, guide, models, overview, people, profile, runs, studies
+from medfed.web.pages import (
+    access,
+    audit,
+    guide,
+    models,
+    outside,
+    overview,
+    people,
+    profile,
+    runs,
+    studies,
+)
 
-ALL = (access, overview, studies, runs, models, people, profile, audit, guide)
+ALL = (access, outside, overview, studies, runs, models, people, profile, audit, guide)
 
 
 def register(app: Flask) -> None:
