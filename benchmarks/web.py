@@ -1,4 +1,4 @@
-"""The console under load: a thousand open pages that follow a run, while another run trains.
+"""The console under load: a thousand open pages while a run trains; a large file sent to it.
 
 Everything is real: gunicorn as in deploy/, PostgreSQL, WebSockets, a run that the console starts.
 The console and that run are held to one core, as on a small machine; the database and those who
@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from _common import Row, arguments, report, row
+from _uploads import upload_rows
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "tests"))  # they have a PostgreSQL of their own
@@ -237,12 +238,15 @@ def _until_over(console: Any, run: str) -> None:
 def main() -> None:
     """Print the rows."""
     given = arguments(__doc__).parse_args()
+    report([*load_rows(given.quick), *upload_rows(given.quick)], as_json=given.json)
+
+
+def load_rows(quick: bool) -> list[Row]:
+    """Many open pages, where this machine has what it takes."""
     if not any(Path("/usr/lib/postgresql").glob("*/bin")) or not shutil.which("taskset"):
         print("Without PostgreSQL and taskset the load is left out", file=sys.stderr)
-        report([], as_json=True)
-        return
-    viewers, seconds = (100, 5.0) if given.quick else (1000, 30.0)
-    report(measured(viewers, seconds), as_json=given.json)
+        return []
+    return measured(*((100, 5.0) if quick else (1000, 20.0)))
 
 
 if __name__ == "__main__":

@@ -98,10 +98,11 @@ class Follower:
                 with Bell(self._console.database) as bell:
                     self._here(True)
                     while True:
-                        bell.wait(1.0)
+                        told = time.monotonic()
                         self._tell_all()
                         self._look_again()
-                        time.sleep(PACE_SECONDS)
+                        bell.wait(1.0)
+                        time.sleep(max(0.0, told + PACE_SECONDS - time.monotonic()))
             except MedfedError as error:
                 self._here(False, error)
             except Exception:  # the thread must outlive whatever one look met

@@ -50,6 +50,8 @@ class Bell:
         with _told():
             for _ in self._connection.notifies(timeout=most, stop_after=1):
                 pass
+            for _ in self._connection.notifies(timeout=0):  # one look answers them all
+                pass
 
     def close(self) -> None:
         """Stop listening."""
