@@ -33,7 +33,7 @@ STAMP = VENV / "medfed-setup.json"
 LOCK = ROOT / "requirements.lock"
 OLDEST = (3, 11)
 NEWEST_TESTED = (3, 13)
-EXTRAS = {"base": "", "dev": "[dev,flower,he,postgres,ray]"}
+EXTRAS = {"base": "", "dev": "[dev,flower,he,oidc,postgres,ray,serve]"}
 TRIES = 2
 
 Command = List[Union[str, Path]]

@@ -20,33 +20,65 @@ OWNER, TEMPLATE = "postgres", "medfed_template"
 """PostgreSQL does not start as root; Debian's package makes this user."""
 
 
-@contextmanager
-def postgres_server() -> Iterator[str]:
-    """A PostgreSQL of the tests' own, on loopback; gives its URL without a database."""
-    binaries = max(Path("/usr/lib/postgresql").glob("*/bin"))
-    place = Path(tempfile.mkdtemp(prefix="medfed-postgres-"))
-    other = {"user": OWNER, "group": OWNER} if os.geteuid() == 0 else {}
-    if other:
-        shutil.chown(place, OWNER, OWNER)
-    port, data = free_port(), place / "data"
+class Postgres:
+    """A PostgreSQL of the tests' own, on loopback, that can be stopped and started."""
 
-    def call(program: str, *arguments: object) -> None:
-        command = [binaries / program, "-D", data, *map(str, arguments)]
+    def __init__(self, place: Path) -> None:
+        self.place, self.port = place, free_port()
+        self.url = f"postgresql://medfed@127.0.0.1:{self.port}"
+        self._other = {"user": OWNER, "group": OWNER} if os.geteuid() == 0 else {}
+        if self._other:
+            shutil.chown(place, OWNER, OWNER)
+        self._call("initdb", "-U", "medfed", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8")
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        where = f"-c listen_addresses=127.0.0.1 -c unix_socket_directories={self.place}"
+        options = f"-p {self.port} {where}"
+        self._call("pg_ctl", "-w", "-l", self.place / "log", "-o", options, "start")
+
+    def stop(self) -> None:
+        """Stop it as a power cut does."""
+        self._call("pg_ctl", "-w", "-m", "immediate", "stop")
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs."""
+        return (self.place / "data" / "postmaster.pid").exists()
+
+    def _call(self, program: str, *arguments: object) -> None:
+        binaries = max(Path("/usr/lib/postgresql").glob("*/bin"))
+        command = [binaries / program, "-D", self.place / "data", *map(str, arguments)]
         subprocess.run(
-            command, check=True, cwd=place, stdout=subprocess.DEVNULL, timeout=60, **other
+            command,
+            check=True,
+            cwd=self.place,
+            stdout=subprocess.DEVNULL,
+            timeout=60,
+            **self._other,
         )
 
+
+@contextmanager
+def postgres_of_its_own() -> Iterator[Postgres]:
+    """A PostgreSQL that a test may stop; its databases can be made from the template."""
+    place = Path(tempfile.mkdtemp(prefix="medfed-postgres-"))
     try:
-        call("initdb", "-U", "medfed", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8")
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={place}"
-        call("pg_ctl", "-w", "-l", place / "log", "-o", options, "start")
-        server = f"postgresql://medfed@127.0.0.1:{port}"
-        _make_template(server)
+        server = Postgres(place)
+        server.start()
+        _make_template(server.url)
         yield server
+        if server.running:
+            server.stop()
     finally:
-        if (data / "postmaster.pid").exists():
-            call("pg_ctl", "-w", "-m", "immediate", "stop")
         shutil.rmtree(place)
+
+
+@contextmanager
+def postgres_server() -> Iterator[str]:
+    """A PostgreSQL of the tests' own; gives its URL without a database."""
+    with postgres_of_its_own() as server:
+        yield server.url
 
 
 @contextmanager

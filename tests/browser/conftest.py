@@ -5,15 +5,28 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+import databases
 import pytest
+from browsing import opened
 from playwright.sync_api import Browser, Page, sync_playwright
+from production import Production, in_production
 
 from medfed.web.server import Server
 
 CHROMIUM = Path("/usr/bin/chromium")
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Served:
+    """A console that has just been started for the first time: where, and admin's password."""
+
+    url: str
+    password: str
 
 
 @pytest.fixture(scope="session")
@@ -27,13 +40,34 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def served(tmp_path: Path, sqlite_url: str) -> Iterator[Server]:
-    """A console that has just been started for the first time."""
-    environment = {"OMP_NUM_THREADS": "1", "MEDFED_DATA": str(tmp_path)}
-    server = Server(tmp_path / "console", sqlite_url, environment=environment, bcrypt_rounds=4)
+def production(tmp_path: Path, postgres: str) -> Iterator[Production]:
+    """Two processes on one PostgreSQL behind nginx."""
+    with (
+        databases.postgres_database(postgres) as url,
+        in_production(tmp_path / "production", url) as made,
+    ):
+        yield made
+
+
+@pytest.fixture(params=["alone"])
+def served(request: pytest.FixtureRequest) -> Iterator[Served]:
+    """A console: in one process, or as in production."""
+    if request.param == "alone":
+        folder, url = request.getfixturevalue("tmp_path"), request.getfixturevalue("sqlite_url")
+        with _alone(folder, url) as made:
+            yield made
+    else:
+        production = request.getfixturevalue("production")
+        yield Served(production.url, production.first_password())
+
+
+@contextmanager
+def _alone(folder: Path, url: str) -> Iterator[Served]:
+    environment = {"OMP_NUM_THREADS": "1", "MEDFED_DATA": str(folder)}
+    server = Server(folder / "console", url, environment=environment, bcrypt_rounds=4)
     thread = threading.Thread(target=server.serve)
     thread.start()
-    yield server
+    yield Served(f"http://127.0.0.1:{server.port}", server.password or "")
     server.stop()
     thread.join()
 
@@ -47,20 +81,7 @@ def pictures() -> Path:
 
 
 @pytest.fixture
-def page(chromium: Browser, served: Server) -> Iterator[Page]:
+def page(chromium: Browser, served: Served) -> Iterator[Page]:
     """A page whose every complaint fails the test."""
-    context = chromium.new_context(
-        base_url=f"http://127.0.0.1:{served.port}",
-        locale="en-GB",
-        viewport={"width": 1280, "height": 860},
-    )
-    opened = context.new_page()
-    complaints: list[str] = []
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on(
-        "console",
-        lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None,
-    )
-    yield opened
-    context.close()
-    assert complaints == []
+    with opened(chromium, served.url) as made:
+        yield made

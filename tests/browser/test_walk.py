@@ -18,7 +18,14 @@ expect.set_options(timeout=30_000)  # a busy machine is no failure
 
 
 @pytest.mark.timeout(600)  # a long way, with two runs and a comparison on it
+@pytest.mark.parametrize(
+    "served",
+    ["alone", pytest.param("production", marks=pytest.mark.needs_package("nginx"))],
+    indirect=True,
+)
 def test_from_the_first_log_in_to_a_model(page: Page, served, pictures):
+    pictures /= "alone" if served.url.startswith("http:") else "production"
+
     def picture(name: str, *, phone: bool = False) -> None:
         page.wait_for_timeout(400)
         page.screenshot(path=pictures / f"{name}.png", full_page=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shlex
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from medfed.cli.site import site
 UNITS = sorted((ROOT / "deploy" / "systemd").glob("*.service"))
 GROUPS = {"coordinator": coordinator, "site": site}
 PROGRAM = "/opt/medfed/.venv/bin/medfed"
+GUNICORN = "/opt/medfed/.venv/bin/gunicorn"
 MOST_EXPOSED = 20
 """Tenths of systemd's score of exposure; 100 is a service without any protection."""
 
@@ -27,10 +29,19 @@ def command(unit: Path) -> list[str]:
 
 
 def test_there_is_one_for_each_machine():
-    assert [unit.name for unit in UNITS] == ["medfed-coordinator.service", "medfed-site.service"]
+    kinds = ("console@", "coordinator", "site")
+    assert [unit.name for unit in UNITS] == [f"medfed-{kind}.service" for kind in kinds]
 
 
-@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_the_consoles_unit_starts_gunicorn_on_an_application_that_there_is():
+    program, _, settings, _, listen, target = command(UNITS[0])
+    assert (program, listen) == (GUNICORN, "127.0.0.1:%i")
+    assert (ROOT / "deploy" / "gunicorn" / Path(settings).name).is_file()
+    module, _, call = target.partition(":")
+    assert hasattr(importlib.import_module(module), call.removesuffix("()"))
+
+
+@pytest.mark.parametrize("unit", UNITS[1:], ids=lambda unit: unit.name)
 def test_what_a_unit_starts_is_a_command_of_medfed(unit):
     program, group, option, file = command(unit)
     assert program == PROGRAM
@@ -43,8 +54,8 @@ def test_what_a_unit_starts_is_a_command_of_medfed(unit):
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_systemd_understands_it_and_finds_it_well_protected(unit, tmp_path):
     here = tmp_path / unit.name
-    program = str(Path(sys.executable).parent / "medfed")
-    here.write_text(unit.read_text("utf-8").replace(PROGRAM, program))
+    ours = str(Path(sys.executable).parent)
+    here.write_text(unit.read_text("utf-8").replace(str(Path(PROGRAM).parent), ours))
     for words in (["verify", "--man=no"], ["security", "--offline=true", _threshold()]):
         done = subprocess.run(
             ["systemd-analyze", *words, str(here)], capture_output=True, text=True, check=False

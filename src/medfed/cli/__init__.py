@@ -35,6 +35,8 @@ COMMANDS = {
     "audit": ("medfed.cli.audit:audit", "Verify, offline, that no record was rewritten."),
     "coordinator": ("medfed.cli.coordinator:coordinator", "Invite hospitals, and run for them."),
     "serve": ("medfed.cli.serve:serve", "The console in a browser: studies, live runs, models."),
+    "backup": ("medfed.cli.backup:backup", "Write the console's database into a folder."),
+    "restore": ("medfed.cli.backup:restore", "Fill an empty database from such a folder."),
     "data": ("medfed.cli.data:data", "Import scans; fetch or make data sets."),
     "predict": ("medfed.cli.predict:predict", "Find nodules on one scan, by a trained model."),
     "model": ("medfed.cli.model:model", "Export a trained model."),

@@ -152,13 +152,14 @@ def _recorded(
     database: str, record: str, study: Study, options: "RunOptions", text: str
 ) -> dict[str, Any]:
     """Run a study for a console, which is told everything through its database."""
+    from medfed.services.console.outbox import Outbox
     from medfed.services.console.recording import Recorder, recorded
     from medfed.services.runs import start
     from medfed.storage.database import Database
     from medfed.storage.run_folder import RunFolder
 
     run_id, _, fence = record.partition(":")
-    recorder = Recorder(Database(database), run_id, int(fence))
+    recorder = Recorder(Database(database), run_id, int(fence), outbox=Outbox.beside(options.out))
     with recorded(recorder) as tell_result:
         # The process that had the run before may live, out of touch with the database.
         result = start(study, replace(options, patience=PATIENCE_SECONDS), text, recorder)

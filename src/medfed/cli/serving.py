@@ -21,7 +21,7 @@ class Listening:
     host: str
     port: int
     database: str | None
-    url: str
+    url: str | None
     reset_password: str | None
 
 
@@ -42,7 +42,8 @@ def listening(port: int) -> Callable[[Command], Command]:
             "--database", help="URL of its database (MEDFED_DATABASE); else a file in the folder."
         ),
         click.option(
-            "--url", default="", help="What people type, where a proxy with TLS stands before this."
+            "--url",
+            help="What people type, where a proxy with TLS stands before this (MEDFED_URL).",
         ),
         click.option("--reset-password", metavar="USER", help="Give USER a new password, and end."),
     )
@@ -80,6 +81,7 @@ def serve_console(
     from medfed.web.server import Server  # imports Flask and SQLAlchemy
 
     database = where.database or settings.database
+    url = settings.url if where.url is None else where.url
     if name := where.reset_password:
         password = Console.open(folder, database).accounts.reset(name)
         click.echo(f"New password of {name}, for one log-in: {password}")
@@ -90,11 +92,11 @@ def serve_console(
         faces=Faces(site, coordinates, federation),
         host=where.host,
         port=where.port,
-        options=WebOptions(url=where.url),
+        options=WebOptions(url=url),
     )
 
     def ready() -> None:
-        click.echo(f"The console is at {where.url or f'http://{where.host}:{server.port}'}")
+        click.echo(f"The console is at {url or f'http://{where.host}:{server.port}'}")
         if server.password:
             click.echo(f"Log in as admin with this password, shown only now: {server.password}")
 

@@ -1,7 +1,10 @@
 """What happens in a run, as plain data: for progress, logs, tables and live pages."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from medfed.core.errors import DataError
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +14,20 @@ class Event:
     def to_json(self) -> dict[str, Any]:
         """As plain data, with the kind of event first."""
         return {"event": type(self).__name__, **asdict(self)}
+
+
+def read_event(value: Mapping[str, Any]) -> Event:
+    """An event from what `Event.to_json` gave.
+
+    Raises:
+        DataError: There is no such kind of event, or it is of another version.
+    """
+    kinds = {kind.__name__: kind for kind in Event.__subclasses__()}
+    try:
+        fields = dict(value)
+        return kinds[fields.pop("event")](**fields)
+    except (LookupError, TypeError):
+        raise DataError("an event that was kept on disk cannot be read") from None
 
 
 @dataclass(frozen=True, slots=True)

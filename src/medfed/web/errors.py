@@ -86,7 +86,7 @@ def _denied(error: Denied) -> ResponseReturnValue:
 
 def _foreseen(error: MedfedError) -> ResponseReturnValue:
     status = status_of(error)
-    if isinstance(error, Away):  # it names the database's address
+    if type(error) is Away:  # it names the database's address
         log.error("%s", error)
         error = Away("the database cannot be used", remedy="Tell whoever runs the console")
     message, remedy = words.error(error)

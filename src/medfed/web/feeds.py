@@ -1,7 +1,7 @@
 """What pages can follow, each with the right that it takes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from medfed.services.console import Console
@@ -11,21 +11,6 @@ from medfed.web import inference_shapes, shapes
 
 AT_ONCE = 500
 """Events in one message; a page far behind catches up in several."""
-
-
-@dataclass(frozen=True)
-class News:
-    """What a page is told.
-
-    Attributes:
-        summary: How things stand; told again only when it changes.
-        events: What happened since.
-        last: Number of the latest event; None where nothing happened.
-    """
-
-    summary: Mapping[str, Any]
-    events: Sequence[Mapping[str, Any]] = field(default_factory=list)
-    last: int | None = None
 
 
 class Feed(Protocol):
@@ -41,8 +26,11 @@ class Feed(Protocol):
             RunError: There is none of this name.
         """
 
-    def news(self, row: Any, after: int) -> News:
-        """How it stands, and what happened after an event."""
+    def summary(self, row: Any) -> Mapping[str, Any]:
+        """How it stands, in the reader's language; told again only when it changes."""
+
+    def events(self, row: Any, after: int) -> Sequence[Mapping[str, Any]]:
+        """What happened after an event, each with its number."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +44,14 @@ class RunFeed:
         """A run."""
         return self.runs.find(subject)
 
-    def news(self, row: Any, after: int) -> News:
-        """How it stands, and its events."""
-        events = self.runs.events(row.id, after=after, limit=AT_ONCE)
-        last = events[-1].number if events else None
-        return News(shapes.run(row, self.runs), [shapes.event(each) for each in events], last)
+    def summary(self, row: Any) -> Mapping[str, Any]:
+        """How it stands."""
+        return shapes.run(row, self.runs)
+
+    def events(self, row: Any, after: int) -> Sequence[Mapping[str, Any]]:
+        """Its events."""
+        found = self.runs.events(row.id, after=after, limit=AT_ONCE)
+        return [shapes.event(each) for each in found]
 
 
 @dataclass(frozen=True)
@@ -74,9 +65,13 @@ class InferenceFeed:
         """An inference."""
         return self.desk.inferences.find(subject)
 
-    def news(self, row: Any, after: int) -> News:
-        """How it stands; it has no events of its own."""
-        return News(inference_shapes.inference(row, self.desk))
+    def summary(self, row: Any) -> Mapping[str, Any]:
+        """How it stands."""
+        return inference_shapes.inference(row, self.desk)
+
+    def events(self, row: Any, after: int) -> Sequence[Mapping[str, Any]]:
+        """None: it has no events of its own."""
+        return []
 
 
 def feeds_of(console: Console) -> dict[str, Feed]:

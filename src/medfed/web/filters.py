@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from flask import Flask, url_for
+from flask import Flask, current_app, url_for
 from flask_babel import format_datetime
 from flask_wtf.csrf import generate_csrf
 from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
+from medfed.services.accounts.outsiders import is_outsider
 from medfed.web import data_words, inference_words, rules, words
 from medfed.web.language import LANGUAGES, TAGS, choose
 from medfed.web.said import said
@@ -111,6 +112,9 @@ def register(app: Flask) -> None:
         csrf_token=generate_csrf,
         html_language=lambda: TAGS[choose()],
         me=rules.user,
+        provider=lambda: current_app.extensions["medfed-provider"],
+        is_outsider=lambda: is_outsider(rules.console().database, rules.user().id),
+        as_of=lambda: rules.console().database.as_of,
     )
     app.jinja_env.policies["json.dumps_kwargs"] = {}  # in the order that things were given
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True

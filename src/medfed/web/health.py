@@ -22,8 +22,11 @@ def healthz() -> ResponseReturnValue:
 @blueprint.get("/readyz")
 @needs(PUBLIC)
 def readyz() -> ResponseReturnValue:
-    """Whether the database answers too."""
-    if console().database.alive():
+    """Whether the database answers too, or a mirror is shown in its place."""
+    database = console().database
+    if database.as_of is not None:
+        return jsonify(status="the database is away", as_of=database.as_of.isoformat())
+    if database.alive():
         return jsonify(status="ok")
     return jsonify(status="the database does not answer"), 503
 

@@ -8,43 +8,62 @@ away, and gets at most five messages a second however fast the rounds are.
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from flask import Flask, g, request
 from flask_babel import force_locale
-from flask_socketio import SocketIO
+from flask_socketio import SocketIO, emit
 
 from medfed.core.errors import MedfedError
-from medfed.services.accounts import Identity, may
+from medfed.services.accounts import may
 from medfed.services.console import Console
+from medfed.services.greenlets import in_greenlets
 from medfed.storage.database.bell import Bell
 from medfed.web.feeds import Feed, feeds_of
 from medfed.web.language import choose
 from medfed.web.paging import LARGEST
-from medfed.web.people import asked_again, identify
+from medfed.web.people import Credential, credential, identify, identify_again
 
 log = logging.getLogger(__name__)
 
 PACE_SECONDS = 0.2
 CHECK_SECONDS = 5.0
+LOOKS = 200
+"""Pages asked again at one look, so that a thousand do not hold up the news."""
 
 
 @dataclass(slots=True)
 class Viewer:
-    """A page that is open, and what it follows: a feed by name, and what of it."""
+    """A page that is open.
 
-    who: Callable[[], Identity]
+    Attributes:
+        credential: By what it was let in.
+        language: In which it reads.
+        feed: What kind of thing it follows.
+        subject: Which of them; empty for nothing yet.
+        after: Number of the last event that it was sent.
+        told: How things stood as it was told last.
+        checked: When it was last asked whether it may look.
+    """
+
+    credential: Credential
     language: str
     feed: str = ""
     subject: str = ""
     after: int = 0
     told: dict[str, Any] = field(default_factory=dict)
+    checked: float = field(default_factory=time.monotonic)
 
 
 class Follower:
-    """Sends news to the pages that follow something."""
+    """Sends news to the pages that follow something.
+
+    Attributes:
+        here: Whether the database is.
+    """
 
     def __init__(self, app: Flask, console: Console, socketio: SocketIO) -> None:
         self._app = app
@@ -54,7 +73,7 @@ class Follower:
         self._viewers: dict[str, Viewer] = {}
         self._lock = threading.Lock()
         self._started = False
-        self._checked = time.monotonic()
+        self.here = True
 
     @property
     def rights(self) -> list[str]:
@@ -85,49 +104,82 @@ class Follower:
         while True:
             try:
                 with Bell(self._console.database) as bell:
+                    self._here(True)
                     while True:
-                        bell.wait(1.0)
+                        told = time.monotonic()
                         self._tell_all()
                         self._look_again()
-                        time.sleep(PACE_SECONDS)
+                        bell.wait(1.0)
+                        time.sleep(max(0.0, told + PACE_SECONDS - time.monotonic()))
             except MedfedError as error:
-                log.warning("live pages wait: %s", error)
+                self._here(False, error)
             except Exception:  # the thread must outlive whatever one look met
                 log.exception("telling live pages failed")
             time.sleep(1.0)
 
-    def _tell_all(self) -> None:
-        with self._lock:
-            pages = [(sid, viewer) for sid, viewer in self._viewers.items() if viewer.subject]
-        wanted = {(viewer.feed, viewer.subject) for _, viewer in pages}
-        rows = {(feed, subject): self.feeds[feed].find(subject) for feed, subject in wanted}
-        with self._app.app_context():
-            for sid, viewer in pages:
-                with force_locale(viewer.language):
-                    self._tell(sid, viewer, rows[viewer.feed, viewer.subject])
+    def _here(self, here: bool, error: MedfedError | None = None) -> None:
+        """Tell open pages, once, that the database went away or came back."""
+        if here != self.here:
+            self.here = here
+            self._socketio.emit("database", {"here": here})
+            if error:
+                log.warning("live pages wait: %s", error)
 
-    def _tell(self, sid: str, viewer: Viewer, row: Any) -> None:
-        subject, feed = viewer.subject, viewer.feed
-        news = self.feeds[feed].news(row, viewer.after)
-        if not news.events and news.summary == viewer.told:
-            return
-        self._socketio.emit("news", {feed: news.summary, "events": news.events}, to=sid)
+    def _tell_all(self) -> None:
+        """Read and put into words once what many pages wait for."""
+        wanted: dict[tuple[str, str], list[tuple[str, Viewer]]] = defaultdict(list)
         with self._lock:
-            if viewer.subject == subject:
-                viewer.told = dict(news.summary)
-                viewer.after = viewer.after if news.last is None else news.last
+            for sid, viewer in self._viewers.items():
+                if viewer.subject:
+                    wanted[viewer.feed, viewer.subject].append((sid, viewer))
+        with self._app.app_context():
+            for (feed, subject), pages in wanted.items():
+                row = self.feeds[feed].find(subject)
+                for language in {viewer.language for _, viewer in pages}:
+                    with force_locale(language):
+                        same = [each for each in pages if each[1].language == language]
+                        self._tell_some(feed, row, same)
+
+    def _tell_some(self, feed: str, row: Any, pages: Sequence[tuple[str, Viewer]]) -> None:
+        """Tell pages of one language how something stands, and what each has not seen."""
+        summary = dict(self.feeds[feed].summary(row))
+        groups: dict[tuple[int, bool], list[str]] = defaultdict(list)
+        for sid, viewer in pages:
+            groups[viewer.after, viewer.told == summary].append(sid)
+        for (after, told), sids in groups.items():
+            events = self.feeds[feed].events(row, after)
+            if told and not events:
+                continue
+            news = {feed: None if told else summary, "events": events}
+            self._socketio.emit("news", news, to=sids)
+            self._noted(sids, pages[0][1].subject, after, summary, events)
+
+    def _noted(
+        self,
+        sids: Sequence[str],
+        subject: str,
+        after: int,
+        summary: dict[str, Any],
+        events: Sequence[Mapping[str, Any]],
+    ) -> None:
+        with self._lock:
+            for viewer in filter(None, map(self._viewers.get, sids)):
+                if (viewer.subject, viewer.after) == (subject, after):  # else it turned elsewhere
+                    viewer.told = summary
+                    viewer.after = events[-1]["number"] if events else after
 
     def _look_again(self) -> None:
         """Whoever is logged out elsewhere, barred, or may no more, sees no more here either."""
-        if time.monotonic() - self._checked < CHECK_SECONDS:
-            return
-        self._checked = time.monotonic()
+        moment = time.monotonic()
         with self._lock:
-            pages = list(self._viewers.items())
-        for sid, viewer in pages:
-            who = viewer.who()
+            pages = self._viewers.items()
+            due = [each for each in pages if moment - each[1].checked >= CHECK_SECONDS]
+        due = due[:LOOKS]
+        people = identify_again(self._console, {viewer.credential for _, viewer in due})
+        for sid, viewer in due:
+            viewer.checked = moment
             rights = [self.feeds[viewer.feed].right] if viewer.feed else self.rights
-            if not any(may(who, right) for right in rights):
+            if not any(may(people[viewer.credential], right) for right in rights):
                 self.remove(sid)
                 self._socketio.server.disconnect(sid)
 
@@ -136,7 +188,7 @@ def register(app: Flask, console: Console) -> SocketIO:
     """Let pages follow what the console's faces show."""
     socketio = SocketIO(
         app,
-        async_mode="threading",
+        async_mode="gevent" if in_greenlets() else "threading",
         transports=["websocket"],
         manage_session=False,
         serve_client=False,
@@ -150,7 +202,9 @@ def register(app: Flask, console: Console) -> SocketIO:
         if not any(may(who, right) for right in follower.rights):
             return False
         g.user = who
-        follower.add(_sid(), Viewer(asked_again(console), choose()))
+        follower.add(_sid(), Viewer(credential(), choose()))
+        if not follower.here:
+            emit("database", {"here": False})
         return True
 
     @socketio.on("disconnect")

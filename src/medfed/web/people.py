@@ -1,13 +1,14 @@
 """Who sends a request: by the cookie of a session, or by a token."""
 
 import ipaddress
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 
 from flask import request, session
 
 from medfed.services.accounts import NOBODY, Identity
-from medfed.services.accounts.tokens import identify_token
+from medfed.services.accounts.login import identify_many
+from medfed.services.accounts.tokens import identify_token, identify_tokens
 from medfed.services.console import Console
 
 SECRET = "sid"  # noqa: S105  # the name of a field
@@ -27,19 +28,33 @@ def identify(console: Console) -> Identity:
     return found or replace(NOBODY, address=address())
 
 
-def asked_again(console: Console) -> Callable[[], Identity]:
-    """Who sent this request, to be asked later and as often as one likes.
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """By what a request was known, to be asked again later."""
 
-    Asking keeps no session alive.
-    """
-    token, secret, place = _token(), session.get(SECRET) or "", address()
+    token: str | None = field(repr=False)
+    session: str = field(repr=False)
 
-    def ask() -> Identity:
-        if token is not None:
-            return identify_token(console.database, token, place) or NOBODY
-        return console.accounts.identify(secret, place, used=False) or NOBODY
 
-    return ask
+def credential() -> Credential:
+    """By what this request is known."""
+    return Credential(_token(), session.get(SECRET) or "")
+
+
+def identify_again(
+    console: Console, credentials: Collection[Credential]
+) -> dict[Credential, Identity]:
+    """Who they are by now, in two questions to the database however many they are."""
+    tokens = {each.token for each in credentials if each.token is not None}
+    sessions = {each.session for each in credentials if each.token is None}
+    by_token = identify_tokens(console.database, tokens)
+    by_session = identify_many(console.database, sessions)
+    return {
+        each: by_session.get(each.session, NOBODY)
+        if each.token is None
+        else by_token.get(each.token, NOBODY)
+        for each in credentials
+    }
 
 
 def _token() -> str | None:

@@ -1,5 +1,6 @@
-"""Serving a console from one process: a server of its own, with its runs and jobs looked after."""
+"""Serving a console, with its runs looked after: by a server of its own, or for another one."""
 
+import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,30 @@ from medfed.services.console.supervisor import Supervisor
 from medfed.services.hospital.keeper import Keeper
 from medfed.web.app import create_app
 from medfed.web.options import WebOptions
+
+log = logging.getLogger(__name__)
+
+
+def application(folder: Path, url: str = "", options: WebOptions | None = None) -> Flask:
+    """A console for a server that manages its own processes, such as gunicorn.
+
+    Several may share one folder and one database, on one machine.
+
+    Args:
+        folder: The console's folder.
+        url: Of its database; the embedded one by default.
+        options: How the console is reached.
+
+    Raises:
+        RunError: The folder or the database cannot be used.
+    """
+    console = Console.open(folder, url)
+    if console.accounts.begin():  # the password is told to nobody: it would stay in the log
+        log.warning("the user admin was made; for a password: medfed serve --reset-password admin")
+    app = create_app(console, options)
+    console.watch()
+    Supervisor(console.database, console.place).start()
+    return app
 
 
 class _Quiet(WSGIRequestHandler):
@@ -63,6 +88,7 @@ class Server:
 
     def serve(self, ready: Callable[[], None] = lambda: None) -> None:
         """Answer until `stop` is called or Ctrl-C comes; runs under way go on afterwards."""
+        self.console.watch()
         for worker in self._workers:
             worker.start()
         ready()

@@ -14,6 +14,7 @@ from medfed.services.comparison.statistics import ALL, MEAN
 from medfed.services.reports.words import metric_name as english
 from medfed.services.trouble import Conflict, Missing, Refused
 from medfed.storage.database.engine import Away, Unstorable
+from medfed.storage.database.standby import Waiting
 from medfed.web import data_words
 from medfed.web.said import said
 
@@ -180,16 +181,41 @@ def error(error: MedfedError) -> tuple[str, str]:
             return _("The password was not given lately."), _("Give it again, then try again.")
         case WrongPassword():
             return _("The name or the password is wrong."), _("Try again.")
-        case Away():
+        case Away() if not isinstance(error, Waiting):
             return _("The database cannot be used."), _("Tell whoever runs the console.")
         case Missing():
             return _("There is no such thing."), _("Go back to the list.")
-        case Conflict() | AccessError() | DataError() | Unstorable() | Refused():
+        case Conflict() | AccessError() | DataError() | Unstorable() | Refused() | Waiting():
             return _translated(error.message), _translated(error.remedy)
     return said(error.message), said(error.remedy)
 
 
 SENTENCES = {
+    "none of your groups has a role here": _l("None of your groups has a role here."),
+    "this account is barred": _l("This account is barred."),
+    "somebody else logged in": _l("Somebody else logged in."),
+    "Log in again as yourself": _l("Log in again as yourself."),
+    "the identity provider did not ask you again": _l(
+        "The identity provider did not ask you again."
+    ),
+    "Log out, then log in again": _l("Log out, then log in again."),
+    "the identity provider did not confirm who you are": _l(
+        "The identity provider did not confirm who you are."
+    ),
+    "the identity provider is not the one that was agreed": _l(
+        "The identity provider is not the one that was agreed."
+    ),
+    "Try again; if it stays, log in by a password or tell whoever runs the console": _l(
+        "Try again; if it stays, log in by a password or tell whoever runs the console."
+    ),
+    "the password of this user is kept elsewhere": _l(
+        "The password of this user is kept elsewhere."
+    ),
+    "Change it at the identity provider": _l("Change it at the identity provider."),
+    "nothing can be changed while the database is away": _l(
+        "Nothing can be changed while the database is away."
+    ),
+    "Try again when it is back": _l("Try again when it is back."),
     "somebody else changed this study meanwhile": _l("Somebody else changed this study meanwhile."),
     "Copy your text, load the page again, and put your changes in": _l(
         "Copy your text, load the page again, and put your changes in."
@@ -309,6 +335,7 @@ def script() -> dict[str, Any]:
         "units": {"patient": _("each patient"), "hospital": _("the hospital")},
         "live": _("live"),
         "away": _("connection lost, trying again"),
+        "no_database": _("the database is away, waiting for it"),
         "fine": _("The study is in order."),
         "line": _("line %(number)s", number="{}"),
         "notChecked": _("The study could not be checked; are you still logged in?"),

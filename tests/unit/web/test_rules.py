@@ -30,6 +30,8 @@ ALWAYS = {
     "health.metrics": "metrics.read",
     "health.readyz": PUBLIC,
     "openapi.spec": "help.read",
+    "outside.ask": PUBLIC,
+    "outside.back": PUBLIC,
     "overview.index": "overview.read",
     "people.edit": "user.manage",
     "people.index": "user.read",

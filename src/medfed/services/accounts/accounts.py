@@ -59,7 +59,7 @@ class Accounts:
             one_at_a_time(session, "administrators")
             if session.scalar(select(UserRow.id).limit(1)) is not None:
                 return None
-            given = _roles(session, (ADMINISTRATOR, *roles))
+            given = roles_of(session, (ADMINISTRATOR, *roles))
             user = UserRow(name="admin", password=hashed, must_change=True, roles=given)
             session.add(user)
             record(session, SYSTEM, "user.manage", "admin", reason="the first administrator")
@@ -126,7 +126,7 @@ class Accounts:
                     full_name=plain(full_name.strip(), 120),
                     password=hashed,
                     must_change=True,
-                    roles=_roles(session, roles),
+                    roles=roles_of(session, roles),
                 )
                 session.add(user)
                 record(session, by, "user.manage", f"user {name}", reason="created")
@@ -150,10 +150,10 @@ class Accounts:
             one_at_a_time(session, "administrators")
             user = session.get_one(UserRow, number)
             user.full_name = plain(full_name.strip(), 120)
-            user.roles = _roles(session, roles)
+            user.roles = roles_of(session, roles)
             user.active = active
             session.flush()
-            _keep_an_administrator(session)
+            keep_an_administrator(session)
             if not active:
                 _end_sessions(session, user.id)
             what = (
@@ -191,6 +191,9 @@ class Accounts:
     def _set_password(
         self, by: Identity, user: UserRow, password: str, *, must_change: bool, keep: int = 0
     ) -> None:
+        if not user.password:
+            message = "the password of this user is kept elsewhere"
+            raise AccessError(message, remedy="Change it at the identity provider")
         hashed = self.passwords.hash(password)
         with self.database.write() as session:
             again = session.get_one(UserRow, user.id)
@@ -208,9 +211,9 @@ class Accounts:
             self.database, self.passwords, name, password, address=address, agent=agent
         )
 
-    def identify(self, secret: str, address: str = "", *, used: bool = True) -> Identity | None:
+    def identify(self, secret: str, address: str = "") -> Identity | None:
         """Whose session it is; see `medfed.services.accounts.login.identify`."""
-        return login.identify(self.database, secret, address, used=used)
+        return login.identify(self.database, secret, address)
 
     def confirm_password(self, by: Identity, password: str) -> UserRow:
         """Have a person show again that they are who they are.
@@ -263,7 +266,12 @@ class Accounts:
             record(session, by, "session.revoke", f"session {number} of {row.user.name}")
 
 
-def _roles(session: Session, names: Sequence[str]) -> list[RoleRow]:
+def roles_of(session: Session, names: Sequence[str]) -> list[RoleRow]:
+    """The roles of these names.
+
+    Raises:
+        AccessError: There is none of one of them.
+    """
     rows = list(session.scalars(select(RoleRow).where(RoleRow.name.in_(names))))
     unknown = sorted(set(names) - {row.name for row in rows})
     if unknown:
@@ -277,7 +285,12 @@ def _end_sessions(session: Session, user: int, keep: int = 0) -> None:
     session.execute(delete(SessionRow).where(SessionRow.user_id == user, SessionRow.id != keep))
 
 
-def _keep_an_administrator(session: Session) -> None:
+def keep_an_administrator(session: Session) -> None:
+    """Refuse what would leave a console without anybody who makes users.
+
+    Raises:
+        AccessError: It would.
+    """
     active = session.scalars(select(UserRow).where(UserRow.active))
     if not any(role.name == ADMINISTRATOR for user in active for role in user.roles):
         raise AccessError(

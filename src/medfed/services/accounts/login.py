@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import timedelta
 
@@ -55,19 +56,25 @@ def log_in(
     """
     name = plain(name.strip().lower(), 64)
     user = check_password(database, passwords, name, password, address=address)
-    secret = secrets.token_urlsafe(32)
     with database.write() as session:
-        row = SessionRow(
-            digest=digest(secret),
-            user_id=user.id,
-            address=plain(address, 64),
-            agent=plain(agent, 200),
-        )
-        session.add(row)
-        _clean_up(session)
+        secret = begin_session(session, user, address, agent)
         person = session.get_one(UserRow, user.id)
         person.last_login = now()
         record(session, Identity(name=name, address=address), "session.begin")
+    return secret
+
+
+def begin_session(session: Session, user: UserRow, address: str, agent: str) -> str:
+    """Begin a session for somebody who has shown who they are; gives its secret."""
+    secret = secrets.token_urlsafe(32)
+    row = SessionRow(
+        digest=digest(secret),
+        user_id=user.id,
+        address=plain(address, 64),
+        agent=plain(agent, 200),
+    )
+    session.add(row)
+    _clean_up(session)
     return secret
 
 
@@ -100,7 +107,7 @@ def check_password(
         pause = lockout.spend(work, name, place)
         user = work.scalar(select(UserRow).where(UserRow.name == name))
     time.sleep(pause)
-    kept = user.password if user and user.active else None
+    kept = (user.password or None) if user and user.active else None
     right = passwords.check(password, kept)
     with database.write() as work:
         if right:
@@ -129,16 +136,10 @@ def require_confirmed(database: Database, by: Identity) -> None:
         raise Unconfirmed
 
 
-def identify(
-    database: Database, secret: str, address: str, *, used: bool = True
-) -> Identity | None:
+def identify(database: Database, secret: str, address: str) -> Identity | None:
     """Whose session it is; None where it is unknown, revoked or too old.
 
-    Args:
-        database: The console's.
-        secret: What the cookie holds.
-        address: Where from.
-        used: Whether this is a use of the session, which keeps it alive.
+    This is a use of the session, which keeps it alive.
     """
     moment = now()
     with database.read() as session:
@@ -146,11 +147,28 @@ def identify(
         if row is None or not row.user.active or _over(row):
             return None
         who = identity_of(row.user, address)
-    if used and moment - row.seen > SEEN_EVERY:
+    if moment - row.seen > SEEN_EVERY:
         with database.write() as session:
             if again := session.get(SessionRow, row.id):
                 again.seen = moment
     return replace(who, session=row.id)
+
+
+def identify_many(database: Database, secrets: Collection[str]) -> dict[str, Identity]:
+    """Whose sessions they are, all at once; those that count no more are left out.
+
+    This is no use of a session, and keeps none alive.
+    """
+    given = {digest(secret): secret for secret in secrets}
+    if not given:
+        return {}
+    with database.read() as session:
+        rows = session.scalars(select(SessionRow).where(SessionRow.digest.in_(given)))
+        return {
+            given[row.digest]: replace(identity_of(row.user, ""), session=row.id)
+            for row in rows
+            if row.user.active and not _over(row)
+        }
 
 
 def identity_of(user: UserRow, address: str) -> Identity:

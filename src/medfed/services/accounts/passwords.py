@@ -11,6 +11,7 @@ from importlib.resources import files
 import bcrypt
 
 from medfed.core.errors import AccessError
+from medfed.services.greenlets import apart
 
 SHORTEST, LONGEST = 12, 200
 ROUNDS = 12
@@ -34,11 +35,11 @@ class Passwords:
 
     def hash(self, password: str) -> str:
         """The hash to keep."""
-        return bcrypt.hashpw(self._short(password), bcrypt.gensalt(self._rounds)).decode()
+        return apart(bcrypt.hashpw, self._short(password), bcrypt.gensalt(self._rounds)).decode()
 
     def check(self, password: str, kept: str | None) -> bool:
         """Whether it is the password; takes as long where there is nobody to compare with."""
-        right = bcrypt.checkpw(self._short(password), (kept or self._nobody).encode())
+        right = apart(bcrypt.checkpw, self._short(password), (kept or self._nobody).encode())
         return right and kept is not None
 
     def _short(self, password: str) -> bytes:

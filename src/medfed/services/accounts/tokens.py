@@ -1,7 +1,7 @@
 """Secrets for programs: hashed, limited in what they are for, and in time."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -13,6 +13,7 @@ from medfed.services.accounts.login import SEEN_EVERY, digest, identity_of, requ
 from medfed.services.accounts.rights import require
 from medfed.services.audit import plain, record
 from medfed.storage.database import Database
+from medfed.storage.database.engine import Away
 from medfed.storage.database.tables import TokenRow, UserRow
 from medfed.storage.database.types import now
 
@@ -90,12 +91,33 @@ def revoke_token(database: Database, by: Identity, number: int) -> None:
             record(session, by, "token.manage", f"token {row.name}", reason="revoked")
 
 
+def identify_tokens(database: Database, secrets: Collection[str]) -> dict[str, Identity]:
+    """Who has these tokens, all at once; those that count no more are left out."""
+    given = {digest(secret): secret for secret in secrets}
+    if not given:
+        return {}
+    with database.read() as session:
+        rows = session.scalars(select(TokenRow).where(TokenRow.digest.in_(given)))
+        return {
+            given[row.digest]: _limited(identity_of(row.user, ""), row)
+            for row in rows
+            if row.user.active and row.expires > now()
+        }
+
+
+def _limited(who: Identity, row: TokenRow) -> Identity:
+    covered = frozenset(SCOPES[scope] for scope in row.scopes if scope in SCOPES)
+    return replace(who, scopes=covered)
+
+
 def identify_token(database: Database, secret: str, address: str) -> Identity | None:
     """Who has this token; None where it is unknown, revoked or too old."""
     if not secret.startswith(PREFIX):
         return None
     with database.read() as session:
         row = session.scalar(select(TokenRow).where(TokenRow.digest == digest(secret)))
+        if row is None and database.as_of is not None:
+            raise Away("the database is away, and with it all tokens", remedy="Try again later")
         if row is None or row.expires <= now():
             return None
         user = session.get(UserRow, row.user_id)
@@ -106,5 +128,4 @@ def identify_token(database: Database, secret: str, address: str) -> Identity | 
         with database.write() as session:
             if again := session.get(TokenRow, row.id):
                 again.used = now()
-    covered = frozenset(SCOPES[scope] for scope in row.scopes if scope in SCOPES)
-    return replace(who, scopes=covered)
+    return _limited(who, row)

@@ -21,6 +21,7 @@ from medfed.services.console.studies import Studies
 from medfed.services.hospital import Hospital
 from medfed.services.inference import Desk
 from medfed.storage.database import Database
+from medfed.storage.database.mirrored import Mirrored
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,8 @@ class Console:
         if faces.federation:
             CoordinatorFolder(faces.federation).settings()  # complains here and now
         database = Database(url or place.database_url)
+        if database.on_postgres:
+            database = Mirrored(url, place.path / "mirror")
         database.upgrade()
         return cls(
             place,
@@ -112,6 +115,11 @@ class Console:
         """What the first user is, beside administrator: whatever the faces need."""
         roles = {"coordinator": self.coordinates, "data-steward": self.hospital is not None}
         return tuple(role for role, needed in roles.items() if needed)
+
+    def watch(self) -> None:
+        """Look after what the pages need while they are served."""
+        if isinstance(self.database, Mirrored):
+            self.database.watch()
 
     def close(self) -> None:
         """Let go of the database."""

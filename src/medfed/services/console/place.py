@@ -23,8 +23,9 @@ class Place:
         secrets.json      the pepper of the passwords, the key of the cookies
         console.sqlite    the database, unless a URL names another
         studies/RUN.toml  what each run was started with
-        runs/RUN/         the runs' folders
+        runs/RUN/         the runs' folders; beside them events that wait for the database
         logs/RUN.log      what their processes said
+        mirror/           what the database held a minute ago, where it is elsewhere
 
     Attributes:
         path: The folder.

@@ -15,7 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from medfed.core.errors import MedfedError, RunError
 from medfed.core.events import Event
-from medfed.services.console.taking import Moment, catch_up, take
+from medfed.services.console.outbox import Outbox
+from medfed.services.console.taking import Moment, catch_up, last_number, take
 from medfed.storage.database import Database
 from medfed.storage.database.bell import ring
 from medfed.storage.database.tables import ModelRow, RunRow
@@ -43,18 +44,25 @@ class Fenced(RunError):
 class Recorder:
     """Listens to a run, and keeps its row in the database up to date.
 
-    A thread writes, so that training does not wait for the disk of the database, and goes on where
-    the database is away for a while. The same thread keeps the lease and obeys a wish to stop.
+    A thread writes, so that training does not wait for the database, and goes on where it is away
+    for a while; events then wait in the outbox. The same thread keeps the lease and obeys a wish to
+    stop.
 
     Args:
         database: The console's.
         run: The run's id.
         fence: The number under which the run was given to this process.
         stop: Called once when the run is to stop.
+        outbox: Keeps events on the disk until they are in the database.
     """
 
     def __init__(
-        self, database: Database, run: str, fence: int, stop: Callable[[], None] | None = None
+        self,
+        database: Database,
+        run: str,
+        fence: int,
+        stop: Callable[[], None] | None = None,
+        outbox: Outbox | None = None,
     ) -> None:
         self.database = database
         self.run = run
@@ -62,7 +70,12 @@ class Recorder:
         self.wanted = "run"
         self._stop = stop or _end_this_process
         self._queue: SimpleQueue[Moment] = SimpleQueue()
-        self._waiting: list[Moment] = []
+        self._outbox = outbox or Outbox(None)
+        self._waiting = self._outbox.left()
+        with database.read() as session:
+            known = last_number(session, run)
+        self._last = max([known, *(number for number, _ in self._waiting)])
+        self._rows: Sequence[Mapping[str, Any]] = ()
         self._over = threading.Event()
         self._lost = False
         self._written = 0.0
@@ -75,11 +88,8 @@ class Recorder:
         self._queue.put((now(), event))
 
     def catch_up(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Fill in the rounds that an earlier process finished and had no time to tell."""
-        with self.database.write() as session:
-            row = session.get(RunRow, self.run, with_for_update=True)
-            if row is not None and row.fence == self.fence:
-                catch_up(session, row, rows)
+        """At the end, fill in the rounds that an earlier process had no time to tell."""
+        self._rows = rows
 
     def end(self, change: Change, result: Mapping[str, Any] | None = None) -> None:
         """Write what is left, and how the run ended.
@@ -131,16 +141,26 @@ class Recorder:
 
     def _gather(self) -> None:
         """Wait for an event, then take what else comes within a moment."""
-        until = time.monotonic() + BATCH_SECONDS
+        until, events = time.monotonic() + BATCH_SECONDS, list[Moment]()
         while (left := until - time.monotonic()) > 0:
             try:
-                self._waiting.append(self._queue.get(timeout=left))
+                events.append(self._queue.get(timeout=left))
             except Empty:
-                return
+                break
+        self._keep(events)
+
+    def _keep(self, events: Sequence[Moment]) -> None:
+        """Number events, and have them on the disk before anything depends on the database."""
+        numbered = list(enumerate(events, start=self._last + 1))
+        self._last += len(numbered)
+        self._outbox.put(numbered)
+        self._waiting += numbered
 
     def _write(self, change: Change | None = None, result: Mapping[str, Any] | None = None) -> None:
+        events = list[Moment]()
         while not self._queue.empty():
-            self._waiting.append(self._queue.get())
+            events.append(self._queue.get())
+        self._keep(events)
         with self.database.write() as session:
             row = session.get(RunRow, self.run, with_for_update=True)
             if row is None or row.fence != self.fence:
@@ -148,12 +168,15 @@ class Recorder:
             take(session, row, self._waiting)
             row.lease = None if change else now() + LEASE
             if change:
+                catch_up(session, row, self._rows)
                 change(row)
             if result:
                 session.add(_model(row, result))
             self.wanted = row.wanted
             ring(session, self.run)
-        self._waiting.clear()
+        if self._waiting:
+            self._waiting.clear()
+            self._outbox.clear()
         self._written = time.monotonic()
 
 

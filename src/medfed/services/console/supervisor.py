@@ -5,11 +5,12 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import false, func, or_, select
 from sqlalchemy.orm import Session
 
 from medfed.core.errors import RunError
@@ -17,7 +18,7 @@ from medfed.core.files import write_atomic
 from medfed.services.console.comparisons import Comparison
 from medfed.services.console.place import Place
 from medfed.storage.database import Database
-from medfed.storage.database.engine import one_at_a_time
+from medfed.storage.database.engine import Away, one_at_a_time
 from medfed.storage.database.tables import RunRow
 from medfed.storage.database.types import now
 
@@ -29,6 +30,8 @@ ATTEMPTS = 3
 TO_BEGIN = timedelta(seconds=60)
 """How long a new process has until it must say for the first time that it lives."""
 EVERY_SECONDS = 0.5
+PATIENCE_SECONDS = 10.0
+"""How long runs have, once the database is back, to say that they live."""
 
 
 @dataclass(slots=True)
@@ -66,6 +69,7 @@ class Supervisor:
         # Not an argument: everybody on the machine can read those, and the URL has a password.
         self.environment = {**os.environ, "MEDFED_DATABASE": url, **(environment or {})}
         self._children: list[_Child] = []
+        self._patient_until = 0.0
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
 
@@ -80,7 +84,13 @@ class Supervisor:
             self._thread.join()
 
     def tick(self) -> None:
-        """Look once: see who ended, take what is to be done."""
+        """Look once: see who ended, take what is to be done.
+
+        Raises:
+            Away: The database is away.
+        """
+        if self.database.as_of is not None:
+            raise Away("the database is away", remedy="Runs under way go on; others wait")
         self._reap()
         while (taken := self._take()) is not None:
             self._begin(*taken)
@@ -89,6 +99,9 @@ class Supervisor:
         while not self._over.wait(EVERY_SECONDS):
             try:
                 self.tick()
+            except Away as error:
+                log.warning("runs wait: %s", error)
+                self._patient_until = time.monotonic() + PATIENCE_SECONDS
             except RunError as error:
                 log.warning("runs wait: %s", error)
             except Exception:  # whatever it is, the next look may go well
@@ -107,7 +120,9 @@ class Supervisor:
 
     def _take(self) -> tuple[RunRow, int] | None:
         moment = now()
-        free = or_(RunRow.lease.is_(None), RunRow.lease < moment)
+        # After the database was away leases are over, and their holders have yet to say so.
+        over = RunRow.lease < moment if time.monotonic() >= self._patient_until else false()
+        free = or_(RunRow.lease.is_(None), over)
         # Whose process lives and is only out of touch: nothing is won by a second one.
         ours = [child.run for child in self._children if child.process.poll() is None]
         query = select(RunRow).where(RunRow.state.in_(("queued", "running")), free)

@@ -21,14 +21,27 @@ from medfed.storage.database.types import now
 
 Moment = tuple[datetime, Event]
 """When something happened, and what."""
+Numbered = tuple[int, Moment]
+"""With its number in the run's record."""
 
 
-def take(session: Session, run: RunRow, events: Sequence[Moment]) -> None:
-    """Add events to a run's record, and bring its row and its rounds up to date."""
+def last_number(session: Session, run: str) -> int:
+    """Number of a run's latest event; 0 before the first."""
+    return session.scalar(select(func.max(EventRow.number)).where(EventRow.run_id == run)) or 0
+
+
+def take(session: Session, run: RunRow, events: Sequence[Numbered]) -> None:
+    """Add events to a run's record, and bring its row and its rounds up to date.
+
+    Those that are there already, by number, change nothing: whoever was not told that its work was
+    kept may send it again.
+    """
     if not events:
         return
-    last = session.scalar(select(func.max(EventRow.number)).where(EventRow.run_id == run.id)) or 0
-    for number, (at, event) in enumerate(events, start=last + 1):
+    last = last_number(session, run.id)
+    for number, (at, event) in events:
+        if number <= last:
+            continue
         body = event.to_json()
         kind = body.pop("event")
         session.add(EventRow(run_id=run.id, number=number, at=at, kind=kind, body=body))

@@ -1,13 +1,15 @@
 """Told that something new is in the database: at once on PostgreSQL, by looking on SQLite."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from medfed.storage.database.engine import TRANSACTION_POOLER, Database
+from medfed.storage.database.engine import TRANSACTION_POOLER, Away, Database
 
 CHANNEL = "medfed_events"
 
@@ -34,18 +36,22 @@ class Bell:
             import psycopg
 
             url = database.url.set(drivername="postgresql")
-            self._connection = psycopg.connect(
-                url.render_as_string(hide_password=False), autocommit=True
-            )
-            self._connection.execute(f"LISTEN {CHANNEL}")
+            with _told():
+                self._connection = psycopg.connect(
+                    url.render_as_string(hide_password=False), autocommit=True, connect_timeout=5
+                )
+                self._connection.execute(f"LISTEN {CHANNEL}")
 
     def wait(self, most: float = 1.0) -> None:
         """Return when there may be something new, or after ``most`` seconds."""
         if self._connection is None:
             time.sleep(min(self._every, most))
             return
-        for _ in self._connection.notifies(timeout=most, stop_after=1):
-            pass
+        with _told():
+            for _ in self._connection.notifies(timeout=most, stop_after=1):
+                pass
+            for _ in self._connection.notifies(timeout=0):  # one look answers them all
+                pass
 
     def close(self) -> None:
         """Stop listening."""
@@ -62,3 +68,15 @@ class Bell:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """The database's absence as a sentence."""
+    import psycopg
+
+    try:
+        yield
+    except psycopg.Error as error:
+        remedy = "Look whether it runs and can be reached"
+        raise Away(f"the database cannot be listened to: {error}", remedy=remedy) from error

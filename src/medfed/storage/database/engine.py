@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import exc as errors
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DataError, OperationalError
+from sqlalchemy.exc import ArgumentError, DataError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from medfed.core.errors import RunError
@@ -33,6 +35,9 @@ class Unstorable(RunError):
 class Database:
     """Access to the console's database.
 
+    Attributes:
+        as_of: Where the true database is away and a copy is read in its place, the copy's moment.
+
     Args:
         url: ``sqlite:///FILE`` or ``postgresql://USER:PASSWORD@HOST/NAME``.
 
@@ -42,6 +47,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = _full_url(url)
+        self.as_of: datetime | None = None
         self.on_postgres = self.url.get_backend_name() == "postgresql"
         if self.on_postgres:
             self.engine = _postgres(self.url)
@@ -53,14 +59,14 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session that only looks."""
-        with _told(), Session(self.engine, expire_on_commit=False) as session:
+        with told(), Session(self.engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A session whose work is kept whole at the end, or not at all."""
         engine = self.engine.execution_options(medfed_write=True)
-        with _told(), Session(engine, expire_on_commit=False) as session, session.begin():
+        with told(), Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     def upgrade(self) -> None:
@@ -69,22 +75,29 @@ class Database:
         Raises:
             RunError: They were written by a later program.
         """
-        with _told(), self.engine.connect() as connection:
-            current = MigrationContext.configure(connection).get_current_revision()
+        current = self.revision()
         config = _alembic(self.engine)
         known = {each.revision for each in ScriptDirectory.from_config(config).walk_revisions()}
         if current and current not in known:
             message = "the database was written by a later medfed"
             raise RunError(message, remedy="Install that version")
-        with _told():
+        with told():
             command.upgrade(config, "head")
+
+    def revision(self, connection: Connection | None = None) -> str | None:
+        """Of the tables; None before they are made."""
+        if connection is not None:
+            found: str | None = MigrationContext.configure(connection).get_current_revision()
+            return found
+        with told(), self.engine.connect() as connected:
+            return self.revision(connected)
 
     def alive(self) -> bool:
         """Whether it answers."""
         try:
             with self.engine.connect() as connection:
                 connection.execute(text("SELECT 1"))
-        except OperationalError:
+        except SQLAlchemyError:
             return False
         return True
 
@@ -130,7 +143,8 @@ def _postgres(url: URL) -> Engine:
             "the driver for PostgreSQL is not installed",
             remedy='Install it: pip install "medfed[postgres]"',
         ) from None
-    options: dict[str, Any] = {"connect_timeout": 10}
+    # A host that is gone without a word is noticed after seconds, also by an old connection.
+    options: dict[str, Any] = {"connect_timeout": 5, "tcp_user_timeout": 10_000}
     if url.port == TRANSACTION_POOLER:
         options["prepare_threshold"] = None
     return create_engine(url, pool_pre_ping=True, connect_args=options)
@@ -156,14 +170,15 @@ def _alembic(engine: Engine) -> Config:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def told() -> Iterator[None]:
     """The database's absence as a sentence, without its password."""
     try:
         yield
-    except OperationalError as error:
-        first = str(error.orig).strip().splitlines()[0] if error.orig else "it does not answer"
+    except (OperationalError, errors.InterfaceError, errors.TimeoutError) as error:
+        cause = str(getattr(error, "orig", None) or "it does not answer")
         remedy = "Look whether it runs and can be reached, then try again"
-        raise Away(f"the database cannot be used: {first}", remedy=remedy) from error
+        message = f"the database cannot be used: {cause.strip().splitlines()[0]}"
+        raise Away(message, remedy=remedy) from error
     except (DataError, UnicodeEncodeError) as error:
         message = "the database cannot take this text"
         raise Unstorable(message, remedy="Remove characters that cannot be seen") from error

@@ -12,6 +12,7 @@ from medfed.web.pages import (
     imports,
     inference,
     models,
+    outside,
     overview,
     people,
     profile,
@@ -22,7 +23,7 @@ from medfed.web.pages import (
     studies,
 )
 
-ALWAYS = (access, overview, people, profile, audit, guide)
+ALWAYS = (access, outside, overview, people, profile, audit, guide)
 COORDINATOR = (studies, runs, comparisons, models, sites, settings)
 HOSPITAL = (data, imports, inference, released)
 

@@ -73,5 +73,13 @@ export async function follow(run, words, { past, news }) {
     link.className = "link-state off";
     link.textContent = words.away;
   });
-  socket.on("news", (told) => news(told.run, take(told.events)));
+  socket.on("database", ({ here }) => {
+    link.className = `link-state ${here ? "on" : "off"}`;
+    link.textContent = here ? words.live : words.no_database;
+  });
+  let now = run;
+  socket.on("news", (told) => {
+    now = told.run ?? now;  // told only when it changed
+    news(now, take(told.events));
+  });
 }

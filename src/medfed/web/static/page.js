@@ -21,6 +21,15 @@ for (const time of document.querySelectorAll("time[datetime]")) {
   }
 }
 
+// A table that is wider than its place is scrolled by keys too.
+const widths = new ResizeObserver((seen) => {
+  for (const { target } of seen) {
+    if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+    else target.removeAttribute("tabindex");
+  }
+});
+document.querySelectorAll(".table").forEach((table) => widths.observe(table));
+
 for (const button of document.querySelectorAll("[data-copy]")) {
   button.hidden = !navigator.clipboard;
   button.addEventListener("click", () => {

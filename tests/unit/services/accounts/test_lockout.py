@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from accounting import PASSWORD, accounts_of, identity
@@ -64,7 +65,7 @@ def test_one_session_does_not_spend_anothers_attempts(accounts):
 
 def test_guessing_from_many_places_is_slowed_down_and_refused_to_nobody(accounts, monkeypatch):
     pauses: list[float] = []
-    monkeypatch.setattr(login.time, "sleep", pauses.append)
+    monkeypatch.setattr(login, "time", SimpleNamespace(sleep=pauses.append))
     monkeypatch.setattr(lockout, "CEILING", 8)
     for number in range(8):
         guess(accounts, "viewer", 1, f"192.0.2.{number}")

@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from medfed.core.errors import RunError
+from medfed.core.errors import DataError, RunError
 from medfed.core.events import Notice, ReplyCounted, RoundFinished, RunFinished, RunStarted, Scored
+from medfed.services.console.outbox import Outbox
 from medfed.services.console.place import Place
 from medfed.services.console.recording import Fenced, Recorder, recorded
 from medfed.services.console.runs import Runs
 from medfed.services.console.studies import Studies
 from medfed.storage.database.bell import Bell
 from medfed.storage.database.tables import RoundRow, RunRow
+from medfed.storage.database.types import finite
 from medfed.storage.run_folder import Busy
 
 RESULT = {
@@ -223,3 +225,70 @@ def test_time_left_follows_the_latest_rounds(runs, run):
         for number in (1, 2):
             session.get_one(RoundRow, (run, number)).finished = then + timedelta(seconds=3 * number)
     assert runs.seconds_left(runs.find(run)) == pytest.approx(30.0)
+
+
+def test_a_killed_process_leaves_its_events_to_the_next(runs, run, tmp_path, monkeypatch):
+    outbox = Outbox.beside(tmp_path / "runs-of-the-test")
+    first = Recorder(runs.database, run, 0, outbox=outbox)
+    tell(first, STARTED)
+    until_there(runs, run, 1)
+    write = first._write
+
+    def kept_but_not_told(*arguments) -> None:
+        write(*arguments)  # it arrived, and the answer did not
+        raise RunError("the database cannot be used")
+
+    monkeypatch.setattr(first, "_write", kept_but_not_told)
+    monkeypatch.setattr(outbox, "clear", lambda: None)
+    tell(first, *a_round(1))
+    until_there(runs, run, 4)
+    monkeypatch.setattr(first, "_write", refuse)
+    tell(first, *a_round(2))
+    until(lambda: len(outbox.left()) == 6)
+    first._over.set()  # as if killed: nothing is written at the end
+    first._thread.join()
+    monkeypatch.undo()
+    assert len(runs.events(run)) == 4
+    second = Recorder(runs.database, run, 0, outbox=outbox)
+    tell(second, RunFinished(2, "done"))
+    second.end(lambda row: setattr(row, "state", "finished"))
+    events = runs.events(run)
+    assert [event.number for event in events] == list(range(1, 9))
+    assert [event.kind for event in events[4:]] == [
+        "ReplyCounted", "Scored", "RoundFinished", "RunFinished",
+    ]  # fmt: skip
+    row = runs.find(run)
+    assert (row.round, row.bytes_up) == (2, 60)
+    (site,) = runs.sites()
+    assert site.replies == 2
+    assert outbox.left() == []
+
+
+def refuse(*_: object) -> None:
+    raise RunError("the database cannot be used")
+
+
+def until(done, seconds: float = 20.0) -> None:
+    give_up = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+
+
+def until_there(runs, run: str, number: int) -> None:
+    until(lambda: runs.last_event(run) == number)
+
+
+@pytest.mark.parametrize("event", [STARTED, *a_round(3), Notice("x"), RunFinished(2, "done")])
+def test_events_come_back_from_the_disk(event, tmp_path):
+    outbox = Outbox(tmp_path / "outbox.jsonl")
+    outbox.put([(1, event)])
+    ((number, again),) = outbox.left()
+    assert number == 1
+    assert finite(again.to_json()) == finite(event.to_json())
+
+
+def test_what_no_program_wrote_is_refused(tmp_path):
+    (tmp_path / "outbox.jsonl").write_text('[[1, {"event": "Surprise"}]]\n')
+    with pytest.raises(DataError, match="cannot be read"):
+        Outbox(tmp_path / "outbox.jsonl").left()

@@ -9,7 +9,14 @@ from medfed.storage.database.tables.inferences import (
     InferenceRow,
     ReviewRow,
 )
-from medfed.storage.database.tables.people import LockoutRow, RoleRow, SessionRow, TokenRow, UserRow
+from medfed.storage.database.tables.people import (
+    LockoutRow,
+    OutsiderRow,
+    RoleRow,
+    SessionRow,
+    TokenRow,
+    UserRow,
+)
 from medfed.storage.database.tables.runs import (
     EventRow,
     ModelRow,
@@ -30,6 +37,7 @@ __all__ = [
     "JobRow",
     "LockoutRow",
     "ModelRow",
+    "OutsiderRow",
     "ReleaseRow",
     "ReviewRow",
     "RoleRow",

@@ -1,5 +1,6 @@
 """The record of what people did and were refused."""
 
+import secrets
 from datetime import datetime
 
 from sqlalchemy import Integer, String, Text
@@ -9,12 +10,21 @@ from medfed.storage.database.tables.base import Base
 from medfed.storage.database.types import UtcTime, now
 
 
+def _key() -> str:
+    return secrets.token_hex(16)
+
+
 class AuditRow(Base):
-    """One act: who, what, upon what, and whether it was allowed; rows are only ever added."""
+    """One act: who, what, upon what, and whether it was allowed; rows are only ever added.
+
+    Attributes:
+        key: Names it also where it was recorded while the database was away.
+    """
 
     __tablename__ = "audit"
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    key: Mapped[str | None] = mapped_column(String(32), unique=True, default=_key)
     at: Mapped[datetime] = mapped_column(UtcTime, default=now, index=True)
     actor: Mapped[str] = mapped_column(String(64))
     action: Mapped[str] = mapped_column(String(60))

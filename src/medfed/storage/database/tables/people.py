@@ -45,6 +45,16 @@ class UserRow(Base):
     roles: Mapped[list[RoleRow]] = relationship(secondary=user_roles, lazy="selectin")
 
 
+class OutsiderRow(Base):
+    """A user whose password is kept elsewhere: by an identity provider, under a name for life."""
+
+    __tablename__ = "outsiders"
+
+    issuer: Mapped[str] = mapped_column(String(200), primary_key=True)
+    subject: Mapped[str] = mapped_column(String(255), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), unique=True)
+
+
 class LockoutRow(Base):
     """Wrong passwords for a name, whether or not anybody is called so.
 

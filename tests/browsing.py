@@ -1,0 +1,29 @@
+"""Pages in a browser, for the tests that look at them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Browser, Page
+
+
+@contextmanager
+def opened(chromium: Browser, url: str, *, strict: bool = True) -> Iterator[Page]:
+    """A page of a browser of its own; with ``strict`` every complaint of its fails the test."""
+    context = chromium.new_context(
+        base_url=url,
+        locale="en-GB",
+        viewport={"width": 1280, "height": 860},
+        ignore_https_errors=True,
+    )
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on(
+        "console",
+        lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None,
+    )
+    yield page
+    context.close()
+    assert not strict or complaints == []
