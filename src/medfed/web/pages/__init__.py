@@ -17,11 +17,12 @@ from medfed.web.pages import (
     released,
     runs,
     studies,
+    tables,
 )
 
 ALWAYS = (access, overview, people, profile, audit, guide)
 COORDINATOR = (studies, runs, models)
-HOSPITAL = (data, imports, inference, released)
+HOSPITAL = (data, tables, imports, inference, released)
 
 
 def register(app: Flask, console: Console) -> None:
