@@ -32,7 +32,9 @@ class Served:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """The browser."""
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    # WebGL without a graphics card, for the viewer.
+    arguments = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+    arguments += ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield browser

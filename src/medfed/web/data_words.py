@@ -4,6 +4,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 TROUBLES = {
+    "bad-csv": (_l("A table cannot be taken:"), ""),
     "no-patient": (
         _l("The files do not say whose they are."),
         _l("Send them again, one patient at a time, and say whose they are."),
@@ -187,6 +188,14 @@ SENTENCES = {
     "there is nothing to import again": _l("There is nothing to import again."),
     "Send the files again": _l("Send the files again."),
     "the scan cannot be read any more": _l("The scan cannot be read any more."),
+    "the process for it ended unexpectedly 3 times": _l(
+        "The process for it ended unexpectedly three times."
+    ),
+    "Look whether memory and disk suffice, then try again": _l(
+        "Look whether memory and disk suffice, then try again."
+    ),
+    "something went wrong that nobody foresaw": _l("Something went wrong that nobody foresaw."),
+    "It is in logs/jobs.log": _l("It is in the console’s logs/jobs.log."),
     "Delete it, and import it again": _l("Delete it, and import it again."),
 }
 """Sentences of services that pages show, by their English."""
@@ -196,7 +205,8 @@ def trouble(one: dict[str, str]) -> tuple[str, str]:
     """What was refused and what to do, in the reader's language."""
     known = TROUBLES.get(one["name"])
     if known:
-        return str(known[0]), str(known[1])
+        more = f"{one['message']}. {one['remedy']}" if one["name"] == "bad-csv" else known[1]
+        return str(known[0]), str(more)
     return f"{one['message'].capitalize()}.", one["remedy"]
 
 

@@ -19,7 +19,7 @@ from medfed.services.console.results import Results
 from medfed.services.console.runs import Runs
 from medfed.services.console.studies import Studies
 from medfed.services.hospital import Hospital
-from medfed.services.inference import Desk
+from medfed.services.inference.desk import Desk
 from medfed.storage.database import Database
 from medfed.storage.database.mirrored import Mirrored
 

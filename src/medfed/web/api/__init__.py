@@ -16,12 +16,13 @@ from medfed.web.api import (
     runs,
     sites,
     studies,
+    tables,
     uploads,
 )
 
 ALWAYS = (people,)
 COORDINATOR = (studies, parts, runs, models, sites)
-HOSPITAL = (data, imports, uploads, inference)
+HOSPITAL = (data, tables, imports, uploads, inference)
 
 
 def register(app: APIFlask, console: Console) -> None:

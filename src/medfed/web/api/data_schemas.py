@@ -4,7 +4,7 @@ from apiflask import Schema
 from apiflask.fields import Boolean, Float, Integer, List, Raw, String
 from apiflask.validators import Length, OneOf
 
-from medfed.services.hospital.views import WINDOWS
+from medfed.services.viewing.views import WINDOWS
 from medfed.web.api.schemas import PageQuery
 
 
@@ -80,3 +80,14 @@ class FileOut(Schema):
     name = String()
     length = Integer()
     received = Integer()
+
+
+class TableOut(Schema):
+    """A table, without its values."""
+
+    name = String()
+    bytes = Integer()
+    changed = String()
+    columns = List(String())
+    rows = Integer(allow_none=True)
+    separator = String()

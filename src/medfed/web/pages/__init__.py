@@ -21,11 +21,12 @@ from medfed.web.pages import (
     settings,
     sites,
     studies,
+    tables,
 )
 
 ALWAYS = (access, outside, overview, people, profile, audit, guide)
 COORDINATOR = (studies, runs, comparisons, models, sites, settings)
-HOSPITAL = (data, imports, inference, released)
+HOSPITAL = (data, tables, imports, inference, released)
 
 
 def register(app: Flask, console: Console) -> None:

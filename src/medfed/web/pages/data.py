@@ -4,10 +4,10 @@ from flask import Blueprint, Response, flash, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
-from medfed.services.hospital.views import PLANES
+from medfed.services.viewing.views import PLANES
 from medfed.web import data_words
 from medfed.web.paging import page_number
-from medfed.web.rules import desk, hospital, needs, user
+from medfed.web.rules import hospital, needs, user
 
 blueprint = Blueprint("data", __name__, url_prefix="/data")
 PER_PAGE = 25
@@ -24,7 +24,7 @@ def index() -> ResponseReturnValue:
         "data.html",
         scans=rows,
         counts=here.counts(),
-        found=total,
+        tables=hospital().tables.list(),
         q=words,
         page=page,
         pages=-(-total // PER_PAGE),
@@ -67,6 +67,5 @@ def delete(scan: str) -> ResponseReturnValue:
     if request.method == "GET" or "sure" not in request.form:
         return render_template("scan_delete.html", row=row)
     hospital().scans.delete(user(), scan)
-    desk().inferences.forget(scan)
     flash(_("The scan is deleted."))
     return redirect(url_for(".index"))

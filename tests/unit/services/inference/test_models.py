@@ -6,6 +6,7 @@ import pytest
 from clinics import ANSWERS, CARD, GUIDELINE, Clinic, risk_folder
 from unit.inference.threshold import run_folder
 
+from medfed.cli import main
 from medfed.core.errors import AccessError, DataError
 from medfed.core.registry import Part
 from medfed.inference import RESEARCH_USE
@@ -33,6 +34,20 @@ def test_a_withdrawn_model_is_asked_no_more_and_can_come_back(clinic: Clinic, tm
         clinic.nodules
     )
     assert models.find(clinic.nodules).state == "approved"
+
+
+def test_whoever_has_the_machine_approves_on_the_command_line(clinic: Clinic, tmp_path, capsys):
+    site, run = clinic.desk.place.site, risk_folder(tmp_path / "mine")
+    clinic.desk.models.withdraw(clinic.who("data-steward"), clinic.risk)
+    link = ["--guideline", "https://other.example/", "--title", "Another"]
+    main(["site", "admit", str(site), str(run), *link])
+    row = clinic.desk.models.find(clinic.risk)
+    assert row.sha256 in capsys.readouterr().out
+    assert (row.state, row.approver, row.guideline["title"]) == ("approved", "system", "Another")
+    with pytest.raises(SystemExit) as ended:
+        main(["site", "admit", str(site), str(tmp_path / "none")])
+    assert ended.value.code == 3
+    assert "none" in capsys.readouterr().err
 
 
 def test_only_stewards_approve_models(clinic: Clinic, tmp_path):
@@ -86,3 +101,17 @@ def test_what_failed_can_be_tried_again(clinic: Clinic):
     assert clinic.do(row.id) == "finished"
     with pytest.raises(Conflict, match="not failed"):
         desk.inferences.again(clinic.who(), row.id)
+
+
+def test_a_deleted_scan_takes_along_what_models_made_of_it(clinic: Clinic):
+    inference, desk = clinic.looked(), clinic.desk
+    clinic.desk.reviews.judge(clinic.who(), inference, 1, "accepted", comment="plain to see")
+    hospital = clinic.stage.console.hospital
+    assert hospital is not None
+    hospital.scans.delete(clinic.who("data-steward"), clinic.scan)
+    assert not desk.place.folder(inference).exists()
+    with pytest.raises(Missing):
+        desk.inferences.file(inference, "view", "view-ct.nii.gz")
+    assert desk.reviews.standing(inference)[0].review.comment == "plain to see"
+    page = clinic.stage.client("clinician").get(f"/inference/{inference}")
+    assert page.status_code == 200
