@@ -4,6 +4,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 TROUBLES = {
+    "bad-csv": (_l("A table cannot be taken:"), ""),
     "no-patient": (
         _l("The files do not say whose they are."),
         _l("Send them again, one patient at a time, and say whose they are."),
@@ -196,7 +197,8 @@ def trouble(one: dict[str, str]) -> tuple[str, str]:
     """What was refused and what to do, in the reader's language."""
     known = TROUBLES.get(one["name"])
     if known:
-        return str(known[0]), str(known[1])
+        more = f"{one['message']}. {one['remedy']}" if one["name"] == "bad-csv" else known[1]
+        return str(known[0]), str(more)
     return f"{one['message'].capitalize()}.", one["remedy"]
 
 

@@ -215,3 +215,36 @@ def test_the_page_follows_an_import_that_is_at_work(sender):
     page = sender.client.get(f"/imports/{job}").text
     assert f'data-job="/api/v1/imports/{job}"' in page
     assert "job.js" in page
+
+
+def test_a_table_is_checked_and_put_beside_the_scans(sender):
+    job = sender.begin()
+    sender.send(job, "north.csv", b"age;sex\n50;f\n;m\n")
+    sender.send(job, "bad.csv", b"age,sex\n50\n")
+    done = sender.run(job)
+    (table,) = done["result"]["tables"]
+    assert (table["rows"], table["columns"], table["gaps"]) == (2, ["age", "sex"], 1)
+    assert [one["name"] for one in done["result"]["refused"]] == ["bad-csv"]
+    page = sender.client.get(f"/imports/{job}").text
+    assert "rows: 2, columns: 2, gaps: 1" in page
+    assert "line 2 of bad.csv has 1 values for 2 columns" in page
+    listed = sender.call("GET", "tables").json["items"]
+    assert [(one["name"], one["rows"], one["separator"]) for one in listed] == [
+        ("north.csv", 2, ";")
+    ]
+    assert "north.csv" in sender.client.get("/data/").text
+    shown = sender.client.get("/tables/north.csv").text
+    assert "age" in shown
+    assert "50" not in shown
+
+
+def test_another_table_of_the_same_name_is_refused(sender):
+    for content, refused in ((b"a,b\n1,2\n", 0), (b"a,b\n1,2\n", 0), (b"a,b\n3,4\n", 1)):
+        job = sender.begin()
+        sender.send(job, "t.csv", content)
+        assert len(sender.run(job)["result"]["refused"]) == refused
+    form = {"csrf_token": sender.headers["X-CSRFToken"], "sure": "on"}
+    assert sender.client.post("/tables/t.csv/delete", data=form).status_code == 302
+    assert sender.call("GET", "tables").json["total"] == 0
+    assert sender.client.get("/tables/t.csv").status_code == 404
+    assert sender.call("DELETE", "tables/..%2fsite.toml").status_code == 404

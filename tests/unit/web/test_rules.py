@@ -89,6 +89,8 @@ HOSPITAL = {
     "api.uploads.announce": "data.add",
     "api.uploads.describe": "data.add",
     "api.uploads.go_on": "data.add",
+    "api.tables.delete_table": "data.delete",
+    "api.tables.list_tables": "data.read",
     "data.delete": "data.delete",
     "data.index": "data.read",
     "data.picture": "data.view",
@@ -99,6 +101,8 @@ HOSPITAL = {
     "imports.index": "data.read",
     "imports.new": "data.add",
     "imports.show": "data.read",
+    "tables.delete": "data.delete",
+    "tables.show": "data.read",
 }
 EXPECTED = {**ALWAYS, **COORDINATOR, **HOSPITAL}
 FILL = {"number": "1", "name": "viewer", "filename": "console.css"}

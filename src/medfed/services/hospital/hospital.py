@@ -7,6 +7,7 @@ from medfed.federation.site_folder import SiteFolder
 from medfed.services.hospital.imports import Imports
 from medfed.services.hospital.jobs import Jobs
 from medfed.services.hospital.scans import Scans
+from medfed.services.hospital.tables import Tables
 from medfed.services.hospital.uploads import Uploads
 from medfed.services.hospital.views import Views
 from medfed.storage.database import Database
@@ -23,6 +24,7 @@ class Hospital:
         uploads: Files that are being sent.
         imports: What is taken in.
         scans: Its catalogue.
+        tables: Its tables.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Hospital:
     uploads: Uploads
     imports: Imports
     scans: Scans
+    tables: Tables
 
     @classmethod
     def open(cls, site: Path, database: Database, console: Path) -> "Hospital":
@@ -55,4 +58,5 @@ class Hospital:
             uploads,
             Imports(jobs, uploads),
             Scans(here, database, Views(console)),
+            Tables(here, database),
         )

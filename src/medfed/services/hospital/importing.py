@@ -11,6 +11,7 @@ from sqlalchemy import delete, select
 from medfed.connectors.scans import ScanError
 from medfed.core.files import sync
 from medfed.services.hospital.preparing import prepare
+from medfed.services.hospital.tables import take_tables
 from medfed.services.hospital.uploads import PARTS
 from medfed.services.imports import ImportOptions, import_scans
 from medfed.services.imports.place import open_catalogue
@@ -34,13 +35,22 @@ def run_import(work: Work) -> dict[str, Any]:
         work.site, files, ImportOptions(**work.job.options), lambda done, _what: work.tell(done)
     )
     _draw(work, [*report.imported, *report.completed])
-    refused = report.refused
-    if not refused:
-        shutil.rmtree(work.folder)
+    tables, bad_tables = take_tables(work.site, _tables_in(files))
+    where = [[_within(files, path) for path in one.where] for one in report.refused]
     result = report.to_json()
     del result["folder"], result["record"]
-    where = [[_within(files, path) for path in one.where] for one in refused]
-    return {**result, "where": where, "kept": bool(refused)}
+    for name, message, remedy, file in bad_tables:
+        result["refused"].append({"name": name, "message": message, "remedy": remedy})
+        where.append([file])
+    kept = bool(where)
+    if not kept:
+        shutil.rmtree(work.folder)
+    return {**result, "tables": tables, "where": where, "kept": kept}
+
+
+def _tables_in(files: Path) -> list[Path]:
+    """Tables that were chosen by themselves; those in folders belong to the scans beside them."""
+    return sorted(path for path in files.iterdir() if path.suffix.lower() == ".csv")
 
 
 def _draw(work: Work, scans: list[str]) -> None:

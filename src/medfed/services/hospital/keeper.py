@@ -66,7 +66,8 @@ class Keeper:
         """Look once: see who ended, begin what is to be done."""
         for child in [each for each in self._children if each.process.poll() is not None]:
             self._children.remove(child)
-            self._lost(child.job)
+            with child.process:  # closes its standard input
+                self._lost(child.job)
         while (row := self._next()) is not None:
             self._begin(row)
 
@@ -90,8 +91,8 @@ class Keeper:
                     log.exception("looking after the jobs failed")
         finally:
             for child in self._children:
-                child.process.kill()
-                child.process.wait()
+                with child.process:
+                    child.process.kill()
 
     def _lost(self, job: str | None) -> None:
         """What ended without saying how, or was at work before this keeper, is done once more."""

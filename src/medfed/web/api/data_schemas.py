@@ -80,3 +80,14 @@ class FileOut(Schema):
     name = String()
     length = Integer()
     received = Integer()
+
+
+class TableOut(Schema):
+    """A table, without its values."""
+
+    name = String()
+    bytes = Integer()
+    changed = String()
+    columns = List(String())
+    rows = Integer(allow_none=True)
+    separator = String()

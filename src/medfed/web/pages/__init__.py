@@ -15,11 +15,12 @@ from medfed.web.pages import (
     profile,
     runs,
     studies,
+    tables,
 )
 
 ALWAYS = (access, overview, people, profile, audit, guide)
 COORDINATOR = (studies, runs, models)
-HOSPITAL = (data, imports)
+HOSPITAL = (data, tables, imports)
 
 
 def register(app: Flask, console: Console) -> None:

@@ -24,7 +24,7 @@ def index() -> ResponseReturnValue:
         "data.html",
         scans=rows,
         counts=here.counts(),
-        found=total,
+        tables=hospital().tables.list(),
         q=words,
         page=page,
         pages=-(-total // PER_PAGE),

@@ -1,0 +1,174 @@
+"""The tables of a hospital: text files beside its patients' scans, for studies that read them."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from medfed.connectors.csv_table import ENCODING, read_table
+from medfed.core.errors import DataError
+from medfed.core.files import sync
+from medfed.federation.site_folder import SiteFolder
+from medfed.services.accounts import Identity, Subject, require
+from medfed.services.audit import record
+from medfed.services.imports.findings import TABLES
+from medfed.services.imports.place import DEFAULT_DATA, open_place
+from medfed.services.trouble import Missing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from medfed.storage.database import Database
+
+SEPARATORS = (",", ";", "\t", "|")
+GLANCED = 50_000_000
+"""Bytes of the largest table whose rows are counted for a list."""
+
+
+@dataclass(frozen=True)
+class TableFacts:
+    """A table in a list.
+
+    Attributes:
+        name: The file's.
+        bytes: Its length.
+        changed: When, ISO 8601, UTC.
+        columns: Their names.
+        rows: How many, without the first line; None where it is too long to be counted.
+        separator: What stands between two values.
+    """
+
+    name: str
+    bytes: int
+    changed: str
+    columns: tuple[str, ...]
+    rows: int | None
+    separator: str
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables of one hospital.
+
+    Attributes:
+        site: The site's own folder.
+        database: The console's, for the record.
+    """
+
+    site: Path
+    database: Database
+
+    def list(self) -> list[TableFacts]:
+        """All tables, by name."""
+        folder = _folder(self.site)
+        files = sorted(folder.glob("*.[cC][sS][vV]")) if folder.is_dir() else []
+        return [_facts(path) for path in files if path.is_file() and not path.is_symlink()]
+
+    def delete(self, by: Identity, name: str) -> None:
+        """Delete a table.
+
+        Raises:
+            AccessError: ``by`` may not.
+            Missing: There is none of this name.
+            SiteError: An import is at work.
+        """
+        require(self.database, by, "data.delete", Subject(f"table {name}"))
+        self.find(name)
+        with open_place(self.site) as place:
+            (place.scans.parent / name).unlink(missing_ok=True)
+            sync(place.scans.parent)
+        with self.database.write() as session:
+            record(session, by, "data.delete", f"table {name}")
+
+    def find(self, name: str) -> TableFacts:
+        """One table.
+
+        Raises:
+            Missing: There is none of this name.
+        """
+        found = next((one for one in self.list() if one.name == name), None)
+        if found is None:
+            raise Missing("there is no such table", remedy="Look at the list of tables")
+        return found
+
+
+def take_tables(site: Path, files: Sequence[Path]) -> tuple[list[dict[str, Any]], list[Any]]:
+    """Put tables into a site's data folder, once each is known to be one.
+
+    Args:
+        site: The site's own folder.
+        files: The tables; LUNA16's are no business of this.
+
+    Returns:
+        What was taken in, and what was refused: name, message, remedy and file of each.
+    """
+    taken, refused = [], []
+    for path in files:
+        if path.name in TABLES:
+            continue
+        try:
+            taken.append(_take(site, path))
+        except DataError as error:
+            refused.append(("bad-csv", error.message, error.remedy, path.name))
+    return taken, refused
+
+
+def _take(site: Path, path: Path) -> dict[str, Any]:
+    separator = _separator(path)
+    frame = read_table(path, separator=separator)
+    gaps = int(frame.isna().sum().sum())
+    with open_place(site) as place:
+        target = place.scans.parent / path.name
+        known = target.exists()
+        if known and target.read_bytes() != path.read_bytes():
+            message = f"there is a table {path.name} already, with other content"
+            raise DataError(message, remedy="Delete that one first, or give this another name")
+        if not known:
+            aside = place.aside / path.name
+            shutil.copyfile(path, aside)
+            aside.chmod(0o600)
+            sync(aside)
+            os.replace(aside, target)  # noqa: PTH105  # of one disk
+            sync(target.parent)
+    about = asdict(_facts(target))
+    return {**about, "gaps": gaps, "state": "unchanged" if known else "imported"}
+
+
+def _folder(site: Path) -> Path:
+    return SiteFolder(site).settings().data or site / DEFAULT_DATA
+
+
+def _separator(path: Path) -> str:
+    """The separator that cuts the first line into most columns."""
+    try:
+        with path.open(encoding=ENCODING, newline="") as file:
+            first = file.readline(1_000_000)
+    except UnicodeDecodeError:
+        return ","  # the reader says what is wrong
+    return max(SEPARATORS, key=first.count)
+
+
+def _facts(path: Path) -> TableFacts:
+    about = path.stat()
+    return _looked_at(path, about.st_size, about.st_mtime)
+
+
+@lru_cache(maxsize=256)
+def _looked_at(path: Path, size: int, changed: float) -> TableFacts:
+    separator, rows, columns = ",", None, []
+    try:
+        separator = _separator(path)
+        with path.open(encoding=ENCODING, newline="") as file:
+            lines = csv.reader(file, delimiter=separator, skipinitialspace=True)
+            columns = [name.strip() for name in next(lines, [])]
+            rows = sum(bool(row) for row in lines) if size <= GLANCED else None
+    except (OSError, UnicodeDecodeError, csv.Error):
+        rows = None
+    moment = datetime.fromtimestamp(changed, UTC).isoformat(timespec="seconds")
+    return TableFacts(path.name, size, moment, tuple(columns), rows, separator)
