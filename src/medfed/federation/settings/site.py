@@ -37,9 +37,15 @@ class _Fields:
     port: int = option(0, help="The port it listens on; 0: any free one", low=0, high=65535)
     proxy: str | None = option(None, help="The way out, http://host:port; else HTTPS_PROXY")
     folder: str | None = option(None, help="Where its keys lie; the file's own folder if silent")
+    console: int | None = option(
+        None, help="Port of its console in a browser; without one there is none", low=1, high=65535
+    )
+    console_url: str | None = option(
+        None, help="What people type for the console, where a proxy with TLS stands before it"
+    )
 
 
-CONNECTION = frozenset({"coordinator", "host", "port", "proxy", "folder"})
+CONNECTION = frozenset({"coordinator", "host", "port", "proxy", "folder", "console", "console_url"})
 """Fields that say how a site is reached and reaches out; `SiteFolder` needs none of them."""
 
 
@@ -66,6 +72,8 @@ class SiteFile:
         host: Where its worker listens, on this machine.
         port: The port it listens on; 0 for any.
         proxy: The way out; the environment's when None.
+        console: Port of its console, on this machine; None for none.
+        console_url: What people type for the console, where a proxy stands before it.
     """
 
     file: Path
@@ -77,6 +85,8 @@ class SiteFile:
     host: str = "127.0.0.1"
     port: int = 0
     proxy: str | None = None
+    console: int | None = None
+    console_url: str | None = None
 
 
 def read_site(file: Path, overrides: Mapping[str, Any] | None = None) -> SiteFile:
@@ -106,6 +116,8 @@ def read_site(file: Path, overrides: Mapping[str, Any] | None = None) -> SiteFil
         host=values["host"],
         port=values["port"],
         proxy=values["proxy"],
+        console=values["console"],
+        console_url=values["console_url"],
     )
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,9 +19,10 @@ from medfed.federation.enrolment.address import Address
 from medfed.federation.enrolment.certificates import CA
 from medfed.federation.enrolment.node_key import NODE_KEY
 from medfed.federation.local import WorkerChannel
-from medfed.federation.settings.site import read_site
+from medfed.federation.settings.site import SiteFile, read_site
 from medfed.federation.wire import Sealed
 from medfed.services.federation.alone import alone, ending_on_signals
+from medfed.services.federation.companion import companion
 from medfed.services.sites import open_site
 
 FOREVER = 2e6
@@ -110,7 +112,17 @@ def serve_site(file: Path, overrides: Mapping[str, Any], say: Callable[[str], No
         data=settings.data,
     )
     say(f"site {settings.id}, for the coordinator at {settings.coordinator}")
-    hold(line, say)
+    with _console(settings):
+        hold(line, say)
+
+
+def _console(settings: SiteFile) -> AbstractContextManager[None]:
+    """The hospital's console beside the worker, where the file asks for one."""
+    if settings.console is None:
+        return nullcontext()
+    url = ["--url", settings.console_url] if settings.console_url else []
+    command = [sys.executable, "-m", "medfed", "site", "serve", "--port", str(settings.console)]
+    return companion([*command, *url, str(settings.folder)])
 
 
 def _answer(worker: WorkerChannel, site: str, sealed: Sealed) -> tuple[Sealed | None, float]:

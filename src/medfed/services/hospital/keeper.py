@@ -6,16 +6,18 @@ import subprocess
 import sys
 import threading
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from sqlalchemy import select
 
 from medfed.core.errors import RunError
+from medfed.services.accounts.accounts import SYSTEM
 from medfed.services.federation.alone import alone
 from medfed.services.hospital.hospital import Hospital
-from medfed.services.hospital.jobs import FAILED, QUEUED, RUNNING
+from medfed.services.hospital.jobs import FAILED, OPEN, QUEUED, RUNNING
 from medfed.storage.database import Database
-from medfed.storage.database.tables import JobRow
+from medfed.storage.database.tables import JobRow, UploadRow
 from medfed.storage.database.types import now
 
 log = logging.getLogger(__name__)
@@ -23,6 +25,9 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 3
 """Processes that a job may lose."""
 EVERY_SECONDS = 0.3
+OPEN_FOR = timedelta(days=7)
+"""How long files of a job that does not begin are kept after the last of them came."""
+TIDY_EVERY = timedelta(hours=1)
 
 
 @dataclass(slots=True)
@@ -49,6 +54,7 @@ class Keeper:
         self.console = console
         self.hospital = hospital
         self._children: list[_Child] = []
+        self._tidied = now() - 2 * TIDY_EVERY
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="keeper", daemon=True)
 
@@ -64,12 +70,25 @@ class Keeper:
 
     def tick(self) -> None:
         """Look once: see who ended, begin what is to be done."""
+        if now() - self._tidied > TIDY_EVERY:
+            self._tidied = now()
+            self.forget_old()
         for child in [each for each in self._children if each.process.poll() is not None]:
             self._children.remove(child)
             with child.process:  # closes its standard input
                 self._lost(child.job)
         while (row := self._next()) is not None:
             self._begin(row)
+
+    def forget_old(self) -> None:
+        """Remove jobs that nobody sends files for any more, with what was sent."""
+        before = now() - OPEN_FOR
+        fresh = select(UploadRow.job_id).where(UploadRow.updated > before)
+        query = select(JobRow.id).where(JobRow.state == OPEN, JobRow.created < before)
+        with self.database.read() as session:
+            old = session.scalars(query.where(JobRow.id.not_in(fresh))).all()
+        for job in old:
+            self.hospital.jobs.drop(SYSTEM, job)
 
     def _watch(self) -> None:
         while not self._over.is_set():
