@@ -11,8 +11,8 @@ from hospitals import Sender, series_zip, zipped
 from PIL import Image
 from unit.connectors.dicom_files import ramp, write_series
 
-from medfed.services.hospital import views
 from medfed.services.imports import list_scans
+from medfed.services.viewing import views
 from medfed.storage.database.tables import AuditRow
 
 
@@ -123,10 +123,10 @@ def test_what_is_not_there(shared, path):
 def test_only_the_last_scans_stay_ready(shared, monkeypatch):
     monkeypatch.setattr(views, "KEPT", 1)
     scans = [one["scan"] for one in shared.call("GET", "scans").json["items"]]
-    for scan in scans:
+    for scan in scans[:2]:
         shared.stage.console.hospital.scans.view(scan)
     folder = shared.stage.console.place.path / "views"
-    assert [path.name for path in folder.iterdir()] == [scans[-1]]
+    assert [path.name for path in folder.iterdir()] == [scans[1]]
 
 
 def test_who_may_not_look_sees_no_pictures(shared):

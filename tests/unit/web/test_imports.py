@@ -10,6 +10,7 @@ import SimpleITK as sitk
 from hospitals import Sender, do_jobs, series_zip, zipped
 from unit.connectors.dicom_files import ramp
 
+from medfed.connectors.scans import stores
 from medfed.services.hospital.jobs import RUNNING
 from medfed.storage.database.tables import AuditRow, JobRow
 
@@ -123,11 +124,12 @@ def test_a_zip_that_leads_out_is_refused(sender, member, tmp_path):
 
 
 def test_a_zip_bomb_is_refused(sender, monkeypatch):
+    monkeypatch.setattr(stores, "SMALL", 10_000_000)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for number in range(20):
-            archive.writestr(f"{number}.dcm", bytes(60_000_000))
-    assert len(buffer.getvalue()) < 2_000_000
+        for number in range(3):
+            archive.writestr(f"{number}.dcm", bytes(5_000_000))
+    assert len(buffer.getvalue()) < 50_000
     done = sender.import_zip(buffer.getvalue())
     assert [one["name"] for one in done["result"]["refused"]] == ["decompression-bomb"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
+from consoles import hospital_of
 from hospitals import Sender
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,9 +16,10 @@ from medfed.services.trouble import Refused
 CONTENT = bytes(range(256)) * 41
 
 
-@pytest.fixture
-def sender(hospital) -> Sender:
-    return Sender(hospital)
+@pytest.fixture(scope="module")
+def sender(tmp_path_factory) -> Sender:
+    """One for all tests here: each has imports of its own."""
+    return Sender(hospital_of(tmp_path_factory.mktemp("uploads") / "hospital"))
 
 
 def kept(sender: Sender, url: str) -> bytes:
@@ -194,7 +196,8 @@ def test_whatever_the_name_it_stays_in_its_folder(tmp_path, text):
     assert (tmp_path / name).resolve().is_relative_to(tmp_path.resolve())
 
 
-def test_what_is_anothers_is_not_there(hospital, sender):
+def test_what_is_anothers_is_not_there(sender):
+    hospital = sender.stage
     job = sender.begin()
     url = sender.send(job, "a.raw", b"abc")
     root = uploads.Identity(id=1, name="admin", rights=frozenset({"user.manage"}))
@@ -213,9 +216,9 @@ def test_what_is_anothers_is_not_there(hospital, sender):
     assert kept(sender, url) == b"abc"
 
 
-def test_without_the_right_or_the_token_of_the_page_nothing_is_taken(hospital, sender):
+def test_without_the_right_or_the_token_of_the_page_nothing_is_taken(sender):
     job = sender.begin()
-    assert Sender(hospital, "clinician").announce(job, "a.raw", 3).status_code == 403
+    assert Sender(sender.stage, "clinician").announce(job, "a.raw", 3).status_code == 403
     url = sender.announce(job, "a.raw", 3).headers["Location"]
     assert sender.patch(url, 0, b"abc", **{"X-CSRFToken": ""}).status_code == 400
     assert kept(sender, url) == b""

@@ -9,7 +9,7 @@ from medfed.services.hospital.jobs import Jobs
 from medfed.services.hospital.scans import Scans
 from medfed.services.hospital.tables import Tables
 from medfed.services.hospital.uploads import Uploads
-from medfed.services.hospital.views import Views
+from medfed.services.viewing.views import Views
 from medfed.storage.database import Database
 
 

@@ -10,11 +10,11 @@ from sqlalchemy import delete, select
 
 from medfed.connectors.scans import ScanError
 from medfed.core.files import sync
-from medfed.services.hospital.preparing import prepare
 from medfed.services.hospital.tables import take_tables
 from medfed.services.hospital.uploads import PARTS
 from medfed.services.imports import ImportOptions, import_scans
 from medfed.services.imports.place import open_catalogue
+from medfed.services.viewing.preparing import prepare
 from medfed.storage.database.tables import UploadRow
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from medfed.storage.catalogue import Counts
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from medfed.services.hospital.views import View, Views
+    from medfed.services.viewing.views import View, Views
     from medfed.storage.catalogue import ListedScan
     from medfed.storage.database import Database
 

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from medfed.connectors.csv_table import ENCODING, read_table
 from medfed.core.errors import DataError
 from medfed.core.files import sync
 from medfed.federation.site_folder import SiteFolder
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from medfed.storage.database import Database
 
+ENCODING = "utf-8-sig"  # as the reader of studies takes it
 SEPARATORS = (",", ";", "\t", "|")
 GLANCED = 50_000_000
 """Bytes of the largest table whose rows are counted for a list."""
@@ -120,6 +120,8 @@ def take_tables(site: Path, files: Sequence[Path]) -> tuple[list[dict[str, Any]]
 
 
 def _take(site: Path, path: Path) -> dict[str, Any]:
+    from medfed.connectors.csv_table import read_table  # imports pandas
+
     separator = _separator(path)
     frame = read_table(path, separator=separator)
     gaps = int(frame.isna().sum().sum())

@@ -4,7 +4,7 @@ from apiflask import Schema
 from apiflask.fields import Boolean, Float, Integer, List, Raw, String
 from apiflask.validators import Length, OneOf
 
-from medfed.services.hospital.views import WINDOWS
+from medfed.services.viewing.views import WINDOWS
 from medfed.web.api.schemas import PageQuery
 
 

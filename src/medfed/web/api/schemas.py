@@ -241,6 +241,7 @@ ERRORS: dict[int, Any] = {
         422: "the fields are not in order",
         429: "too many wrong passwords",
         503: "the database is away",
+        507: "the disk has no room for it",
     }.items()
 }
 """What any route may answer instead."""

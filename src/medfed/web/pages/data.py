@@ -4,7 +4,7 @@ from flask import Blueprint, Response, flash, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
-from medfed.services.hospital.views import PLANES
+from medfed.services.viewing.views import PLANES
 from medfed.web import data_words
 from medfed.web.paging import page_number
 from medfed.web.rules import hospital, needs, user

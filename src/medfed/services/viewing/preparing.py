@@ -14,7 +14,7 @@ from medfed.connectors.scans import read_labels, read_scan
 from medfed.core.files import write_atomic, write_json
 from medfed.imaging.orientation import upright
 from medfed.imaging.pictures import plane_png
-from medfed.services.hospital.views import ABOUT, HU, MASK, WINDOWS
+from medfed.services.viewing.views import ABOUT, HU, MASK, WINDOWS
 
 THUMBNAIL_PIXELS = 112
 

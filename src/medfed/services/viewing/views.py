@@ -125,7 +125,7 @@ class Views:
         (self.console / "thumbnails" / f"{scan}.png").unlink(missing_ok=True)
 
     def _prepare(self, scan: str, folder: Path, *, whole: bool) -> None:
-        module = "medfed.services.hospital.preparing"
+        module = "medfed.services.viewing.preparing"
         arguments = [str(self.console), str(folder), scan, "whole" if whole else "thumbnail"]
         command = ["nice", "-n", "5", sys.executable, "-m", module, *arguments]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)

@@ -1,0 +1,1 @@
+"""Scans to look at, slice by slice."""
