@@ -36,6 +36,8 @@ WINDOWS: Mapping[str, tuple[float, float]] = {
 }
 """Level and width, HU, as radiologists set them."""
 KEPT = 8
+AT_ONCE = 2
+"""Processes that make scans ready: each holds one in memory."""
 HU, MASK, ABOUT, THUMBNAIL = "hu.npy", "mask.npy", "about.json", "thumbnail.png"
 
 
@@ -84,6 +86,10 @@ class Views:
         default_factory=lambda: defaultdict(threading.Lock), repr=False, compare=False
     )
 
+    _slots: threading.BoundedSemaphore = field(
+        default_factory=lambda: threading.BoundedSemaphore(AT_ONCE), repr=False, compare=False
+    )
+
     def open(self, scan: str, folder: Path) -> View:
         """A scan, made ready where it is not.
 
@@ -128,7 +134,10 @@ class Views:
         module = "medfed.services.viewing.preparing"
         arguments = [str(self.console), str(folder), scan, "whole" if whole else "thumbnail"]
         command = ["nice", "-n", "5", sys.executable, "-m", module, *arguments]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        with self._slots:
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, check=False
+            )
         if done.returncode:
             remedy = "Delete it, and import it again"
             raise Refused("the scan cannot be read any more", remedy=remedy)

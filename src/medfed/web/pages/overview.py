@@ -4,6 +4,7 @@ from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 
 from medfed.services.console.runs import OPEN
+from medfed.services.hospital.imports import KIND as IMPORT
 from medfed.web import shapes
 from medfed.web.rules import console, hospital, needs
 
@@ -37,4 +38,11 @@ def index() -> ResponseReturnValue:
 
 def _of_hospital() -> ResponseReturnValue:
     here = hospital()
-    return render_template("overview_hospital.html", name=here.name, counts=here.scans.counts())
+    imports, _total = here.jobs.list(IMPORT, limit=5)
+    return render_template(
+        "overview_hospital.html",
+        name=here.name,
+        counts=here.scans.counts(),
+        tables=len(here.tables.list()),
+        imports=imports,
+    )
