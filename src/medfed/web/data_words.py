@@ -188,6 +188,14 @@ SENTENCES = {
     "there is nothing to import again": _l("There is nothing to import again."),
     "Send the files again": _l("Send the files again."),
     "the scan cannot be read any more": _l("The scan cannot be read any more."),
+    "the process for it ended unexpectedly 3 times": _l(
+        "The process for it ended unexpectedly three times."
+    ),
+    "Look whether memory and disk suffice, then try again": _l(
+        "Look whether memory and disk suffice, then try again."
+    ),
+    "something went wrong that nobody foresaw": _l("Something went wrong that nobody foresaw."),
+    "It is in logs/jobs.log": _l("It is in the console’s logs/jobs.log."),
     "Delete it, and import it again": _l("Delete it, and import it again."),
 }
 """Sentences of services that pages show, by their English."""

@@ -149,6 +149,11 @@ SENTENCES = {
 """Sentences of services that pages show, by their English."""
 
 
+def said(sentence: str) -> str:
+    """What a service said, in the reader's language where it is one of the web's sentences."""
+    return _translated(sentence)
+
+
 def _translated(sentence: str) -> str:
     return str(SENTENCES.get(sentence) or data_words.SENTENCES.get(sentence) or sentence)
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 
 import pytest
-from accounting import identity
+from accounting import FAST, identity
 from consoles import Stage, csrf_of
 
 from medfed.services.accounts import may, tokens
 from medfed.services.accounts.roles import ACTIONS, ROLES
+from medfed.services.console import Console, Faces
+from medfed.services.sites import create_site
+from medfed.web import WebOptions, create_app
 from medfed.web.rules import KNOWN, PUBLIC, rule_of
 
 # What takes part in the matrix; a new route must be entered here with what it needs.
@@ -137,6 +140,16 @@ def test_every_route_has_the_rule_that_is_meant(stage, hospital):
     assert rules_of(stage) == {**ALWAYS, **COORDINATOR}
     assert rules_of(hospital) == {**ALWAYS, **HOSPITAL}
     assert {rule for rule in EXPECTED.values() if "." in rule} <= set(ACTIONS)
+
+
+def test_one_console_may_show_both_faces(tmp_path):
+    faces = Faces(site=tmp_path / "site")
+    create_site(tmp_path / "site", "north", None)
+    console = Console.open(tmp_path / "console", faces=faces, bcrypt_rounds=FAST)
+    app = create_app(console, WebOptions(live=False))
+    endpoints = {rule.endpoint for rule in app.url_map.iter_rules()}
+    assert {endpoint: rule_of(app, endpoint) for endpoint in endpoints} == EXPECTED
+    assert console.first_roles == ("coordinator", "data-steward")
 
 
 @pytest.mark.parametrize("role", ROLES)
