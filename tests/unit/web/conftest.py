@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from consoles import Stage, hospital_of, stage_of
 
@@ -12,5 +14,6 @@ def stage(tmp_path, sqlite_url) -> Stage:
 
 
 @pytest.fixture
-def hospital(tmp_path) -> Stage:
-    return hospital_of(tmp_path / "hospital")
+def hospital(tmp_path, _empty_sqlite) -> Stage:
+    file = shutil.copy(_empty_sqlite, tmp_path / "hospital.sqlite")
+    return hospital_of(tmp_path / "hospital", f"sqlite:///{file}")

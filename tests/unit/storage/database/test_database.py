@@ -7,6 +7,7 @@ import threading
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import select, text
@@ -14,7 +15,7 @@ from sqlalchemy.exc import StatementError
 
 from medfed.core.errors import RunError
 from medfed.storage.database import Database
-from medfed.storage.database.engine import Unstorable
+from medfed.storage.database.engine import Unstorable, _alembic
 from medfed.storage.database.tables import AuditRow, Base, RoleRow
 from medfed.storage.database.types import finite
 
@@ -23,6 +24,20 @@ def test_the_migrations_make_the_tables_that_the_code_describes(database):
     with database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": False})
         assert compare_metadata(context, Base.metadata) == []
+
+
+def test_roles_that_are_there_learn_of_data_and_keep_what_they_have(tmp_path):
+    database = Database(f"sqlite:///{tmp_path / 'old.sqlite'}")
+    config = _alembic(database.engine)
+    command.upgrade(config, "0002")
+    with database.write() as session:
+        for name, rights in {"data-steward": ["own.right"], "viewer": []}.items():
+            session.add(RoleRow(name=name, rights=rights))
+    database.upgrade()
+    with database.read() as session:
+        assert session.get(RoleRow, "data-steward").rights == ["own.right", "data.*"]
+        assert session.get(RoleRow, "viewer").rights == []
+    database.close()
 
 
 def test_bringing_up_to_date_twice_changes_nothing(database):
