@@ -10,17 +10,15 @@ from medfed.core.study import Study
 
 def study_toml(study: Study) -> str:
     """The study, with every option spelt out; reading it gives the same digest."""
-    plan = {name: value for name, value in study.to_json().items() if name != "schema"}
-    if not plan["privacy"]:
-        del plan["privacy"]
-    return plain_toml(plan)
+    plain = study.to_json().items()
+    return plain_toml({name: value for name, value in plain if name != "schema" and value != []})
 
 
 def plain_toml(plan: Mapping[str, Any]) -> str:
     """A study's plan as TOML, whether or not it makes sense: reading it says what is wrong.
 
     Args:
-        plan: Fields, tables, and under ``privacy`` a list of tables; None stands for silence.
+        plan: Fields, tables, and lists of tables such as ``privacy``; None stands for silence.
     """
     tables = {name: value for name, value in plan.items() if isinstance(value, Mapping)}
     lists = {name: value for name, value in plan.items() if _is_tables(value)}
