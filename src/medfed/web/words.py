@@ -16,7 +16,7 @@ from medfed.services.trouble import Conflict, Missing, Refused
 from medfed.storage.database.engine import Away, Unstorable
 from medfed.storage.database.standby import Waiting
 from medfed.web import data_words
-from medfed.web.said import said
+from medfed.web.said import said as said_by_parts
 
 STATES = {
     "draft": _l("draft"),
@@ -186,7 +186,7 @@ def error(error: MedfedError) -> tuple[str, str]:
         case Missing():
             return _("There is no such thing."), _("Go back to the list.")
         case Conflict() | AccessError() | DataError() | Unstorable() | Refused() | Waiting():
-            return _translated(error.message), _translated(error.remedy)
+            return said(error.message), said(error.remedy)
     return said(error.message), said(error.remedy)
 
 
@@ -299,13 +299,9 @@ SENTENCES = {
 
 
 def said(sentence: str) -> str:
-    """What a service said, in the reader's language where it is one of the web's sentences."""
-    return _translated(sentence)
-
-
-def _translated(sentence: str) -> str:
+    """What a service said, in the reader's language where it is known there."""
     known = SENTENCES.get(sentence) or data_words.SENTENCES.get(sentence)
-    return str(known) if known else said(sentence)
+    return str(known) if known else said_by_parts(sentence)
 
 
 def http(status: int) -> tuple[str, str]:

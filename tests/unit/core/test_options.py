@@ -74,6 +74,15 @@ def test_options_describe_themselves():
     assert not options["rate"].required
     assert options["seed"].type_name == "a whole number"
     assert options["sizes"].type_name == "a list, each a whole number"
+    assert {name: declared.form for name, declared in options.items()} == {
+        "count": "whole",
+        "rate": "number",
+        "name": "text",
+        "on": "truth",
+        "seed": "whole",
+        "sizes": "wholes",
+        "extra": "table",
+    }
 
 
 def test_the_nearest_word_is_offered():

@@ -47,7 +47,7 @@ def test_hospitals_that_runs_met_are_listed(stage):
         4,
     )
     refused = stage.post(stage.client("coordinator"), "/sites/invite", site="south")
-    assert refused.status_code == 503
+    assert refused.status_code == 409
     assert "no federation" in refused.text
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from medfed.core.errors import RunError
 from medfed.federation.enrolment.folder import CoordinatorFolder
 from medfed.federation.enrolment.invites import invite, open_invitations
 from medfed.federation.enrolment.roster import EnrolledSite, enrolled_sites
@@ -18,6 +17,7 @@ from medfed.services.accounts import Identity, Subject, require
 from medfed.services.accounts.login import require_confirmed
 from medfed.services.audit import record
 from medfed.services.console.place import Place
+from medfed.services.console.studies import Conflict
 from medfed.storage.database import Database
 from medfed.storage.database.tables import ModelRow, RunRow, SiteRow
 
@@ -154,7 +154,7 @@ class Hospitals:
         require_confirmed(self.database, by)
         if self.place.federation is None:
             remedy = "Start it with --federation FOLDER"
-            raise RunError("this console is attached to no federation", remedy=remedy)
+            raise Conflict("this console is attached to no federation", remedy=remedy)
         code = invite(CoordinatorFolder(self.place.federation), site, timedelta(days=DAYS))
         with self.database.write() as session:
             record(session, by, "site.invite", f"site {site}", reason=f"for {DAYS} days")

@@ -19,7 +19,7 @@ def plain_toml(plan: Mapping[str, Any]) -> str:
     """A study's plan as TOML, whether or not it makes sense: reading it says what is wrong.
 
     Args:
-        plan: Fields, tables, and under those of `LISTS` a list of tables; None stands for silence.
+        plan: Fields, tables, and lists of tables such as ``privacy``; None stands for silence.
     """
     tables = {name: value for name, value in plan.items() if isinstance(value, Mapping)}
     lists = {name: value for name, value in plan.items() if _is_tables(value)}

@@ -6,14 +6,8 @@ from apiflask import APIBlueprint
 from flask import Response, send_file
 
 from medfed.web import shapes
-from medfed.web.api.schemas import (
-    ERRORS,
-    ModelOut,
-    PageQuery,
-    ReleaseWish,
-    Withdrawal,
-    page_of,
-)
+from medfed.web.api.run_schemas import ModelOut, ReleaseWish, Withdrawal
+from medfed.web.api.schemas import ERRORS, PageQuery, page_of
 from medfed.web.rules import console, needs, user
 
 blueprint = APIBlueprint("models", __name__, tag="models", url_prefix="/models")

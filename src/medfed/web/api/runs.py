@@ -11,19 +11,17 @@ from medfed.services.reports.importance import importance_png
 from medfed.services.reports.words import metric_name
 from medfed.services.trouble import Missing
 from medfed.web import shapes
-from medfed.web.api.schemas import (
-    ERRORS,
+from medfed.web.api.run_schemas import (
     EventOut,
     EventsQuery,
     ImportanceOut,
-    PageQuery,
     PrivacyOut,
     RoundOut,
     RunOut,
     SideBySideOut,
     SideBySideQuery,
-    page_of,
 )
+from medfed.web.api.schemas import ERRORS, PageQuery, page_of
 from medfed.web.rules import console, needs, user
 
 blueprint = APIBlueprint("runs", __name__, tag="runs", url_prefix="/runs")

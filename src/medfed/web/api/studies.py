@@ -7,16 +7,14 @@ from apiflask import APIBlueprint
 from medfed.services.console.comparisons import Comparison
 from medfed.services.console.studies import check, compose
 from medfed.web import shapes
+from medfed.web.api.run_schemas import ComparisonWish, RunOut, StartQuery
 from medfed.web.api.schemas import (
     ERRORS,
     Approval,
     CheckOut,
-    ComparisonWish,
     ComposedOut,
     PageQuery,
     Plan,
-    RunOut,
-    StartQuery,
     StudyChange,
     StudyOut,
     StudyText,
