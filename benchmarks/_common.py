@@ -53,7 +53,7 @@ def report(rows: list[Row], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(rows, ensure_ascii=False))
         return
-    width = max(len(r["name"]) for r in rows)
+    width = max((len(r["name"]) for r in rows), default=0)
     for r in rows:
         sign = "≤" if r["better"] == "lower" else "≥"
         limit = "" if r["limit"] is None else f"{sign} {r['limit']:g}"

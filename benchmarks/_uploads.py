@@ -1,7 +1,7 @@
 """Sending a large file to a hospital's console, beside a sink that only writes it down.
 
 Both stand behind the same server, Werkzeug's, each in a process of its own, and are sent the same
-bytes in turns by the same client. The sink writes what comes into a file and flushes it to disk.
+bytes in turns by the same client. The sink writes what comes into a file and flushes it.
 """
 
 import base64

@@ -77,6 +77,16 @@ def test_a_run_is_written_down_to_its_model(runs, run):
     assert (site.name, site.replies, site.last_run) == ("north", 2, run)
 
 
+def test_a_loss_that_is_no_number_is_none(runs, run):
+    recorder = Recorder(runs.database, run, 0)
+    tell(
+        recorder, STARTED, RoundFinished(1, ("north",), 1.0, 30, 40, math.nan, {"north": math.inf})
+    )
+    recorder.end(lambda row: None)
+    (row,) = runs.rounds(run)
+    assert (row.loss, row.site_loss) == (None, {"north": None})
+
+
 def test_rounds_done_again_count_once(runs, run):
     recorder = Recorder(runs.database, run, 0)
     tell(recorder, STARTED, *a_round(1), *a_round(2))

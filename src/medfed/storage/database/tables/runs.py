@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from medfed.storage.database.tables.base import Base
-from medfed.storage.database.types import Json, UtcTime, now
+from medfed.storage.database.types import Figure, Json, UtcTime, now
 
 
 class RunRow(Base):
@@ -64,11 +64,11 @@ class RoundRow(Base):
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), primary_key=True)
     round: Mapped[int] = mapped_column(primary_key=True)
     finished: Mapped[datetime | None] = mapped_column(UtcTime)
-    seconds: Mapped[float | None] = mapped_column()
+    seconds: Mapped[float | None] = mapped_column(Figure)
     bytes_up: Mapped[int] = mapped_column(BigInteger, default=0)
     bytes_down: Mapped[int] = mapped_column(BigInteger, default=0)
     participants: Mapped[list[str]] = mapped_column(Json, default=list)
-    loss: Mapped[float | None] = mapped_column()
+    loss: Mapped[float | None] = mapped_column(Figure)
     site_loss: Mapped[dict[str, float | None]] = mapped_column(Json, default=dict)
     metrics: Mapped[dict[str, float | None]] = mapped_column(Json, default=dict)
     site_metrics: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
