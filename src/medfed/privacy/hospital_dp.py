@@ -17,11 +17,15 @@ from medfed.core.task import LocalJob
 from medfed.core.update import Array, Tensors, Update
 from medfed.privacy import rules, words
 from medfed.privacy.accountant import calibrate
+from medfed.privacy.filter import EVEN, LESS, MORE, Filter
 from medfed.privacy.noise import SecretRandom
+from medfed.privacy.schedule import shares
 
 BELOW = "hospital/below"
 """Whether a site's update was no longer than the clip, as ±½: adds up, moves a sum by ½ at most."""
 CLIP = "clip"
+ROUND, WEIGHT, SPENT = "round", "weight", "spent"
+"""In the memory, where noise changes: rounds done, what the next one weighs, what all weighed."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,9 @@ class HospitalDp:
     "Differentially Private Learning with Adaptive Clipping", NeurIPS 2021, algorithm 1. Each site
     adds a bit (±½: whether its update was within the clip), the sum of bits gets noise of its own,
     and C ← C·exp(−η(b̄ − γ)). ``noise`` is what both answers cost together (their theorem 1).
+
+    With ``budget = "adaptive"`` a round in which the noise drowned the update is followed by one
+    with less noise, and a clear one by one with more; see `medfed.privacy.filter`.
     """
 
     unit: ClassVar[Unit] = "hospital"
@@ -59,6 +66,12 @@ class HospitalDp:
     clip_lr: float = option(0.2, help="η, how fast the clip follows", above=0, high=2)
     count_noise: float = option(
         1.0, help="Noise of the counted bits, as a multiple of the whole's", above=0.5
+    )
+    budget: str = option(
+        "constant",
+        help="How ε is shared out over rounds: alike; less noise in later ones; or by what the "
+        "noised answers so far show",
+        choices=("constant", "rising", "adaptive"),
     )
     scores: str = option(
         "none",
@@ -105,7 +118,8 @@ class HospitalDp:
         clip = float(asked.get(CLIP, self.clip))
         if not 0 < clip < math.inf:
             raise Refused("malformed-order", "the clip of the order is no length")
-        till.pay(Cost("hospital", (NoisyAnswer("gaussian", self.joint_noise(plan)),)))
+        noise = self._asked_noise(plan, till, asked)
+        till.pay(Cost("hospital", (NoisyAnswer("gaussian", noise),)))
         means = {name: _mean(name, value, update) for name, value in update.tensors.items()}
         norm = math.sqrt(sum(float(np.vdot(v, v)) for v in means.values()))
         scale = min(1.0, clip / norm) if math.isfinite(norm) and norm > 0 else 0.0
@@ -113,21 +127,49 @@ class HospitalDp:
         stats = {} if self.quantile is None else {BELOW: np.asarray(0.5 if norm <= clip else -0.5)}
         return Update(tensors, dict.fromkeys(update.weights, 1.0), stats)
 
+    def _asked_noise(self, plan: SitePlan, till: Till, asked: Mapping[str, Any]) -> float:
+        """The noise that this round is charged for: by the schedule, or one the filter may choose.
+
+        That all chosen ones together fit is checked by the ledger, before the update leaves: for
+        Gaussian answers about everybody its sum is the filter's.
+        """
+        base = self.joint_noise(plan)
+        if self.budget != "adaptive":
+            return base * self._factor(till.round, plan)
+        weight = asked.get(WEIGHT, EVEN)
+        if weight not in (LESS, EVEN, MORE):
+            raise Refused("malformed-order", "the order asks for noise that is not to be chosen")
+        return base * float(weight) ** -0.5
+
     def asks(self, memory: Tensors) -> Mapping[str, Any]:
-        """The clip of this round."""
-        return {CLIP: float(memory.get(CLIP, self.clip))}
+        """The clip of this round, and what it weighs where that is chosen."""
+        clip = {CLIP: float(memory.get(CLIP, self.clip))}
+        return clip if self.budget != "adaptive" else {**clip, WEIGHT: _weight(memory)}
 
     def on_total(self, total: Update, plan: SitePlan, memory: Tensors) -> tuple[Update, Tensors]:
-        """The sum with noise, to be divided by the sites asked; and the clip that follows."""
+        """The sum with noise, to be divided by the sites asked; and what follows for the next."""
         random, clip = SecretRandom(), float(memory.get(CLIP, self.clip))
-        noise = self.update_noise(plan) * clip
+        round_ = int(memory.get(ROUND, 0)) + 1
+        factor = self._factor(round_, plan)
+        if self.budget == "adaptive":
+            factor = _weight(memory) ** -0.5
+        noise = factor * self.update_noise(plan) * clip
         tensors = {name: _noised(v, noise, random) for name, v in total.tensors.items()}
         noised = Update(tensors, dict.fromkeys(total.weights, float(plan.sites)))
+        kept = dict(memory) if self.budget == "constant" else {ROUND: np.asarray(round_)}
+        if self.budget == "adaptive":
+            kept |= _next_weight(memory, plan, noised, noise)
         if self.quantile is None:
-            return noised, memory
-        deviation = self.count_noise * self.joint_noise(plan)
+            return noised, kept
+        deviation = factor * self.count_noise * self.joint_noise(plan)
         bits = float(total.stats.get(BELOW, 0.0)) + deviation * float(random.gaussian(1)[0])
-        return noised, {CLIP: np.asarray(self.next_clip(clip, bits, plan.sites))}
+        return noised, {**kept, CLIP: np.asarray(self.next_clip(clip, bits, plan.sites))}
+
+    def _factor(self, round_: int, plan: SitePlan) -> float:
+        """By what a fixed schedule multiplies the noise of a round."""
+        if self.budget != "rising":
+            return 1.0
+        return shares(self.budget, plan.rounds)[min(max(round_, 1), plan.rounds) - 1]
 
     def next_clip(self, clip: float, bits: float, sites: int) -> float:
         """The clip of the next round, from the noised sum of bits (each ±½)."""
@@ -136,17 +178,16 @@ class HospitalDp:
         return clip * math.exp(-self.clip_lr * (share - self.quantile))
 
     def cost(self, plan: SitePlan) -> Cost:
-        """One answer a round."""
-        return Cost(
-            "hospital", (NoisyAnswer("gaussian", self.joint_noise(plan), 1.0, plan.rounds),)
-        )
+        """One answer a round. Chosen noise costs no more than constant noise: see the filter."""
+        answers = _answers(self.budget, plan.rounds, self.joint_noise(plan))
+        return Cost("hospital", answers).merged()
 
     def joint_noise(self, plan: SitePlan) -> float:
         """What update and bit together are worth: the noise of one Gaussian answer, in clips."""
         if self.noise is not None:
             return self.noise
         assert self.epsilon is not None  # noqa: S101  # one of the two is given
-        return _calibrated(plan.rounds, self.epsilon, self.delta)
+        return _calibrated(self.budget, plan.rounds, self.epsilon, self.delta)
 
     def update_noise(self, plan: SitePlan) -> float:
         """The noise of the update's sum, in clips; more where the bits take their share."""
@@ -192,6 +233,29 @@ def _noised(value: Array, deviation: float, random: SecretRandom) -> Array:
     return np.asarray(value + noise, value.dtype)
 
 
+def _weight(memory: Tensors) -> float:
+    return float(memory.get(WEIGHT, EVEN))
+
+
+def _next_weight(memory: Tensors, plan: SitePlan, noised: Update, noise: float) -> dict[str, Array]:
+    """What the next round weighs, by nothing but what the noise protects already."""
+    before = Filter(plan.rounds, int(memory.get(ROUND, 0)), float(memory.get(SPENT, 0.0)))
+    left = before.after(_weight(memory))
+    found = {SPENT: np.asarray(left.spent)}
+    if left.done >= plan.rounds:
+        return found
+    numbers = sum(value.size for value in noised.tensors.values())
+    length = sum(float(np.vdot(v, v)) for v in noised.tensors.values())
+    loudness = length / (numbers * noise**2) if numbers and noise else math.inf
+    return {**found, WEIGHT: np.asarray(left.chosen(loudness, numbers))}
+
+
+def _answers(budget: str, rounds: int, noise: float) -> tuple[NoisyAnswer, ...]:
+    if budget != "rising":
+        return (NoisyAnswer("gaussian", noise, 1.0, rounds),)
+    return tuple(NoisyAnswer("gaussian", noise * one) for one in shares(budget, rounds))
+
+
 @functools.lru_cache(maxsize=64)
-def _calibrated(rounds: int, epsilon: float, delta: float) -> float:
-    return calibrate(lambda z: [NoisyAnswer("gaussian", z, 1.0, rounds)], epsilon, delta)
+def _calibrated(budget: str, rounds: int, epsilon: float, delta: float) -> float:
+    return calibrate(lambda z: _answers(budget, rounds, z), epsilon, delta)

@@ -27,6 +27,11 @@ HOSPITAL_AGAINST = (
 )
 HOSPITAL = (HOSPITAL_PROTECTS, HOSPITAL_AGAINST)
 
+VARYING = {
+    "rising": "by √2 more in the first of them and as much less in the last",
+    "adaptive": "or by √2 more or less, by what the noised sums so far show; a filter sees to it "
+    "before each round that all together cost no more",
+}
 DP_SGD_PROTECTS = (
     "Protects each training patient as a whole: all rows and scans of a patient are one unit."
 )
@@ -117,6 +122,8 @@ def hospital_dp(mechanism: "HospitalDp", study: Study) -> Sequence[str]:
         f"Costs each hospital ε = {value:.3g} at δ = {mechanism.delta:g}: {plan.rounds} rounds, "
         f"each with noise of {mechanism.update_noise(plan):.3g} clips on the sum."
     )
+    if mechanism.budget != "constant":
+        cost = cost[:-1] + f", {VARYING[mechanism.budget]}."
     held_out, warnings = _scores(mechanism.scores), drowned(mechanism, study)
     return [*HOSPITAL, cost, HELD_TO, held_out, *warnings]
 
