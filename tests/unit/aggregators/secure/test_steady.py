@@ -467,6 +467,30 @@ def test_nothing_is_worked_on_before_the_round_before_is_over():
     assert table_of(reply) == {"anew": "lost"}
 
 
+def spoilt(hospitals):
+    """Its part cannot be masked."""
+    hospitals.updates[VICTIM].tensors["model/a"][0] = np.nan
+
+
+def untrained(hospitals):
+    """Its work fails, before the conversation is bound to a model."""
+
+    def work(name):
+        raise Refused("not-finite")
+
+    hospitals._work = work
+
+
+@pytest.mark.parametrize("harm", [spoilt, untrained])
+def test_a_site_that_sent_no_part_does_not_sign_that_it_is_in_the_sum(harm):
+    later = second()
+    harm(later.hospitals)
+    with refused_as("not-finite"):
+        later.go_next([VICTIM])
+    with refused_as("unsafe-sum"):
+        later.agree(later.sites, [VICTIM])
+
+
 def test_another_key_pinned_in_between_begins_anew(monkeypatch):
     later = second()
     peers = later.hospitals.seats[VICTIM].peers
