@@ -181,12 +181,13 @@ def test_of_three_sites_none_may_be_lost_and_the_run_goes_on_when_it_is_back(tmp
     assert go(study, tmp_path / "run", resume=True)["model_sha256"] == wanted
 
 
-def asked(folder, key, phase, received, blanks=""):
+def asked(folder, key, phase, received, blanks="", study=None):
     """An order to a site of a finished run's folder, signed by its coordinator."""
     payload = encode_update(received)
+    study = study or STUDY
     body = '{"query": {"name": "moments", "columns": ["mean texture"]}, "facts": {}}' + blanks
     fields = {"body": body, "payload_sha256": sha256(payload), "payload_bytes": len(payload)}
-    order = Order("r1", STUDY.digest, folder.name, 1, "query", phase, 0, **fields)
+    order = Order("r1", study.digest, folder.name, 1, "query", phase, 0, **fields)
     reply = folder.handle(seal(order, key, payload))
     return open_reply(reply, folder.key.public_key(), folder.name), reply.payload
 
@@ -335,6 +336,24 @@ def test_no_sum_over_fewer_sites_than_the_study_asks_for(four):
         "unsafe-sum",
         "the sum is among 3 sites, and must be among 4",
     )
+
+
+def test_another_study_that_asks_for_fewer_sites_does_not_end_what_this_one_began(four):
+    """All approved both; the careful one's keys, and then a sum among the three of the other."""
+    sites, key = four
+    careful = study_of(aggregator="secure-sum", sites=FOUR, min_sites=4, rounds=1)
+    for site in sites.values():
+        site.folder.approve(careful)
+    asker = Asker({name: sites[name] for name in FOUR[:3]}, key)
+
+    def reply(name, phase, received):
+        study = careful if phase.startswith("keys") else STUDY
+        return asked(sites[name], key, phase, received or Update(), study=study)
+
+    asker.reply = reply
+    with pytest.raises(QuorumError):
+        SecureSum().gather(asker, {})
+    assert {name for name, _ in asker.refusals.values()} == {"lost-conversation"}
 
 
 def test_a_restarted_site_has_lost_the_conversation(four, tmp_path):

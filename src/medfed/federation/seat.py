@@ -31,7 +31,7 @@ class Seats:
         self._folder = folder
         self._settings = settings
         self._key = key
-        self._drawers: dict[str, dict[str, Any]] = {}
+        self._drawers: dict[tuple[str, str], dict[str, Any]] = {}
 
     def seat(self, order: Order, study: Study) -> Seat:
         """The seat for one order."""
@@ -44,7 +44,7 @@ class Seats:
             sign=self._key.sign,
             session=_session(order),
             least=max(self._settings.min_sites_in_sum, study.min_sites),
-            drawer=self._drawer(order.run),
+            drawer=self._drawer(order),
             summed=lambda: [self._folder.summed(order, one) for one in questions],
             record=lambda sites: self._record(order, questions, sites),
         )
@@ -53,11 +53,14 @@ class Seats:
         for question in questions:
             self._folder.record_sum(order, question, sites)
 
-    def _drawer(self, run: str) -> dict[str, Any]:
-        self._drawers[run] = self._drawers.pop(run, {})  # the latest stands last
+    def _drawer(self, order: Order) -> dict[str, Any]:
+        # A study of its own each: else another approved study, which may ask for fewer sites in a
+        # sum, could end a conversation that this one began.
+        which = (order.run, order.study)
+        self._drawers[which] = self._drawers.pop(which, {})  # the latest stands last
         while len(self._drawers) > RUNS:
             del self._drawers[next(iter(self._drawers))]
-        return self._drawers[run]
+        return self._drawers[which]
 
 
 def _session(order: Order) -> bytes:

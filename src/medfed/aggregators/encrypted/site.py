@@ -82,7 +82,6 @@ class EncryptingSite(SeatedSite):
             self.scheme.encrypt(talk.context, update, roster.layout),
             self.scheme.count(roster.layout),
         )
-        talk.encrypted = True
         return message({"context": digest_of(sealed)}, ciphertexts)
 
     def _content(self, talk: Talk, roster: Roster, table: Mapping[str, Any]) -> bytes:
@@ -96,8 +95,6 @@ class EncryptingSite(SeatedSite):
     def _open(self, talk: Talk, received: Update) -> Update:
         roster, table = agreed(talk), table_of(received)
         self.seat.drawer.pop(DRAWER)
-        if not talk.encrypted:
-            raise Refused("unsafe-sum", "this site has no part in the sum that it is to open")
         if "participants" not in table:
             return message({})
         summed: Any = table["participants"]

@@ -40,7 +40,7 @@ class Ahead:
             return {}
         adverts = readable(parts, _advert, {})
         upcoming = Roster(roster.next_root, roster.terms, roster.layout, adverts, roster.fewest)
-        if upcoming.sites != roster.sites or upcoming.rare(upcoming.sites, roster.fewest):
+        if not _alike(upcoming, roster) or upcoming.rare(upcoming.sites, roster.fewest):
             return {}
         self._roster = upcoming
         return {"adverts": {site: advert.to_json() for site, advert in adverts.items()}}
@@ -78,6 +78,15 @@ def _advert(table: Mapping[str, Any]) -> Advert:
     return advert
 
 
+def _alike(upcoming: Roster, roster: Roster) -> bool:
+    """Whether the same sites name as many parts as now: what they say goes out to all others."""
+    parts, before = (
+        {site: len(advert.parts) for site, advert in one.adverts.items()}
+        for one in (upcoming, roster)
+    )
+    return parts == before
+
+
 def _sealed(table: Mapping[str, Any]) -> dict[str, str]:
     found = inner(table, "sealed")
-    return {site: coded(decoded(found, site)) for site in found}
+    return {site: coded(decoded(found, site, keys.SEALED)) for site in found}

@@ -120,7 +120,7 @@ class Conversation:
         replies = self._step(SHARES, dict.fromkeys(roster.sites, table))
 
         def read(found: dict[str, Any]) -> dict[str, str]:
-            return _coded_all(found, "sealed", roster.sites)
+            return _coded_all(found, "sealed", roster.sites, keys.SEALED)
 
         return _enough(roster, self._among(roster.sites, replies, read))
 
@@ -168,7 +168,10 @@ class Conversation:
         self.ahead.confirm(replies)
 
         def read(found: dict[str, Any]) -> dict[str, Any]:
-            return {which: _coded_all(found, which, roster.sites) for which in ("masks", "selves")}
+            return {
+                which: _coded_all(found, which, roster.sites, keys.SEED)
+                for which in ("masks", "selves")
+            }
 
         return _enough(roster, self._among(survivors, replies, read))
 
@@ -243,10 +246,12 @@ class Continued(Conversation):
         return None
 
 
-def _coded_all(table: Mapping[str, Any], name: str, sites: Sequence[str]) -> dict[str, str]:
-    """The bytes for each of some sites, as text; those of others are left out."""
+def _coded_all(
+    table: Mapping[str, Any], name: str, sites: Sequence[str], size: int
+) -> dict[str, str]:
+    """So many bytes for each of some sites, as text; those of others are left out."""
     found = inner(table, name)
-    return {site: coded(decoded(found, site)) for site in sites if site in found}
+    return {site: coded(decoded(found, site, size)) for site in sites if site in found}
 
 
 def _enough(roster: Roster, found: Mapping[str, Any]) -> dict[str, Any]:
@@ -264,7 +269,7 @@ def _seed(roster: Roster, opened: Mapping[str, Mapping[str, Any]], which: str, s
     shares = [
         (roster.sites.index(holder), bytes.fromhex(table[which][site]))
         for holder, table in opened.items()
-        if len(table[which].get(site, "")) == 2 * keys.SEED
+        if site in table[which]
     ]
     advert = roster.adverts[site]
     for start in range(len(shares) - roster.threshold + 1):

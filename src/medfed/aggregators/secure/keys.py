@@ -18,6 +18,8 @@ from medfed.core.errors import Refused, WireError
 from medfed.core.files import canonical_json
 
 SEED = 16
+SEALED = 2 * SEED + 16
+"""Bytes of two shares under ChaCha20-Poly1305."""
 LABEL = "medfed secure sum 2"
 _NONCE = bytes(12)
 """Sound because each AEAD key seals one message: it is bound to sender, receiver and session."""

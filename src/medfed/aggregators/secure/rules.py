@@ -12,6 +12,8 @@ from medfed.aggregators.secure.messages import coded, decoded
 from medfed.core.errors import WireError
 from medfed.core.files import canonical_json
 
+MARK = 32
+"""Characters of a part's mark."""
 MASK_KEY = 16
 """Bytes of a mask's AES key: as many as the seeds have that are shared."""
 MOST_SITES = 256
@@ -79,9 +81,13 @@ class Advert:
         """
         seal, mask, commitment, signature = (decoded(table, name, _RAW[name]) for name in _RAW)
         parts = table.get("parts")
-        if not isinstance(parts, list) or not all(isinstance(one, str) for one in parts):
+        if not isinstance(parts, list) or not all(map(_is_mark, parts)):
             raise WireError("the parts of a secure sum cannot be read")
         return cls(seal, mask, commitment, tuple(parts), signature)
+
+
+def _is_mark(one: Any) -> bool:
+    return isinstance(one, str) and len(one) == MARK
 
 
 _RAW = {"seal": 32, "mask": 32, "commitment": 32, "signature": 64}
@@ -92,7 +98,7 @@ def marks(session: bytes, layout: Layout) -> dict[str, str]:
     """A mark for each part of a layout, by key: a hash that means nothing elsewhere."""
     whole = {p.key: [coded(session), p.key, list(p.shape)] for p in layout.parts}
     return {
-        key: hashlib.sha256(canonical_json(["medfed secure sum: part", *one])).hexdigest()[:32]
+        key: hashlib.sha256(canonical_json(["medfed secure sum: part", *one])).hexdigest()[:MARK]
         for key, one in whole.items()
     }
 

@@ -32,7 +32,8 @@ class Talk:
 
     Attributes:
         asked: The seat at the first phase, which knows what is asked: later ones only go on.
-        next: The phase that may be answered now; none twice, none out of turn.
+        next: The phase that may be answered now; none twice, none out of turn, none (empty) after
+            one that failed.
         seeds: Of the keys for sealing, for common masks, and of the site's own mask.
         shares: For each peer its two shares, of the mask key's seed and the own mask's.
         sharers: Whose shares came: among them masks are made.
@@ -41,7 +42,6 @@ class Talk:
         upcoming: The conversation of the round after this one, as far as it is agreed already.
         known: The keys that its sites were pinned under when it was agreed.
         context: Of the encryption, where there is one.
-        encrypted: Whether the site encrypted its own part under it.
     """
 
     name: str
@@ -58,7 +58,6 @@ class Talk:
     upcoming: "Talk | None" = None
     known: list[bytes | None] = field(default_factory=list)
     context: Any = None
-    encrypted: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,9 @@ class SeatedSite(ABC):
         if step == KEYS:
             return self._keys(name, work), mine
         talk = self._talk(step, name)
-        return self.steps[step](talk, received), mine
+        reply = self.steps[step](talk, received)
+        talk.next = self._after(step)
+        return reply, mine
 
     @property
     @abstractmethod
@@ -108,8 +109,9 @@ class SeatedSite(ABC):
         if step != talk.next:
             message_ = f"the step {step!r} was answered already, or comes too soon"
             raise Refused("unsafe-sum", message_)
-        # Before the answer is made: should it fail, it must not be tried a second time.
-        talk.next = self._after(step)
+        # Before the answer is made: should it fail, that was the conversation's end. It must not be
+        # tried a second time, and what builds on it must not be answered.
+        talk.next = ""
         return talk
 
     def _after(self, step: str) -> str:
@@ -210,13 +212,8 @@ class SeatedSite(ABC):
 
 
 def agreed(talk: Talk) -> Roster:
-    """The roster of a conversation.
-
-    Raises:
-        Refused: ``lost-conversation``: there is none yet.
-    """
-    if talk.roster is None:  # the phase before ended in a refusal
-        raise Refused("lost-conversation")
+    """The roster of a conversation in which a step was answered that fixes it."""
+    assert talk.roster is not None  # noqa: S101  # else no later step is answered
     return talk.roster
 
 

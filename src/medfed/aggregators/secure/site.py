@@ -66,9 +66,6 @@ class SecureSite(SeatedSite):
             return self._next(name, work), mine
         return super().answer(phase, received, work, mine)
 
-    def _after(self, step: str) -> str:
-        return AGREE if step == NEXT else super()._after(step)
-
     # --- 2: shares --------------------------------------------------------------------------------
 
     def _shares(self, talk: Talk, received: Update) -> Update:
@@ -164,7 +161,9 @@ class SecureSite(SeatedSite):
             return message({"anew": OTHER_PARTS})
         talk.session = keys.derive(self.seat.session, "session", name)
         talk.roster = roster.over(talk.session)
-        return self._part(talk, talk.roster)
+        part = self._part(talk, talk.roster)
+        talk.next = AGREE
+        return part
 
     # --- 4: whose parts are in the sum ------------------------------------------------------------
 

@@ -354,7 +354,7 @@ def test_who_encrypted_nothing_opens_nothing():
     later.tell("context", table)
     with pytest.raises(Refused):  # its own part cannot be made, for want of a key
         federation.order("s01", f"encrypt-{later.name}", message({}))
-    with pytest.raises(Refused, match="no part in the sum"):
+    with pytest.raises(Refused, match="comes too soon"):
         federation.order("s01", f"open-{later.name}", opening(liar, liar.sites))
 
 

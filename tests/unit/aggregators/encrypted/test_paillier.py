@@ -191,12 +191,30 @@ def other_kind():
     return phe.setup(phe.SchemaType.FPaillier, 1024)
 
 
-@pytest.mark.parametrize(
-    ("made", "says"), [(short, "512 bits and not 1024"), (other_kind, "another kind")]
-)
-def test_keys_that_are_not_as_agreed_are_refused(made, says):
-    with pytest.raises(Refused, match=says):
-        paillier.opened(paillier.with_key(made()), secret=True)
+@pytest.mark.parametrize("made", [short, other_kind])
+def test_keys_that_are_not_as_agreed_are_refused(made, monkeypatch):
+    blob = paillier.with_key(made())
+    with pytest.raises(Refused, match="no Paillier key of 1024 bits"):
+        paillier.opened(blob, secret=True)
+    monkeypatch.setattr(paillier, "_sized", lambda halves: True)  # what was read is looked at too
+    with pytest.raises(Refused, match="no Paillier key of 1024 bits"):
+        paillier.opened(blob, secret=True)
+
+
+@pytest.mark.parametrize(("modulus", "rest"), [(8193, 100), (129, 60_000)])
+def test_a_key_that_would_take_hours_to_read_is_not_read(kit, modulus, rest, monkeypatch):
+    """The dealer's word would stop the coordinator and all sites, and not only the round."""
+    monkeypatch.setattr(paillier, "_kit", lambda halves: pytest.fail("it was read"))
+    texts = (msgpack_text(os.urandom(size - 1) + b"\0") for size in (modulus, rest))
+    blob = b"\x92" + b"".join(texts) + kit.public_key().serialize()[-8:]
+    with pytest.raises(Refused, match="no Paillier key of 1024 bits"):
+        paillier.opened(b'{"public": "%s"}' % blob.hex().encode(), secret=False)
+
+
+def msgpack_text(raw):
+    if len(raw) < 256:
+        return bytes([0xD9, len(raw)]) + raw
+    return b"\xda" + len(raw).to_bytes(2, "big") + raw
 
 
 def test_a_secret_key_of_another_pair_is_refused(kit):
@@ -222,7 +240,9 @@ def test_halves_of_keys_that_are_nonsense_are_refused(kit):
     for cut in (20, 200, len(whole) - 20):
         with pytest.raises(Refused):
             paillier.opened(whole[:cut] + b'"}', secret=False)
-    for blob in (b'{"public": 3}', b'{"public": "00"}', b"[]", b"{}", b'{"public": "zz"}'):
+    texts = b"\x92" + 2 * msgpack_text(bytes(129))
+    blobs = [b'{"public": "%s"}' % half for half in (b"00", b"zz", texts.hex().encode())]
+    for blob in (*blobs, b'{"public": 3}', b"[]", b"{}"):
         with pytest.raises(Refused):
             paillier.opened(blob, secret=False)
 

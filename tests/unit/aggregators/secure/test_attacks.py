@@ -422,6 +422,23 @@ def test_different_rosters_for_different_sites_do_not_fit_together():
         liar.masked([VICTIM])
 
 
+def test_what_a_site_refused_to_sign_it_does_not_open():
+    """It asks for more sites that have a part than the others do, and these are enough to sign."""
+    federation = Hospitals(updates_of(7))
+    for name in ("s00", "s01", "s02", VICTIM):
+        whole = federation.updates[name]
+        federation.updates[name] = replace(whole, stats={**whole.stats, RARE: np.array([1.0])})
+    federation.change(VICTIM, least=4)
+    liar = Liar(federation).keys()
+    liar.layout = liar.tables[VICTIM]["layout"]
+    liar.shares().masked()
+    alive = liar.sites[1:]
+    signed = liar.agree(alive, [name for name in alive if name != VICTIM])
+    for step in (lambda: liar.agree(alive, [VICTIM]), lambda: liar.unmask(signed, [VICTIM])):
+        with refused_as("unsafe-sum"):
+            step()
+
+
 def test_no_mask_is_ever_made_again(monkeypatch):
     """Over many conversations every stream has a key of its own; the two ends share each pair's."""
     made = []

@@ -77,9 +77,11 @@ TABLES = [
     ("keys", {"fewest": "many"}),
     ("shares", {"sealed": None}),
     ("shares", {"sealed": {"s00": "no hex"}}),
+    ("shares", {"sealed": {"s00": "00" * 49}}),
     ("agree", {"signature": 4}),
     ("unmask", {"masks": 1}),
     ("unmask", {"selves": {"s00": []}}),
+    ("unmask", {"selves": {"s00": "00"}}),
 ]
 
 

@@ -150,16 +150,37 @@ def test_of_three_none_may_be_lost():
         run.round(lost={"next": {"s00"}})
 
 
-def test_a_site_that_spoils_what_is_ahead_spoils_nothing_of_this_round():
+def no_key(table):
+    table["advert"]["mask"] = "00" * 32
+
+
+def much_to_relay(table):
+    table["advert"]["parts"] += ["0" * 32] * 1000
+
+
+def long_marks(table):
+    table["advert"]["parts"][0] *= 1000
+
+
+def long_shares(table):
+    table["sealed"]["s00"] *= 1000
+
+
+SPOILT = {no_key: "masked", much_to_relay: "masked", long_marks: "masked", long_shares: "agree"}
+
+
+@pytest.mark.parametrize("harm", SPOILT, ids=lambda harm: harm.__name__)
+def test_a_site_that_spoils_what_is_ahead_spoils_nothing_of_this_round(harm):
     run = Run(4)
     honest = run.hospitals.order
 
     def order(name, phase, received=None):
+        assert received is None or len(received.tensors["secure/message"]) < 20_000
         reply = honest(name, phase, received)
-        if name != "s01" or not phase.startswith("masked"):
+        if name != "s01" or not phase.startswith(SPOILT[harm]):
             return reply
         table = table_of(reply)
-        table["advert"]["mask"] = "00" * 32
+        harm(table)
         arrays = {k.partition("/")[2]: v for k, v in reply.tensors.items() if "message" not in k}
         return message(table, arrays)
 
@@ -465,6 +486,30 @@ def test_nothing_is_worked_on_before_the_round_before_is_over():
     liar.hospitals.updates = None  # working on it would fail
     reply = liar.hospitals.order(VICTIM, f"next-{liar.now.next_root.hex()[:16]}")
     assert table_of(reply) == {"anew": "lost"}
+
+
+def spoilt(hospitals):
+    """Its part cannot be masked."""
+    hospitals.updates[VICTIM].tensors["model/a"][0] = np.nan
+
+
+def untrained(hospitals):
+    """Its work fails, before the conversation is bound to a model."""
+
+    def work(name):
+        raise Refused("not-finite")
+
+    hospitals._work = work
+
+
+@pytest.mark.parametrize("harm", [spoilt, untrained])
+def test_a_site_that_sent_no_part_does_not_sign_that_it_is_in_the_sum(harm):
+    later = second()
+    harm(later.hospitals)
+    with refused_as("not-finite"):
+        later.go_next([VICTIM])
+    with refused_as("unsafe-sum"):
+        later.agree(later.sites, [VICTIM])
 
 
 def test_another_key_pinned_in_between_begins_anew(monkeypatch):
