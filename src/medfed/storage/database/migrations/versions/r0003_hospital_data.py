@@ -1,15 +1,9 @@
-"""Jobs and uploads of a hospital's console; roles that are there learn what they may do with data.
-
-Roles that somebody changed keep their other rights. The names are written out here: what a later
-program calls them is no business of this revision.
-"""
-
-import json
-
+"""Jobs and uploads of a hospital; roles that are there learn what they may do with data."""
 import sqlalchemy as sa
 from alembic import op
 
 from medfed.storage.database import types
+from medfed.storage.database.rights import teach_roles
 
 revision = "0003"
 down_revision = "0002"
@@ -56,15 +50,4 @@ def upgrade() -> None:
         sa.UniqueConstraint("job_id", "name", name="uq_uploads_job_id_name"),
     )
     op.create_index("ix_uploads_job_id", "uploads", ["job_id"], unique=False)
-    _teach_roles()
-
-
-def _teach_roles() -> None:
-    roles = sa.table("roles", sa.column("name", sa.String), sa.column("rights", sa.Text))
-    connection = op.get_bind()
-    for name, rights in connection.execute(sa.select(roles.c.name, roles.c.rights)).all():
-        known = json.loads(rights)
-        added = [right for right in NEW_RIGHTS.get(name, ()) if right not in known]
-        if added:
-            changed = roles.update().where(roles.c.name == name)
-            connection.execute(changed.values(rights=json.dumps([*known, *added])))
+    teach_roles(NEW_RIGHTS)

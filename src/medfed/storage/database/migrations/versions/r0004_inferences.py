@@ -1,11 +1,10 @@
 """Models used at a hospital, their findings, the reviews of these, and who may do what."""
 
-import json
-
 import sqlalchemy as sa
 from alembic import op
 
 from medfed.storage.database import types
+from medfed.storage.database.rights import teach_roles
 
 revision = "0004"
 down_revision = "0003"
@@ -85,15 +84,4 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_reviews"),
     )
     op.create_index("ix_reviews_finding", "reviews", ["inference_id", "number"], unique=False)
-    _teach_roles()
-
-
-def _teach_roles() -> None:
-    roles = sa.table("roles", sa.column("name", sa.String), sa.column("rights", sa.Text))
-    connection = op.get_bind()
-    for name, rights in connection.execute(sa.select(roles.c.name, roles.c.rights)).all():
-        known = json.loads(rights)
-        added = [right for right in NEW_RIGHTS.get(name, ()) if right not in known]
-        if added:
-            changed = roles.update().where(roles.c.name == name)
-            connection.execute(changed.values(rights=json.dumps([*known, *added])))
+    teach_roles(NEW_RIGHTS)

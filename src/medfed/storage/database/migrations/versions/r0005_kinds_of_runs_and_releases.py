@@ -4,9 +4,12 @@ import sqlalchemy as sa
 from alembic import op
 
 from medfed.storage.database import types
+from medfed.storage.database.rights import teach_roles
 
 revision = "0005"
 down_revision = "0004"
+
+NEW_RIGHTS = {"coordinator": ["site.*", "settings.read"], "data-steward": ["model.withdraw"]}
 
 
 def upgrade() -> None:
@@ -31,3 +34,4 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["model_id"], ["models.id"], name="fk_releases_model_id"),
         sa.PrimaryKeyConstraint("model_id", "site", name="pk_releases"),
     )
+    teach_roles(NEW_RIGHTS)
