@@ -17,7 +17,7 @@ from medfed.services.accounts import Identity, Subject, require
 from medfed.services.accounts.login import require_confirmed
 from medfed.services.audit import record
 from medfed.services.console.place import Place
-from medfed.services.console.studies import Conflict
+from medfed.services.trouble import Conflict
 from medfed.storage.database import Database
 from medfed.storage.database.tables import ModelRow, RunRow, SiteRow
 
