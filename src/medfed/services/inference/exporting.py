@@ -9,6 +9,7 @@ from medfed.core.files import write_json
 from medfed.federation.site_folder import SiteFolder
 from medfed.services.hospital.work import Work
 from medfed.services.inference.desk import Desk
+from medfed.services.inference.forgetting import refuse_deleted
 from medfed.services.inference.inferences import refuse_unsigned
 from medfed.services.inference.reviews import Standing
 from medfed.services.prediction.folder import appearing
@@ -57,6 +58,7 @@ def export(work: Work) -> dict[str, Any]:
         about = _about(row, model, standing, kept, notes)
         write_report(part / REPORT, about, scan.volume, mask, kept)
         write_json(part / REVIEWED, about, durable=False)
+    refuse_deleted(desk.inferences, row)
     _keep(work, row, {"at": about["signed"]["at"], "findings": len(kept), "notes": notes})
     return {"findings": len(kept)}
 

@@ -161,3 +161,22 @@ def test_nothing_is_made_ready_that_is_signed_no_more(clinic: Clinic):
     row = clinic.desk.inferences.find(inference)
     assert row.exported == {}
     assert not clinic.desk.place.reviewed(inference).exists()
+
+
+def test_a_scan_deleted_while_a_model_looks_leaves_no_picture(clinic: Clinic, monkeypatch):
+    from medfed.services.prediction import predict as predicting
+
+    row = clinic.desk.inferences.look(clinic.who(), clinic.nodules, clinic.scan)
+    hospital, predict = clinic.stage.console.hospital, predicting.predict
+
+    def deleted_meanwhile(*given):
+        done = predict(*given)
+        hospital.scans.delete(clinic.who("data-steward"), clinic.scan)
+        clinic.desk.place.folder(row.id).mkdir(parents=True, exist_ok=True)
+        done.out.mkdir()  # it appears just after what was there was removed
+        return done
+
+    monkeypatch.setattr(predicting, "predict", deleted_meanwhile)
+    assert clinic.do(row.id) == "failed"
+    assert not clinic.desk.place.folder(row.id).exists()
+    assert clinic.desk.inferences.find(row.id).result == {}
