@@ -52,7 +52,10 @@ def test_a_clinician_asks_reviews_signs_and_downloads(clinic: Clinic):
     changes = {"attenuation": "part-solid"}
     answer = told(clinic, client, f"{path}/findings/3", verdict="corrected", changes=changes)
     assert answer.json["findings"][2]["reviews"][0]["changes"] == changes
-    assert clinic.stage.post(client, f"{path}/sign").status_code == 302
+    seen = max(review["id"] for each in answer.json["findings"] for review in each["reviews"])
+    assert clinic.stage.post(client, f"{path}/sign").status_code == 409
+    assert clinic.stage.post(client, f"{path}/sign", last=seen - 1).status_code == 409
+    assert clinic.stage.post(client, f"{path}/sign", last=seen).status_code == 302
     assert clinic.do(inference) == "finished"
     page = client.get(path).text
     for name in ("segmentation.dcm", "measurements.dcm", "report.pdf"):
@@ -173,8 +176,9 @@ def test_the_api_does_what_the_pages_do(clinic: Clinic):
         assert done.status_code == 201, done.json
     found = call("GET", f"/inferences/{inference}/findings").json["items"]
     assert [each["reviews"][0]["reviewer"] for each in found] == ["clinician"] * 3
-    refused = call("POST", f"/inferences/{inference}/sign")  # a person signs, not a program
-    assert refused.status_code == 422
+    seen = max(each["reviews"][0]["id"] for each in found)
+    refused = call("POST", f"/inferences/{inference}/sign", json={"last": seen})
+    assert "a program cannot sign" in refused.text  # a person does
     clinic.desk.reviews.sign(who, inference)
     assert clinic.do(inference) == "finished"
     with call("GET", f"/inferences/{inference}/files/reviewed/report.pdf") as loaded:

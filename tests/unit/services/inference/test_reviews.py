@@ -180,3 +180,13 @@ def test_a_scan_deleted_while_a_model_looks_leaves_no_picture(clinic: Clinic, mo
     assert clinic.do(row.id) == "failed"
     assert not clinic.desk.place.folder(row.id).exists()
     assert clinic.desk.inferences.find(row.id).result == {}
+
+
+def test_nobody_signs_what_they_did_not_see(clinic: Clinic):
+    inference, reviews, who = clinic.looked(), clinic.desk.reviews, clinic.who()
+    saw = [reviews.judge(who, inference, n, "accepted").id for n in (1, 2, 3)]
+    reviews.judge(clinic.who(), inference, 1, "rejected", last=saw[0])  # on another page
+    with pytest.raises(Conflict, match="meanwhile"):
+        reviews.sign(who, inference, last=max(saw))
+    assert clinic.desk.inferences.find(inference).signed is None
+    assert reviews.sign(who, inference, last=max(saw) + 1).signed is not None
