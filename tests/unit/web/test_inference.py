@@ -221,3 +221,17 @@ def test_a_page_is_told_how_far_an_inference_is(clinic: Clinic):
     assert refused == {"error": "there is no such inference"}
     viewer = live.test_client(clinic.stage.app, flask_test_client=clinic.stage.client("viewer"))
     assert not viewer.is_connected()
+
+
+@pytest.mark.parametrize("kind", ["scan", "table"])
+def test_what_a_withdrawn_model_said_is_shown_as_that(clinic: Clinic, kind):
+    number = clinic.nodules if kind == "scan" else clinic.risk
+    if kind == "scan":
+        inference = clinic.looked()
+    else:
+        inference = clinic.desk.inferences.assess(clinic.who(), number, ANSWERS).id
+        assert clinic.do(inference) == "finished"
+    client = clinic.stage.client("clinician")
+    assert "Withdrawn: do not use" not in client.get(f"/inference/{inference}").text
+    clinic.desk.models.withdraw(clinic.who("data-steward"), number)
+    assert "Withdrawn: do not use" in client.get(f"/inference/{inference}").text
