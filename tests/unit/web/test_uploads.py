@@ -244,3 +244,13 @@ def test_a_request_that_only_looks_changes_nothing(sender):
     own = {"Tus-Resumable": "1.0.0", "X-HTTP-Method-Override": "DELETE"}
     assert sender.client.head(url, headers=own).status_code == 200
     assert sender.call("HEAD", url).status_code == 200
+
+
+def test_a_name_cannot_be_a_file_and_a_folder(sender):
+    job = sender.begin()
+    sender.send(job, "a.raw/b.raw", b"abc")
+    assert sender.announce(job, "a.raw", 3).status_code == 409
+    other = sender.begin()
+    sender.send(other, "a.raw", b"abc")
+    assert sender.announce(other, "a.raw/b.raw", 3).status_code == 409
+    assert sender.announce(other, "a.raw-2/b.raw", 3).status_code == 201

@@ -12,9 +12,10 @@ import os
 import secrets
 import shutil
 from contextlib import contextmanager
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from medfed.core.files import sync
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from io import FileIO
     from pathlib import Path
     from typing import BinaryIO
+
+    from sqlalchemy import Select
 
     from medfed.services.hospital.jobs import Jobs
     from medfed.storage.database import Database
@@ -83,12 +86,14 @@ class Uploads:
         handle = os.open(folder / row.id, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         os.close(handle)
         sync(folder)
+        message = "there is a file of this name already"
         try:
             with self.database.write() as session:
+                if session.scalar(_in_the_way(row)):
+                    raise Conflict(message, remedy="Send each file once")
                 session.add(row)
-        except IntegrityError:
+        except (IntegrityError, Conflict):
             (folder / row.id).unlink()
-            message = "there is a file of this name already"
             raise Conflict(message, remedy="Send each file once") from None
         return row
 
@@ -214,3 +219,11 @@ class Uploads:
         if shutil.disk_usage(self.jobs.console).free < coming + length + SPARE:
             message = "the disk has no room for this file"
             raise NoSpace(message, remedy=TELL)
+
+
+def _in_the_way(row: UploadRow) -> Select[tuple[str]]:
+    """Files of the same job where the file's folders would lie, or in a folder of its name."""
+    folders = [str(each) for each in PurePosixPath(row.name).parents]
+    inside = UploadRow.name.startswith(f"{row.name}/", autoescape=True)
+    query = select(UploadRow.id).where(UploadRow.job_id == row.job_id).limit(1)
+    return query.where(or_(UploadRow.name.in_(folders), inside))
