@@ -1,5 +1,6 @@
-"""The demo's other processes: one draws the patients, one trains each hospital alone.
+"""The demo's other processes: one draws the patients and imports them, one learns alone and judges.
 
+The numerics stay out of the process that serves the pages, and behind it in turn.
 Two processes with one thread each do the demo's work on two cores faster than one process with two
 threads, and far faster where the machine has other work: threads that wait for each other spin.
 """
@@ -7,7 +8,6 @@ threads, and far faster where the machine has other work: threads that wait for 
 import contextlib
 import multiprocessing
 import os
-import threading
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from multiprocessing.connection import Connection
@@ -23,8 +23,9 @@ from medfed.core.errors import MedfedError, RunError
 from medfed.services.demo_study import HOSPITALS, PATIENTS, SEED, demo_study
 
 HEAVY = ("torch", "monai.networks.nets", "monai.inferers", "monai.losses")
-DONE = "done"
 GO = "go"
+NICE = 10
+"""As the console's runs: pages come first."""
 
 
 def cached_phantom() -> Path:
@@ -46,8 +47,6 @@ class Helper:
         self._processes: list[BaseProcess] = []
         self._drawing = self._begin(context, _draw, data)
         self._learning = self._begin(context, _learn, data, out)
-        self._loading = threading.Thread(target=_load, daemon=True)
-        self._loading.start()
 
     def _begin(self, context: SpawnContext, work: Callable[..., None], *about: Path) -> Connection:
         here, there = context.Pipe()
@@ -81,17 +80,36 @@ class Helper:
         while not isinstance(told := _next(self._drawing), Phantom):
             progress(*told)
         self._learning.send(GO)
-        self._loading.join()  # two threads that import the same modules trip over each other
         return told
 
-    def finish(self, say: Callable[[str], None]) -> None:
-        """Wait until each hospital has trained alone.
+    def take_in(self, site: Path) -> None:
+        """Begin to bring a hospital's patients into its catalogue; after `patients`."""
+        self._drawing.send(site)
+
+    def taken_in(self) -> int:
+        """Wait until they are there.
+
+        Returns:
+            How many scans are new.
 
         Raises:
-            MedfedError: A run failed.
+            MedfedError: They cannot be imported.
         """
-        while (told := _next(self._learning)) != DONE:
+        return int(_next(self._drawing))
+
+    def judge(self, run: Path, say: Callable[[str], None]) -> dict[str, Any]:
+        """Once each hospital has trained alone, compare a finished run with that.
+
+        Returns:
+            The summary, see `medfed.services.demo.judge`.
+
+        Raises:
+            MedfedError: A run failed, or files cannot be read.
+        """
+        self._learning.send(run)
+        while not isinstance(told := _next(self._learning), dict):
             say(told)
+        return told
 
 
 def _next(pipe: Connection) -> Any:
@@ -109,22 +127,27 @@ def _draw(data: Path, pipe: Connection) -> None:
     with _telling(pipe):
         made = make_phantom(data, HOSPITALS, PATIENTS, "small", SEED, lambda *step: pipe.send(step))
         pipe.send(made)
+        site = pipe.recv()
+        from medfed.services.imports import import_scans  # pydicom and more
+
+        pipe.send(len(import_scans(site, data / site.name).imported))
 
 
 def _learn(data: Path, out: Path, pipe: Connection) -> None:
     with _telling(pipe):
         _load()
-        from medfed.services.demo import learn_alone  # the numerics
+        from medfed.services.demo import judge, learn_alone  # the numerics
 
         pipe.recv()
         learn_alone(demo_study(), out, data, pipe.send)
-        pipe.send(DONE)
+        pipe.send(judge(demo_study(), pipe.recv(), out, data, pipe.send))
 
 
 @contextlib.contextmanager
 def _telling(pipe: Connection) -> Iterator[None]:
     """Failures go to the first process, which says what happened."""
     with contextlib.suppress(KeyboardInterrupt, BrokenPipeError, EOFError):
+        os.nice(NICE)
         try:
             yield
         except MedfedError as error:
