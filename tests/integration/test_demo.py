@@ -22,7 +22,6 @@ from medfed.services.console.recording import Recorder, recorded
 from medfed.services.demo import check_demo, judge, learn_alone, statement
 from medfed.services.demo_console import Furnished, begin, follow, furnish, put_to_work, stop
 from medfed.services.demo_pictures import names
-from medfed.services.imports import import_scans
 from medfed.services.runs import RunOptions, start
 
 TINY = {
@@ -71,7 +70,8 @@ def done(tmp_path_factory):
     summary = judge(study, options.out, out, patients, said.append)
     learn_alone(study, out, patients, said.append)
     again = judge(study, options.out, out, patients, said.append)
-    import_scans(made.faces.site, patients / made.faces.site.name)
+    assert demo_helper.take_in(patients, made.site, made.folder) == 3
+    assert demo_helper.take_in(patients, made.site, made.folder) == 0
     put_to_work(console, made.admin, run)
     put_to_work(console, made.admin, run)  # once more changes nothing
     console.close()

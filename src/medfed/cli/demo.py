@@ -128,12 +128,12 @@ def _live(
     from medfed.services.demo import check_demo
     from medfed.services.demo_console import begin, follow, put_to_work
     from medfed.services.demo_helper import Helper, cached_phantom
-    from medfed.services.demo_study import HOSPITALS, demo_study
+    from medfed.services.demo_study import demo_study
 
     with Helper(cached_phantom(), wish.folder) as helper:
         _patients(helper.patients, say)
         run = begin(served, made.admin, made.study).id
-        helper.take_in(wish.folder / "hospitals" / HOSPITALS[0])
+        helper.take_in(made.site, made.folder)
         say(f"Learning together, live at {visitor.url}/runs/{run}: only models travel.")
         say("Meanwhile each hospital learns alone, too.")
         if wish.check:

@@ -40,17 +40,22 @@ class Furnished:
 
     Attributes:
         folder: The console's.
-        faces: What it shows.
+        site: The first hospital's own, which it shows.
         password: Of the user `ADMIN`.
         admin: That user.
         study: Number of the study, approved.
     """
 
     folder: Path
-    faces: Faces
+    site: Path
     password: str
     admin: Identity
     study: int
+
+    @property
+    def faces(self) -> Faces:
+        """What the console shows."""
+        return Faces(site=self.site, coordinates=True)
 
 
 def furnish(out: Path, *, text: str = TEXT, bcrypt_rounds: int = ROUNDS) -> Furnished:
@@ -70,8 +75,8 @@ def furnish(out: Path, *, text: str = TEXT, bcrypt_rounds: int = ROUNDS) -> Furn
     site = out / "hospitals" / HOSPITALS[0]
     if not (site / "site.toml").exists():
         create_site(site, HOSPITALS[0], None)
-    folder, faces = out / "console", Faces(site=site, coordinates=True)
-    console = Console.open(folder, faces=faces, bcrypt_rounds=bcrypt_rounds)
+    folder = out / "console"
+    console = Console.open(folder, faces=Faces(site=site), bcrypt_rounds=bcrypt_rounds)
     try:
         new = console.accounts.begin(ROLES[1:]) is not None
         password = console.accounts.reset(ADMIN, must_change=False)
@@ -85,7 +90,7 @@ def furnish(out: Path, *, text: str = TEXT, bcrypt_rounds: int = ROUNDS) -> Furn
         console.accounts.end_session(admin, admin.session)
     finally:
         console.close()
-    return Furnished(folder, faces, password, admin, study)
+    return Furnished(folder, site, password, admin, study)
 
 
 def _study(console: Console, by: Identity, text: str) -> int:

@@ -82,9 +82,14 @@ class Helper:
         self._learning.send(GO)
         return told
 
-    def take_in(self, site: Path) -> None:
-        """Begin to bring a hospital's patients into its catalogue; after `patients`."""
-        self._drawing.send(site)
+    def take_in(self, site: Path, console: Path) -> None:
+        """Begin to bring a hospital's patients into its catalogue; after `patients`.
+
+        Args:
+            site: The hospital's own folder.
+            console: The folder of its console, where small pictures of them lie.
+        """
+        self._drawing.send((site, console))
 
     def taken_in(self) -> int:
         """Wait until they are there.
@@ -127,10 +132,31 @@ def _draw(data: Path, pipe: Connection) -> None:
     with _telling(pipe):
         made = make_phantom(data, HOSPITALS, PATIENTS, "small", SEED, lambda *step: pipe.send(step))
         pipe.send(made)
-        site = pipe.recv()
-        from medfed.services.imports import import_scans  # pydicom and more
+        pipe.send(take_in(data, *pipe.recv()))
 
-        pipe.send(len(import_scans(site, data / site.name).imported))
+
+def take_in(data: Path, site: Path, console: Path) -> int:
+    """Bring a hospital's patients into its catalogue, with small pictures of them.
+
+    Args:
+        data: The patients of all hospitals.
+        site: The hospital's own folder, called like it.
+        console: The folder of its console.
+
+    Returns:
+        How many scans are new.
+
+    Raises:
+        MedfedError: They cannot be imported.
+    """
+    from medfed.services.imports import import_scans, list_scans  # pydicom and more
+    from medfed.services.viewing.preparing import prepare
+
+    new = len(import_scans(site, data / site.name).imported)
+    folder, scans = list_scans(site)
+    for one in scans:
+        prepare(console, folder / one.patient / one.scan, one.scan, whole=False)
+    return new
 
 
 def _learn(data: Path, out: Path, pipe: Connection) -> None:
