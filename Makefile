@@ -29,7 +29,7 @@ base:
 install: base    ## register medfed in .venv again, after a change of entry points
 	@$(SET_UP) --editable-only
 
-demo: base       ## three hospitals learn to find lung nodules; opens a report
+demo: base       ## three hospitals learn to find lung nodules, live in a browser
 	@$(BIN)/medfed demo $(ARGS)
 
 test: setup      ## the tests, with branch coverage

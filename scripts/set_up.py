@@ -116,12 +116,12 @@ def make_venv() -> None:
     if venv_python().exists():
         version = version_of(str(venv_python()))
         if version and version >= OLDEST and (VENV / "bin" / "pip").exists():
-            say(f"[1/5] .venv is there (Python {version[0]}.{version[1]})")
+            say(f"[1/6] .venv is there (Python {version[0]}.{version[1]})")
             return
-        say("[1/5] .venv does not work or is too old; making it again")
+        say("[1/6] .venv does not work or is too old; making it again")
     python = find_python()
     version = version_of(python) or OLDEST
-    say(f"[1/5] Making .venv with {python} (Python {version[0]}.{version[1]})")
+    say(f"[1/6] Making .venv with {python} (Python {version[0]}.{version[1]})")
     run(
         "Making the virtual environment",
         [python, "-m", "venv", "--clear", VENV],
@@ -199,7 +199,7 @@ def install_uv() -> None:
     wanted = locked("uv")
     if installed("uv") == wanted:
         return
-    say(f"[2/5] Installing uv {wanted}, the installer")
+    say(f"[2/6] Installing uv {wanted}, the installer")
     run(
         "Installing uv",
         [venv_python(), "-m", "pip", "install", "--quiet", f"uv=={wanted}"],
@@ -231,12 +231,12 @@ def install_torch(torch: str) -> None:
     present = installed("torch")
     right_build = torch != "cuda" or not (present or "").endswith("+cpu")
     if present and present.split("+")[0] == version and right_build:
-        say(f"[3/5] torch {present} is there")
+        say(f"[3/6] torch {present} is there")
         return
     env = uv_environment()
     attempts = torch_attempts(torch, version, env)
     for number, (source, arguments) in enumerate(attempts, 1):
-        say(f"[3/5] Installing torch {version} from {source}")
+        say(f"[3/6] Installing torch {version} from {source}")
         command = uv("--reinstall-package", "torch", *arguments)
         if number == len(attempts):
             run(
@@ -266,7 +266,7 @@ def install_medfed(profile: str, editable_only: bool = False) -> None:
     env = uv_environment()
     remedy = "Check the network and the disk (df -h .), then run the same make command again."
     if not editable_only:
-        say(f"[4/5] Installing medfed and the locked packages ({profile})")
+        say(f"[4/6] Installing medfed and the locked packages ({profile})")
         run(
             "Installing the build tool",
             uv("--quiet", "--constraint", LOCK, "hatchling"),
@@ -295,11 +295,21 @@ def compile_packages() -> None:
     start: torch takes twice as long then. Some packages hold templates that are no Python: those
     are left as they are.
     """
-    say("[5/5] Compiling the packages, so that every start is quick")
+    say("[5/6] Compiling the packages, so that every start is quick")
     question = "import sysconfig; print(sysconfig.get_path('purelib'))"
     folder = subprocess.check_output([str(venv_python()), "-c", question], universal_newlines=True)
     command = [str(venv_python()), "-m", "compileall", "-qq", "-j", "0", folder.strip()]
     subprocess.call(command, stdin=subprocess.DEVNULL)
+
+
+def draw_patients() -> None:
+    """Draw the synthetic patients of `make demo` into the user's cache, so that it starts at once.
+
+    Where that fails the demo draws them itself, or says what is wrong.
+    """
+    say("[6/6] Drawing the demo's synthetic patients")
+    command = [str(venv_python()), "-m", "medfed", "demo", "--prepare"]
+    subprocess.call(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def set_up(profile: str) -> None:
@@ -316,6 +326,7 @@ def set_up(profile: str) -> None:
     install_torch(torch)
     install_medfed(profile)
     compile_packages()
+    draw_patients()
     STAMP.write_text(json.dumps({"key": key(torch), "profile": profile}), "utf-8")
     say("Set-up is complete.")
 

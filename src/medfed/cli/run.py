@@ -67,7 +67,12 @@ SHARE = click.FloatRange(min=0)
     help='Encrypt what lies in the run\'s folder: a key file, or "passphrase" '
     "(from MEDFED_PASSPHRASE).",
 )
-@click.option("--threads", type=click.IntRange(min=1), help="Threads for the numerics.")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    envvar="MEDFED_THREADS",
+    help="Threads for the numerics; else MEDFED_THREADS.",
+)
 @click.option("--record", hidden=True, help="Run and fence of a console, in MEDFED_DATABASE.")
 @click.pass_obj
 def run(  # noqa: PLR0913, PLR0917  # one argument per option

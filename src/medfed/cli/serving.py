@@ -1,15 +1,21 @@
 """What `medfed serve` and `medfed site serve` share."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from medfed.cli.logs import set_up_logs
 from medfed.cli.signals import ending_on_sigterm
 from medfed.config import Settings
+
+if TYPE_CHECKING:
+    from medfed.services.console import Faces
+    from medfed.web.server import Server
 
 Command = Callable[..., Any]
 
@@ -108,3 +114,31 @@ def serve_console(
             if not coordinates:
                 after = "Jobs under way begin again with the next start."
             click.echo(f"\nThe console is closed. {after}", err=True)
+
+
+@contextmanager
+def served(
+    folder: Path, faces: "Faces", port: int, environment: dict[str, str]
+) -> Iterator["Server"]:
+    """A console that is served, on this machine only, while its caller does something else.
+
+    Args:
+        folder: The console's folder.
+        faces: What it shows.
+        port: Where it listens; 0 for any that is free.
+        environment: More environment for the runs' processes.
+    """
+    from medfed.web.server import Server
+
+    server, ready = (
+        Server(folder, faces=faces, port=port, environment=environment),
+        threading.Event(),
+    )
+    thread = threading.Thread(target=server.serve, args=(ready.set,), name="server", daemon=True)
+    thread.start()
+    ready.wait()
+    try:
+        yield server
+    finally:
+        server.stop()
+        thread.join()

@@ -1,6 +1,7 @@
-"""The demo: three synthetic hospitals learn together, and each alone, on the same patients.
+"""The demo's figures: three synthetic hospitals learn together, and each alone.
 
-Everything goes through what a person would use: `services.runs.start` for each run, the task's own
+The run that is learnt together is one of a console, see `medfed.services.demo_console`. Every other
+goes through what a person would use too: `services.runs.start` for each run, the task's own
 evaluation for every figure. Nothing is chosen by the held-out patients.
 """
 
@@ -14,14 +15,13 @@ import numpy as np
 
 from medfed.core.data import SiteData
 from medfed.core.errors import RunError
-from medfed.core.events import Event
 from medfed.core.files import write_json
 from medfed.core.registry import make
 from medfed.core.study import Study
 from medfed.core.task import Execution
 from medfed.core.update import Stats, Tensors, add_stats
 from medfed.services.demo_pictures import names, write_pictures
-from medfed.services.demo_study import TEXT, alone, demo_study
+from medfed.services.demo_study import alone, demo_study
 from medfed.services.reports import write_report
 from medfed.services.reports.words import listing
 from medfed.services.runs import RunOptions, start
@@ -35,22 +35,6 @@ BACKGROUND = "all-background"
 SUMMARY = "demo.json"
 
 Say = Callable[[str], None]
-Listener = Callable[[Event], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """What `run_demo` needs of whoever shows it.
-
-    Attributes:
-        say: Shows a sentence.
-        listen: Makes a listener for the events of one run.
-        alone: Returns when each hospital has trained alone, see `learn_alone`.
-    """
-
-    say: Say
-    listen: Callable[[Study], Listener]
-    alone: Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -61,46 +45,40 @@ class Found:
     total: Stats
 
 
-def run_demo(study: Study, out: Path, data: Path, stage: Stage) -> dict[str, Any]:
-    """Learn together, compare with learning alone, and write the report.
-
-    What is finished in ``out`` already is not done again.
+def judge(study: Study, run: Path, out: Path, data: Path, say: Say) -> dict[str, Any]:
+    """Compare a finished run with learning alone and with knowing nothing; write its report again.
 
     Args:
         study: The federated study, `demo_study`.
-        out: The demo's folder.
+        run: The folder of its run.
+        out: The demo's folder, where `learn_alone` was.
         data: The synthetic patients.
-        stage: Whoever shows it.
+        say: Shows a sentence.
 
     Returns:
         The summary, as ``demo.json`` holds it.
 
     Raises:
-        MedfedError: As `services.runs.start`.
+        MedfedError: The run is not finished, or its folder or the patients cannot be read.
     """
-    clock = _Clock()
-    folder = RunFolder(out / FEDERATED)
-    stage.say("Learning together: only models travel. Meanwhile each hospital learns alone, too.")
-    options = RunOptions(folder.path, data=data, resume=folder.exists, threads=1)
-    result = start(study, options, TEXT, stage.listen(study))
-    clock.lap("together")
-    stage.say("Scoring it, and two models that know nothing, on patients nobody trained on.")
+    say("Scoring it, and two models that know nothing, on patients nobody trained on.")
+    clock, folder = _Clock(), RunFolder(run)
+    if (result := folder.result()) is None:
+        raise RunError("the demo's run is not finished", remedy="Start the demo again")
     jobs = _jobs(study, data, Execution(**folder.record()["execution"]))
     federated = _model(folder)
     found = _scores(study, jobs, federated)
-    clock.lap("scores")
-    stage.alone()
     local = {site: _model(_alone_folder(out, site)) for site in study.sites}
     own = {site: job.evaluate(local[site], "test") for site, job in jobs.items()}
     found = {FEDERATED: found.pop(FEDERATED), LOCAL: _found(study, own), **found}
-    clock.lap("alone")
-    summary = _summary(study, found, clock.laps)
-    write_json(folder.path / "comparison.json", _comparison(study, found, summary))
+    clock.lap("scores")
+    summary = _summary(study, found, {"together": round(result["seconds"], 2), **clock.laps})
+    write_json(run / "comparison.json", _comparison(study, found, summary))
     threshold = float(getattr(study.make_task(), "threshold", 0.5))
-    write_pictures(folder.path / "pictures", jobs, federated, local, threshold)
+    write_pictures(run / "pictures", jobs, federated, local, threshold)
     write_report(folder, result)
     clock.lap("report")
-    summary["report"] = str((folder.path / "report.html").resolve())
+    summary["report"] = str((run / "report.html").resolve())
     write_json(out / SUMMARY, summary)
     return summary
 
@@ -118,13 +96,12 @@ def _alone_folder(out: Path, site: str) -> RunFolder:
     return RunFolder(out / "alone" / site)
 
 
-def check_demo(out: Path, summary: Mapping[str, Any]) -> None:
-    """Complain if a file is missing or the model did not learn.
+def check_demo(run: Path, summary: Mapping[str, Any]) -> None:
+    """Complain if a file of the run is missing or its model did not learn.
 
     Raises:
         RunError: With what is wrong.
     """
-    run = out / FEDERATED
     pictures = [run / "pictures" / name for name in names(demo_study().sites)]
     needed = [run / "report.html", run / "model.safetensors", run / "comparison.json", *pictures]
     missing = [str(file) for file in needed if not file.is_file() or not file.stat().st_size]

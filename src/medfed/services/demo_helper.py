@@ -1,5 +1,6 @@
-"""The demo's other processes: one draws the patients, one trains each hospital alone.
+"""The demo's other processes: one draws the patients and imports them, one learns alone and judges.
 
+The numerics stay out of the process that serves the pages, and behind it in turn.
 Two processes with one thread each do the demo's work on two cores faster than one process with two
 threads, and far faster where the machine has other work: threads that wait for each other spin.
 """
@@ -7,7 +8,6 @@ threads, and far faster where the machine has other work: threads that wait for 
 import contextlib
 import multiprocessing
 import os
-import threading
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from multiprocessing.connection import Connection
@@ -23,8 +23,9 @@ from medfed.core.errors import MedfedError, RunError
 from medfed.services.demo_study import HOSPITALS, PATIENTS, SEED, demo_study
 
 HEAVY = ("torch", "monai.networks.nets", "monai.inferers", "monai.losses")
-DONE = "done"
 GO = "go"
+NICE = 10
+"""As the console's runs: pages come first."""
 
 
 def cached_phantom() -> Path:
@@ -46,8 +47,6 @@ class Helper:
         self._processes: list[BaseProcess] = []
         self._drawing = self._begin(context, _draw, data)
         self._learning = self._begin(context, _learn, data, out)
-        self._loading = threading.Thread(target=_load, daemon=True)
-        self._loading.start()
 
     def _begin(self, context: SpawnContext, work: Callable[..., None], *about: Path) -> Connection:
         here, there = context.Pipe()
@@ -81,17 +80,41 @@ class Helper:
         while not isinstance(told := _next(self._drawing), Phantom):
             progress(*told)
         self._learning.send(GO)
-        self._loading.join()  # two threads that import the same modules trip over each other
         return told
 
-    def finish(self, say: Callable[[str], None]) -> None:
-        """Wait until each hospital has trained alone.
+    def take_in(self, site: Path, console: Path) -> None:
+        """Begin to bring a hospital's patients into its catalogue; after `patients`.
+
+        Args:
+            site: The hospital's own folder.
+            console: The folder of its console, where small pictures of them lie.
+        """
+        self._drawing.send((site, console))
+
+    def taken_in(self) -> int:
+        """Wait until they are there.
+
+        Returns:
+            How many scans are new.
 
         Raises:
-            MedfedError: A run failed.
+            MedfedError: They cannot be imported.
         """
-        while (told := _next(self._learning)) != DONE:
+        return int(_next(self._drawing))
+
+    def judge(self, run: Path, say: Callable[[str], None]) -> dict[str, Any]:
+        """Once each hospital has trained alone, compare a finished run with that.
+
+        Returns:
+            The summary, see `medfed.services.demo.judge`.
+
+        Raises:
+            MedfedError: A run failed, or files cannot be read.
+        """
+        self._learning.send(run)
+        while not isinstance(told := _next(self._learning), dict):
             say(told)
+        return told
 
 
 def _next(pipe: Connection) -> Any:
@@ -109,22 +132,48 @@ def _draw(data: Path, pipe: Connection) -> None:
     with _telling(pipe):
         made = make_phantom(data, HOSPITALS, PATIENTS, "small", SEED, lambda *step: pipe.send(step))
         pipe.send(made)
+        pipe.send(take_in(data, *pipe.recv()))
+
+
+def take_in(data: Path, site: Path, console: Path) -> int:
+    """Bring a hospital's patients into its catalogue, with small pictures of them.
+
+    Args:
+        data: The patients of all hospitals.
+        site: The hospital's own folder, called like it.
+        console: The folder of its console.
+
+    Returns:
+        How many scans are new.
+
+    Raises:
+        MedfedError: They cannot be imported.
+    """
+    from medfed.services.imports import import_scans, list_scans  # pydicom and more
+    from medfed.services.viewing.preparing import prepare
+
+    new = len(import_scans(site, data / site.name).imported)
+    folder, scans = list_scans(site)
+    for one in scans:
+        prepare(console, folder / one.patient / one.scan, one.scan, whole=False)
+    return new
 
 
 def _learn(data: Path, out: Path, pipe: Connection) -> None:
     with _telling(pipe):
         _load()
-        from medfed.services.demo import learn_alone  # the numerics
+        from medfed.services.demo import judge, learn_alone  # the numerics
 
         pipe.recv()
         learn_alone(demo_study(), out, data, pipe.send)
-        pipe.send(DONE)
+        pipe.send(judge(demo_study(), pipe.recv(), out, data, pipe.send))
 
 
 @contextlib.contextmanager
 def _telling(pipe: Connection) -> Iterator[None]:
     """Failures go to the first process, which says what happened."""
     with contextlib.suppress(KeyboardInterrupt, BrokenPipeError, EOFError):
+        os.nice(NICE)
         try:
             yield
         except MedfedError as error:

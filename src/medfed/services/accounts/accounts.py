@@ -65,14 +65,14 @@ class Accounts:
             record(session, SYSTEM, "user.manage", "admin", reason="the first administrator")
         return password
 
-    def reset(self, name: str) -> str:
-        """Give a user a new random password; for whoever has the machine.
+    def reset(self, name: str, *, must_change: bool = True) -> str:
+        """Give a user a new random password, to be changed at once; for who has the machine.
 
         Raises:
             AccessError: There is no such user.
         """
         password = generate()
-        self._set_password(SYSTEM, self.find(name), password, must_change=True)
+        self._set_password(SYSTEM, self.find(name), password, must_change=must_change)
         return password
 
     # --- users ------------------------------------------------------------------------------------
