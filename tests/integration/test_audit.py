@@ -1,5 +1,6 @@
 """The log of a real site: nothing can be changed in it unnoticed, and it gives nothing away."""
 
+import hashlib
 import json
 import shutil
 
@@ -9,9 +10,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from integration.federated import SITES, Recorder, go, study_of
 
 from medfed.cli import cli
-from medfed.core.errors import MedfedError, RunError, WireError
+from medfed.core.errors import DataError, MedfedError, RunError, WireError
 from medfed.core.files import canonical_json, read_lines
-from medfed.federation.audit.log import commit, leaf_of, salt_key_of, salt_of
+from medfed.federation.audit.log import commitment_of, leaf_of, salt_key_of, salt_of
 from medfed.federation.audit.merkle import root_of
 from medfed.federation.audit.note import Checkpoint, sign_note
 from medfed.federation.audit.verify import check_proof, prove, verify_folder
@@ -54,17 +55,27 @@ def write(site, rows):
     (site / "audit" / "entries.jsonl").write_text(text)
 
 
+def head_of(rows):
+    return Checkpoint(f"medfed/{NAME}", len(rows), root_of([leaf_of(row) for row in rows]))
+
+
+def signed(rows, body, key):
+    """An entry in the next place after others, with a key's signature over all of them."""
+    body = {k: v for k, v in body.items() if k != "signature"} | {"index": len(rows)}
+    return {**body, "signature": key.sign(head_of([*rows, body]).text().encode()).hex()}
+
+
 def signed_again(site, rows):
-    """All entries chained and signed anew, with the site's own key: what only the site can do."""
-    key, previous, new = load_key(site), "0" * 64, []
-    for index, row in enumerate(rows):
-        body = {k: v for k, v in row.items() if k != "signature"}
-        body |= {"index": index, "previous": previous}
-        new.append({**body, "signature": key.sign(canonical_json(body)).hex()})
-        previous = leaf_of(new[-1]).hex()
+    """All entries numbered and signed anew, with the site's own key: what only the site can do."""
+    key, new = load_key(site), []
+    for row in rows:
+        new.append(signed(new, row, key))
     write(site, new)
-    head = Checkpoint(f"medfed/{NAME}", len(new), root_of([leaf_of(row) for row in new]))
-    note = sign_note(head.text(), head.origin, key)
+    checkpoint(site, new, key)
+
+
+def checkpoint(site, rows, key):
+    note = sign_note(head_of(rows).text(), f"medfed/{NAME}", key)
     (site / "audit" / "checkpoint").write_text(note)
 
 
@@ -114,10 +125,8 @@ def cut(site):
 
 def foreign(site):
     """An entry that somebody else signed."""
-    rows, key = entries(site), Ed25519PrivateKey.generate()
-    body = {k: v for k, v in rows[-1].items() if k != "signature"}
-    body |= {"index": len(rows), "previous": leaf_of(rows[-1]).hex()}
-    write(site, [*rows, {**body, "signature": key.sign(canonical_json(body)).hex()}])
+    rows = entries(site)
+    write(site, [*rows, signed(rows, rows[-1], Ed25519PrivateKey.generate())])
 
 
 def no_json(site):
@@ -153,16 +162,11 @@ def repeat_receipt(site):
 
 
 def old_checkpoint(site):
-    rows, key = entries(site)[:2], load_key(site)
-    head = Checkpoint(f"medfed/{NAME}", 2, root_of([leaf_of(row) for row in rows]))
-    (site / "audit" / "checkpoint").write_text(sign_note(head.text(), head.origin, key))
+    checkpoint(site, entries(site)[:2], load_key(site))
 
 
 def foreign_checkpoint(site):
-    rows = entries(site)
-    head = Checkpoint(f"medfed/{NAME}", len(rows), root_of([leaf_of(row) for row in rows]))
-    note = sign_note(head.text(), head.origin, Ed25519PrivateKey.generate())
-    (site / "audit" / "checkpoint").write_text(note)
+    checkpoint(site, entries(site), Ed25519PrivateKey.generate())
 
 
 HARMS = {
@@ -175,7 +179,7 @@ HARMS = {
     "kind changed": change("kind", "refusal"),
     "index changed": change("index", 7),
     "site changed": change("site", "other"),
-    "previous changed": change("previous", "0" * 64),
+    "something added to one": change("more", 1),
     "signature changed": change("signature", "00" * 64),
     "signature of another type": change("signature", 5),
     "last entry copied": copy_last,
@@ -213,8 +217,8 @@ def test_what_the_site_itself_rewrites_is_found_by_who_kept_a_checkpoint(run, si
     file, receipts = receipts_of(site)
     gone = receipts.pop(1)
     file.write_text("".join(json.dumps(row) + "\n" for row in receipts))
-    salt = salt_of(gone, salt_key_of(site))
-    signed_again(site, [e for e in entries(site) if e["commitment"] != commit(gone, salt)])
+    taken = commitment_of(gone, salt_key_of(site))
+    signed_again(site, [e for e in entries(site) if e["commitment"] != taken])
     assert faults(site) == []  # with the site's own key the folder alone shows nothing ...
     (fault,) = faults(site, kept)  # ... and the checkpoint of another day does
     assert "rewritten since the checkpoint" in fault
@@ -239,8 +243,9 @@ def test_an_entry_is_proved_to_an_outsider_who_sees_nothing_else(site):
     assert sum(other["commitment"] in text for other in entries(site)) == 1
     # Given the receipt and its salt, whoever holds the proof can tell that it is that one.
     _, receipts = receipts_of(site)
-    opened = [commit(r, salt_of(r, salt_key_of(site))) for r in receipts]
-    assert proof["entry"]["commitment"] == opened[-1]
+    text = canonical_json(receipts[-1])
+    salt = salt_of(text, salt_key_of(site))
+    assert proof["entry"]["commitment"] == hashlib.sha256(salt + text).hexdigest()
 
 
 @pytest.mark.parametrize(
@@ -291,6 +296,24 @@ def test_entries_that_a_power_cut_took_are_made_again(run, site):
     _, receipts = receipts_of(site)
     opened._logged("receipt", receipts[-1])  # what the next reply would do
     assert [e["commitment"] for e in entries(site)] == [e["commitment"] for e in rows]
+    assert faults(site) == []
+
+
+def test_a_site_does_not_sign_on_top_of_what_was_changed(site):
+    from medfed.services.sites import open_site
+
+    change("time", "2020-01-01T00:00:00+00:00")(site)
+    _, receipts = receipts_of(site)
+    with pytest.raises(DataError, match="was changed"):
+        open_site(site)._logged("receipt", receipts[-1])
+
+
+def test_a_checkpoint_that_a_power_cut_took_back_is_written_again(site):
+    from medfed.services.sites import open_site
+
+    old_checkpoint(site)
+    _, receipts = receipts_of(site)
+    open_site(site)._logged("receipt", receipts[-1])  # is there already
     assert faults(site) == []
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from medfed.core.aggregator import Aggregator, Answering, Compression, Seated
-from medfed.core.data import MODELS, SiteData, selected
+from medfed.core.data import MODELS, SetName, SiteData, selected
 from medfed.core.errors import (
     DataError,
     MedfedError,
@@ -28,7 +28,7 @@ from medfed.core.registry import make, part_from_json
 from medfed.core.strategy import Strategy, Turn
 from medfed.core.study import Study
 from medfed.core.task import Execution, LocalJob, Task, WatchedJob
-from medfed.core.update import Tensors, Update, group, grouped
+from medfed.core.update import Stats, Tensors, Update, group, grouped
 from medfed.federation.audit.log import AuditLog
 from medfed.federation.privacy import SitePrivacy
 from medfed.federation.receipts import make_receipt, sign_receipt
@@ -60,7 +60,9 @@ class _Desk:
     """What a site keeps warm for one study: its parts, its data and its job.
 
     Attributes:
+        seated: The aggregator, where its half needs a seat.
         terms: The facts and the execution that the job was opened with.
+        watch: How the job scores a round.
     """
 
     study: Study
@@ -70,8 +72,10 @@ class _Desk:
     compression: Compression | None
     data: SiteData
     privacy: SitePrivacy
+    seated: Seated | None = None
     job: LocalJob | None = None
     terms: tuple[Any, Any] | None = None
+    watch: Callable[[Tensors, SetName], Stats] | None = None
 
 
 class Site:
@@ -167,11 +171,10 @@ class Site:
     def _answer(self, order: Order, study: Study, sealed: Sealed, start: float) -> Sealed:
         self.folder.turn_to(order)
         desk = self._desk(order.study, study)
-        aggregator = desk.aggregator
         desk.privacy.begin(order)
         work = _Work(order, desk, decode_update(sealed.payload), self.folder.memory(order))
-        if isinstance(aggregator, Seated):
-            work.aggregator = aggregator.seated(self._seats.seat(order, study))
+        if desk.seated:
+            work.aggregator = desk.seated.seated(self._seats.seat(order, study))
         update = work.answer()
         patients = _patients_used(order, work.content, desk.data)
         reply = self._seal(order, desk, update, patients, start)
@@ -204,7 +207,8 @@ class Site:
         )
         compression = make("compression", study.compression) if study.compression else None
         privacy = SitePrivacy(study, data, self.ledger, self.settings.privacy_repeats)
-        return _Desk(study, task, strategy, aggregator, compression, data, privacy)
+        seated = aggregator if isinstance(aggregator, Seated) else None
+        return _Desk(study, task, strategy, aggregator, compression, data, privacy, seated)
 
     def _models(self) -> list[Path]:
         """Where whoever runs this site puts the models that studies may build on."""
@@ -229,8 +233,8 @@ class Site:
             version=order.version,
         )
         title, said = desk.study.title, ""
-        if isinstance(desk.aggregator, Seated):
-            said = desk.aggregator.said(order.phase)
+        if desk.seated:
+            said = desk.seated.said(order.phase)
         receipt = make_receipt(order, title, update, patients, len(payload), digest, said)
         kept = self.folder.add_receipt(order, sign_receipt(receipt, self.key))
         self._logged("receipt", kept)
@@ -332,7 +336,7 @@ class _Work:
         return Update(stats=stats)
 
     def _scores(self, job: LocalJob, model: Tensors, *, final: bool = False) -> dict[str, Any]:
-        score = job.watch if isinstance(job, WatchedJob) and not final else job.evaluate
+        score = job.evaluate if final or self.desk.watch is None else self.desk.watch
         stats: dict[str, Any] = {}
         for on in self.desk.privacy.scored(self.content["score"]):
             scores = {"patients": np.array(self.desk.data.count(on)), **score(model, on)}
@@ -354,6 +358,7 @@ class _Work:
             seed = desk.study.seed
             plain = desk.task.job(desk.data, facts, seed, Execution(**execution))
             desk.job = desk.privacy.wrap(plain)
+            desk.watch = desk.job.watch if isinstance(desk.job, WatchedJob) else None
             desk.terms = terms
         return desk.job
 

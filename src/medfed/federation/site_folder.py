@@ -97,6 +97,7 @@ class SiteFolder:
         self._runs: dict[str, Path] = {}
         self._receipted: set[Path] = set()
         self._kept: dict[str, set[int]] = {}
+        self._answered: dict[str, dict[Path, int]] = {}
 
     def settings(self) -> SiteSettings:
         """Read ``site.toml``.
@@ -190,6 +191,7 @@ class SiteFolder:
         except FileNotFoundError:  # the run's first
             file.parent.mkdir(parents=True, exist_ok=True)
             self.vault.write(file, reply.pieces(), durable=False)
+        self._replies(order)[file] = order.round
 
     def turn_to(self, order: Order) -> None:
         """Drop stored replies that not even a coordinator one checkpoint back asks for again.
@@ -198,11 +200,11 @@ class SiteFolder:
             Refused: ``stale-order``: this site has answered later rounds of the run.
         """
         replies = self._replies(order)
-        if order.round < max((round_ for round_, _ in replies), default=-1) - 1:
+        if order.round < max(replies.values(), default=-1) - 1:
             raise Refused("stale-order")
-        for round_, file in replies:
-            if round_ < order.round - 1:
-                file.unlink(missing_ok=True)
+        for file in [file for file, round_ in replies.items() if round_ < order.round - 1]:
+            file.unlink(missing_ok=True)
+            del replies[file]
 
     @unpickling_refused()
     def memory(self, order: Order) -> dict[str, np.ndarray[Any, Any]]:
@@ -299,10 +301,14 @@ class SiteFolder:
     def _reply(self, order: Order) -> Path:
         return self._run(order) / "reply" / f"{order.round:06d}-{order.id[:32]}"
 
-    def _replies(self, order: Order) -> list[tuple[int, Path]]:
-        """Stored replies of the order's run, each with its round."""
-        folder = self._run(order) / "reply"
-        return [(int(n.partition("-")[0]), folder / n) for n in _names(folder) if n[0].isdigit()]
+    def _replies(self, order: Order) -> dict[Path, int]:
+        """The round of each stored reply of a run; nobody but this object writes any."""
+        if order.run not in self._answered:
+            folder = self._run(order) / "reply"
+            found = [name for name in _names(folder) if name[0].isdigit()]
+            rounds = {folder / name: int(name.partition("-")[0]) for name in found}
+            self._answered = {order.run: rounds}
+        return self._answered[order.run]
 
 
 def init_site(

@@ -37,6 +37,8 @@ MAX_DEPTH = 32
 """How deep the body of an order may be nested."""
 MAX_MESSAGE = 2000
 """Characters of a refusal's sentence that are sent, and shown."""
+REMEMBERED = 4 * 1024 * 1024
+"""Bytes up to which what was hashed last is held on to."""
 SIGNATURE = 64
 FILE_HEAD = 8 + 32
 """Bytes before the header when a message lies in a file: two lengths and a hash."""
@@ -156,9 +158,24 @@ _SENT = {
 """Names of the fields that travel in a version; the others follow from them."""
 
 
+_hashed: list[tuple[tuple[bytes, str], ...]] = [()]
+"""What was hashed last, and before: sites in one process are sent the same bytes."""
+
+
 def sha256(payload: Buffer) -> str:
-    """SHA-256 in hexadecimal."""
-    return hashlib.sha256(payload).hexdigest()
+    """SHA-256 in hexadecimal; of the two objects that were hashed last, as it was."""
+    before = _hashed[0]
+    for known in before:
+        if payload is known[0]:
+            break
+    else:
+        known = payload, hashlib.sha256(payload).hexdigest()
+        if (
+            not isinstance(payload, bytes) or len(payload) > REMEMBERED
+        ):  # what may change, or is large
+            return known[1]
+    _hashed[0] = (known, *(one for one in before if one is not known))[:2]
+    return known[1]
 
 
 def seal(message: Order | Reply, key: Ed25519PrivateKey, payload: Buffer = b"") -> Sealed:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     from medfed.frameworks.examples import Examples, TableBatch, TensorExamples
 
+BATCH = 65_536
+"""Rows that are scored at once."""
 _SETS: tuple[SetName, ...] = ("train", "valid", "test")
 _ORDER = {">": np.greater, ">=": np.greater_equal, "<": np.less, "<=": np.less_equal}
 
@@ -346,19 +348,20 @@ def _loss(module: "nn.Module", batch: "TableBatch") -> "torch.Tensor":
     )
 
 
-def _scored(module: "nn.Module", on: "Examples[TableBatch]") -> Any:
-    """Features, logits and labels of a set, as arrays."""
+def _scored(module: "nn.Module", batches: "Sequence[TableBatch]") -> Any:
+    """Logits and labels of a set, as arrays."""
+    scored = [(_logits(module, features), labels) for features, labels in batches]
+    return (_whole(list(parts)).cpu().numpy() for parts in zip(*scored, strict=True))
+
+
+def _whole(parts: "list[torch.Tensor]") -> "torch.Tensor":
     import torch
 
-    batches = list(on.batches(None, 65_536))
-    features = torch.cat([features for features, _ in batches])
-    logits = torch.cat([_logits(module, features) for features, _ in batches])
-    labels = torch.cat([labels for _, labels in batches])
-    return features, logits.cpu().numpy(), labels.cpu().numpy()
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _evaluate(module: "nn.Module", on: "Examples[TableBatch]") -> Stats:
-    _, logits, labels = _scored(module, on)
+    logits, labels = _scored(module, list(on.batches(None, BATCH)))
     return score_stats(logits, labels)
 
 
@@ -368,7 +371,9 @@ def _explain(
     seed: int,
     groups: Mapping[str, Sequence[int]],
 ) -> Stats:
-    features, logits, labels = _scored(module, on)
+    batches = list(on.batches(None, BATCH))
+    features = _whole([features for features, _ in batches])
+    logits, labels = _scored(module, batches)
 
     def score(columns: Sequence[int], order: NDArray[np.int64]) -> NDArray[Any]:
         changed = features.clone()

@@ -140,7 +140,7 @@ def test_an_order_that_is_wrong_is_refused_by_name(what, north):
 def test_an_order_of_a_round_left_behind_is_stale(north):
     site, key, passed = north
     train = next(order for order, _ in passed if b"train" in order.header)
-    site.folder._replies = lambda order: [(9, Path("later"))]
+    site.folder._replies = lambda order: {Path("later"): 9}
     reply = read(site, site.handle(order_of(train, key, round=3)))
     assert reply.refusal == "stale-order"
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import struct
 
@@ -216,3 +217,15 @@ def test_a_refusals_sentence_is_short_and_fit_for_a_terminal():
     shown = open_reply(seal(no, KEY), KEY.public_key(), "north").message
     assert shown.startswith("no [2Jdata here x")
     assert len(shown) == wire.MAX_MESSAGE
+
+
+@pytest.mark.parametrize("size", [0, 10, wire.REMEMBERED, wire.REMEMBERED + 1])
+def test_a_hash_is_of_what_is_there_now(size):
+    """The bytes hashed last are known by identity; what can change is hashed again."""
+    several = [bytes(size), bytearray(size), b"x" * size, b"y" * size]
+    for payload in [*several, *several, *several[::-1]]:
+        assert sha256(payload) == hashlib.sha256(payload).hexdigest()
+    kept = bytearray(b"first")
+    assert sha256(kept) == hashlib.sha256(b"first").hexdigest()
+    kept[:] = b"other"
+    assert sha256(kept) == hashlib.sha256(b"other").hexdigest()

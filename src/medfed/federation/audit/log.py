@@ -1,4 +1,4 @@
-"""A site's log: every reply that left and every order that was refused, chained, signed, hashed.
+"""A site's log: every reply that left and every order that was refused, hashed and signed.
 
 ::
 
@@ -6,9 +6,10 @@
     audit/checkpoint        the signed head of the Merkle tree over them
     audit/salt.key          what makes commitments; stays at the site, readable by its owner only
 
-An entry holds the hash of the one before it and a *commitment*: SHA-256 of a salt and the record
-itself. So an entry may be shown to anybody; what it stands for shows only to those whom the site
-gives the record and its salt. No entry holds a count, a name of a tensor or a patient.
+An entry's signature is the one under the checkpoint of the log that ends with it: it holds for all
+that came before. What an entry holds is a *commitment*: SHA-256 of a salt and the record itself. So
+an entry may be shown to anybody; what it stands for shows only to those whom the site gives the
+record and its salt. No entry holds a count, a name of a tensor or a patient.
 """
 
 import hashlib
@@ -22,16 +23,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from medfed.core.errors import DataError
-from medfed.core.files import append_line, canonical_json, read_lines, write_atomic
+from medfed.core.files import append_line, canonical_json, read_lines
 from medfed.federation.audit.merkle import Frontier, leaf_hash
-from medfed.federation.audit.note import Checkpoint, sign_note
+from medfed.federation.audit.note import Checkpoint, note_of
 
 FOLDER, ENTRIES, CHECKPOINT, SALT = "audit", "entries.jsonl", "checkpoint", "salt.key"
-FIRST = "0" * 64
-"""What the first entry holds in place of the hash of the one before."""
 
 Record = Mapping[str, Any]
 """What is logged: a receipt or a refusal, as the site keeps it."""
@@ -56,14 +56,8 @@ class AuditLog:
         self._folder.mkdir(exist_ok=True)
         self._salt = _salt_key(self._folder / SALT)
         self._tree = Frontier()
-        self._last = FIRST
         self._known: set[str] = set()
-        try:
-            for entry in read_lines(self._folder / ENTRIES):
-                self._grow(entry)
-        except (AttributeError, TypeError, ValueError):
-            file = self._folder / ENTRIES
-            raise DataError(f"{file} is damaged", remedy="Restore it from a backup") from None
+        self._reopen()
         for record in records:
             self.add("receipt", record)
 
@@ -77,7 +71,7 @@ class AuditLog:
                 nothing private and stands in the entry itself.
             record: As it is kept; plain data.
         """
-        commitment = commit(record, salt_of(record, self._salt))
+        commitment = commitment_of(record, self._salt)
         if commitment in self._known:
             return
         entry = {
@@ -86,21 +80,44 @@ class AuditLog:
             "site": self._site,
             "kind": kind,
             "commitment": commitment,
-            "previous": self._last,
             **({"record": dict(record)} if kind == "refusal" else {}),
         }
-        signed = {**entry, "signature": self._key.sign(canonical_json(entry)).hex()}
-        append_line(self._folder / ENTRIES, signed, durable=False)
-        self._grow(signed)
-        checkpoint = Checkpoint(origin(self._site), self._tree.size, self._tree.root())
-        note = sign_note(checkpoint.text(), checkpoint.origin, self._key)
-        write_atomic(self._folder / CHECKPOINT, note.encode(), durable=False)
+        self._grow(entry)
+        signature = self._key.sign(self._head().text().encode())
+        append_line(self._folder / ENTRIES, {**entry, "signature": signature.hex()}, durable=False)
+        self._point(signature)
+
+    def _reopen(self) -> None:
+        """Take up the entries that are there, if they are what was signed."""
+        file, signature = self._folder / ENTRIES, b""
+        try:
+            for entry in read_lines(file):
+                self._grow(entry)
+                signature = bytes.fromhex(entry["signature"])
+            if self._tree.size:
+                self._key.public_key().verify(signature, self._head().text().encode())
+                self._point(signature)
+        except (AttributeError, InvalidSignature, KeyError, TypeError, ValueError):
+            message, remedy = f"{file} is damaged or was changed", "Restore it from a backup"
+            raise DataError(message, remedy=remedy) from None
 
     def _grow(self, entry: Mapping[str, Any]) -> None:
-        leaf = leaf_of(entry)
-        self._tree.add(leaf)
-        self._last = leaf.hex()
+        self._tree.add(leaf_of(entry))
         self._known.add(str(entry.get("commitment")))
+
+    def _head(self) -> Checkpoint:
+        return Checkpoint(origin(self._site), self._tree.size, self._tree.root())
+
+    def _point(self, signature: bytes) -> None:
+        """Write the checkpoint, over the one before: what is lost of it the entries restore."""
+        head = self._head()
+        note = note_of(head.text(), head.origin, self._key.public_key(), signature).encode()
+        handle = os.open(self._folder / CHECKPOINT, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.pwrite(handle, note, 0)
+            os.ftruncate(handle, len(note))
+        finally:
+            os.close(handle)
 
 
 def origin(site: str) -> str:
@@ -109,18 +126,19 @@ def origin(site: str) -> str:
 
 
 def leaf_of(entry: Mapping[str, Any]) -> bytes:
-    """The leaf hash of an entry, its signature taken in."""
-    return leaf_hash(canonical_json(entry))
+    """The leaf hash of an entry; its signature is over the tree with this leaf in it."""
+    return leaf_hash(canonical_json({k: v for k, v in entry.items() if k != "signature"}))
 
 
-def salt_of(record: Record, salt_key: bytes) -> bytes:
-    """The salt of one record: from the site's secret and the record, so it need not be kept."""
-    return hmac.digest(salt_key, canonical_json(record), "sha256")
+def commitment_of(record: Record, salt_key: bytes) -> str:
+    """What an entry says of a record: SHA-256 of a salt and of the record's canonical JSON."""
+    text = canonical_json(record)
+    return hashlib.sha256(salt_of(text, salt_key) + text).hexdigest()
 
 
-def commit(record: Record, salt: bytes) -> str:
-    """What an entry says of a record: SHA-256 of the salt and of its canonical JSON."""
-    return hashlib.sha256(salt + canonical_json(record)).hexdigest()
+def salt_of(text: bytes, salt_key: bytes) -> bytes:
+    """The salt of one record's JSON: follows from the site's secret, so it need not be kept."""
+    return hmac.digest(salt_key, text, "sha256")
 
 
 def salt_key_of(folder: Path) -> bytes:

@@ -70,8 +70,13 @@ def sign_note(text: str, name: str, key: Ed25519PrivateKey) -> str:
         name: Who signs; without spaces and plus signs.
         key: Its key.
     """
-    signature = key_id(name, key.public_key()) + key.sign(text.encode())
-    return f"{text}\n{DASH}{name} {base64.b64encode(signature).decode()}\n"
+    return note_of(text, name, key.public_key(), key.sign(text.encode()))
+
+
+def note_of(text: str, name: str, key: Ed25519PublicKey, signature: bytes) -> str:
+    """A text and a signature that is there already."""
+    line = base64.b64encode(key_id(name, key) + signature).decode()
+    return f"{text}\n{DASH}{name} {line}\n"
 
 
 def open_note(note: str, name: str, key: Ed25519PublicKey) -> str:

@@ -18,15 +18,14 @@ from medfed.core.files import canonical_json, read_lines
 from medfed.federation.audit.log import (
     CHECKPOINT,
     ENTRIES,
-    FIRST,
     FOLDER,
-    commit,
+    commitment_of,
     leaf_of,
     origin,
     salt_key_of,
-    salt_of,
 )
 from medfed.federation.audit.merkle import (
+    Frontier,
     consistency_proof,
     consistent,
     includes,
@@ -74,7 +73,7 @@ def verify_folder(
     verdict = Verdict(site)
     entries = _entries(folder, verdict)
     verdict.entries = len(entries)
-    _check_chain(entries, site, key, verdict)
+    _check_entries(entries, site, key, verdict)
     leaves = [leaf_of(entry) for entry in entries]
     new = not (folder / FOLDER).exists() and not any((folder / "receipts").glob("*.jsonl"))
     head = None if new else _checkpoint(folder, site, key, verdict)
@@ -147,22 +146,21 @@ def _canonical(entry: object) -> bool:
     return isinstance(entry, dict)
 
 
-def _check_chain(entries: Sequence[Entry], site: str, key: Ed25519PublicKey, to: Verdict) -> None:
-    previous = FIRST
+def _check_entries(entries: Sequence[Entry], site: str, key: Ed25519PublicKey, to: Verdict) -> None:
+    """Each in its place, and signed with all before it; the first that is not spoils the rest."""
+    tree = Frontier()
     for index, entry in enumerate(entries):
-        if entry.get("index") != index or entry.get("previous") != previous:
-            to.faults.append(f"entry {index} does not follow the one before it")
-        if entry.get("site") != site:
-            to.faults.append(f"entry {index} is of another site")
-        if not _signed(entry, key):
-            to.faults.append(f"entry {index} was changed: it is not signed by {site}")
-        previous = leaf_of(entry).hex()
+        tree.add(leaf_of(entry))
+        if entry.get("index") != index or entry.get("site") != site:
+            to.faults.append(f"entry {index} is another one, or of another site")
+        elif not _signed(entry, Checkpoint(origin(site), tree.size, tree.root()), key):
+            to.faults.append(f"entry {index} or one before it was changed: {site} did not sign it")
+            return
 
 
-def _signed(entry: Entry, key: Ed25519PublicKey) -> bool:
-    body = {name: value for name, value in entry.items() if name != "signature"}
+def _signed(entry: Entry, head: Checkpoint, key: Ed25519PublicKey) -> bool:
     try:
-        verify(key, bytes.fromhex(entry["signature"]), canonical_json(body), "the site")
+        verify(key, bytes.fromhex(entry["signature"]), head.text().encode(), "the site")
     except (WireError, LookupError, TypeError, ValueError):
         return False
     return True
@@ -209,7 +207,7 @@ def _check_receipts(
         for file in sorted((folder / "receipts").glob("*.jsonl")):
             for number, receipt in enumerate(read_lines(file), start=1):
                 where = f"receipt {number} of {file.name}"
-                commitment = commit(receipt, salt_of(receipt, salt_key))
+                commitment = commitment_of(receipt, salt_key)
                 if commitment in found:
                     to.faults.append(f"{where} is there twice")
                 found[commitment] = where
