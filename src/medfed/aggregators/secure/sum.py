@@ -19,7 +19,7 @@ SAID = {
     "masked": "its part of a secure sum, masked: words that say nothing without the others'; and "
     "public keys for the next round's masks",
     "next": "its part of a secure sum, masked: words that say nothing without the others'; and "
-    "public keys for the next round's masks",
+    "public keys for the next round's masks; or only that the round must begin with keys",
     "agree": "its signature under the list of the sites in the sum; and shares of the secrets of "
     "the next round's masks, each sealed for one other site",
     "unmask": "the shares that take the masks off the sum of all sites, and off nothing else",
