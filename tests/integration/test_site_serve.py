@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +18,14 @@ from pathlib import Path
 import pytest
 from accounting import PASSWORD
 from hospitals import BYTES, series_zip
+from integration.enrolling import free_port
 
 from medfed.core.errors import SiteError
+from medfed.federation.settings.site import read_site
+from medfed.federation.site_folder import SiteFolder
 from medfed.services.accounts import Identity, tokens
 from medfed.services.console import Console, Faces
+from medfed.services.federation.site_process import console_beside
 from medfed.services.hospital.uploads import KEPT_EVERY
 from medfed.services.sites import create_site
 
@@ -163,6 +168,27 @@ def test_an_import_is_begun_again_when_its_console_was_killed(site, call, tmp_pa
         assert call.json("GET", "scans")["total"] == 1
         thumbnails = list((site / "console" / "thumbnails").glob("s-*.png"))
         assert len(thumbnails) == 1
+
+
+@pytest.mark.slow
+def test_a_worker_keeps_the_console_that_its_file_asks_for(site):
+    port = free_port()
+    file = site / "site.toml"
+    file.write_text(f"console = {port}\n" + file.read_text())
+    settings = read_site(file)
+
+    def answers() -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz") as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+    assert SiteFolder(site).settings().name == "north"  # the site's own rules are read as before
+    with console_beside(settings):
+        until(answers)
+    assert not answers()
+    assert (site / "console" / "console.sqlite").exists()
 
 
 def test_what_no_console_can_be_made_of(tmp_path):

@@ -112,11 +112,11 @@ def serve_site(file: Path, overrides: Mapping[str, Any], say: Callable[[str], No
         data=settings.data,
     )
     say(f"site {settings.id}, for the coordinator at {settings.coordinator}")
-    with _console(settings):
+    with console_beside(settings):
         hold(line, say)
 
 
-def _console(settings: SiteFile) -> AbstractContextManager[None]:
+def console_beside(settings: SiteFile) -> AbstractContextManager[None]:
     """The hospital's console beside the worker, where the file asks for one."""
     if settings.console is None:
         return nullcontext()

@@ -39,10 +39,11 @@ function taken(name) {
   return last === "manifest.json" || endings.some((end) => low.endsWith(end)) || NUMBERED.test(last);
 }
 
+// Pairs of a name, which may have folders, and a file.
 function add(files) {
   const left = [];
-  for (const file of files) {
-    const name = file.webkitRelativePath || file.name;
+  if (files.some(([name]) => name.includes("/"))) form.querySelector('[value="folder"]').checked = true;
+  for (const [name, file] of files) {
     if (chosen.has(name) || name.split("/").some((part) => part.startsWith("."))) continue;
     if (!taken(name)) left.push(`${name} ${words.wrongKind}`);
     else if (file.size > Number(form.dataset.largest)) left.push(`${name} ${words.tooLarge}`);
@@ -55,6 +56,21 @@ function add(files) {
   }
   complain(left.slice(0, 5).join("; "));
   show();
+}
+
+// What was dropped may be a folder: all files in it and below.
+async function within(entry, above = "") {
+  if (entry instanceof File) return [[entry.name, entry]];
+  if (entry.isFile) {
+    const file = await new Promise((good, bad) => entry.file(good, bad));
+    return [[above + file.name, file]];
+  }
+  const reader = entry.createReader();
+  const inside = [];
+  for (let some = [null]; some.length; inside.push(...some)) {
+    some = await new Promise((good, bad) => reader.readEntries(good, bad)); // a hundred at a time
+  }
+  return (await Promise.all(inside.map((each) => within(each, `${above}${entry.name}/`)))).flat();
 }
 
 function line(name, file) {
@@ -197,8 +213,7 @@ form.addEventListener("submit", async (event) => {
 
 for (const input of form.querySelectorAll("[data-files], [data-folder]")) {
   input.addEventListener("change", () => {
-    add([...input.files]);
-    if (input.matches("[data-folder]")) form.querySelector('[value="folder"]').checked = true;
+    add([...input.files].map((file) => [file.webkitRelativePath || file.name, file]));
     input.value = "";
   });
 }
@@ -211,7 +226,10 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
   drop.addEventListener(kind, (event) => {
     event.preventDefault();
     drop.classList.toggle("over", kind === "dragover");
-    if (kind === "drop") add([...event.dataTransfer.files]);
+    if (kind !== "drop") return;
+    const items = [...event.dataTransfer.items].filter((item) => item.kind === "file");
+    const dropped = items.map((item) => item.webkitGetAsEntry() ?? item.getAsFile());
+    Promise.all(dropped.map((each) => within(each))).then((found) => add(found.flat()));
   });
 }
 addEventListener("beforeunload", (event) => {
