@@ -21,6 +21,7 @@ NAMES = ROOT / "scripts" / "vendor"
 WEB = ROOT / "src" / "medfed" / "web"
 PLACE = WEB / "static" / "vendor"
 FONT_AWESOME = "@fortawesome/fontawesome-free"
+NIIVUE = "@niivue/niivue"
 COPIES = {
     "chart.umd.min.js": "chart.js/dist/chart.umd.min.js",
     "chart.LICENSE.md": "chart.js/LICENSE.md",
@@ -29,7 +30,14 @@ COPIES = {
     "tus.min.js": "tus-js-client/dist/tus.min.js",
     "tus.LICENSE": "tus-js-client/LICENSE",
     "fontawesome.LICENSE.txt": f"{FONT_AWESOME}/LICENSE.txt",
+    "niivue.umd.js": f"{NIIVUE}/dist/niivue.umd.js",
 }
+WITHIN_NIIVUE = (
+    "@lukeed/uuid", "@ungap/structured-clone", "@zarrita/storage", "array-equal", "fflate",
+    "gl-matrix", "nifti-reader-js", "numcodecs", "unzipit", "zarrita",
+)  # fmt: skip
+"""What its one file was made of."""
+MADE = ("icons.svg", "niivue.LICENSE.txt")
 USED = re.compile(r"""icon\(["']([a-z0-9-]+)["']""")
 MAP = re.compile(rb"^//# sourceMappingURL=.*$", re.MULTILINE)
 
@@ -45,12 +53,13 @@ def main() -> int:
         for name, source in COPIES.items():
             # Maps to sources that are not here only make browsers complain.
             (PLACE / name).write_bytes(MAP.sub(b"", (modules / source).read_bytes()))
+        (PLACE / "niivue.LICENSE.txt").write_text(niivue_licences(modules), "utf-8")
         (PLACE / "icons.svg").write_text(sprite(modules / FONT_AWESOME / "svgs"), "utf-8")
         versions = {
             name: json.loads((modules / name / "package.json").read_text("utf-8"))["version"]
-            for name in ("chart.js", "socket.io-client", "tus-js-client", FONT_AWESOME)
+            for name in ("chart.js", "socket.io-client", "tus-js-client", FONT_AWESOME, NIIVUE)
         }
-    hashes = {name: digest(PLACE / name) for name in sorted([*COPIES, "icons.svg"])}
+    hashes = {name: digest(PLACE / name) for name in sorted([*COPIES, *MADE])}
     manifest = {"versions": versions, "sha256": hashes}
     (PLACE / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
     print(f"{len(hashes)} files, {len(icons())} icons")
@@ -63,6 +72,17 @@ def install(folder: Path) -> Path:
         shutil.copy(NAMES / name, folder)
     subprocess.run(["npm", "ci", "--ignore-scripts"], cwd=folder, check=True)
     return folder / "node_modules"
+
+
+def niivue_licences(modules: Path) -> str:
+    """Its own licence, which its package leaves out, and those of what it was made of."""
+    parts = [(NAMES / "niivue.LICENSE.txt").read_text("utf-8")]
+    for name in WITHIN_NIIVUE:
+        about = json.loads((modules / name / "package.json").read_text("utf-8"))
+        files = [f for f in sorted((modules / name).iterdir()) if "licen" in f.name.lower()]
+        text = files[0].read_text("utf-8") if files else f"{about['license']} licence"
+        parts.append(f"{name} {about['version']}\n\n{text.strip()}\n")
+    return f"\n{'-' * 80}\n\n".join(parts)
 
 
 def icons() -> list[str]:

@@ -29,6 +29,8 @@ def test_every_licence_is_there():
         ("socket.io.LICENSE", "MIT"),
         ("tus.LICENSE", "MIT"),
         ("fontawesome.LICENSE.txt", "CC BY 4.0"),
+        ("niivue.LICENSE.txt", "BSD 2-Clause"),
+        ("niivue.LICENSE.txt", "nifti-reader-js"),
     ]:
         assert words in (vendor.PLACE / name).read_text("utf-8")
 
