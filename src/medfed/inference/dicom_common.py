@@ -126,10 +126,33 @@ def describe_series(dataset: Dataset, what: str) -> None:
 def in_words(finding: Finding) -> str:
     """A finding in a line of plain ASCII."""
     kind = "calibrated" if finding.calibrated else "uncalibrated"
-    return (
-        f"{finding.place}; {finding.attenuation}; {finding.diameter.mm:.1f} mm; "
-        f"{finding.volume_mm3:.0f} mm3; {kind} probability {finding.probability:.2f}"
-    )
+    parts = [finding.place, finding.attenuation, f"{finding.diameter.mm:.1f} mm"]
+    if finding.outlined:
+        parts.append(f"{finding.volume_mm3:.0f} mm3")
+    parts.append(f"{kind} probability {finding.probability:.2f}")
+    if finding.review:
+        parts.append("corrected by a reader" if finding.review.corrected else "seen by a reader")
+    if not finding.outlined:
+        parts.append("drawn as a ball of the reader's centre and diameter")
+    return "; ".join(parts)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Who looked the findings over and answers for what is handed on.
+
+    Attributes:
+        name: of the person.
+        organisation: where they read.
+    """
+
+    name: str
+    organisation: str
+
+    @property
+    def person_name(self) -> str:
+        """The name as DICOM has it (VR PN, PS3.5 6.2): without what would part it."""
+        return " ".join("".join(" " if c in "\\^=" else c for c in self.name).split())[:64]
 
 
 def new_uid() -> str:

@@ -72,7 +72,8 @@ def segmentation(
         content_description=common.SHORT_NOTICE,
         omit_empty_frames=True,
     )
-    common.describe_series(made, "Nodules found by medfed")
+    reviewed = any(finding.review for finding in findings)
+    common.describe_series(made, "Nodules, reviewed" if reviewed else "Nodules found by medfed")
     made.ImageComments = " ".join(model.said)
     for item, finding in zip(made.SegmentSequence, findings, strict=True):
         item.SegmentDescription = common.in_words(finding)
@@ -82,6 +83,7 @@ def segmentation(
 def _segment(finding: Finding, model: ModelIdentity) -> Any:
     import highdicom as hd
 
+    kinds = hd.seg.SegmentAlgorithmTypeValues
     algorithm = hd.AlgorithmIdentificationSequence(
         name=common.ALGORITHM,
         family=codes.DCM.ArtificialIntelligence,
@@ -91,12 +93,12 @@ def _segment(finding: Finding, model: ModelIdentity) -> Any:
     )
     return hd.seg.SegmentDescription(
         segment_number=finding.number,
-        segment_label=f"Nodule {finding.number}",
+        segment_label=f"Nodule {finding.name}",
         segmented_property_category=common.ABNORMAL,
         segmented_property_type=common.NODULE,
-        algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_type=kinds.AUTOMATIC if finding.outlined else kinds.SEMIAUTOMATIC,
         algorithm_identification=algorithm,
-        tracking_id=f"Nodule {finding.number}",
+        tracking_id=f"Nodule {finding.name}",
         tracking_uid=common.new_uid(),
         anatomic_regions=[_SIDES[finding.side]],
     )

@@ -33,6 +33,7 @@ def report(
     segmentation: Dataset,
     findings: Sequence[Finding],
     model: ModelIdentity,
+    reader: common.Reader | None = None,
 ) -> Dataset:
     """A report of measurements on the segments of a segmentation.
 
@@ -41,17 +42,21 @@ def report(
         segmentation: Made by `medfed.inference.dicom_seg.segmentation` from the same findings.
         findings: One or more.
         model: Whose findings they are.
+        reader: Who looked them over, and verifies the report.
     """
     groups = [_group(f, segmentation, source, model) for f in findings]
-    return _document(source, groups, [segmentation, *source.images], model)
+    return _document(source, groups, [segmentation, *source.images], model, reader)
 
 
-def nothing_found(source: common.Source, model: ModelIdentity) -> Dataset:
-    """A report that a model found no nodule in a series.
+def nothing_found(
+    source: common.Source, model: ModelIdentity, reader: common.Reader | None = None
+) -> Dataset:
+    """A report that there is no nodule in a series.
 
     Args:
         source: The series that was looked at.
-        model: Whose finding that is.
+        model: Which model looked.
+        reader: Who rejected what it had found, or agrees that there is nothing.
     """
     import highdicom as hd
 
@@ -63,11 +68,15 @@ def nothing_found(source: common.Source, model: ModelIdentity) -> Dataset:
         algorithm_id=_algorithm(model),
         qualitative_evaluations=[hd.sr.QualitativeEvaluation(PRESENCE, ABSENT)],
     )
-    return _document(source, [group], source.images, model)
+    return _document(source, [group], source.images, model, reader)
 
 
 def _document(
-    source: common.Source, groups: Sequence[Any], evidence: Sequence[Dataset], model: ModelIdentity
+    source: common.Source,
+    groups: Sequence[Any],
+    evidence: Sequence[Dataset],
+    model: ModelIdentity,
+    reader: common.Reader | None,
 ) -> Dataset:
     import highdicom as hd
 
@@ -81,7 +90,10 @@ def _document(
         ),
     )
     content = hd.sr.MeasurementReport(
-        observation_context=hd.sr.ObservationContext(observer_device_context=device),
+        observation_context=hd.sr.ObservationContext(
+            observer_person_context=_person(reader) if reader else None,
+            observer_device_context=device,
+        ),
         procedure_reported=CT_CHEST,
         imaging_measurements=groups,
         title=codes.DCM.ImagingMeasurementReport,
@@ -95,13 +107,29 @@ def _document(
         instance_number=1,
         manufacturer=common.MANUFACTURER,
         is_complete=True,
-        is_final=False,
-        is_verified=False,
+        is_final=reader is not None,
+        is_verified=reader is not None,
+        verifying_observer_name=reader.person_name if reader else None,
+        verifying_organization=reader.organisation if reader else None,
     )
-    common.describe_series(made, "Nodule measurements by medfed")
+    what = "Nodule measurements, reviewed" if reader else "Nodule measurements by medfed"
+    common.describe_series(made, what)
+    if reader:
+        made.SpecificCharacterSet = "ISO_IR 192"  # names of readers are written as they are
     made.ManufacturerModelName = common.ALGORITHM
     made.SoftwareVersions = common.VERSION
     return made
+
+
+def _person(reader: common.Reader) -> Any:
+    import highdicom as hd
+
+    return hd.sr.ObserverContext(
+        observer_type=codes.DCM.Person,
+        observer_identifying_attributes=hd.sr.PersonObserverIdentifyingAttributes(
+            name=reader.person_name, organization_name=reader.organisation
+        ),
+    )
 
 
 def _group(
@@ -157,15 +185,13 @@ def _measurements(finding: Finding) -> list[Any]:
     import highdicom as hd
 
     probability = codes.DCM.Probability if finding.calibrated else codes.DCM.CertaintyOfFinding
-    rows = (
-        (codes.SCT.LongAxis, round(finding.diameter.mm, 2), codes.UCUM.Millimeter, None),
-        (codes.SCT.Volume, round(finding.volume_mm3, 2), codes.UCUM.CubicMillimeter, None),
-        (
-            codes.DCM.AttenuationCoefficient,
-            round(finding.mean_hu, 1),
-            codes.UCUM.HounsfieldUnit,
-            codes.SCT.Mean,
-        ),
-        (probability, round(100 * finding.probability, 2), codes.UCUM.Percent, None),
-    )
+    units = codes.UCUM
+    rows: list[tuple[Any, float, Any, Any]] = [
+        (codes.SCT.LongAxis, round(finding.diameter.mm, 2), units.Millimeter, None),
+        (probability, round(100 * finding.probability, 2), units.Percent, None),
+    ]
+    if finding.outlined:
+        hu = (codes.DCM.AttenuationCoefficient, round(finding.mean_hu, 1), units.HounsfieldUnit)
+        volume = (codes.SCT.Volume, round(finding.volume_mm3, 2), units.CubicMillimeter, None)
+        rows[1:1] = [volume, (*hu, codes.SCT.Mean)]
     return [hd.sr.Measurement(name, value, unit, derivation=how) for name, value, unit, how in rows]

@@ -49,6 +49,22 @@ class Diameter:
 
 
 @dataclass(frozen=True)
+class Review:
+    """What a person said of a finding.
+
+    Attributes:
+        number: what the model called it; a review that leaves others out numbers segments anew.
+        corrected: whether anything was changed.
+        outlined: whether its voxels are those that the model marked; else they are a ball of the
+            person's diameter about the person's centre, and only these two are measurements.
+    """
+
+    number: int
+    corrected: bool
+    outlined: bool
+
+
+@dataclass(frozen=True)
 class Finding:
     """Something that the model takes for a nodule.
 
@@ -68,6 +84,7 @@ class Finding:
         score: what the network gave its most probable voxel.
         probability: the score calibrated, or the score itself.
         calibrated: which of the two.
+        review: what a person said of it; None where nobody has.
     """
 
     number: int
@@ -85,6 +102,17 @@ class Finding:
     score: float
     probability: float
     calibrated: bool
+    review: Review | None = None
+
+    @property
+    def name(self) -> int:
+        """What people call it: the number that the model gave it."""
+        return self.review.number if self.review else self.number
+
+    @property
+    def outlined(self) -> bool:
+        """Whether its voxels were marked by the model, and measured."""
+        return self.review is None or self.review.outlined
 
     @property
     def place(self) -> str:

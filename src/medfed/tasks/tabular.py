@@ -1,7 +1,7 @@
 """Yes or no from a table: logistic regression, or a small network."""
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -13,6 +13,7 @@ from medfed.core.data import SetName, SiteData
 from medfed.core.errors import DataError, PartError, Problem, Refused, StudyError
 from medfed.core.options import option
 from medfed.core.query import Query
+from medfed.core.questions import Question
 from medfed.core.task import Execution, Interval, LocalJob
 from medfed.core.update import Facts, Stats, Tensors
 from medfed.tasks import public_facts
@@ -29,6 +30,7 @@ from medfed.tasks.metrics import (
     from_coarse,
     score_stats,
 )
+from medfed.tasks.tabular_answers import log_odds, questions
 
 if TYPE_CHECKING:
     import torch
@@ -194,6 +196,20 @@ class TabularClassification:
             drop_first=self.drop_first,
             indicate_missing=self.indicate_missing,
         )
+
+    def outcome(self) -> str:
+        """Of what a probability is; see `medfed.core.questions`."""
+        return f"{self.target} {self.positive or '= 1'}"
+
+    def questions(self, facts: Facts) -> Sequence[Question]:
+        """What a form asks; see `medfed.core.questions`."""
+        return questions(self.encoder(facts), self.public_ranges or {})
+
+    def log_odds(
+        self, model: Tensors, facts: Facts
+    ) -> Callable[[Sequence[Mapping[str, Any]]], NDArray[np.float64]]:
+        """A trained model for single patients; see `medfed.core.questions`."""
+        return log_odds(self.build(facts), model, self.encoder(facts))
 
     def build(self, facts: Facts) -> "nn.Module":
         """The untrained module: layers called ``layer1`` … and ``head``."""
