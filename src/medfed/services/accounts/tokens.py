@@ -24,6 +24,7 @@ SCOPES: Mapping[str, str] = {
     "runs": "run.*",
     "models": "model.*",
     "data": "data.*",
+    "inference": "inference.*",
     "users": "user.read",
 }
 """What a token can be for, and the actions that it covers; none makes or changes users."""

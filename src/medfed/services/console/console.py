@@ -14,6 +14,7 @@ from medfed.services.console.place import Place
 from medfed.services.console.runs import Runs
 from medfed.services.console.studies import Studies
 from medfed.services.hospital import Hospital
+from medfed.services.inference import Desk
 from medfed.storage.database import Database
 
 
@@ -40,6 +41,7 @@ class Console:
     Attributes:
         hospital: The hospital whose face it shows; None for a coordinator's console.
         coordinates: Whether it shows the coordinator's face.
+        desk: Models at work in that hospital.
     """
 
     place: Place
@@ -50,6 +52,7 @@ class Console:
     models: Models
     hospital: Hospital | None = None
     coordinates: bool = True
+    desk: Desk | None = None
 
     @classmethod
     def open(
@@ -84,6 +87,7 @@ class Console:
             Models(database, place),
             Hospital.open(faces.site, database, place.path) if faces.site else None,
             faces.coordinates,
+            Desk.open(database, place.path, faces.site) if faces.site else None,
         )
 
     @property

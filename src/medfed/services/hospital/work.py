@@ -19,7 +19,13 @@ from medfed.storage.database.types import now
 
 log = logging.getLogger(__name__)
 
-HANDLERS: Mapping[str, str] = {"import": "medfed.services.hospital.importing:run_import"}
+HANDLERS: Mapping[str, str] = {
+    "import": "medfed.services.hospital.importing:run_import",
+    "look": "medfed.services.inference.looking:look",
+    "assess": "medfed.services.inference.assessing:assess",
+    "export": "medfed.services.inference.exporting:export",
+    "send": "medfed.services.inference.sending:send",
+}
 """Who does a kind of job: a function that takes a `Work` and returns the job's result."""
 
 PACE_SECONDS = 0.3

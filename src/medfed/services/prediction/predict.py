@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from medfed.inference import NodulePredictor, Prediction
 
 Progress = Callable[[int, int], None]
+Beside = Callable[[Path, "ReadScan", "Prediction"], None]
+"""Told the folder that is being filled, to add what else is wanted of scan and findings."""
 
 MASK, OVERVIEW, REPORT = "mask.nii.gz", "overview.png", "report.html"
 SEGMENTATION, MEASUREMENTS = "segmentation.dcm", "measurements.dcm"
@@ -80,8 +82,15 @@ def _predictor(model: OpenedModel, threads: int | None) -> "NodulePredictor":
     )
 
 
-def predict(options: PredictOptions, progress: Progress = lambda *_: None) -> Predicted:
+def predict(
+    options: PredictOptions, progress: Progress = lambda *_: None, beside: Beside | None = None
+) -> Predicted:
     """Find nodules in a scan, and write all results; the folder is whole or absent.
+
+    Args:
+        options: What to look at, with what, and where to.
+        progress: Told how far it is.
+        beside: Adds files of its own to the folder.
 
     Raises:
         DataError: The model or scan cannot be used, or the folder holds something else.
@@ -99,6 +108,8 @@ def predict(options: PredictOptions, progress: Progress = lambda *_: None) -> Pr
     found = predictor.predict(scan.volume, progress)
     with folders.appearing(options.out) as part:
         findings = write_results(part, options.scan, scan, predictor, found, same["input"])
+        if beside:
+            beside(part, scan, found)
     names = [findings["files"].get(kind) for kind in ("segmentation", "measurements")]
     return Predicted(options.out, findings, tuple(options.out / name for name in names if name))
 

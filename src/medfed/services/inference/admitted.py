@@ -1,0 +1,196 @@
+"""Released models that a hospital uses: approved there, by digest, and withdrawn."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy import select
+
+from medfed.core.errors import DataError
+from medfed.core.files import write_atomic
+from medfed.core.questions import AskingTask, Question
+from medfed.core.registry import make, part_from_json
+from medfed.services.accounts import Identity, Subject, require
+from medfed.services.audit import plain, record
+from medfed.services.inference.place import InferencePlace
+from medfed.services.trouble import Conflict, Missing
+from medfed.storage.database import Database
+from medfed.storage.database.tables import AdmittedRow
+from medfed.storage.database.types import now, readable
+
+CARD = "model_card.md"
+LONGEST_CARD = 200_000
+"""Bytes."""
+
+
+class AdmittedModels:
+    """The released models of one hospital.
+
+    Args:
+        database: The console's.
+        place: Where their files lie.
+    """
+
+    def __init__(self, database: Database, place: InferencePlace) -> None:
+        self.database = database
+        self.place = place
+
+    def admit(
+        self, by: Identity, given: Path, *, guideline: Mapping[str, str] | None = None
+    ) -> AdmittedRow:
+        """Approve a model for this hospital; its file is copied.
+
+        Args:
+            by: Who approves it.
+            given: A run's folder, or its ``model.safetensors``.
+            guideline: ``title`` and ``url`` of the guideline its results are read with.
+
+        Raises:
+            AccessError: ``by`` may not.
+            DataError: It is no model, does not say how it was trained, or cannot be used here.
+        """
+        require(self.database, by, "model.admit", Subject("a model"))
+        from medfed.inference.model import ModelIdentity
+        from medfed.services.prediction.model_file import open_model
+
+        link = checked_guideline(guideline or {})
+        opened = open_model(given)
+        if opened.path.suffix != ".safetensors":
+            raise DataError(
+                f"{opened.path.name} does not say itself how it was trained",
+                remedy="Give the run's model.safetensors",
+            )
+        identity = ModelIdentity.read(opened.about, opened.sha256)
+        kind = kind_of(opened.about)
+        self.place.models.mkdir(mode=0o700, exist_ok=True)
+        write_atomic(self.place.model_file(opened.sha256), opened.path.read_bytes())
+        with self.database.write() as session:
+            row = session.scalar(select(AdmittedRow).where(AdmittedRow.sha256 == opened.sha256))
+            if row is None:
+                row = AdmittedRow(sha256=opened.sha256, kind=kind, card="", guideline={})
+                session.add(row)
+            row.title = plain(identity.title, 300) or opened.sha256[:12]
+            row.about = dict(opened.about)
+            row.card = _card(given) or row.card
+            row.guideline = link or row.guideline
+            row.state, row.approver, row.approved, row.withdrawn = "approved", by.name, now(), None
+            session.flush()
+            record(session, by, "model.admit", f"model {row.id}", reason=opened.sha256)
+        return row
+
+    def withdraw(self, by: Identity, number: int) -> AdmittedRow:
+        """Use a model no more; what it found stays.
+
+        Raises:
+            AccessError: ``by`` may not.
+            Conflict: It is withdrawn already.
+        """
+        require(self.database, by, "model.admit", Subject(f"model {number}"))
+        self.find(number)
+        with self.database.write() as session:
+            row = session.get_one(AdmittedRow, number, with_for_update=True)
+            if row.state != "approved":
+                message = "this model is withdrawn already"
+                raise Conflict(message, remedy="There is nothing to do")
+            row.state, row.withdrawn = "withdrawn", now()
+            record(session, by, "model.admit", f"model {number}", reason="withdrawn")
+        return row
+
+    def list(self, kind: str = "", *, usable: bool = False) -> Sequence[AdmittedRow]:
+        """Models, the latest approved first.
+
+        Args:
+            kind: Only of this one, ``scan`` or ``table``.
+            usable: Only those that are not withdrawn.
+        """
+        query = select(AdmittedRow).order_by(AdmittedRow.approved.desc(), AdmittedRow.id.desc())
+        if kind:
+            query = query.where(AdmittedRow.kind == kind)
+        if usable:
+            query = query.where(AdmittedRow.state == "approved")
+        with self.database.read() as session:
+            return session.scalars(query).all()
+
+    def find(self, number: int) -> AdmittedRow:
+        """One model.
+
+        Raises:
+            Missing: There is none of this number.
+        """
+        with self.database.read() as session:
+            row = session.get(AdmittedRow, number)
+        if row is None:
+            raise Missing("there is no such model", remedy="Look at the list of models")
+        return row
+
+    def usable(self, number: int, kind: str) -> AdmittedRow:
+        """One model that may be asked.
+
+        Raises:
+            Missing: There is none of this number and kind.
+            Conflict: It was withdrawn.
+        """
+        row = self.find(number)
+        if row.kind != kind:
+            raise Missing("there is no such model", remedy="Look at the list of models")
+        if row.state != "approved":
+            message = "this model was withdrawn"
+            raise Conflict(message, remedy="Choose another one")
+        return row
+
+    def questions(self, row: AdmittedRow) -> Sequence[Question]:
+        """What the form of a model of a table asks."""
+        from medfed.inference.risk import questions_of
+
+        return questions_of(row.about)
+
+
+def kind_of(about: Mapping[str, Any]) -> str:
+    """Whether a model looks at scans or at tables.
+
+    Raises:
+        DataError: Neither can be done here.
+    """
+    from medfed.imaging.prediction import JudgingTask, PredictingTask
+
+    task = make("task", part_from_json(about["task"]))
+    if isinstance(task, AskingTask):
+        task.questions(dict(about.get("facts", {})))  # complains where there can be no form
+        return "table"
+    if isinstance(task, (PredictingTask, JudgingTask)):
+        return "scan"
+    message = f"a model of the task {about['task'].get('name')} cannot be used on single patients"
+    remedy = "Give one of nodule-segmentation, nodule-detection or tabular-classification"
+    raise DataError(message, remedy=remedy)
+
+
+def checked_guideline(given: Mapping[str, str]) -> dict[str, str]:
+    """The title and address of a guideline; empty where none is given.
+
+    Raises:
+        DataError: The address is none of a page.
+    """
+    title, url = plain(given.get("title", "").strip(), 200), given.get("url", "").strip()
+    if not url and not title:
+        return {}
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme == "https" and bool(parts.hostname) and url.isprintable()
+    except ValueError:
+        usable = False
+    if not usable or len(url) > 500:
+        raise DataError(
+            "the address of the guideline is none of a page",
+            remedy="Write it as https://…, or leave title and address empty",
+        )
+    return {"title": title or url, "url": url}
+
+
+def _card(given: Path) -> str:
+    """The model card beside a model; empty where there is none."""
+    file = (given if given.is_dir() else given.parent) / CARD
+    try:
+        return readable(file.read_bytes()[:LONGEST_CARD].decode("utf-8", "replace"))
+    except OSError:
+        return ""
