@@ -48,7 +48,7 @@ def create_app(console: Console, options: WebOptions | None = None) -> Flask:
     health.register(app)
     app.view_functions["static"].__dict__["needs"] = rules.PUBLIC
     api.describe(app)
-    if options.live and console.coordinates:
+    if options.live:
         live.register(app, console)
     made: Flask = app
     return made

@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from werkzeug.exceptions import HTTPException
 
-from medfed.core.errors import AccessError, MedfedError, Problem, StudyError
+from medfed.core.errors import AccessError, DataError, MedfedError, Problem, StudyError
 from medfed.services.accounts.lockout import Locked
 from medfed.services.accounts.login import Unconfirmed, WrongPassword
 from medfed.services.accounts.rights import Denied
@@ -41,6 +41,7 @@ STATUSES: tuple[tuple[type[MedfedError], int], ...] = (
     (Unconfirmed, 403),
     (AccessError, 422),
     (StudyError, 422),
+    (DataError, 422),
     (Unstorable, 422),
     (Refused, 422),
 )

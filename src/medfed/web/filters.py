@@ -11,7 +11,7 @@ from flask_wtf.csrf import generate_csrf
 from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
-from medfed.web import data_words, rules, words
+from medfed.web import data_words, inference_words, rules, words
 from medfed.web.language import LANGUAGES, TAGS, choose
 
 NOTHING = "–"
@@ -51,6 +51,11 @@ def number(value: float | None, places: int = 3) -> str:
     return f"{value:.{places}f}"
 
 
+def figures(value: float | str) -> str:
+    """A figure with four digits that count; words as they are."""
+    return value if isinstance(value, str) else f"{value:.4g}"
+
+
 def size(value: float) -> str:
     """Bytes in the unit that people read."""
     for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
@@ -77,7 +82,13 @@ def short(digest: str) -> Markup:
 def register(app: Flask) -> None:
     """Let templates use them."""
     app.jinja_env.filters.update(
-        moment=moment, figure=figure, number=number, size=size, markdown=markdown, short=short
+        moment=moment,
+        figure=figure,
+        figures=figures,
+        number=number,
+        size=size,
+        markdown=markdown,
+        short=short,
     )
     app.jinja_env.globals.update(
         icon=icon,
@@ -85,6 +96,7 @@ def register(app: Flask) -> None:
         has_page=rules.has_page,
         words=words,
         data_words=data_words,
+        inference_words=inference_words,
         languages=LANGUAGES,
         csrf_token=generate_csrf,
         html_language=lambda: TAGS[choose()],

@@ -1,4 +1,4 @@
-"""Pages that follow a run, over a WebSocket.
+"""Pages that follow a run or an inference, over a WebSocket.
 
 One thread of each process looks for news and sends it to those who follow: no broker, and several
 processes may share a database. A page says which event it saw last, so it misses none while it was
@@ -8,7 +8,7 @@ away, and gets at most five messages a second however fast the rounds are.
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,7 @@ from medfed.core.errors import MedfedError
 from medfed.services.accounts import Identity, may
 from medfed.services.console import Console
 from medfed.storage.database.bell import Bell
-from medfed.web import shapes
+from medfed.web.feeds import Feed, feeds_of
 from medfed.web.language import choose
 from medfed.web.paging import LARGEST
 from medfed.web.people import asked_again, identify
@@ -29,32 +29,37 @@ log = logging.getLogger(__name__)
 
 PACE_SECONDS = 0.2
 CHECK_SECONDS = 5.0
-AT_ONCE = 500
-"""Events in one message; a page far behind catches up in several."""
 
 
 @dataclass(slots=True)
 class Viewer:
-    """A page that is open."""
+    """A page that is open, and what it follows: a feed by name, and what of it."""
 
     who: Callable[[], Identity]
     language: str
-    run: str = ""
+    feed: str = ""
+    subject: str = ""
     after: int = 0
     told: dict[str, Any] = field(default_factory=dict)
 
 
 class Follower:
-    """Sends news of runs to the pages that follow them."""
+    """Sends news to the pages that follow something."""
 
     def __init__(self, app: Flask, console: Console, socketio: SocketIO) -> None:
         self._app = app
         self._console = console
         self._socketio = socketio
+        self.feeds: dict[str, Feed] = feeds_of(console)
         self._viewers: dict[str, Viewer] = {}
         self._lock = threading.Lock()
         self._started = False
         self._checked = time.monotonic()
+
+    @property
+    def rights(self) -> list[str]:
+        """Who has one of them has something to follow."""
+        return [feed.right for feed in self.feeds.values()]
 
     def add(self, sid: str, viewer: Viewer) -> None:
         """A page was opened."""
@@ -69,11 +74,12 @@ class Follower:
         with self._lock:
             self._viewers.pop(sid, None)
 
-    def follow(self, sid: str, run: str, after: int) -> None:
-        """A page wants what happens in a run after an event."""
+    def follow(self, sid: str, feed: str, subject: str, after: int) -> None:
+        """A page wants what happens to something after an event."""
         with self._lock:
             if viewer := self._viewers.get(sid):
-                viewer.run, viewer.after, viewer.told = run, after, {}
+                viewer.feed, viewer.subject = feed, subject
+                viewer.after, viewer.told = after, {}
 
     def _keep_telling(self) -> None:
         while True:
@@ -92,25 +98,24 @@ class Follower:
 
     def _tell_all(self) -> None:
         with self._lock:
-            open_pages = [(sid, viewer) for sid, viewer in self._viewers.items() if viewer.run]
-        runs = {run: self._console.runs.find(run) for run in {v.run for _, v in open_pages}}
+            pages = [(sid, viewer) for sid, viewer in self._viewers.items() if viewer.subject]
+        wanted = {(viewer.feed, viewer.subject) for _, viewer in pages}
+        rows = {(feed, subject): self.feeds[feed].find(subject) for feed, subject in wanted}
         with self._app.app_context():
-            for sid, viewer in open_pages:
+            for sid, viewer in pages:
                 with force_locale(viewer.language):
-                    summary = shapes.run(runs[viewer.run], self._console.runs)
-                    self._tell(sid, viewer, summary)
+                    self._tell(sid, viewer, rows[viewer.feed, viewer.subject])
 
-    def _tell(self, sid: str, viewer: Viewer, summary: dict[str, Any]) -> None:
-        run = viewer.run
-        rows = self._console.runs.events(run, after=viewer.after, limit=AT_ONCE)
-        if not rows and summary == viewer.told:
+    def _tell(self, sid: str, viewer: Viewer, row: Any) -> None:
+        subject, feed = viewer.subject, viewer.feed
+        news = self.feeds[feed].news(row, viewer.after)
+        if not news.events and news.summary == viewer.told:
             return
-        news = {"run": summary, "events": [shapes.event(row) for row in rows]}
-        self._socketio.emit("news", news, to=sid)
+        self._socketio.emit("news", {feed: news.summary, "events": news.events}, to=sid)
         with self._lock:
-            if viewer.run == run:
-                viewer.told = summary
-                viewer.after = rows[-1].number if rows else viewer.after
+            if viewer.subject == subject:
+                viewer.told = dict(news.summary)
+                viewer.after = viewer.after if news.last is None else news.last
 
     def _look_again(self) -> None:
         """Whoever is logged out elsewhere, barred, or may no more, sees no more here either."""
@@ -120,13 +125,15 @@ class Follower:
         with self._lock:
             pages = list(self._viewers.items())
         for sid, viewer in pages:
-            if not may(viewer.who(), "run.read"):
+            who = viewer.who()
+            rights = [self.feeds[viewer.feed].right] if viewer.feed else self.rights
+            if not any(may(who, right) for right in rights):
                 self.remove(sid)
                 self._socketio.server.disconnect(sid)
 
 
 def register(app: Flask, console: Console) -> SocketIO:
-    """Let pages follow runs."""
+    """Let pages follow what the console's faces show."""
     socketio = SocketIO(
         app,
         async_mode="threading",
@@ -140,7 +147,7 @@ def register(app: Flask, console: Console) -> SocketIO:
     @socketio.on("connect")
     def _connect(_auth: Any = None) -> bool:
         who = identify(console)
-        if not may(who, "run.read"):
+        if not any(may(who, right) for right in follower.rights):
             return False
         g.user = who
         follower.add(_sid(), Viewer(asked_again(console), choose()))
@@ -152,24 +159,27 @@ def register(app: Flask, console: Console) -> SocketIO:
 
     @socketio.on("follow")
     def _follow(wish: Any) -> dict[str, Any]:
-        run, after = _wish(wish)
-        if not (answer := may(identify(console), "run.read")):
+        name, subject, after = _wish(wish, follower.feeds)
+        feed = follower.feeds[name]
+        if not (answer := may(identify(console), feed.right)):
             return {"error": answer.reason}
         try:
-            console.runs.find(run)
+            feed.find(subject)
         except MedfedError as error:
             return {"error": error.message}
-        follower.follow(_sid(), run, after)
-        return {"following": run}
+        follower.follow(_sid(), name, subject, after)
+        return {"following": subject}
 
     return socketio
 
 
-def _wish(wish: Any) -> tuple[str, int]:
+def _wish(wish: Any, feeds: Mapping[str, Feed]) -> tuple[str, str, int]:
+    """What a page asks for: ``{"run": ID, "after": N}``, or another feed's name and subject."""
     given = wish if isinstance(wish, dict) else {}
-    run, after = given.get("run"), given.get("after")
+    name = next((each for each in feeds if each in given), next(iter(feeds)))
+    subject, after = given.get(name), given.get("after")
     number = min(max(0, after), LARGEST) if isinstance(after, int) else 0
-    return (run if isinstance(run, str) else ""), number
+    return name, (subject if isinstance(subject, str) else ""), number
 
 
 def _sid() -> str:

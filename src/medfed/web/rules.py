@@ -10,6 +10,7 @@ from medfed.services.accounts import NOBODY, Decision, Identity, Subject, may, r
 from medfed.services.accounts.rights import Denied
 from medfed.services.console import Console
 from medfed.services.hospital import Hospital
+from medfed.services.inference import Desk
 from medfed.services.trouble import Missing
 from medfed.web.people import identify
 
@@ -43,6 +44,20 @@ def streams(view: View) -> View:
     return view
 
 
+def takes(size: int) -> Callable[[View], View]:
+    """Let those who may call a route send it more than others take.
+
+    Args:
+        size: Bytes.
+    """
+
+    def mark(view: View) -> View:
+        view.__dict__["longest"] = size
+        return view
+
+    return mark
+
+
 def console() -> Console:
     """The console of this application."""
     return cast(Console, current_app.extensions["medfed"])
@@ -55,6 +70,18 @@ def hospital() -> Hospital:
         Missing: It shows none; its pages are not there then.
     """
     found = console().hospital
+    if found is None:
+        raise Missing("this is no hospital's console", remedy="Open the hospital's own")
+    return found
+
+
+def desk() -> Desk:
+    """Models at work in the hospital whose face this application shows.
+
+    Raises:
+        Missing: It shows none; its pages are not there then.
+    """
+    found = console().desk
     if found is None:
         raise Missing("this is no hospital's console", remedy="Open the hospital's own")
     return found
@@ -94,6 +121,9 @@ def guard() -> None:
     rule = rule_of(current_app, request.endpoint)
     if rule is None:
         raise Denied(Decision(False, "role", "nobody has said who may see this page"))
+    longest = getattr(current_app.view_functions[request.endpoint], "longest", None)
+    if longest and may(g.user, rule):
+        request.max_content_length = longest
     if request.method not in ("GET", "HEAD", "OPTIONS") and g.user.scopes is None:
         csrf.protect()
     if rule == PUBLIC:

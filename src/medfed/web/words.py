@@ -3,7 +3,7 @@
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
-from medfed.core.errors import AccessError, MedfedError
+from medfed.core.errors import AccessError, DataError, MedfedError
 from medfed.services.accounts.lockout import Locked
 from medfed.services.accounts.login import Unconfirmed, WrongPassword
 from medfed.services.accounts.rights import Denied
@@ -22,6 +22,7 @@ STATES = {
     "finished": _l("finished"),
     "failed": _l("failed"),
     "open": _l("being filled"),
+    "withdrawn": _l("withdrawn"),
 }
 ROLES = {
     "administrator": (_l("administrator"), _l("creates users, reads everything")),
@@ -31,7 +32,7 @@ ROLES = {
         _l("data steward"),
         _l("adds and deletes scans, approves studies, stops runs"),
     ),
-    "clinician": (_l("clinician"), _l("looks at scans, sees studies, runs and models")),
+    "clinician": (_l("clinician"), _l("looks at scans, asks models, reviews findings")),
     "auditor": (_l("auditor"), _l("reads everything, changes nothing")),
     "viewer": (_l("viewer"), _l("sees studies, runs and models")),
 }
@@ -99,7 +100,7 @@ def error(error: MedfedError) -> tuple[str, str]:
             return _("The database cannot be used."), _("Tell whoever runs the console.")
         case Missing():
             return _("There is no such thing."), _("Go back to the list.")
-        case Conflict() | AccessError() | Unstorable() | Refused():
+        case Conflict() | AccessError() | DataError() | Unstorable() | Refused():
             return _translated(error.message), _translated(error.remedy)
     return error.message, error.remedy
 
@@ -143,6 +144,44 @@ SENTENCES = {
     "Name its use": _l("Say what it is for."),
     "a token lives 1 to 365 days": _l("A token lives 1 to 365 days."),
     "Choose fewer days": _l("Choose fewer days."),
+    "this review is signed": _l("This review is signed."),
+    "Open it again first": _l("Open it again first."),
+    "somebody reviewed this finding meanwhile": _l("Somebody reviewed this finding meanwhile."),
+    "Load the page again and look at it": _l("Load the page again and look at it."),
+    "Load the page again": _l("Load the page again."),
+    "not all findings were reviewed": _l("Not all findings were reviewed."),
+    "Accept, correct or reject each of them first": _l(
+        "Accept, correct or reject each of them first."
+    ),
+    "there is nothing to sign yet": _l("There is nothing to sign yet."),
+    "Wait until the model is done": _l("Wait until the model is done."),
+    "this review is not signed": _l("This review is not signed."),
+    "Review all findings, then sign": _l("Review all findings, then sign."),
+    "There is nothing to open": _l("There is nothing to open."),
+    "this inference is being worked on": _l("This inference is being worked on."),
+    "Wait until that has ended": _l("Wait until that has ended."),
+    "this has not failed": _l("This has not failed."),
+    "this hospital has named no PACS": _l("This hospital has named no PACS."),
+    "this model was withdrawn": _l("This model was withdrawn."),
+    "Choose another one": _l("Choose another one."),
+    "this model is withdrawn already": _l("This model is withdrawn already."),
+    "There is nothing to do": _l("There is nothing to do."),
+    "nothing was corrected": _l("Nothing was corrected."),
+    "Change something, or accept the finding": _l("Change something, or accept the finding."),
+    "a correction is not a number": _l("A correction is not a number."),
+    "Write digits with a point": _l("Write digits with a point."),
+    "a diameter lies between 1 and 200 mm": _l("A diameter lies between 1 and 200 mm."),
+    "Write it in mm, with a point": _l("Write it in mm, with a point."),
+    "the corrected centre is not in the scan": _l("The corrected centre is not in the scan."),
+    "Click its place in the picture": _l("Click its place in the picture."),
+    "no model was sent": _l("No model was sent."),
+    "Choose the model.safetensors of a run": _l("Choose the model.safetensors of a run."),
+    "the address of the guideline is none of a page": _l(
+        "The address of the guideline is none of a page."
+    ),
+    "Write it as https://…, or leave title and address empty": _l(
+        "Write it as https://…, or leave title and address empty."
+    ),
     "the database cannot take this text": _l("The request cannot be answered."),
     "Remove characters that cannot be seen": _l("Go back and try again."),
 }

@@ -89,6 +89,19 @@ HOSPITAL = {
     "api.imports.list_files": "data.add",
     "api.imports.list_imports": "data.read",
     "api.imports.start_import": "data.add",
+    "api.inference.create_inference": "inference.run",
+    "api.inference.get_inference": "inference.view",
+    "api.inference.get_released": "model.read",
+    "api.inference.get_result_file": "inference.export",
+    "api.inference.list_findings": "inference.view",
+    "api.inference.list_inferences": "inference.read",
+    "api.inference.list_released": "model.read",
+    "api.inference.reopen_inference": "inference.review",
+    "api.inference.repeat_inference": "inference.run",
+    "api.inference.review_finding": "inference.review",
+    "api.inference.send_inference": "inference.export",
+    "api.inference.sign_inference": "inference.review",
+    "api.inference.withdraw_released": "model.admit",
     "api.uploads.announce": "data.add",
     "api.uploads.describe": "data.add",
     "api.uploads.go_on": "data.add",
@@ -104,12 +117,30 @@ HOSPITAL = {
     "imports.index": "data.read",
     "imports.new": "data.add",
     "imports.show": "data.read",
+    "inference.again": "inference.run",
+    "inference.download": "inference.export",
+    "inference.form": "inference.run",
+    "inference.index": "inference.read",
+    "inference.judge": "inference.review",
+    "inference.look": "inference.run",
+    "inference.new": "inference.run",
+    "inference.reopen": "inference.review",
+    "inference.report": "inference.view",
+    "inference.send": "inference.export",
+    "inference.show": "inference.view",
+    "inference.sign": "inference.review",
+    "inference.view_file": "inference.view",
+    "released.admit": "model.admit",
+    "released.index": "model.read",
+    "released.show": "model.read",
+    "released.withdraw": "model.admit",
     "tables.delete": "data.delete",
     "tables.show": "data.read",
 }
 EXPECTED = {**ALWAYS, **COORDINATOR, **HOSPITAL}
 FILL = {"number": "1", "name": "viewer", "filename": "console.css"}
 FILL |= {"scan": "s-1", "plane": "axial", "index": "1", "job": "1", "upload": "1"}
+FILL |= {"inference": "x", "part": "x"}
 
 
 def calls(stage) -> list[tuple[str, str, str]]:

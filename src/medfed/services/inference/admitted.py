@@ -51,6 +51,12 @@ class AdmittedModels:
             DataError: It is no model, does not say how it was trained, or cannot be used here.
         """
         require(self.database, by, "model.admit", Subject("a model"))
+        return self.enter(by, given, guideline=guideline)
+
+    def enter(
+        self, by: Identity, given: Path, *, guideline: Mapping[str, str] | None = None
+    ) -> AdmittedRow:
+        """The same for whoever has the machine; see `admit`."""
         from medfed.inference.model import ModelIdentity
         from medfed.services.prediction.model_file import open_model
 

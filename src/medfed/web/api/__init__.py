@@ -5,11 +5,21 @@ import warnings
 from apiflask import APIBlueprint, APIFlask
 
 from medfed.services.console import Console
-from medfed.web.api import data, imports, models, people, runs, studies, tables, uploads
+from medfed.web.api import (
+    data,
+    imports,
+    inference,
+    models,
+    people,
+    runs,
+    studies,
+    tables,
+    uploads,
+)
 
 ALWAYS = (people,)
 COORDINATOR = (studies, runs, models)
-HOSPITAL = (data, tables, imports, uploads)
+HOSPITAL = (data, tables, imports, uploads, inference)
 
 
 def register(app: APIFlask, console: Console) -> None:

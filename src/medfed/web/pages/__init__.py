@@ -9,10 +9,12 @@ from medfed.web.pages import (
     data,
     guide,
     imports,
+    inference,
     models,
     overview,
     people,
     profile,
+    released,
     runs,
     studies,
     tables,
@@ -20,7 +22,7 @@ from medfed.web.pages import (
 
 ALWAYS = (access, overview, people, profile, audit, guide)
 COORDINATOR = (studies, runs, models)
-HOSPITAL = (data, tables, imports)
+HOSPITAL = (data, tables, imports, inference, released)
 
 
 def register(app: Flask, console: Console) -> None:

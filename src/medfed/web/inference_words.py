@@ -1,0 +1,101 @@
+"""What the pages of inference call things, in the reader's language."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+
+from medfed.inference import RESEARCH_USE
+from medfed.inference.model import SYNTHETIC
+
+WORK = {
+    "look": _l("looking at the scan"),
+    "assess": _l("computing the risk"),
+    "export": _l("making what is handed on"),
+    "send": _l("sending to the PACS"),
+}
+VERDICTS = {
+    "": _l("to be reviewed"),
+    "accepted": _l("accepted"),
+    "corrected": _l("corrected"),
+    "rejected": _l("rejected"),
+}
+KINDS = {
+    "solid": _l("solid"),
+    "part-solid": _l("part-solid"),
+    "ground-glass": _l("ground-glass"),
+}
+SIDES = {"right": _l("right lung"), "left": _l("left lung"), None: _l("lung, side not told")}
+THIRDS = {"upper": _l("upper third"), "middle": _l("middle third"), "lower": _l("lower third")}
+NOTICES = {
+    RESEARCH_USE: _l(
+        "Research use only. Not a medical device: its findings must not guide diagnosis or "
+        "treatment."
+    ),
+    SYNTHETIC: _l(
+        "The model was trained on synthetic patients: what it finds says nothing clinical."
+    ),
+    "The scan is synthetic: it shows no patient.": _l(
+        "The scan is synthetic: it shows no patient."
+    ),
+}
+"""What must be known of models and scans, by its English."""
+FILES = {
+    "report.pdf": _l("Report (PDF)"),
+    "segmentation.dcm": _l("DICOM segmentation"),
+    "measurements.dcm": _l("DICOM structured report"),
+    "mask.nii.gz": _l("Mask (NIfTI)"),
+    "reviewed.json": _l("Review (JSON)"),
+    "findings.json": _l("The model’s findings (JSON)"),
+    "report.html": _l("The model’s report"),
+}
+
+
+def work(name: str) -> str:
+    """What a job does."""
+    return str(WORK.get(name, name))
+
+
+def verdict(name: str) -> str:
+    """What was said of a finding."""
+    return str(VERDICTS.get(name, name))
+
+
+def notice(text: str) -> str:
+    """A notice; one of a later program as it is."""
+    return str(NOTICES.get(text, text))
+
+
+def file(name: str) -> str:
+    """What a file is."""
+    return str(FILES.get(name, name))
+
+
+def place(finding: Mapping[str, Any]) -> str:
+    """Where a finding is."""
+    if not finding["third"]:
+        return str(_("lungs not recognised"))
+    return f"{SIDES[finding['side']]}, {THIRDS[finding['third']]}"
+
+
+def script() -> dict[str, Any]:
+    """What the scripts of these pages say."""
+    return {
+        "verdicts": {name: str(word) for name, word in VERDICTS.items()},
+        "kinds": {name: str(word) for name, word in KINDS.items()},
+        "work": {name: str(word) for name, word in WORK.items()},
+        "live": _("live"),
+        "away": _("connection lost, trying again"),
+        "waiting": _("waiting for its turn"),
+        "percent": _("%(done)s of %(total)s", done="{done}", total="{total}"),
+        "noView": _("The viewer could not be started: this browser shows no WebGL 2."),
+        "loading": _("Loading the scan…"),
+        "notSaved": _("That could not be saved; are you still logged in?"),
+        "by": _("%(who)s, %(when)s", who="{who}", when="{when}"),
+        "diameter": _("diameter"),
+        "centre": _("centre"),
+        "attenuation": _("kind"),
+        "left": _("%(number)s still to be reviewed", number="{}"),
+        "all": _("All findings are reviewed."),
+    }

@@ -1,0 +1,74 @@
+"""Released models that the hospital uses: approved here, with their cards; withdrawn."""
+
+import tempfile
+from pathlib import Path
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+
+from medfed.core.errors import DataError, MedfedError
+from medfed.web import words
+from medfed.web.errors import status_of
+from medfed.web.rules import desk, needs, takes, user
+
+blueprint = Blueprint("released", __name__, url_prefix="/released")
+LARGEST_MODEL = 1_000_000_000
+"""Bytes."""
+
+
+@blueprint.get("/")
+@needs("model.read")
+def index() -> ResponseReturnValue:
+    """All models that were ever approved here."""
+    return render_template("released.html", rows=desk().models.list(), problem=None, form={})
+
+
+@blueprint.get("/<int(max=2147483647):number>")
+@needs("model.read")
+def show(number: int) -> ResponseReturnValue:
+    """One of them, with its card."""
+    row = desk().models.find(number)
+    questions = desk().models.questions(row) if row.kind == "table" else ()
+    return render_template("released_model.html", row=row, questions=questions)
+
+
+@blueprint.post("/")
+@needs("model.admit")
+@takes(LARGEST_MODEL)
+def admit() -> ResponseReturnValue:
+    """Approve a model that was sent along."""
+    guideline = {"title": request.form.get("title", ""), "url": request.form.get("url", "")}
+    with tempfile.TemporaryDirectory(dir=desk().place.console) as folder:
+        try:
+            _keep("model", Path(folder) / "model.safetensors", needed=True)
+            _keep("card", Path(folder) / "model_card.md", needed=False)
+            row = desk().models.admit(user(), Path(folder), guideline=guideline)
+        except MedfedError as error:
+            rows, problem = desk().models.list(), words.error(error)
+            about = {"rows": rows, "problem": problem, "form": request.form}
+            return render_template("released.html", **about), status_of(error)
+    flash(_("The model is approved for this hospital."))
+    return redirect(url_for(".show", number=row.id))
+
+
+@blueprint.post("/<int(max=2147483647):number>/withdraw")
+@needs("model.admit")
+def withdraw(number: int) -> ResponseReturnValue:
+    """Use a model no more."""
+    desk().models.withdraw(user(), number)
+    flash(_("The model is withdrawn. What it found stays."))
+    return redirect(url_for(".show", number=number))
+
+
+def _keep(field: str, path: Path, *, needed: bool) -> None:
+    """Put a file that was sent where it can be read.
+
+    Raises:
+        DataError: It is needed and was not sent.
+    """
+    sent = request.files.get(field)
+    if sent is not None and sent.filename:
+        sent.save(path)
+    elif needed:
+        raise DataError("no model was sent", remedy="Choose the model.safetensors of a run")

@@ -1,0 +1,220 @@
+"""Pages and API of inference: asked, looked over, signed, handed on; and whom they let in."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from accounting import identity
+from clinics import ANSWERS, Clinic, clinic_of
+from consoles import csrf_of
+from unit.web.test_live import news
+
+from medfed.services.accounts import tokens
+
+API = "/api/v1"
+
+
+@pytest.fixture
+def clinic(tmp_path) -> Clinic:
+    return clinic_of(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def signed(tmp_path_factory) -> tuple[Clinic, str]:
+    made = clinic_of(tmp_path_factory.mktemp("signed"))
+    return made, made.signed()
+
+
+def told(clinic: Clinic, client, path: str, **given):
+    """Post JSON as the page's script does."""
+    token = csrf_of(client, "/profile/")
+    return client.post(path, json=given, headers={"X-CSRFToken": token})
+
+
+def test_a_clinician_asks_reviews_signs_and_downloads(clinic: Clinic):
+    client = clinic.stage.client("clinician")
+    page = client.get("/inference/new")
+    assert clinic.scan in page.text
+    asked = clinic.stage.post(client, "/inference/look", model=clinic.nodules, scan=clinic.scan)
+    path = asked.headers["Location"]
+    inference = path.rsplit("/", 1)[-1]
+    waiting = client.get(path).text
+    assert "data-progress" in waiting
+    assert clinic.do(inference) == "finished"
+    page = client.get(path).text
+    assert page.count("data-go=") == 3
+    for notice in ("Research use only", "Decision support, not a decision"):
+        assert notice in page
+    for number, verdict in ((1, "accepted"), (2, "rejected")):
+        answer = told(clinic, client, f"{path}/findings/{number}", verdict=verdict)
+        assert answer.status_code == 200, answer.text
+    changes = {"attenuation": "part-solid"}
+    answer = told(clinic, client, f"{path}/findings/3", verdict="corrected", changes=changes)
+    assert answer.json["findings"][2]["reviews"][0]["changes"] == changes
+    assert clinic.stage.post(client, f"{path}/sign").status_code == 302
+    assert clinic.do(inference) == "finished"
+    page = client.get(path).text
+    for name in ("segmentation.dcm", "measurements.dcm", "report.pdf"):
+        assert f"/files/reviewed/{name}" in page
+        with client.get(f"{path}/files/reviewed/{name}") as loaded:
+            assert loaded.status_code == 200
+            assert len(loaded.data) > 500
+            assert "attachment" in loaded.headers["Content-Disposition"]
+    assert "Signed by" in page
+    assert clinic.stage.post(client, f"{path}/send").status_code == 409
+    assert clinic.stage.post(client, f"{path}/reopen").status_code == 302
+    assert client.get(f"{path}/files/reviewed/segmentation.dcm").status_code == 404
+
+
+def test_what_is_wrong_with_a_review_is_said_in_the_readers_language(clinic: Clinic):
+    inference = clinic.looked()
+    client = clinic.stage.client("clinician")
+    path = f"/inference/{inference}/findings/1"
+    answer = told(clinic, client, path, verdict="corrected", changes={"diameter_mm": 1e9})
+    assert answer.status_code == 422
+    assert answer.json["message"] == "A diameter lies between 1 and 200 mm."
+    clinic.stage.post(client, "/language", language="zh_Hans_CN")
+    answer = told(clinic, client, path, verdict="corrected", changes={})
+    assert answer.json["message"] == "没有任何修正。"
+    told(clinic, client, path, verdict="accepted")
+    stale = told(clinic, client, path, verdict="rejected")
+    assert (stale.status_code, stale.json["message"]) == (409, "期间已有人审阅了此所见。")
+    for nonsense in ([], {"verdict": 3, "changes": [], "last": "x"}, {"comment": {}}):
+        token = csrf_of(client, "/profile/")
+        answer = client.post(path, json=nonsense, headers={"X-CSRFToken": token})
+        assert answer.status_code == 422
+
+
+def test_text_that_people_write_stays_text(signed):
+    clinic, inference = signed
+    client = clinic.stage.client("clinician")
+    page = client.get(f"/inference/{inference}").text
+    assert "<b>更大" not in page
+    assert "\\u003cb\\u003e" in page
+    card = client.get(f"/released/{clinic.risk}").text
+    assert "<script>alert" not in card
+
+
+def test_a_risk_is_explained_with_its_guideline(clinic: Clinic):
+    client = clinic.stage.client("clinician")
+    page = client.get(f"/inference/form/{clinic.risk}").text
+    assert "mean 60, standard deviation 10" in page
+    wrong = clinic.stage.post(client, f"/inference/form/{clinic.risk}", age="old", smoker="1")
+    assert wrong.status_code == 422
+    assert "age" in wrong.text
+    form = {name: str(value) for name, value in ANSWERS.items()}
+    asked = clinic.stage.post(client, f"/inference/form/{clinic.risk}", **form)
+    path = asked.headers["Location"]
+    assert clinic.do(path.rsplit("/", 1)[-1]) == "finished"
+    page = client.get(path).text
+    assert "43.8 %" in page
+    assert "https://guidelines.example/nodules" in page
+    assert page.index("+1.00") < page.index("not the disease")
+    assert "Research use only" in page
+
+
+def test_a_steward_approves_and_withdraws_models(clinic: Clinic, tmp_path):
+    client = clinic.stage.client("data-steward")
+    content = (tmp_path / "risk" / "model.safetensors").read_bytes()
+
+    def send(blob: bytes, **form):
+        files = {"model": (io.BytesIO(blob), "model.safetensors")}
+        data = {"csrf_token": csrf_of(client, "/profile/"), **files, **form}
+        return client.post("/released/", data=data, content_type="multipart/form-data")
+
+    assert send(b"nothing").status_code == 422
+    assert send(content, url="javascript:alert(1)").status_code == 422
+    done = send(content, title="Another", url="https://other.example/")
+    assert done.headers["Location"] == f"/released/{clinic.risk}"
+    assert "https://other.example/" in client.get(done.headers["Location"]).text
+    assert clinic.stage.post(client, f"/released/{clinic.risk}/withdraw").status_code == 302
+    assert "withdrawn" in client.get(f"/released/{clinic.risk}").text
+    clinician = clinic.stage.client("clinician")
+    assert clinician.get(f"/inference/form/{clinic.risk}").status_code == 409
+
+
+def test_only_whoever_approves_models_may_send_much(clinic: Clinic):
+    for name, status in (("clinician", 413), ("data-steward", 422)):
+        client = clinic.stage.client(name)
+        headers = {"X-CSRFToken": csrf_of(client, "/profile/")}
+        form = "multipart/form-data; boundary=x"
+        answer = client.post(
+            "/released/", data=bytes(2_000_000), headers=headers, content_type=form
+        )
+        assert answer.status_code == status, answer.text
+
+
+def test_the_api_does_what_the_pages_do(clinic: Clinic):
+    accounts = clinic.stage.console.accounts
+    who = identity(accounts, "clinician")
+    secret = tokens.make_token(accounts.database, who, "t", ["inference", "models"], 1)
+    client = clinic.stage.app.test_client()
+
+    def call(method: str, path: str, **more):
+        headers = {"Authorization": f"Bearer {secret}"}
+        return client.open(API + path, method=method, headers=headers, **more)
+
+    models = call("GET", "/released").json["items"]
+    assert {each["kind"] for each in models} == {"scan", "table"}
+    asked = call("GET", f"/released/{clinic.risk}").json["questions"]
+    assert [each["name"] for each in asked] == ["age", "size", "smoker"]
+    both = {"model": clinic.risk, "scan": clinic.scan, "answers": {}}
+    assert call("POST", "/inferences", json=both).status_code == 422
+    made = call("POST", "/inferences", json={"model": clinic.nodules, "scan": clinic.scan})
+    assert (made.status_code, made.json["state"]) == (201, "queued")
+    inference = made.json["id"]
+    assert clinic.do(inference) == "finished"
+    assert call("GET", "/inferences").json["total"] == 1
+    whole = call("GET", f"/inferences/{inference}").json
+    assert whole["result"]["findings"][0]["number"] == 1
+    for number in (1, 2, 3):
+        path = f"/inferences/{inference}/findings/{number}/reviews"
+        done = call("POST", path, json={"verdict": "accepted"})
+        assert done.status_code == 201, done.json
+    found = call("GET", f"/inferences/{inference}/findings").json["items"]
+    assert [each["reviews"][0]["reviewer"] for each in found] == ["clinician"] * 3
+    refused = call("POST", f"/inferences/{inference}/sign")  # a person signs, not a program
+    assert refused.status_code == 422
+    clinic.desk.reviews.sign(who, inference)
+    assert clinic.do(inference) == "finished"
+    with call("GET", f"/inferences/{inference}/files/reviewed/report.pdf") as loaded:
+        assert loaded.data[:4] == b"%PDF"
+    for part, name in (("view", "view-ct.nii.gz"), ("found", "..%2f..%2fsecrets.json"), ("x", "y")):
+        assert call("GET", f"/inferences/{inference}/files/{part}/{name}").status_code == 404
+
+
+@pytest.mark.parametrize("name", ["viewer", "auditor", "administrator", "data-steward"])
+def test_whoever_is_no_clinician_sees_nothing_of_patients(signed, name):
+    clinic, inference = signed
+    client = clinic.stage.client(name)
+    token = csrf_of(client, "/profile/")
+    for path in ("", "/report", "/view/view-ct.nii.gz", "/files/reviewed/report.pdf"):
+        assert client.get(f"/inference/{inference}{path}").status_code == 403, path
+    for path in ("", "/findings", "/files/found/findings.json"):
+        assert client.get(f"{API}/inferences/{inference}{path}").status_code == 403, path
+    for path in ("findings/1", "sign", "reopen", "send", "again"):
+        answer = client.post(f"/inference/{inference}/{path}", headers={"X-CSRFToken": token})
+        assert answer.status_code == 403, path
+    page = client.get("/inference/")
+    assert page.status_code == (403 if name == "viewer" else 200)
+    if page.status_code == 200:
+        assert f"/inference/{inference}" not in page.text
+
+
+def test_a_page_is_told_how_far_an_inference_is(clinic: Clinic):
+    client = clinic.stage.client("clinician")
+    live = clinic.stage.app.extensions["medfed-live"]
+    socket = live.test_client(clinic.stage.app, flask_test_client=client)
+    assert socket.is_connected()
+    row = clinic.desk.inferences.look(clinic.who(), clinic.nodules, clinic.scan)
+    answer = socket.emit("follow", {"inference": row.id}, callback=True)
+    assert answer == {"following": row.id}
+    assert clinic.do(row.id) == "finished"
+    found = news(socket, lambda each: each["inference"]["state"] == "finished")
+    assert found[-1]["inference"]["findings"] == 3
+    assert "result" not in found[-1]["inference"]
+    refused = socket.emit("follow", {"inference": "none"}, callback=True)
+    assert refused == {"error": "there is no such inference"}
+    viewer = live.test_client(clinic.stage.app, flask_test_client=clinic.stage.client("viewer"))
+    assert not viewer.is_connected()
