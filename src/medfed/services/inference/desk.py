@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medfed.services.hospital.jobs import Jobs
-from medfed.services.hospital.scans import Scans
 from medfed.services.inference.admitted import AdmittedModels
 from medfed.services.inference.inferences import Inferences
 from medfed.services.inference.place import InferencePlace
@@ -40,5 +39,5 @@ class Desk:
         place = InferencePlace(console, site)
         jobs = Jobs(database, console)
         models = AdmittedModels(database, place)
-        inferences = Inferences(database, place, jobs, models, Scans(site))
+        inferences = Inferences(database, place, jobs, models)
         return cls(place, models, inferences, Reviews(database, inferences))

@@ -41,7 +41,7 @@ def export(work: Work) -> dict[str, Any]:
     row = desk.inferences.find(work.job.options["inference"])
     model = desk.models.find(row.model_id)
     standing = desk.reviews.standing(row.id)
-    scan = read_scan(desk.inferences.scan_path(row.scan))
+    scan = read_scan(desk.inferences.scan(row.scan)[1])
     _check_same(scan, row)
     labels = _labels(desk.place.found(row.id) / MASK)
     kept, mask = reviewed(

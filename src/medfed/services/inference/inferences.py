@@ -1,20 +1,22 @@
 """Released models asked about a scan or a patient, each in a process of its own."""
 
 import secrets
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from medfed.core.questions import Answer
 from medfed.services.accounts import Identity, Subject, require
 from medfed.services.audit import record
 from medfed.services.hospital.jobs import FAILED, OPEN, Jobs
-from medfed.services.hospital.scans import Scans
+from medfed.services.imports.place import open_catalogue
 from medfed.services.inference.admitted import AdmittedModels
 from medfed.services.inference.place import FOUND, REVIEWED, VIEW, InferencePlace
 from medfed.services.trouble import Conflict, Missing
+from medfed.storage.catalogue import CataloguedScan
 from medfed.storage.database import Database
 from medfed.storage.database.tables import AdmittedRow, FindingRow, InferenceRow, JobRow
 
@@ -29,7 +31,6 @@ class Inferences:
         place: Where their files lie.
         jobs: What takes long.
         models: The models that may be asked.
-        scans: The hospital's catalogue.
     """
 
     def __init__(
@@ -38,13 +39,11 @@ class Inferences:
         place: InferencePlace,
         jobs: Jobs,
         models: AdmittedModels,
-        scans: Scans,
     ) -> None:
         self.database = database
         self.place = place
         self.jobs = jobs
         self.models = models
-        self.scans = scans
 
     # --- what a person asks for -------------------------------------------------------------------
 
@@ -58,7 +57,7 @@ class Inferences:
         """
         require(self.database, by, "inference.run", Subject(f"model {model}"))
         admitted = self.models.usable(model, "scan")
-        found = self.scans.find(scan)
+        found, _path = self.scan(scan)
         return self._begin(by, admitted, LOOK, scan=found.scan, patient=found.patient)
 
     def assess(self, by: Identity, model: int, answers: Mapping[str, Answer]) -> InferenceRow:
@@ -167,14 +166,29 @@ class Inferences:
         with self.database.read() as session:
             return session.scalars(query.order_by(FindingRow.number)).all()
 
-    def scan_path(self, name: str) -> Path:
-        """Where a scan of the catalogue is read from.
+    def scan(self, name: str) -> tuple[CataloguedScan, Path]:
+        """A scan of the hospital's catalogue, and where it is read from.
 
         Raises:
             Missing: There is none of this name.
         """
-        scan = self.scans.find(name)
-        return self.scans.folder(scan) / ("ct" if scan.form == "DICOM" else "ct.mhd")
+        with open_catalogue(self.place.site) as (patients, catalogue):
+            found = catalogue.find(name) if catalogue else None
+        if found is None:
+            raise Missing("there is no such scan", remedy="Look at the hospital's data")
+        folder = patients / found.patient / found.scan
+        return found, folder / ("ct" if found.form == "DICOM" else "ct.mhd")
+
+    def forget(self, scan: str) -> None:
+        """Remove all pictures and files of a scan that was deleted; what was said of it stays."""
+        query = select(InferenceRow.id).where(InferenceRow.scan == scan)
+        with self.database.write() as session:
+            ids = session.scalars(query).all()
+            session.execute(
+                update(InferenceRow).where(InferenceRow.id.in_(ids)).values(exported={})
+            )
+        for each in ids:
+            shutil.rmtree(self.place.folder(each), ignore_errors=True)
 
     def file(self, inference: str, part: str, name: str) -> tuple[Path, str]:
         """A file that is offered, and its type.

@@ -23,7 +23,7 @@ def look(work: Work) -> dict[str, Any]:
     desk.place.folder(row.id).mkdir(mode=0o700, parents=True, exist_ok=True)
     options = PredictOptions(
         model=desk.place.model_file(model.sha256),
-        scan=desk.inferences.scan_path(row.scan),
+        scan=desk.inferences.scan(row.scan)[1],
         out=desk.place.found(row.id),
     )
     done = predict(options, work.tell, partial(_for_the_viewer, work))

@@ -73,7 +73,7 @@ def test_a_scan_that_is_no_longer_the_same_is_not_drawn_upon(clinic: Clinic):
     inference, reviews, who = clinic.looked(), clinic.desk.reviews, clinic.who()
     for number in (1, 2, 3):
         reviews.judge(who, inference, number, "accepted")
-    folder = clinic.desk.inferences.scan_path(clinic.scan)
+    _, folder = clinic.desk.inferences.scan(clinic.scan)
     for path in folder.iterdir():
         document = pydicom.dcmread(path)
         document.RescaleIntercept = float(document.RescaleIntercept) + 10
