@@ -2,6 +2,8 @@
 const COLOURS = { "": [255, 159, 28], accepted: [26, 161, 121], corrected: [70, 150, 255], rejected: [150, 150, 150] };
 const CHOSEN = [255, 236, 64];
 const MOST_LABELS = 256;
+const FROM = [160, 12]; // in depth one looks from the front, a little from the side and above
+const MARGIN = 0.04;
 
 export class Viewer {
   #nv;
@@ -23,8 +25,8 @@ export class Viewer {
       this.#nv = new Niivue({
         backColor: [0, 0, 0, 1],
         crosshairColor: [0.35, 0.75, 1, 0.9],
-        crosshairWidth: 1,
-        crosshairGap: 12,
+        crosshairWidth: 0.7,
+        crosshairWidthUnit: "mm",
         show3Dcrosshair: true,
         dragAndDropEnabled: false,
         isColorbar: false,
@@ -39,12 +41,19 @@ export class Viewer {
       this.#over.textContent = this.#words.noView;
       return;
     }
-    await this.#nv.loadVolumes([
-      { url: scan, name: "scan.nii.gz", colormap: "gray", cal_min: -1350, cal_max: 150 },
-      { url: marks, name: "marks.nii.gz", opacity: this.#opacity },
-    ]);
+    try {
+      await this.#nv.loadVolumes([
+        { url: scan, name: "scan.nii.gz", colormap: "gray", cal_min: -1350, cal_max: 150 },
+        { url: marks, name: "marks.nii.gz", opacity: this.#opacity },
+      ]);
+    } catch {
+      this.#over.textContent = this.#words.noScan;
+      return;
+    }
     this.#nv.setRadiologicalConvention(true);
     this.#nv.setSliceType(this.#nv.sliceTypeMultiplanar);
+    this.#nv.setRenderAzimuthElevation(...FROM);
+    this.#cut();
     this.#ready = true;
     this.#over.hidden = true;
     this.canvas.dataset.ready = "true";
@@ -56,7 +65,13 @@ export class Viewer {
     const [x, y, z] = lps;
     this.#nv.scene.crosshairPos = this.#nv.mm2frac([-x, -y, z]);
     this.#nv.createOnLocationChange();
-    this.#nv.drawScene();
+    this.#cut();
+  }
+
+  // In depth, what lies in front of the crosshair is taken off.
+  #cut() {
+    const depth = this.#nv.scene.crosshairPos[1] - 0.5 + MARGIN;
+    this.#nv.setClipPlane([-depth, 180, 0]);
   }
 
   turn(plane) {
