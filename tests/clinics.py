@@ -16,7 +16,7 @@ from medfed.imaging.geometry import Geometry
 from medfed.services.accounts import Identity
 from medfed.services.hospital.work import work
 from medfed.services.imports import import_scans
-from medfed.services.inference import Desk
+from medfed.services.inference.desk import Desk
 from medfed.storage.models import write_model
 from medfed.web import WebOptions
 

@@ -19,7 +19,9 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """The browser."""
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    # WebGL without a graphics card, for the viewer.
+    arguments = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+    arguments += ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield browser

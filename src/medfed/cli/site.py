@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from medfed.cli.site_admit import admit
 from medfed.cli.site_serve import serve
 from medfed.cli.study import say_protection
 from medfed.core.errors import SiteError
@@ -310,4 +311,5 @@ def receipts(folder: Path, run_id: str | None, as_json: bool) -> None:
         click.echo(f"{count} receipts, all signatures good.")
 
 
+site.add_command(admit)
 site.add_command(serve)

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from medfed.services.console import Console
 from medfed.services.console.runs import Runs
-from medfed.services.inference import Desk
+from medfed.services.inference.desk import Desk
 from medfed.web import inference_shapes, shapes
 
 AT_ONCE = 500

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from medfed.core.questions import Question
-from medfed.services.inference import Desk
+from medfed.services.inference.desk import Desk
 from medfed.services.inference.reviews import Standing
 from medfed.storage.database.tables import AdmittedRow, InferenceRow, ReviewRow
 

@@ -10,7 +10,7 @@ from medfed.services.accounts import NOBODY, Decision, Identity, Subject, may, r
 from medfed.services.accounts.rights import Denied
 from medfed.services.console import Console
 from medfed.services.hospital import Hospital
-from medfed.services.inference import Desk
+from medfed.services.inference.desk import Desk
 from medfed.services.trouble import Missing
 from medfed.web.people import identify
 

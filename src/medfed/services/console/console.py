@@ -14,7 +14,7 @@ from medfed.services.console.place import Place
 from medfed.services.console.runs import Runs
 from medfed.services.console.studies import Studies
 from medfed.services.hospital import Hospital
-from medfed.services.inference import Desk
+from medfed.services.inference.desk import Desk
 from medfed.storage.database import Database
 
 

@@ -9,6 +9,7 @@ from medfed.services.accounts import Identity, Subject, require
 from medfed.services.audit import record
 from medfed.services.imports.place import open_catalogue
 from medfed.services.imports.removal import remove_scan
+from medfed.services.inference.forgetting import forget_scan
 from medfed.services.trouble import Missing
 from medfed.storage.catalogue import Counts
 
@@ -87,6 +88,7 @@ class Scans:
         require(self.database, by, "data.delete", Subject(f"scan {scan}"))
         row = remove_scan(self.site, scan)
         self.views.forget(scan)
+        forget_scan(self.database, self.views.console, scan)
         with self.database.write() as session:
             record(session, by, "data.delete", f"scan {scan}", reason=f"of {row.patient}")
 

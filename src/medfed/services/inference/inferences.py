@@ -1,12 +1,11 @@
 """Released models asked about a scan or a patient, each in a process of its own."""
 
 import secrets
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 
 from medfed.core.questions import Answer
 from medfed.services.accounts import Identity, Subject, require
@@ -155,6 +154,14 @@ class Inferences:
             count = session.scalar(select(func.count()).select_from(query.subquery())) or 0
             return session.scalars(page.offset(offset).limit(limit)).all(), count
 
+    def to_review(self) -> int:
+        """How many scans a model has looked at that nobody signed yet."""
+        query = select(func.count(InferenceRow.id)).where(
+            InferenceRow.kind == "scan", InferenceRow.signed.is_(None), InferenceRow.result != {}
+        )
+        with self.database.read() as session:
+            return session.scalar(query) or 0
+
     def job(self, row: InferenceRow) -> JobRow | None:
         """The latest piece of work on an inference."""
         with self.database.read() as session:
@@ -178,17 +185,6 @@ class Inferences:
             raise Missing("there is no such scan", remedy="Look at the hospital's data")
         folder = patients / found.patient / found.scan
         return found, folder / ("ct" if found.form == "DICOM" else "ct.mhd")
-
-    def forget(self, scan: str) -> None:
-        """Remove all pictures and files of a scan that was deleted; what was said of it stays."""
-        query = select(InferenceRow.id).where(InferenceRow.scan == scan)
-        with self.database.write() as session:
-            ids = session.scalars(query).all()
-            session.execute(
-                update(InferenceRow).where(InferenceRow.id.in_(ids)).values(exported={})
-            )
-        for each in ids:
-            shutil.rmtree(self.place.folder(each), ignore_errors=True)
 
     def file(self, inference: str, part: str, name: str) -> tuple[Path, str]:
         """A file that is offered, and its type.

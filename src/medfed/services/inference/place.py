@@ -55,7 +55,7 @@ class InferencePlace:
 
     def folder(self, inference: str) -> Path:
         """Of one inference."""
-        return self.console / "inferences" / inference
+        return inference_folder(self.console, inference)
 
     def found(self, inference: str) -> Path:
         """What the model said."""
@@ -64,3 +64,8 @@ class InferencePlace:
     def reviewed(self, inference: str) -> Path:
         """What is handed on."""
         return self.folder(inference) / "reviewed"
+
+
+def inference_folder(console: Path, inference: str) -> Path:
+    """Of one inference, in the console's folder."""
+    return console / "inferences" / inference

@@ -31,7 +31,7 @@ class PacsSettings:
 
     Attributes:
         address: ``https://HOST/PATH`` for DICOMweb, ``TITLE@HOST:PORT`` for DIMSE.
-        title: Our own application entity title.
+        own_title: Our own application entity title.
         tls: DIMSE over TLS.
         ca: File of certificates to trust, in place of the system's.
         certificate: File of our own, with its key, where the PACS asks for one.
@@ -39,7 +39,7 @@ class PacsSettings:
     """
 
     address: str
-    title: str = "MEDFED"
+    own_title: str = "MEDFED"
     tls: bool = False
     ca: str = ""
     certificate: str = ""
@@ -81,7 +81,7 @@ class PacsSettings:
         from medfed.connectors.pacs import PacsOptions
 
         return PacsOptions(
-            title=self.title,
+            title=self.own_title,
             tls=self.tls,
             ca=Path(self.ca) if self.ca else None,
             certificate=Path(self.certificate) if self.certificate else None,

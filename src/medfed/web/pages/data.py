@@ -7,7 +7,7 @@ from flask_babel import gettext as _
 from medfed.services.viewing.views import PLANES
 from medfed.web import data_words
 from medfed.web.paging import page_number
-from medfed.web.rules import desk, hospital, needs, user
+from medfed.web.rules import hospital, needs, user
 
 blueprint = Blueprint("data", __name__, url_prefix="/data")
 PER_PAGE = 25
@@ -67,6 +67,5 @@ def delete(scan: str) -> ResponseReturnValue:
     if request.method == "GET" or "sure" not in request.form:
         return render_template("scan_delete.html", row=row)
     hospital().scans.delete(user(), scan)
-    desk().inferences.forget(scan)
     flash(_("The scan is deleted."))
     return redirect(url_for(".index"))

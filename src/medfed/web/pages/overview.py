@@ -6,7 +6,7 @@ from flask.typing import ResponseReturnValue
 from medfed.services.console.runs import OPEN
 from medfed.services.hospital.imports import KIND as IMPORT
 from medfed.web import shapes
-from medfed.web.rules import console, hospital, needs
+from medfed.web.rules import console, desk, hospital, needs
 
 blueprint = Blueprint("overview", __name__)
 
@@ -45,4 +45,5 @@ def _of_hospital() -> ResponseReturnValue:
         counts=here.scans.counts(),
         tables=len(here.tables.list()),
         imports=imports,
+        to_review=desk().inferences.to_review(),
     )

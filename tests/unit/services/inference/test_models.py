@@ -86,3 +86,17 @@ def test_what_failed_can_be_tried_again(clinic: Clinic):
     assert clinic.do(row.id) == "finished"
     with pytest.raises(Conflict, match="not failed"):
         desk.inferences.again(clinic.who(), row.id)
+
+
+def test_a_deleted_scan_takes_along_what_models_made_of_it(clinic: Clinic):
+    inference, desk = clinic.looked(), clinic.desk
+    clinic.desk.reviews.judge(clinic.who(), inference, 1, "accepted", comment="plain to see")
+    hospital = clinic.stage.console.hospital
+    assert hospital is not None
+    hospital.scans.delete(clinic.who("data-steward"), clinic.scan)
+    assert not desk.place.folder(inference).exists()
+    with pytest.raises(Missing):
+        desk.inferences.file(inference, "view", "view-ct.nii.gz")
+    assert desk.reviews.standing(inference)[0].review.comment == "plain to see"
+    page = clinic.stage.client("clinician").get(f"/inference/{inference}")
+    assert page.status_code == 200
