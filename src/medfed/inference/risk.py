@@ -165,7 +165,7 @@ def checked(question: Question, answer: Answer) -> Answer:
         return str(answer)
     try:
         number = float(answer)
-    except ValueError:
+    except (TypeError, ValueError, OverflowError):
         number = float("nan")
     if not np.isfinite(number):
         message = f"{question.name} is a number"

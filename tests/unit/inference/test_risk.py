@@ -92,7 +92,8 @@ def test_what_is_not_known_counts_as_usual_and_is_called_so():
 
 def test_answers_that_are_none_are_refused_in_words():
     asked = {q.name: q for q in questions_of(about())}
-    for name, answer in (("age", "old"), ("age", "nan"), ("age", "inf"), ("smoker", "maybe")):
+    wrong = [("age", each) for each in ("old", "nan", "inf", {}, [1], 10**400)]
+    for name, answer in (*wrong, ("smoker", "maybe"), ("smoker", {})):
         with pytest.raises(DataError) as refused:
             checked(asked[name], answer)
         assert name in refused.value.message

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 
 import pytest
+from clinics import clinic_of
 from consoles import Stage, hospital_of, stage_of
 
 
@@ -17,3 +18,9 @@ def stage(tmp_path, sqlite_url) -> Stage:
 def hospital(tmp_path, _empty_sqlite) -> Stage:
     file = shutil.copy(_empty_sqlite, tmp_path / "hospital.sqlite")
     return hospital_of(tmp_path / "hospital", f"sqlite:///{file}")
+
+
+@pytest.fixture
+def clinic(tmp_path) -> Stage:
+    """The console of a hospital that has a scan and released models."""
+    return clinic_of(tmp_path).stage

@@ -147,8 +147,10 @@ def test_not_ready_without_a_database(stage, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    ("face", "name", "count"), [("stage", "coordinator", 19), ("hospital", "data-steward", 18)]
+    ("face", "name", "count"),
+    [("stage", "coordinator", 19), ("hospital", "data-steward", 31), ("clinic", "clinician", 31)],
 )
 def test_nothing_that_is_sent_brings_the_api_down(request, face, name, count):
     stage = request.getfixturevalue(face)

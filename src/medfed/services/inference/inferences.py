@@ -18,6 +18,7 @@ from medfed.services.trouble import Conflict, Missing
 from medfed.storage.catalogue import CataloguedScan
 from medfed.storage.database import Database
 from medfed.storage.database.tables import AdmittedRow, FindingRow, InferenceRow, JobRow
+from medfed.storage.database.types import readable
 
 LOOK, ASSESS, EXPORT, SEND = "look", "assess", "export", "send"
 
@@ -180,7 +181,7 @@ class Inferences:
             Missing: There is none of this name.
         """
         with open_catalogue(self.place.site) as (patients, catalogue):
-            found = catalogue.find(name) if catalogue else None
+            found = catalogue.find(readable(name)) if catalogue else None
         if found is None:
             raise Missing("there is no such scan", remedy="Look at the hospital's data")
         folder = patients / found.patient / found.scan

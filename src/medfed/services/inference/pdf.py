@@ -103,7 +103,7 @@ class _Sheet:
             return [self.text("Findings", "Heading2"), self.text(words)]
         heads = ("No.", "Verdict", "Where", "Diameter", "Kind", "Score", "Comment")
         rows = [[self.text(word) for word in heads], *map(self._row, findings)]
-        share = (0.06, 0.13, 0.22, 0.13, 0.13, 0.09, 0.24)
+        share = (0.08, 0.13, 0.22, 0.13, 0.13, 0.09, 0.22)
         grid = Table(rows, [part * self.width for part in share], repeatRows=1)
         lines = [
             ("LINEBELOW", (0, 0), (-1, -1), 0.4, colors.grey),

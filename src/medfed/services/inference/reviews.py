@@ -237,7 +237,7 @@ _CHECKS = {"diameter_mm": _diameter, "centre_mm": _centre, "attenuation": _atten
 def _number(value: Any) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise DataError("a correction is not a number", remedy="Write digits with a point")

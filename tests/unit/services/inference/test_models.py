@@ -6,6 +6,7 @@ import pytest
 from clinics import ANSWERS, CARD, GUIDELINE, Clinic, risk_folder
 from unit.inference.threshold import run_folder
 
+from medfed.cli import main
 from medfed.core.errors import AccessError, DataError
 from medfed.core.registry import Part
 from medfed.inference import RESEARCH_USE
@@ -33,6 +34,20 @@ def test_a_withdrawn_model_is_asked_no_more_and_can_come_back(clinic: Clinic, tm
         clinic.nodules
     )
     assert models.find(clinic.nodules).state == "approved"
+
+
+def test_whoever_has_the_machine_approves_on_the_command_line(clinic: Clinic, tmp_path, capsys):
+    site, run = clinic.desk.place.site, risk_folder(tmp_path / "mine")
+    clinic.desk.models.withdraw(clinic.who("data-steward"), clinic.risk)
+    link = ["--guideline", "https://other.example/", "--title", "Another"]
+    main(["site", "admit", str(site), str(run), *link])
+    row = clinic.desk.models.find(clinic.risk)
+    assert row.sha256 in capsys.readouterr().out
+    assert (row.state, row.approver, row.guideline["title"]) == ("approved", "system", "Another")
+    with pytest.raises(SystemExit) as ended:
+        main(["site", "admit", str(site), str(tmp_path / "none")])
+    assert ended.value.code == 3
+    assert "none" in capsys.readouterr().err
 
 
 def test_only_stewards_approve_models(clinic: Clinic, tmp_path):

@@ -21,6 +21,7 @@ def test_a_scan_is_looked_at_and_the_findings_are_kept(clinic: Clinic):
     assert [each.number for each in standing] == [1, 2, 3]
     assert [dict(each.body) for each in standing] == row.result["findings"]
     assert all(each.review is None for each in standing)
+    assert clinic.desk.inferences.to_review() == 1
 
 
 def test_the_viewers_copy_lies_where_the_scan_does(clinic: Clinic):
@@ -60,6 +61,7 @@ def test_the_latest_word_counts_and_all_of_them_are_kept(clinic: Clinic):
         ("accepted", {"diameter_mm": 4}, "only a correction"),
         ("corrected", {}, "nothing was corrected"),
         ("corrected", {"diameter_mm": "wide"}, "not a number"),
+        ("corrected", {"diameter_mm": 10**400}, "not a number"),
         ("corrected", {"diameter_mm": 0.1}, "between 1 and 200"),
         ("corrected", {"centre_mm": [1, 2]}, "three coordinates"),
         ("corrected", {"centre_mm": [1e6, 0, 0]}, "not in the scan"),
@@ -68,11 +70,11 @@ def test_the_latest_word_counts_and_all_of_them_are_kept(clinic: Clinic):
         ("corrected", {"score": 1}, "cannot be corrected"),
     ],
 )
-def test_what_is_no_review_is_refused(clinic: Clinic, verdict, changes, words):
-    inference = clinic.looked()
+def test_what_is_no_review_is_refused(signed, verdict, changes, words):
+    clinic, inference = signed
     with pytest.raises(DataError, match=words):
         clinic.desk.reviews.judge(clinic.who(), inference, 1, verdict, changes=changes)
-    assert clinic.desk.reviews.standing(inference)[0].review is None
+    assert len(clinic.desk.reviews.standing(inference)[0].history) == 1
 
 
 def test_corrections_within_the_scan_are_taken(clinic: Clinic):
@@ -98,6 +100,7 @@ def test_only_whole_reviews_are_signed_and_signed_ones_stay_as_they_are(clinic: 
         reviews.reopen(who, inference)
     assert clinic.do(inference) == "finished"
     assert clinic.desk.inferences.files(clinic.desk.inferences.find(inference), "reviewed")
+    assert clinic.desk.inferences.to_review() == 0
     reviews.reopen(who, inference)
     row = clinic.desk.inferences.find(inference)
     assert (row.signed, row.exported) == (None, {})
@@ -109,8 +112,9 @@ def test_only_whole_reviews_are_signed_and_signed_ones_stay_as_they_are(clinic: 
 
 
 @pytest.mark.parametrize("name", ["viewer", "auditor", "administrator", "data-steward"])
-def test_whoever_is_no_clinician_neither_asks_nor_reviews(clinic: Clinic, name):
-    inference, who, desk = clinic.looked(), clinic.who(name), clinic.desk
+def test_whoever_is_no_clinician_neither_asks_nor_reviews(signed, name):
+    clinic, inference = signed
+    who, desk = clinic.who(name), clinic.desk
     for deed in (
         lambda: desk.inferences.look(who, clinic.nodules, clinic.scan),
         lambda: desk.inferences.assess(who, clinic.risk, ANSWERS),
