@@ -26,7 +26,7 @@ def test_the_migrations_make_the_tables_that_the_code_describes(database):
         assert compare_metadata(context, Base.metadata) == []
 
 
-def test_roles_that_are_there_learn_of_data_and_keep_what_they_have(tmp_path):
+def test_roles_that_are_there_learn_what_is_new_and_keep_what_they_have(tmp_path):
     database = Database(f"sqlite:///{tmp_path / 'old.sqlite'}")
     config = _alembic(database.engine)
     command.upgrade(config, "0002")
@@ -35,7 +35,8 @@ def test_roles_that_are_there_learn_of_data_and_keep_what_they_have(tmp_path):
             session.add(RoleRow(name=name, rights=rights))
     database.upgrade()
     with database.read() as session:
-        assert session.get(RoleRow, "data-steward").rights == ["own.right", "data.*"]
+        learnt = ["data.*", "model.read", "model.admit", "inference.read"]
+        assert session.get(RoleRow, "data-steward").rights == ["own.right", *learnt]
         assert session.get(RoleRow, "viewer").rights == []
     database.close()
 
