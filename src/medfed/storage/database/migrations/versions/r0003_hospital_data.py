@@ -1,4 +1,5 @@
 """Jobs and uploads of a hospital; roles that are there learn what they may do with data."""
+
 import sqlalchemy as sa
 from alembic import op
 
