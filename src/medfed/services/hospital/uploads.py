@@ -11,6 +11,7 @@ import fcntl
 import os
 import secrets
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -143,18 +144,14 @@ class Uploads:
                 raise Conflict(message, remedy="Ask how many were received, and go on from there")
             file.truncate(offset)
             file.seek(offset)
-            kept = offset
             try:
-                while kept < row.length:
-                    kept, over = self._some(file, source, kept, row.length)
-                    self._keep(row.id, file, kept)
-                    if over:
-                        break
+                kept = self._receive(row, file, source)
             except BaseException as error:
                 self._keep(row.id, file, file.tell())
                 if isinstance(error, OSError) and error.errno == errno.ENOSPC:
                     raise NoSpace("the disk is full", remedy=TELL) from error
                 raise
+            self._keep(row.id, file, kept)
             return kept
 
     def remove(self, by: Identity, upload: str) -> None:
@@ -169,6 +166,19 @@ class Uploads:
         with self.database.write() as session:
             session.delete(session.get_one(UploadRow, row.id))
         self.part(row).unlink(missing_ok=True)
+
+    def _receive(self, row: UploadRow, file: FileIO, source: BinaryIO) -> int:
+        """Take bytes; the disk is made to keep them while the next are on their way."""
+        kept, over, flushed = file.tell(), False, Future[None]()
+        flushed.set_result(None)
+        with ThreadPoolExecutor(1, "flush") as pool:
+            while kept < row.length and not over:
+                kept, over = self._some(file, source, kept, row.length)
+                if flushed.done():
+                    flushed.result()
+                    flushed = pool.submit(self._keep, row.id, file, kept)
+            flushed.result()
+        return kept
 
     @staticmethod
     def _some(file: FileIO, source: BinaryIO, kept: int, length: int) -> tuple[int, bool]:
