@@ -221,7 +221,7 @@ class Uploads:
             raise NoSpace(message, remedy=TELL)
 
 
-def _in_the_way(row: UploadRow) -> Select[tuple[str]]:
+def _in_the_way(row: UploadRow) -> Select[str]:
     """Files of the same job where the file's folders would lie, or in a folder of its name."""
     folders = [str(each) for each in PurePosixPath(row.name).parents]
     inside = UploadRow.name.startswith(f"{row.name}/", autoescape=True)
