@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from accounting import PASSWORD, accounts_of
+from browser.conftest import Served
 from consoles import WANG
 from hospitals import zipped
 from playwright.sync_api import Browser, Page, expect
@@ -40,7 +41,7 @@ def phantom(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[Server]:
+def server(tmp_path: Path) -> Iterator[Server]:
     """A hospital's console with a user for each role."""
     site = tmp_path / "site"
     create_site(site, "north", None)
@@ -55,6 +56,12 @@ def served(tmp_path: Path) -> Iterator[Server]:
     yield server
     server.stop()
     thread.join()
+
+
+@pytest.fixture
+def served(server: Server) -> Served:
+    """Where it answers."""
+    return Served(f"http://127.0.0.1:{server.port}", server.password or "")
 
 
 def log_in(page: Page, name: str) -> None:
@@ -179,10 +186,10 @@ def delete(page: Page, picture) -> None:
     expect(page.locator("img.thumbnail")).to_have_count(2)
 
 
-def test_what_is_sent_survives_a_page_that_is_loaded_again(chromium: Browser, tmp_path, served):
+def test_what_is_sent_survives_a_page_that_is_loaded_again(chromium: Browser, tmp_path, server):
     """A person closes the page in the middle, comes back, chooses the same file, and goes on."""
     # A page of its own: this one may complain of a network that is gone.
-    context = chromium.new_context(base_url=f"http://127.0.0.1:{served.port}", locale="en-GB")
+    context = chromium.new_context(base_url=f"http://127.0.0.1:{server.port}", locale="en-GB")
     page = context.new_page()
     content = bytes(range(256)) * 400_000
     file = tmp_path / "large.nii"
@@ -203,7 +210,7 @@ def test_what_is_sent_survives_a_page_that_is_loaded_again(chromium: Browser, tm
     page.route(re.compile("/api/v1/uploads/"), only_once)
     page.get_by_role("button", name="Send and import").click()
     expect(page.get_by_text("connection lost")).to_be_visible()
-    uploads = served.console.hospital.uploads
+    uploads = server.console.hospital.uploads
     job = page.url.partition("import=")[2]
     (row,) = uploads.of_job(job)
     assert 0 < row.received < len(content)
@@ -213,7 +220,7 @@ def test_what_is_sent_survives_a_page_that_is_loaded_again(chromium: Browser, tm
     page.locator("[data-files]").set_input_files(file)
     page.get_by_role("button", name="Send and import").click()
     page.wait_for_url(re.compile("/imports/[0-9a-f]{32}$"))
-    kept = served.console.hospital.jobs.folder(job) / "files" / "large.nii"
+    kept = server.console.hospital.jobs.folder(job) / "files" / "large.nii"
     expect(page.get_by_role("heading", name="Refused")).to_be_visible()
     assert kept.read_bytes() == content
     context.close()

@@ -12,6 +12,7 @@ import highdicom as hd
 import numpy as np
 import pytest
 from accounting import PASSWORD
+from browser.conftest import Served
 from clinics import ANSWERS, GUIDELINE, risk_folder
 from PIL import Image
 from playwright.sync_api import Page, expect
@@ -35,7 +36,7 @@ expect.set_options(timeout=60_000)  # a busy machine is no failure
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[Server]:
+def served(tmp_path: Path) -> Iterator[Served]:
     """A hospital's console that listens, with a phantom, two models and a clinician."""
     site = tmp_path / "site"
     create_site(site, "north", None)
@@ -52,7 +53,7 @@ def served(tmp_path: Path) -> Iterator[Server]:
     desk.models.enter(root, risk_folder(tmp_path / "risk"), guideline=GUIDELINE)
     thread = threading.Thread(target=server.serve)
     thread.start()
-    yield server
+    yield Served(f"http://127.0.0.1:{server.port}", server.password or "")
     server.stop()
     thread.join()
 

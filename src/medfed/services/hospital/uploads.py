@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from io import FileIO
     from pathlib import Path
-    from typing import Any, BinaryIO
+    from typing import BinaryIO
 
     from sqlalchemy import Select
 
@@ -231,7 +231,7 @@ class Uploads:
             raise NoSpace(message, remedy=TELL)
 
 
-def _in_the_way(row: UploadRow) -> Select[Any]:
+def _in_the_way(row: UploadRow) -> Select[str]:
     """Files of the same job where the file's folders would lie, or in a folder of its name."""
     folders = [str(each) for each in PurePosixPath(row.name).parents]
     inside = UploadRow.name.startswith(f"{row.name}/", autoescape=True)
