@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import urllib.parse
 from collections.abc import Iterator
 
@@ -17,7 +18,8 @@ from sqlalchemy import update
 
 from medfed.core.errors import RunError
 from medfed.services import audit
-from medfed.services.accounts.outsiders import Provider
+from medfed.services.accounts.login import confirmed
+from medfed.services.accounts.outsiders import Provider, arrive
 from medfed.services.console import Console
 from medfed.storage.database.tables import SessionRow
 from medfed.storage.database.types import now
@@ -114,6 +116,25 @@ def test_roles_follow_the_groups_at_each_log_in(app, console):
     browser, answer = log_in(app, "0001")
     assert (answer.status_code, "None of your groups" in answer.text) == (422, True)
     assert me(browser)["error"]["message"]
+
+
+def test_whoever_has_no_role_there_any_more_has_none_in_what_is_open_here(app, console):
+    inside, _ = log_in(app, "0001")
+    assert me(inside)["roles"] == ["researcher"]
+    app.extensions["medfed-provider"].roles["research"] = []
+    assert log_in(app, "0001")[1].status_code == 422
+    assert me(inside)["roles"] == []
+    assert inside.get("/runs/").status_code == 403
+
+
+def test_a_log_in_that_asked_for_no_password_confirms_nothing(app, console):
+    claims = {"sub": "9", "preferred_username": "quick", "groups": ["boss"]}
+    provider = app.extensions["medfed-provider"]
+    for when, confirmed_now in ((None, False), (time.time() - 3600, False), (time.time(), True)):
+        given = claims if when is None else {**claims, "auth_time": int(when)}
+        secret = arrive(console.database, provider, given, "", "")
+        who = console.accounts.identify(secret, "")
+        assert confirmed(console.database, who) is confirmed_now
 
 
 @pytest.mark.parametrize("subject", ["turned", "forged"])

@@ -17,6 +17,7 @@ from medfed.core.files import read_lines
 from medfed.core.study_file import parse_study
 from medfed.federation import wire_pb2
 from medfed.federation.keys import load_key
+from medfed.federation.seat import Seats
 from medfed.federation.site import _Work
 from medfed.federation.spool import decode_update
 from medfed.federation.wire import Order, open_reply, seal
@@ -285,6 +286,24 @@ def left_and_paid(folder):
     receipts = [r for file in folder.glob("receipts/*") for r in read_lines(file)]
     left = Counter(r["round"] for r in receipts if r["purpose"] == "train")
     return left, Counter(entry.round for entry in open_ledger(folder).entries())
+
+
+def test_nobody_pays_for_another_sites_restart_between_rounds(tmp_path, monkeypatch):
+    """Under a secure sum a restarted site has lost what it agreed on with the others."""
+    kept = Seats.seat
+
+    def seat(self, order, study):
+        found = kept(self, order, study)
+        first = order.phase.partition("-")[0] in ("keys", "next")
+        if (order.site, order.round, first) == ("south", 2, True):
+            found.drawer.clear()
+        return found
+
+    monkeypatch.setattr(Seats, "seat", seat)
+    go(private_study(aggregator="secure-sum", min_sites=3, rounds=2), tmp_path / "run")
+    for site in SITES:
+        entries = open_ledger(tmp_path / "run" / "sites" / site).entries()
+        assert [entry.round for entry in entries] == [1, 2]
 
 
 def test_a_coordinator_that_orders_the_study_again_is_held_to_what_was_approved(recorded):

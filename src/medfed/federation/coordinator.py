@@ -256,7 +256,9 @@ class Coordinator:
         )
 
     def _gather_round(self, exchange: Exchange, state: State) -> Gathered:
-        if isinstance(self.aggregator, Standing):
+        # Going on from the round before, sites work in vain if one of them turns out to have lost
+        # what was agreed. Those that pay for their work shall not pay for another's restart.
+        if isinstance(self.aggregator, Standing) and not self.privacy.mechanisms:
             return self.aggregator.gather_on(exchange.ask, exchange.sites, self._drawer)
         return self._gather(exchange, state)
 

@@ -113,10 +113,8 @@ class RiskModel:
         without = [{**given, q.name: q.usual} for q in self.questions]
         scores = self._log_odds([given, usual, *without])
         parts = [
-            Contribution(
-                q.name, given[q.name], q.usual, float(scores[0] - s), far(q, given[q.name])
-            )
-            for q, s in zip(self.questions, scores[2:], strict=True)
+            _contribution(question, given[question.name], float(scores[0] - score))
+            for question, score in zip(self.questions, scores[2:], strict=True)
         ]
         alone = sum(part.log_odds for part in parts)
         return Risk(
@@ -126,6 +124,12 @@ class RiskModel:
             contributions=tuple(sorted(parts, key=lambda part: -abs(part.log_odds))),
             together=float(scores[0] - scores[1] - alone),
         )
+
+
+def _contribution(question: Question, answer: Answer, log_odds: float) -> Contribution:
+    """What is not known adds nothing, though rows of one batch may differ in the last bit."""
+    known = log_odds if answer is not None else 0.0
+    return Contribution(question.name, answer, question.usual, known, far(question, answer))
 
 
 def asking_task(about: Mapping[str, Any]) -> AskingTask:

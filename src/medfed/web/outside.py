@@ -1,6 +1,5 @@
 """Speaking OpenID Connect with the hospital's identity provider, by Authlib."""
 
-import time
 from typing import Any, Protocol, cast
 
 from flask import Flask, current_app
@@ -8,9 +7,10 @@ from flask.typing import ResponseReturnValue
 
 from medfed.core.errors import AccessError, RunError
 from medfed.services.accounts.login import RECENTLY
-from medfed.services.accounts.outsiders import Provider
+from medfed.services.accounts.outsiders import Provider, asked_at
 from medfed.services.console import Console
 from medfed.services.trouble import Missing
+from medfed.storage.database.types import now
 
 SECONDS = 10
 """How long a provider may take to answer."""
@@ -78,8 +78,8 @@ def answer(*, again: bool) -> dict[str, Any]:
     Raises:
         AccessError: Any of them is wrong, or with ``again`` the person was not asked just now.
     """
-    claims: dict[str, Any] = _told(lambda: _speaker().authorize_access_token())["userinfo"]
-    if again and time.time() - int(claims.get("auth_time") or 0) > RECENTLY.total_seconds():
+    claims: dict[str, Any] = _told(lambda: _speaker().authorize_access_token()["userinfo"])
+    if again and now() - asked_at(claims) > RECENTLY:
         message = "the identity provider did not ask you again"
         raise AccessError(message, remedy="Log out, then log in again")
     return claims

@@ -22,6 +22,7 @@ KNOWN = "known"
 """For whoever is logged in, even if the password must be changed first."""
 ANY_LENGTH = 2**62
 """Bytes; None would mean the limit of all other requests."""
+FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 csrf = CSRFProtect()
 
 
@@ -39,7 +40,10 @@ def needs(action: str) -> Callable[[View], View]:
 
 
 def streams(view: View) -> View:
-    """Let a route take a body of any length, which it reads bit by bit; below ``@needs``."""
+    """Let a route take a body of any length, which it reads bit by bit; below ``@needs``.
+
+    No form: whoever looks for a token in it would read all of it, even for a stranger.
+    """
     view.__dict__["streams"] = True
     return view
 
@@ -116,12 +120,13 @@ def guard() -> None:
     g.user = identify(console())
     if request.endpoint is None:
         return  # no such page, which the router says by itself
-    if getattr(current_app.view_functions[request.endpoint], "streams", False):
+    view = current_app.view_functions[request.endpoint]
+    if getattr(view, "streams", False) and request.mimetype not in FORMS:
         request.max_content_length = ANY_LENGTH
     rule = rule_of(current_app, request.endpoint)
     if rule is None:
         raise Denied(Decision(False, "role", "nobody has said who may see this page"))
-    longest = getattr(current_app.view_functions[request.endpoint], "longest", None)
+    longest = getattr(view, "longest", None)
     if longest and may(g.user, rule):
         request.max_content_length = longest
     if request.method not in ("GET", "HEAD", "OPTIONS") and g.user.scopes is None:

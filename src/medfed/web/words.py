@@ -257,6 +257,11 @@ SENTENCES = {
     "this review is signed": _l("This review is signed."),
     "Open it again first": _l("Open it again first."),
     "somebody reviewed this finding meanwhile": _l("Somebody reviewed this finding meanwhile."),
+    "somebody reviewed a finding meanwhile": _l("Somebody reviewed a finding meanwhile."),
+    "the model's file is gone, or another than the one approved": _l(
+        "The model's file is gone, or another than the one approved."
+    ),
+    "Approve the model again, with its file": _l("Approve the model again, with its file."),
     "Load the page again and look at it": _l("Load the page again and look at it."),
     "Load the page again": _l("Load the page again."),
     "not all findings were reviewed": _l("Not all findings were reviewed."),

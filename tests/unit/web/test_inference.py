@@ -52,7 +52,10 @@ def test_a_clinician_asks_reviews_signs_and_downloads(clinic: Clinic):
     changes = {"attenuation": "part-solid"}
     answer = told(clinic, client, f"{path}/findings/3", verdict="corrected", changes=changes)
     assert answer.json["findings"][2]["reviews"][0]["changes"] == changes
-    assert clinic.stage.post(client, f"{path}/sign").status_code == 302
+    seen = max(review["id"] for each in answer.json["findings"] for review in each["reviews"])
+    assert clinic.stage.post(client, f"{path}/sign").status_code == 409
+    assert clinic.stage.post(client, f"{path}/sign", last=seen - 1).status_code == 409
+    assert clinic.stage.post(client, f"{path}/sign", last=seen).status_code == 302
     assert clinic.do(inference) == "finished"
     page = client.get(path).text
     for name in ("segmentation.dcm", "measurements.dcm", "report.pdf"):
@@ -173,8 +176,9 @@ def test_the_api_does_what_the_pages_do(clinic: Clinic):
         assert done.status_code == 201, done.json
     found = call("GET", f"/inferences/{inference}/findings").json["items"]
     assert [each["reviews"][0]["reviewer"] for each in found] == ["clinician"] * 3
-    refused = call("POST", f"/inferences/{inference}/sign")  # a person signs, not a program
-    assert refused.status_code == 422
+    seen = max(each["reviews"][0]["id"] for each in found)
+    refused = call("POST", f"/inferences/{inference}/sign", json={"last": seen})
+    assert "a program cannot sign" in refused.text  # a person does
     clinic.desk.reviews.sign(who, inference)
     assert clinic.do(inference) == "finished"
     with call("GET", f"/inferences/{inference}/files/reviewed/report.pdf") as loaded:
@@ -217,3 +221,17 @@ def test_a_page_is_told_how_far_an_inference_is(clinic: Clinic):
     assert refused == {"error": "there is no such inference"}
     viewer = live.test_client(clinic.stage.app, flask_test_client=clinic.stage.client("viewer"))
     assert not viewer.is_connected()
+
+
+@pytest.mark.parametrize("kind", ["scan", "table"])
+def test_what_a_withdrawn_model_said_is_shown_as_that(clinic: Clinic, kind):
+    number = clinic.nodules if kind == "scan" else clinic.risk
+    if kind == "scan":
+        inference = clinic.looked()
+    else:
+        inference = clinic.desk.inferences.assess(clinic.who(), number, ANSWERS).id
+        assert clinic.do(inference) == "finished"
+    client = clinic.stage.client("clinician")
+    assert "Withdrawn: do not use" not in client.get(f"/inference/{inference}").text
+    clinic.desk.models.withdraw(clinic.who("data-steward"), number)
+    assert "Withdrawn: do not use" in client.get(f"/inference/{inference}").text

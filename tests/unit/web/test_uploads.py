@@ -222,3 +222,35 @@ def test_without_the_right_or_the_token_of_the_page_nothing_is_taken(sender):
     url = sender.announce(job, "a.raw", 3).headers["Location"]
     assert sender.patch(url, 0, b"abc", **{"X-CSRFToken": ""}).status_code == 400
     assert kept(sender, url) == b""
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_long_form_in_place_of_bytes_is_refused_before_it_is_read(sender, known):
+    client = sender.client if known else sender.stage.client()
+    head = b'--x\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n'
+    body = io.BytesIO(head + bytes(3_000_000))
+    answer = client.patch(
+        "/api/v1/uploads/none",
+        content_type="multipart/form-data; boundary=x",
+        headers={"Tus-Resumable": "1.0.0"},
+        environ_overrides={"wsgi.input": body, "CONTENT_LENGTH": str(uploads.LARGEST)},
+    )
+    assert answer.status_code == 413
+    assert body.tell() == 0
+
+
+def test_a_request_that_only_looks_changes_nothing(sender):
+    url = sender.send(sender.begin(), "a.raw", b"abc")
+    own = {"Tus-Resumable": "1.0.0", "X-HTTP-Method-Override": "DELETE"}
+    assert sender.client.head(url, headers=own).status_code == 200
+    assert sender.call("HEAD", url).status_code == 200
+
+
+def test_a_name_cannot_be_a_file_and_a_folder(sender):
+    job = sender.begin()
+    sender.send(job, "a.raw/b.raw", b"abc")
+    assert sender.announce(job, "a.raw", 3).status_code == 409
+    other = sender.begin()
+    sender.send(other, "a.raw", b"abc")
+    assert sender.announce(other, "a.raw/b.raw", 3).status_code == 409
+    assert sender.announce(other, "a.raw-2/b.raw", 3).status_code == 201

@@ -19,7 +19,7 @@ SAID = {
     "masked": "its part of a secure sum, masked: words that say nothing without the others'; and "
     "public keys for the next round's masks",
     "next": "its part of a secure sum, masked: words that say nothing without the others'; and "
-    "public keys for the next round's masks",
+    "public keys for the next round's masks; or only that the round must begin with keys",
     "agree": "its signature under the list of the sites in the sum; and shares of the secrets of "
     "the next round's masks, each sealed for one other site",
     "unmask": "the shares that take the masks off the sum of all sites, and off nothing else",
@@ -32,8 +32,8 @@ Does not protect against the coordinator together with more than {safe}: the \
 coordinator may choose who takes part in a round, down to {fewest} sites. Nor does it hide what \
 the sums themselves tell: those of other rounds or runs, over other sites, can be compared. Names \
 and shapes of what is summed are seen.
-Costs three exchanges a round instead of one (five where it begins, or where a site was lost in \
-the round before), 32 bits a parameter (64 with bits = 64) and a \
+Costs three exchanges a round instead of one (five where it begins, where a site was lost in \
+the round before, and under differential privacy), 32 bits a parameter (64 with bits = 64) and a \
 rounding that each round reports. Each site must have pinned the others' keys (medfed site pin), \
 and more than two thirds of the sites that begin a round must end it.
 """

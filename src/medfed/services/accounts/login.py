@@ -5,7 +5,7 @@ import secrets
 import time
 from collections.abc import Collection
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
@@ -64,12 +64,15 @@ def log_in(
     return secret
 
 
-def begin_session(session: Session, user: UserRow, address: str, agent: str) -> str:
-    """Begin a session for somebody who has shown who they are; gives its secret."""
+def begin_session(
+    session: Session, user: UserRow, address: str, agent: str, shown: datetime | None = None
+) -> str:
+    """Begin a session for somebody who showed, now or at ``shown``, who they are; its secret."""
     secret = secrets.token_urlsafe(32)
     row = SessionRow(
         digest=digest(secret),
         user_id=user.id,
+        confirmed=shown or now(),
         address=plain(address, 64),
         agent=plain(agent, 200),
     )

@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,8 @@ def arrive(
 ) -> str:
     """Begin a session for somebody whom the provider has just vouched for.
 
-    The first time makes a user of their own. Roles are those of their groups now.
+    The first time makes a user of their own. Roles are those of their groups now: whoever has none
+    any more has none in sessions and tokens either that are still open here.
 
     Args:
         database: The console's.
@@ -123,6 +125,8 @@ def arrive(
         user = _known(session, provider, claims)
         if not roles:
             problem = "none of your groups has a role here"
+            if user is not None:
+                user.roles = []
         elif user is not None and not user.active:
             problem = "this account is barred"
         else:
@@ -131,7 +135,7 @@ def arrive(
             user.roles, user.last_login = roles_of(session, roles), now()
             session.flush()
             keep_an_administrator(session)
-            secret = begin_session(session, user, address, agent)
+            secret = begin_session(session, user, address, agent, asked_at(claims))
             who = Identity(name=user.name, address=address)
         about = f"by {provider.issuer}; roles: {', '.join(roles) or 'none'}"
         record(session, who, "session.begin", allowed=not problem, reason=problem or about)
@@ -168,6 +172,13 @@ def confirm(
             message = "somebody else logged in"
             raise AccessError(message, remedy="Log in again as yourself")
         row.confirmed = now()
+
+
+def asked_at(claims: Mapping[str, Any]) -> datetime:
+    """When the provider last asked somebody to show who they are; long ago if it does not say."""
+    told = claims.get("auth_time")
+    seconds = told if isinstance(told, (int, float)) else 0
+    return datetime.fromtimestamp(min(max(0, seconds), now().timestamp()), UTC)
 
 
 def is_outsider(database: Database, user: int) -> bool:

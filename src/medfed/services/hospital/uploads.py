@@ -11,10 +11,12 @@ import fcntl
 import os
 import secrets
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from medfed.core.files import sync
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from io import FileIO
     from pathlib import Path
-    from typing import BinaryIO
+    from typing import Any, BinaryIO
+
+    from sqlalchemy import Select
 
     from medfed.services.hospital.jobs import Jobs
     from medfed.storage.database import Database
@@ -83,12 +87,14 @@ class Uploads:
         handle = os.open(folder / row.id, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         os.close(handle)
         sync(folder)
+        message = "there is a file of this name already"
         try:
             with self.database.write() as session:
+                if session.scalar(_in_the_way(row)):
+                    raise Conflict(message, remedy="Send each file once")
                 session.add(row)
-        except IntegrityError:
+        except (IntegrityError, Conflict):
             (folder / row.id).unlink()
-            message = "there is a file of this name already"
             raise Conflict(message, remedy="Send each file once") from None
         return row
 
@@ -138,18 +144,14 @@ class Uploads:
                 raise Conflict(message, remedy="Ask how many were received, and go on from there")
             file.truncate(offset)
             file.seek(offset)
-            kept = offset
             try:
-                while kept < row.length:
-                    kept, over = self._some(file, source, kept, row.length)
-                    self._keep(row.id, file, kept)
-                    if over:
-                        break
+                kept = self._receive(row, file, source)
             except BaseException as error:
                 self._keep(row.id, file, file.tell())
                 if isinstance(error, OSError) and error.errno == errno.ENOSPC:
                     raise NoSpace("the disk is full", remedy=TELL) from error
                 raise
+            self._keep(row.id, file, kept)
             return kept
 
     def remove(self, by: Identity, upload: str) -> None:
@@ -164,6 +166,19 @@ class Uploads:
         with self.database.write() as session:
             session.delete(session.get_one(UploadRow, row.id))
         self.part(row).unlink(missing_ok=True)
+
+    def _receive(self, row: UploadRow, file: FileIO, source: BinaryIO) -> int:
+        """Take bytes; the disk is made to keep them while the next are on their way."""
+        kept, over, flushed = file.tell(), False, Future[None]()
+        flushed.set_result(None)
+        with ThreadPoolExecutor(1, "flush") as pool:
+            while kept < row.length and not over:
+                kept, over = self._some(file, source, kept, row.length)
+                if flushed.done():
+                    flushed.result()
+                    flushed = pool.submit(self._keep, row.id, file, kept)
+            flushed.result()
+        return kept
 
     @staticmethod
     def _some(file: FileIO, source: BinaryIO, kept: int, length: int) -> tuple[int, bool]:
@@ -214,3 +229,11 @@ class Uploads:
         if shutil.disk_usage(self.jobs.console).free < coming + length + SPARE:
             message = "the disk has no room for this file"
             raise NoSpace(message, remedy=TELL)
+
+
+def _in_the_way(row: UploadRow) -> Select[Any]:
+    """Files of the same job where the file's folders would lie, or in a folder of its name."""
+    folders = [str(each) for each in PurePosixPath(row.name).parents]
+    inside = UploadRow.name.startswith(f"{row.name}/", autoescape=True)
+    query = select(UploadRow.id).where(UploadRow.job_id == row.job_id).limit(1)
+    return query.where(or_(UploadRow.name.in_(folders), inside))

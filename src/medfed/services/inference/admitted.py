@@ -1,5 +1,6 @@
 """Released models that a hospital uses: approved there, by digest, and withdrawn."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,23 @@ class AdmittedModels:
             message = "this model was withdrawn"
             raise Conflict(message, remedy="Choose another one")
         return row
+
+    def file(self, row: AdmittedRow) -> Path:
+        """The file of a model, which is still the one that was approved.
+
+        Raises:
+            DataError: It is another, or gone.
+        """
+        path = self.place.model_file(row.sha256)
+        try:
+            with path.open("rb") as file:
+                same = hashlib.file_digest(file, "sha256").hexdigest() == row.sha256
+        except OSError:
+            same = False
+        if not same:
+            message = "the model's file is gone, or another than the one approved"
+            raise DataError(message, remedy="Approve the model again, with its file")
+        return path
 
     def questions(self, row: AdmittedRow) -> Sequence[Question]:
         """What the form of a model of a table asks."""

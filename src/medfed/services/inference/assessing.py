@@ -15,7 +15,7 @@ def assess(work: Work) -> dict[str, Any]:
     desk = Desk.open(work.jobs.database, work.console, work.site)
     row = desk.inferences.find(work.job.options["inference"])
     admitted = desk.models.usable(row.model_id, "table")
-    opened = open_model(desk.place.model_file(admitted.sha256))
+    opened = open_model(desk.models.file(admitted))
     model = RiskModel(opened.tensors, opened.about, opened.sha256)
     result = {
         "risk": model(row.given).to_json(),

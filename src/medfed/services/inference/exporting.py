@@ -9,6 +9,8 @@ from medfed.core.files import write_json
 from medfed.federation.site_folder import SiteFolder
 from medfed.services.hospital.work import Work
 from medfed.services.inference.desk import Desk
+from medfed.services.inference.forgetting import refuse_deleted
+from medfed.services.inference.inferences import refuse_unsigned
 from medfed.services.inference.reviews import Standing
 from medfed.services.prediction.folder import appearing
 from medfed.services.trouble import Conflict
@@ -39,6 +41,7 @@ def export(work: Work) -> dict[str, Any]:
 
     desk = Desk.open(work.jobs.database, work.console, work.site)
     row = desk.inferences.find(work.job.options["inference"])
+    refuse_unsigned(row)
     model = desk.models.find(row.model_id)
     standing = desk.reviews.standing(row.id)
     scan = read_scan(desk.inferences.scan(row.scan)[1])
@@ -55,6 +58,7 @@ def export(work: Work) -> dict[str, Any]:
         about = _about(row, model, standing, kept, notes)
         write_report(part / REPORT, about, scan.volume, mask, kept)
         write_json(part / REVIEWED, about, durable=False)
+    refuse_deleted(desk.inferences, row)
     _keep(work, row, {"at": about["signed"]["at"], "findings": len(kept), "notes": notes})
     return {"findings": len(kept)}
 

@@ -81,12 +81,15 @@ class Inferences:
 
         Raises:
             AccessError: ``by`` may not.
-            Conflict: It did not fail.
+            Conflict: It did not fail, or was to be made from a review that is open again.
         """
         require(self.database, by, "inference.run", Subject(f"inference {inference}"))
-        job = self.job(self.find(inference))
+        row = self.find(inference)
+        job = self.job(row)
         if job is None or job.state != FAILED:
             raise Conflict("this has not failed", remedy="Load the page again")
+        if job.kind == EXPORT:
+            refuse_unsigned(row)
         return self.jobs.queue(by, job.id)
 
     def queue(
@@ -202,7 +205,7 @@ class Inferences:
         offered = {"found": FOUND, "reviewed": REVIEWED, "view": VIEW}.get(part, {})
         folder = self.place.reviewed(row.id) if part == "reviewed" else self.place.found(row.id)
         path = folder / name
-        unsigned = part == "reviewed" and not row.exported
+        unsigned = part == "reviewed" and (row.signed is None or not row.exported)
         if name not in offered or unsigned or not path.is_file():
             raise Missing("there is no such file", remedy="Look at what the page offers")
         return path, offered[name]
@@ -210,7 +213,17 @@ class Inferences:
     def files(self, row: InferenceRow, part: str) -> Sequence[str]:
         """Names of what is offered."""
         offered = {"found": FOUND, "reviewed": REVIEWED}[part]
-        if part == "reviewed" and not row.exported:
+        if part == "reviewed" and (row.signed is None or not row.exported):
             return []
         folder = self.place.reviewed(row.id) if part == "reviewed" else self.place.found(row.id)
         return [name for name in offered if (folder / name).is_file()]
+
+
+def refuse_unsigned(row: InferenceRow) -> None:
+    """Complain about a review that nobody has signed.
+
+    Raises:
+        Conflict: Nobody has.
+    """
+    if row.signed is None:
+        raise Conflict("this review is not signed", remedy="Review all findings, then sign")

@@ -122,12 +122,19 @@ class Reviews:
                    reason=f"finding {number} {verdict}")  # fmt: skip
         return review
 
-    def sign(self, by: Identity, inference: str) -> InferenceRow:
+    def sign(self, by: Identity, inference: str, *, last: int | None = None) -> InferenceRow:
         """Confirm what was said of all findings, and have it made ready to be handed on.
+
+        Args:
+            by: Who signs.
+            inference: Of which inference.
+            last: Number of the latest review that ``by`` saw, 0 for none; None to sign whatever is
+                there.
 
         Raises:
             AccessError: ``by`` may not.
-            Conflict: Findings were not looked at yet, or it is signed.
+            Conflict: Findings were not looked at yet, somebody said something meanwhile, or it is
+                signed.
         """
         require(self.database, by, "inference.review", Subject(f"inference {inference}"))
         if by.scopes is not None:
@@ -141,8 +148,12 @@ class Reviews:
             row = session.get_one(InferenceRow, inference, with_for_update=True)
             if row.signed is not None:
                 raise Conflict("this review is signed", remedy="Open it again first")
-            left = [s.number for s in self.standing(inference) if s.review is None]
-            if left:
+            standing = self.standing(inference)
+            latest = max((review.id for s in standing for review in s.history), default=0)
+            if last not in (None, latest):
+                message = "somebody reviewed a finding meanwhile"
+                raise Conflict(message, remedy="Load the page again and look at it")
+            if any(s.review is None for s in standing):
                 raise Conflict(
                     "not all findings were reviewed",
                     remedy="Accept, correct or reject each of them first",

@@ -18,6 +18,7 @@ from medfed.web.api.inference_schemas import (
     ReleasedOut,
     ResultOut,
     ReviewNew,
+    SignNew,
 )
 from medfed.web.api.schemas import ERRORS, page_of
 from medfed.web.rules import desk, needs, user
@@ -133,11 +134,15 @@ def review_finding(inference: str, number: int, json_data: dict[str, Any]) -> di
 
 @blueprint.post("/inferences/<inference>/sign")
 @needs("inference.review")
+@blueprint.input(SignNew)
 @blueprint.output(InferenceOut)
 @blueprint.doc(responses=ERRORS, security="token")
-def sign_inference(inference: str) -> dict[str, Any]:
-    """Confirm what was said of all findings; a person does, never a token."""
-    desk().reviews.sign(user(), inference)
+def sign_inference(inference: str, json_data: dict[str, Any]) -> dict[str, Any]:
+    """Confirm what was said of all findings; a person does, never a token.
+
+    ``last`` is the highest number of all reviews that were seen, 0 for none.
+    """
+    desk().reviews.sign(user(), inference, **json_data)
     return _standing(inference)
 
 

@@ -31,6 +31,12 @@ class ReviewNew(Schema):
     last = Integer(load_default=0, validate=Range(0, MOST))
 
 
+class SignNew(Schema):
+    """What is signed: all reviews up to the latest that was seen."""
+
+    last = Integer(required=True, validate=Range(0, MOST))
+
+
 class InferenceOut(Schema):
     """An inference as it stands."""
 

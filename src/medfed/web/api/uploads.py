@@ -63,7 +63,9 @@ def go_on(upload: str) -> Response:
     """Say how much was received, take more, or forget the file."""
     if refused := _other_version():
         return refused
-    method = request.headers.get("X-HTTP-Method-Override", request.method)
+    method = request.method
+    if method == "POST":  # nothing else: what only looks is not asked for its token
+        method = request.headers.get("X-HTTP-Method-Override", method)
     match method:
         case "HEAD":
             return _progress(upload)

@@ -152,8 +152,8 @@ def judge(inference: str, number: int) -> ResponseReturnValue:
 @blueprint.post("/<inference>/sign")
 @needs("inference.review")
 def sign(inference: str) -> ResponseReturnValue:
-    """Confirm what was said of all findings."""
-    desk().reviews.sign(user(), inference)
+    """Confirm what was said of all findings, as the page showed it."""
+    desk().reviews.sign(user(), inference, last=request.form.get("last", -1, int))
     flash(_("The review is signed. What can be handed on is being made."))
     return redirect(url_for(".show", inference=inference))
 

@@ -61,7 +61,10 @@ function fill() {
   }
   const left = findings.filter((finding) => !last(finding)).length;
   if (find("left")) find("left").textContent = left ? words.left.replace("{}", left) : words.all;
-  if (find("sign")) find("sign").disabled = left > 0;
+  if (find("sign")) {
+    find("sign").disabled = left > 0;
+    find("seen").value = Math.max(0, ...findings.map((finding) => last(finding)?.id ?? 0)); // what is signed
+  }
   viewer.colour(findings.map((finding) => [finding.number, verdict(finding)]), chosen);
 }
 

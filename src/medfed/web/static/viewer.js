@@ -32,7 +32,6 @@ export class Viewer {
         isColorbar: false,
         isOrientCube: true,
         multiplanarShowRender: SHOW_RENDER.ALWAYS,
-        tileMargin: 2,
         logLevel: "error",
       });
       this.#nv.onLocationChange = (where) => this.#tell(where);

@@ -301,6 +301,21 @@ def test_a_single_part_does_not_pass_for_a_sum_as_it_is():
         opened_by(hospitals(4), lambda arrays: arrays)
 
 
+def test_a_coordinator_that_lies_has_one_part_opened_as_the_documentation_says(dealt):
+    """Four times the same part has the count of four sites' sum."""
+    federation, scheme = hospitals(4), PaillierScheme(131072.0, 4)
+
+    def four_times(arrays):
+        whole = Update({f"secure/{name}": array for name, array in arrays.items()})
+        return packed(scheme.add(dealt, (blob,) * 4) for blob in unpacked(whole))
+
+    values = opened_by(federation, four_times).tensors["secure/values"]
+    victim = federation.updates["s03"]
+    found = scheme.total(Layout.of(victim), values).tensors["model/a"] / 4
+    np.testing.assert_allclose(found, victim.tensors["model/a"], atol=1e-3)
+    assert "something else than the sum" in " ".join(Paillier().protection(4, 4))
+
+
 def test_too_few_ciphertexts_are_refused():
     def first(arrays):
         size = arrays["sizes"][:1]

@@ -20,7 +20,7 @@ from medfed.services.console.runs import Runs
 from medfed.services.console.studies import Studies
 from medfed.storage.database.bell import Bell
 from medfed.storage.database.tables import RoundRow, RunRow
-from medfed.storage.database.types import finite
+from medfed.storage.database.types import finite, now
 from medfed.storage.run_folder import Busy
 
 RESULT = {
@@ -292,13 +292,16 @@ def until_there(runs, run: str, number: int) -> None:
 @pytest.mark.parametrize("event", [STARTED, *a_round(3), Notice("x"), RunFinished(2, "done")])
 def test_events_come_back_from_the_disk(event, tmp_path):
     outbox = Outbox(tmp_path / "outbox.jsonl")
-    outbox.put([(1, event)])
-    ((number, again),) = outbox.left()
-    assert number == 1
+    moment = now()
+    outbox.put([(1, (moment, event))])
+    ((number, (at, again)),) = outbox.left()
+    assert (number, at) == (1, moment)
     assert finite(again.to_json()) == finite(event.to_json())
 
 
 def test_what_no_program_wrote_is_refused(tmp_path):
-    (tmp_path / "outbox.jsonl").write_text('[[1, {"event": "Surprise"}]]\n')
+    (tmp_path / "outbox.jsonl").write_text(
+        '[[1, "2026-01-02T03:04:05+00:00", {"event": "Surprise"}]]\n'
+    )
     with pytest.raises(DataError, match="cannot be read"):
         Outbox(tmp_path / "outbox.jsonl").left()

@@ -11,7 +11,7 @@ from medfed.core.errors import AccessError, DataError
 from medfed.core.registry import Part
 from medfed.inference import RESEARCH_USE
 from medfed.services.trouble import Conflict, Missing
-from medfed.storage.models import write_model
+from medfed.storage.models import read_model, write_model
 
 
 def test_models_are_approved_with_card_and_guideline(clinic: Clinic):
@@ -115,3 +115,19 @@ def test_a_deleted_scan_takes_along_what_models_made_of_it(clinic: Clinic):
     assert desk.reviews.standing(inference)[0].review.comment == "plain to see"
     page = clinic.stage.client("clinician").get(f"/inference/{inference}")
     assert page.status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["scan", "table"])
+def test_a_model_whose_file_is_another_than_was_approved_is_not_used(clinic: Clinic, kind):
+    number = clinic.nodules if kind == "scan" else clinic.risk
+    file = clinic.desk.place.model_file(clinic.desk.models.find(number).sha256)
+    tensors, about = read_model(file)
+    write_model(file, {name: value + 1 for name, value in tensors.items()}, about)
+    inferences, who = clinic.desk.inferences, clinic.who()
+    if kind == "scan":
+        row = inferences.look(who, number, clinic.scan)
+    else:
+        row = inferences.assess(who, number, ANSWERS)
+    assert clinic.do(row.id) == "failed"
+    assert "another than the one approved" in inferences.job(row).message
+    assert inferences.find(row.id).result == {}

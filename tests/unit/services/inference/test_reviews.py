@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -140,3 +142,51 @@ def test_a_correction_that_cannot_be_drawn_is_said_and_can_be_mended(clinic: Cli
     reviews.judge(who, inference, 2, "rejected", last=saw.id)
     reviews.sign(who, inference)
     assert clinic.do(inference) == "finished"
+
+
+def test_nothing_is_made_ready_that_is_signed_no_more(clinic: Clinic):
+    inference, reviews, who = clinic.looked(), clinic.desk.reviews, clinic.who()
+    saw = [reviews.judge(who, inference, n, "accepted").id for n in (1, 2, 3)]
+    reviews.sign(who, inference)
+    shutil.move(clinic.desk.place.found(inference), clinic.desk.place.console / "aside")
+    assert clinic.do(inference) == "failed"
+    shutil.move(clinic.desk.place.console / "aside", clinic.desk.place.found(inference))
+    reviews.reopen(who, inference)
+    reviews.judge(who, inference, 1, "rejected", last=saw[0])
+    with pytest.raises(Conflict, match="not signed"):
+        clinic.desk.inferences.again(who, inference)
+    row = clinic.desk.inferences.find(inference)
+    clinic.desk.inferences.jobs.queue(who, row.job)  # as if it had been asked for before
+    assert clinic.do(inference) == "failed"
+    row = clinic.desk.inferences.find(inference)
+    assert row.exported == {}
+    assert not clinic.desk.place.reviewed(inference).exists()
+
+
+def test_a_scan_deleted_while_a_model_looks_leaves_no_picture(clinic: Clinic, monkeypatch):
+    from medfed.services.prediction import predict as predicting
+
+    row = clinic.desk.inferences.look(clinic.who(), clinic.nodules, clinic.scan)
+    hospital, predict = clinic.stage.console.hospital, predicting.predict
+
+    def deleted_meanwhile(*given):
+        done = predict(*given)
+        hospital.scans.delete(clinic.who("data-steward"), clinic.scan)
+        clinic.desk.place.folder(row.id).mkdir(parents=True, exist_ok=True)
+        done.out.mkdir()  # it appears just after what was there was removed
+        return done
+
+    monkeypatch.setattr(predicting, "predict", deleted_meanwhile)
+    assert clinic.do(row.id) == "failed"
+    assert not clinic.desk.place.folder(row.id).exists()
+    assert clinic.desk.inferences.find(row.id).result == {}
+
+
+def test_nobody_signs_what_they_did_not_see(clinic: Clinic):
+    inference, reviews, who = clinic.looked(), clinic.desk.reviews, clinic.who()
+    saw = [reviews.judge(who, inference, n, "accepted").id for n in (1, 2, 3)]
+    reviews.judge(clinic.who(), inference, 1, "rejected", last=saw[0])  # on another page
+    with pytest.raises(Conflict, match="meanwhile"):
+        reviews.sign(who, inference, last=max(saw))
+    assert clinic.desk.inferences.find(inference).signed is None
+    assert reviews.sign(who, inference, last=max(saw) + 1).signed is not None
