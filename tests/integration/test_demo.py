@@ -195,6 +195,7 @@ def test_patients_may_be_drawn_before(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_demo_as_a_person_runs_it(tmp_path):
     command = [sys.executable, "-c", "from medfed.cli import main; main()", "demo", "--check"]
     done = subprocess.run(
