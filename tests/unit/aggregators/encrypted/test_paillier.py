@@ -307,7 +307,8 @@ def test_a_coordinator_that_lies_has_one_part_opened_as_the_documentation_says(d
 
     def four_times(arrays):
         whole = Update({f"secure/{name}": array for name, array in arrays.items()})
-        return packed(scheme.add(dealt, (blob,) * 4) for blob in unpacked(whole))
+        fourfold = [scheme.add(dealt, (blob,) * 4) for blob in unpacked(whole)]
+        return packed(fourfold, len(fourfold))
 
     values = opened_by(federation, four_times).tensors["secure/values"]
     victim = federation.updates["s03"]
