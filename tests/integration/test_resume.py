@@ -109,7 +109,12 @@ def test_killed_at_events_of_all_kinds(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "step"), [("several exchanges", 7), ("fedbuff", 7), ("secure sum", 23)]
+    ("name", "step"),
+    [
+        ("several exchanges", 7),
+        ("fedbuff", 7),
+        pytest.param("secure sum", 23, marks=pytest.mark.slow),
+    ],
 )
 def test_killed_at_some_events(name, step, tmp_path):
     check_events(name, tmp_path, step)

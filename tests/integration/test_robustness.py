@@ -17,6 +17,7 @@ def accuracy(monkeypatch):
     return lambda rule, attack: robustness.accuracy(rule, attack, seed=1, rounds=5)
 
 
+@pytest.mark.slow
 def test_the_mean_is_ruined_by_a_flipped_sign_and_not_without_it(accuracy):
     assert accuracy("mean", "none") > 0.88
     assert accuracy("mean", "sign flip") < 0.6

@@ -151,6 +151,7 @@ def test_a_site_lost_in_the_last_scoring_does_not_judge_the_same_model_alone(tmp
 FIVE = (*FOUR, "east")
 
 
+@pytest.mark.slow
 def test_a_conversation_that_begins_again_trains_from_what_was_counted(tmp_path, tampered):
     """Two sites are lost before the others train, or after: the second time they train alike."""
     study = study_of("scaffold", aggregator="secure-sum", sites=FIVE, min_sites=3, rounds=4)
