@@ -21,7 +21,7 @@ pytestmark = [
 ]
 ROOT = Identity(id=1, name="admin", rights=frozenset({"user.manage"}))
 GRAVE = {"serious", "critical"}
-NO_PAGES = ("api.", "health.", "openapi.", "static", "runs.download", "runs.report")
+NO_PAGES = ("api.", "aliases.", "health.", "openapi.", "static", "runs.download", "runs.report")
 """Files, data for programs, and the report, which is a file too."""
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 860}
 FOCUSABLE = """() => [...document.querySelectorAll(
