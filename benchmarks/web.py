@@ -125,7 +125,7 @@ async def watch(
 
 def prepared(folder: Path, url: str) -> tuple[Any, str, str, str]:
     """A console with a run that trains and one to be followed; its viewers' token."""
-    from accounting import BREAST_CANCER  # type: ignore[import-not-found]
+    from accounting import BREAST_CANCER  # type: ignore[import-not-found]  # of the tests
 
     from medfed.services.accounts import Identity
     from medfed.services.accounts.roles import ROLES
@@ -161,8 +161,8 @@ def prepared(folder: Path, url: str) -> tuple[Any, str, str, str]:
 
 def measured(viewers: int, seconds: float) -> list[Row]:
     """The rows of one load."""
-    import databases  # type: ignore[import-not-found]
-    from integration.enrolling import free_port  # type: ignore[import-not-found]
+    import databases  # type: ignore[import-not-found]  # so too
+    from integration.enrolling import free_port  # type: ignore[import-not-found]  # so too
 
     from medfed.core.events import Notice
     from medfed.services.console.recording import Recorder

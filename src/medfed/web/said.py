@@ -7,8 +7,8 @@ its places is recognised in turn, since a sentence may hold another. What is unk
 """
 
 import re
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
 
 from flask_babel import get_locale
 from flask_babel import get_translations as translations
@@ -41,8 +41,12 @@ def _translated(text: str, locale: str, depth: int) -> str:
     for pattern, template in templates:
         if match := pattern.fullmatch(text):
             values = [_translated(value, locale, depth - 1) for value in match.groups()]
-            return PLACE.sub(lambda place, v=values: v[int(place[1])], template)  # type: ignore[misc]
+            return PLACE.sub(partial(_filled, values), template)
     return text
+
+
+def _filled(values: Sequence[str], place: re.Match[str]) -> str:
+    return values[int(place[1])]
 
 
 @lru_cache

@@ -146,7 +146,7 @@ class Uploads:
             file.seek(offset)
             try:
                 kept = self._receive(row, file, source)
-            except BaseException as error:
+            except BaseException as error:  # whatever ended it, what came is kept
                 self._keep(row.id, file, file.tell())
                 if isinstance(error, OSError) and error.errno == errno.ENOSPC:
                     raise NoSpace("the disk is full", remedy=TELL) from error

@@ -71,7 +71,7 @@ def work(console: Path, site: Path, job: str, database: Database) -> None:
         result = handler(row.kind)(Work(row, site, console, jobs))
     except MedfedError as error:
         _settle(database, job, FAILED, message=error.message, remedy=error.remedy)
-    except Exception:
+    except Exception:  # whatever it is, the job must not stay open
         log.exception("job %s failed", job)  # into the hospital's own log; never to the page
         message, remedy = "something went wrong that nobody foresaw", "It is in logs/jobs.log"
         _settle(database, job, FAILED, message=message, remedy=remedy)

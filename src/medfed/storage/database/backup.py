@@ -71,7 +71,7 @@ def back_up(
         sync(part)
         part.rename(target)
         sync(target.parent)
-    except BaseException:
+    except BaseException:  # also Ctrl-C: half a backup is none
         shutil.rmtree(part, ignore_errors=True)
         raise
     return manifest
