@@ -150,7 +150,11 @@ def _until_answers(control: Any) -> None:
 
 
 def null_exchange(nodes: int, exchanges: int) -> float:
-    """The median exchange over our carrier of orders that are answered by themselves."""
+    """The median exchange over our carrier of orders that are answered by themselves.
+
+    Orders and answers are of about the size of a small table's. Each has bytes of its own, as what
+    is signed has: Flower does not upload again what it has been given before.
+    """
     from medfed.federation.enrolment.address import Address
     from medfed.federation.enrolment.node_key import make_node_key, node_public_pem, public_line
     from medfed.federation.flower.channel import FlowerChannel
@@ -177,7 +181,7 @@ def null_exchange(nodes: int, exchanges: int) -> float:
         seconds = []
         for number in range(exchanges + 1):
             orders = {
-                s: (f"{s} {number}", Sealed(b"h" * 400, b"s" * 64, b"x" * 1000)) for s in names
+                s: (f"{s} {number}", Sealed(b"h" * 400, os.urandom(64), b"x" * 1000)) for s in names
             }
             start = time.perf_counter()
             channel.send(orders)
@@ -188,13 +192,17 @@ def null_exchange(nodes: int, exchanges: int) -> float:
 
 
 def echo(address: str, ca: str, home: str) -> None:
-    """A site that answers each order with the order."""
+    """A site that answers each order with the order, signed by nobody."""
     from medfed.federation.flower.fleet import Fleet
     from medfed.federation.flower.link import Link
+    from medfed.federation.wire import Sealed
+
+    def answer(order: Sealed) -> tuple[Sealed, float]:
+        return Sealed(order.header, os.urandom(64), order.payload), 0.0
 
     place = Path(home)
     fleet = Fleet(address, Path(ca), place / "node.key", place / "node")
-    Link(fleet, lambda sealed: (sealed, 0.0), place / "order", print).run()
+    Link(fleet, answer, place / "order", print).run()
 
 
 if __name__ == "__main__":

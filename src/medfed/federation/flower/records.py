@@ -1,7 +1,8 @@
 """Sealed messages as Flower's records, and the way of a message's pieces to the other end.
 
-The payload is an array record of bytes: Flower cuts it into chunks, sends each chunk once however
-many messages share it, and so an order with the same model for all sites is uploaded once.
+A large payload is an array record of bytes: Flower cuts it into chunks, sends each chunk once
+however many messages share it, and so an order with the same model for all sites is uploaded once.
+A small one goes with the header: each piece of a message costs a request at either end.
 """
 
 import io
@@ -28,7 +29,6 @@ from flwr.supercore.inflatable.inflatable_utils import (
     ObjectPullError,
     ObjectUnavailableError,
     inflate_object_from_contents,
-    pull_objects,
 )
 from flwr.supercore.runtime_version_compatibility import RuntimeVersionMetadata
 
@@ -43,6 +43,10 @@ MAX_PIECE = 6 * 2**20
 """Bytes of a piece: a chunk and Flower's words around it."""
 PATIENCE = 30.0
 """Seconds without a new piece, after which a message that is still being uploaded is given up."""
+SMALL = 64 * 1024
+"""Bytes of a payload that goes with the header."""
+LOOK_FIRST, LOOK_LEAST_OFTEN = 0.02, 1.0
+"""Seconds between looks for a piece that is still being uploaded."""
 Pull = Callable[[str], bytes]
 HEAD, BODY, PAYLOAD = "medfed", "payload", "payload"
 
@@ -51,7 +55,9 @@ def to_record(sealed: Sealed) -> RecordDict:
     """A sealed message as Flower carries it."""
     head = ConfigRecord({"header": sealed.header, "signature": sealed.signature})
     record = RecordDict({HEAD: head})
-    if len(sealed.payload):
+    if len(sealed.payload) <= SMALL:
+        head[PAYLOAD] = bytes(sealed.payload)
+    else:
         array = Array("uint8", (len(sealed.payload),), "bytes", b"")
         array.data = sealed.payload  # type: ignore[assignment]  # it is cut as any buffer is
         body = ArrayRecord()
@@ -73,7 +79,7 @@ def from_record(record: RecordDict) -> Sealed:
         head: Any = record[HEAD]
         body: Any = record.get(BODY, None)
         header, signature = head["header"], head["signature"]
-        payload = b""
+        payload = head.get(PAYLOAD, b"")
         if body is not None:
             payload, body[PAYLOAD].data = body[PAYLOAD].data, b""
     except (LookupError, AttributeError, TypeError):
@@ -111,30 +117,24 @@ def collect(message_id: str, tree: Any, pull: Pull) -> Message:
         WireError: It is too large, or no message.
         ObjectPullError: Its pieces do not come.
     """
-    latest = [time.monotonic()]
-
-    def one(name: str) -> bytes:
-        try:
-            content = pull(name)
-        except ObjectUnavailableError:
-            if time.monotonic() - latest[0] > PATIENCE:
-                raise ObjectPullError(name, "the pieces of the message do not come") from None
-            raise
-        if len(content) > MAX_PIECE:
-            raise WireError("a piece of a message is too large")
-        latest[0] = time.monotonic()
-        return content
+    latest = time.monotonic()
 
     def patiently(name: str) -> bytes:
-        found = pull_objects(
-            [name],
-            one,
-            max_time=None,
-            max_tries_per_object=None,
-            initial_backoff=0.1,
-            backoff_cap=2.0,
-        )
-        return found[name]
+        nonlocal latest
+        while True:
+            waited = time.monotonic() - latest
+            try:
+                content = pull(name)
+                break
+            except ObjectUnavailableError:
+                if waited > PATIENCE:
+                    reason = "the pieces of the message do not come"
+                    raise ObjectPullError(name, reason) from None
+            time.sleep(min(LOOK_LEAST_OFTEN, max(LOOK_FIRST, waited / 8)))
+        if len(content) > MAX_PIECE:
+            raise WireError("a piece of a message is too large")
+        latest = time.monotonic()
+        return content
 
     pieces(tree)  # complains of too many
     try:

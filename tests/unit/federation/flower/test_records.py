@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 pytest.importorskip("flwr", reason="the extra `flower` is not installed")
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
+from flwr.app.message import make_message
+from flwr.app.metadata import Metadata
 from flwr.proto.message_pb2 import ObjectTree
+from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
 from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, ObjectUnavailableError
 
 from medfed.core.errors import WireError
@@ -20,10 +23,18 @@ from medfed.federation.wire import Sealed
 BYTES = st.binary(max_size=200)
 
 
-@given(header=BYTES, signature=BYTES, payload=BYTES)
+LARGE = bytes(records.SMALL + 1)
+
+
+@given(header=BYTES, signature=BYTES, payload=BYTES | st.sampled_from([LARGE[:-1], LARGE]))
 def test_a_message_comes_back_as_it_was(header, signature, payload):
     again = from_record(to_record(Sealed(header, signature, payload)))
     assert (again.header, again.signature, bytes(again.payload)) == (header, signature, payload)
+
+
+def test_a_small_payload_takes_no_pieces_of_its_own():
+    assert [*to_record(Sealed(b"h", b"s", LARGE[:-1]))] == ["medfed"]
+    assert [*to_record(Sealed(b"h", b"s", LARGE))] == ["medfed", "payload"]
 
 
 def test_a_view_of_bytes_is_carried_too():
@@ -31,8 +42,8 @@ def test_a_view_of_bytes_is_carried_too():
 
 
 def test_a_record_whose_message_was_taken_out_no_longer_holds_the_payload():
-    record = to_record(Sealed(b"h", b"s", b"a large model"))
-    assert from_record(record).payload == b"a large model"
+    record = to_record(Sealed(b"h", b"s", LARGE))
+    assert from_record(record).payload == LARGE
     assert record["payload"]["payload"].data == b""
 
 
@@ -42,6 +53,7 @@ def test_a_record_whose_message_was_taken_out_no_longer_holds_the_payload():
         RecordDict(),
         RecordDict({"medfed": ConfigRecord({"header": b"h"})}),
         RecordDict({"medfed": ConfigRecord({"header": "text", "signature": b"s"})}),
+        RecordDict({"medfed": ConfigRecord({"header": b"h", "signature": b"s", "payload": 1})}),
         RecordDict({"medfed": ArrayRecord()}),
         RecordDict(
             {
@@ -91,6 +103,26 @@ def test_pieces_that_do_not_come_are_given_up(monkeypatch):
 
     with pytest.raises(ObjectPullError, match="do not come"):
         collect("top", ObjectTree(object_id="top"), pull)
+
+
+def test_a_piece_that_is_still_being_uploaded_is_waited_for():
+    message = make_message(metadata=_metadata(), content=to_record(Sealed(b"h", b"s", LARGE)))
+    uploaded = {name: o.deflate() for name, o in get_all_nested_objects(message).items()}
+    asked: set[str] = set()
+
+    def pull(name):
+        if name not in asked:
+            asked.add(name)
+            raise ObjectUnavailableError(name)
+        return uploaded[name]
+
+    arrived = collect(message.object_id, get_object_tree(message), pull)
+    assert from_record(arrived.content).payload == LARGE
+    assert asked == {*uploaded}
+
+
+def _metadata():
+    return Metadata(1, "", 2, 3, "", "", 1.0, 60.0, "query")
 
 
 def test_a_refused_version_ends_nothing():
