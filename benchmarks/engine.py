@@ -227,15 +227,22 @@ def first_result(at: float) -> float:
     return time.time() - float(os.environ[STARTED]) - (time.perf_counter() - at)
 
 
-def nodule_study(folder: Path, rounds: int) -> Study:
-    """The example's nodule study with 30 steps of each hospital a round, on a phantom made here."""
+def nodule_study(folder: Path, rounds: int, patch: int = 16) -> Study:
+    """The example's nodule study with 30 steps of each hospital a round, on a phantom made here.
+
+    Args:
+        folder: Where the phantom is made.
+        rounds: Rounds of the study.
+        patch: Voxels across a patch; the example's small one, or the task's own default of 32.
+    """
     from medfed.connectors.phantom import make_phantom
     from medfed.core.study_file import read_study
 
     study = read_study(Path(__file__).resolve().parent.parent / "examples" / "nodules.toml")
     make_phantom(folder, hospitals=study.sites, patients=4, size="small", seed=7)
     steps = Part(study.strategy.name, {**study.strategy.options, "local_steps": 30})
-    return study.evolve(rounds=rounds, strategy=steps)
+    task = Part(study.task.name, {**study.task.options, "patch": patch})
+    return study.evolve(rounds=rounds, strategy=steps, task=task)
 
 
 def child(mode: str, *words: str) -> Any:
@@ -257,8 +264,7 @@ def run_child(mode: str, words: list[str]) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="medfed-engine-") as name:
         folder = Path(name)
         if mode.startswith("unet"):
-            rounds = int(words[0])
-            study, data = nodule_study(folder / "data", rounds), folder / "data"
+            study, data = nodule_study(folder / "data", *map(int, words)), folder / "data"
         else:
             sites, rounds, rows, *hidden = map(int, words)
             epochs = 1
@@ -286,19 +292,29 @@ def overhead_rows(quick: bool) -> list[Row]:
         ),
     ]
     rounds = "3" if quick else "5"
-    ours = child("unet-run", rounds)
-    # Within one process: two of them differ by more than the limit on a busy machine.
-    outside, engine = (100 * ours[name] / ours["round"] for name in ("outside", "engine"))
     return [
         *rows,
-        row("3D U-Net, 3 sites: share of a round outside training", outside, "%", 3.0),
-        row("3D U-Net, 3 sites: the same, without scoring volumes", engine, "%"),
+        *unet_shares("3D U-Net on small patches, 3 sites", [rounds]),
+        *unet_shares("3D U-Net, 3 sites", ["3", "32"]),
         row(
-            "3D U-Net, 3 sites: peak memory, against the bare loop",
+            "3D U-Net on small patches, 3 sites: peak memory, against the bare loop",
             peak_ratio("unet", [rounds]),
             "×",
             1.15,
         ),
+    ]
+
+
+def unet_shares(name: str, words: list[str]) -> list[Row]:
+    """What a round takes beside training, in hundredths of the round.
+
+    Within one process: two of them differ by more than the limit on a busy machine.
+    """
+    ours = child("unet-run", *words)
+    outside, engine = (100 * ours[what] / ours["round"] for what in ("outside", "engine"))
+    return [
+        row(f"{name}: share of a round outside training", outside, "%", 3.0),
+        row(f"{name}: the same, without scoring volumes", engine, "%"),
     ]
 
 

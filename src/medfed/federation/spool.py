@@ -21,8 +21,8 @@ from safetensors import TensorSpec, serialize
 from medfed.core.errors import WireError
 from medfed.core.files import Buffer
 from medfed.core.no_pickles import unpickling_refused
-from medfed.core.packing import MARK, Dense, Packed, PackedUpdate, Sparse, logical
-from medfed.core.update import Array, Update
+from medfed.core.packing import MARK, PIECE, Dense, Packed, PackedUpdate, Sparse, logical
+from medfed.core.update import Array, Tensors, Update
 from medfed.core.vault import OPEN, Blob, LazyArray, Vault
 
 MAX_HEADER = 16 * 1024 * 1024
@@ -176,8 +176,7 @@ def check_update(
     else:
         _check_shapes(held.packed, expected, optional)
     _check_weights(held)
-    for name, array in held.stats().items():
-        _norm(f"statistic {_quoted(name)}", _in_chunks(np.asarray(array)))
+    _check_stats(held.stats())
     norm = 0.0
     for name, packed in held.packed.items():
         norm = math.hypot(norm, _checked_norm(name, packed))
@@ -324,6 +323,22 @@ def _check_weights(update: PackedUpdate) -> None:
     for group, weight in weights.items():
         if not MIN_WEIGHT <= weight <= MAX_WEIGHT:
             raise WireError(f"the weight of {_quoted(group)} cannot be {weight:g}")
+
+
+def _check_stats(stats: Tensors) -> None:
+    """Refuse statistics with NaN, infinity or numbers that are too large."""
+    if sum(np.size(array) for array in stats.values()) <= PIECE and _all_sound(stats):
+        return  # at one go, as they nearly always are: they are many and small
+    for name, array in stats.items():
+        _norm(f"statistic {_quoted(name)}", _in_chunks(np.asarray(array)))
+
+
+def _all_sound(stats: Tensors) -> bool:
+    flat = [np.asarray(array).reshape(-1) for array in stats.values()]
+    if not flat:
+        return True
+    with np.errstate(over="ignore"):
+        return bool(np.abs(np.concatenate(flat, dtype=np.float64)).sum() <= MAX_NORM)
 
 
 def _checked_norm(name: str, packed: Packed) -> float:
