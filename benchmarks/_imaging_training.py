@@ -11,7 +11,7 @@ from _common import Row, ratio, row, timings
 from _imaging import made_site
 
 from medfed.core.task import Execution, LocalPlan
-from medfed.frameworks.execution import autocast, lay_out
+from medfed.frameworks.execution import autocast, for_looking, lay_out
 from medfed.frameworks.tuning import has_amx
 from medfed.tasks.segmentation import NoduleSegmentation
 
@@ -87,11 +87,13 @@ def precision_rows(quick: bool) -> list[Row]:
     plain = replace(chosen, precision="fp32", layout="contiguous")
     ways = {"plain": plain, "chosen": chosen}
     steps = {name: training(task, way, 2) for name, way in ways.items()}
-    looks = {name: forward(task, way, 48 if quick else task.roi) for name, way in ways.items()}
+    edge = 48 if quick else task.roi
+    looks = {name: forward(task, for_looking(way), edge) for name, way in ways.items()}
     limit = AMX if chosen.device == "cpu" and has_amx() else OTHER
-    how = f"{chosen.precision} {chosen.layout} against plain fp32".replace("_", " ")
     found = []
     for what, functions in {"training": steps, "prediction": looks}.items():
+        way = chosen if what == "training" else for_looking(chosen)
+        how = f"{way.precision} {way.layout} against plain fp32".replace("_", " ")
         took = timings(functions, 3 if quick else 5)
         times = ratio(took["plain"], took["chosen"])
         found.append(row(f"{what}: {how}", times, "×", limit, "higher"))

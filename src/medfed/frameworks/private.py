@@ -106,7 +106,7 @@ class PrivateJob(TorchJob[B]):
         """
         how = self.terms.sampled(plan)
         with self._at_work(self.random.seed()):
-            self._load(start)
+            self._held.load(start)
             parameters = self._prepare(plan)
             pull = Pull(self, parameters, plan)
             optimizer = Optimizer(list(parameters.values()), plan)
@@ -118,13 +118,13 @@ class PrivateJob(TorchJob[B]):
                 with torch.no_grad():
                     pull.add()
                     optimizer.step()
-            return Trained(self._read(), how.steps, 0.0, 0.0)
+            return Trained(self._held.read(), how.steps, 0.0, 0.0)
 
     def gradient(self, at: Tensors, l2: float = 0.0) -> tuple[Tensors, float]:
         """The noised gradient of the mean loss over all training patients; no loss is told."""
         how = self.terms.sampled(None)
         with self._at_work(self.random.seed()):
-            self._load(at)
+            self._held.load(at)
             self.module.eval()
             for parameter in self._parameters.values():
                 parameter.requires_grad_(True)

@@ -1,10 +1,12 @@
 """PyTorch behind `medfed.core.task.LocalJob`: the only PyTorch training loop there is."""
 
 import contextlib
+import copy
 import fnmatch
 import math
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
@@ -18,7 +20,8 @@ from medfed.core.seeding import derive, generator
 from medfed.core.task import Execution, LocalPlan, Trained
 from medfed.core.update import Array, Stats, Tensors
 from medfed.frameworks.examples import Examples, Planned, Separable, to_device
-from medfed.frameworks.execution import autocast, lay_out, repeatable
+from medfed.frameworks.execution import autocast, for_looking, lay_out, repeatable
+from medfed.frameworks.held import Held, fitting
 from medfed.frameworks.optimizers import Optimizer
 from medfed.frameworks.prefetch import ahead
 
@@ -82,12 +85,8 @@ class TorchJob(Generic[B]):
         self.device = _device(execution)
         self.module = lay_out(module, execution)
         self.patients = len(sets["train"])
-        self._state: dict[str, torch.Tensor] = {
-            name: value.detach() for name, value in self.module.state_dict().items()
-        }
+        self._held = Held(self.module)
         self._parameters = dict(self.module.named_parameters())
-        # On the CPU an array and its tensor share memory: loading and reading are plain copies.
-        self._arrays = {k: v.numpy() for k, v in self._state.items() if v.device.type == "cpu"}
 
     def trainable(self) -> frozenset[str]:
         """Names of the tensors that training changes by gradient."""
@@ -102,10 +101,10 @@ class TorchJob(Generic[B]):
         """
         labels = (self.site, *plan.labels)
         with self._at_work(derive(self.seed, *labels, "torch")):
-            self._load(start)
+            self._held.load(start)
             parameters = self._prepare(plan)
             steps, loss_sum, examples = self._loop(parameters, plan, generator(self.seed, *labels))
-            return Trained(self._read(), steps, loss_sum, examples)
+            return Trained(self._held.read(), steps, loss_sum, examples)
 
     def gradient(self, at: Tensors, l2: float = 0.0) -> tuple[Tensors, float]:
         """The gradient of the mean loss over all training patients, and the mean loss.
@@ -114,7 +113,7 @@ class TorchJob(Generic[B]):
         gradient; the loss is given without the penalty.
         """
         with self._at_work(derive(self.seed, self.site, "gradient")):
-            self._load(at)
+            self._held.load(at)
             self.module.eval()
             for parameter in self._parameters.values():
                 parameter.requires_grad_(True)
@@ -132,10 +131,8 @@ class TorchJob(Generic[B]):
         examples = self.sets.get(on)
         if not examples:
             return {}
-        with self._at_work(derive(self.seed, self.site, "evaluate")), torch.inference_mode():
-            self._load(model)
-            with self._precision():
-                return how(self.module.eval(), examples)
+        with self._looking(model, "evaluate") as module:
+            return how(module, examples)
 
     def watch(self, model: Tensors, on: SetName) -> Stats:
         """Additive statistics that score a round; see `medfed.core.task.WatchedJob`."""
@@ -146,22 +143,17 @@ class TorchJob(Generic[B]):
         examples: Any = self.sets.get(on)  # whether it is Separable shows at run time only
         if not isinstance(examples, Separable):
             return None
-        with self._at_work(derive(self.seed, self.site, "evaluate")), torch.inference_mode():
-            self._load(model)
-            self.module.eval()
-            with self._precision():
-                return [self.learning.evaluate(self.module, one) for one in examples.each()]
+        with self._looking(model, "evaluate") as module:
+            return [self.learning.evaluate(module, one) for one in examples.each()]
 
     def explain(self, model: Tensors) -> Stats:
         """Additive statistics of what each input is worth on the test patients."""
         examples = self.sets.get("test")
         if self.learning.explain is None or not examples:
             return {}
-        seed = derive(self.seed, self.site, "explain")
-        with self._at_work(seed), torch.inference_mode():
-            self._load(model)
-            with self._precision():
-                return self.learning.explain(self.module.eval(), examples, seed)
+        with self._looking(model, "explain") as module:
+            seed = derive(self.seed, self.site, "explain")
+            return self.learning.explain(module, examples, seed)
 
     def _loop(
         self, parameters: Mapping[str, nn.Parameter], plan: LocalPlan, rng: np.random.Generator
@@ -221,7 +213,7 @@ class TorchJob(Generic[B]):
 
     def _prepare(self, plan: LocalPlan) -> dict[str, nn.Parameter]:
         """Set modes and freeze what the plan leaves alone; the parameters that may change."""
-        chosen = _chosen(self._state, plan.trainable)
+        chosen = _chosen(self._held.tensors, plan.trainable)
         self.module.train()
         if plan.trainable:
             for prefix, module in self.module.named_modules():
@@ -243,29 +235,25 @@ class TorchJob(Generic[B]):
         Raises:
             Refused: It is missing or does not fit the model.
         """
-        given = _fitting(tensors, name, tuple(self._state[name].shape), what)
+        given = fitting(tensors, name, tuple(self._held.tensors[name].shape), what)
         # A copy: arrays that came over the wire are read-only, which torch does not know.
-        return torch.tensor(given, dtype=self._state[name].dtype, device=self.device)
+        return torch.tensor(given, dtype=self._held.tensors[name].dtype, device=self.device)
 
-    def _load(self, tensors: Tensors) -> None:
-        for name, value in self._state.items():
-            given = _fitting(tensors, name, tuple(value.shape), "the model sent")
-            if not value.is_floating_point():
-                given = np.rint(given)  # a counter that was averaged over sites
-            if name in self._arrays:
-                np.copyto(self._arrays[name], given, casting="unsafe")
-            else:
-                value.copy_(torch.tensor(given))
+    @contextlib.contextmanager
+    def _looking(self, model: Tensors, label: str) -> Iterator[nn.Module]:
+        """A model in evaluation mode, laid out as it looks quickest; nothing is learnt."""
+        with self._at_work(derive(self.seed, self.site, label)), torch.inference_mode():
+            self._looker.load(model)
+            with self._precision():
+                yield self._looker.module.eval()
 
-    def _read(self) -> Tensors:
-        if self._arrays:
-            found = {name: array.copy() for name, array in self._arrays.items()}
-        else:
-            found = {name: value.cpu().numpy() for name, value in self._state.items()}
-        for array in found.values():
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                raise Refused("not-finite", remedy="Try a smaller learning rate")
-        return found
+    @cached_property
+    def _looker(self) -> Held:
+        """The module, or where another layout is quicker without gradients a second one."""
+        way = for_looking(self.execution)
+        if way == self.execution:
+            return self._held
+        return Held(lay_out(copy.deepcopy(self.module), way))
 
     @contextlib.contextmanager
     def _at_work(self, seed: int) -> Iterator[None]:
@@ -381,18 +369,6 @@ def _chosen(names: Mapping[str, Any], patterns: tuple[str, ...]) -> frozenset[st
     if not patterns:
         return frozenset(names)
     return frozenset(n for n in names if any(fnmatch.fnmatchcase(n, p) for p in patterns))
-
-
-def _fitting(tensors: Tensors, name: str, shape: tuple[int, ...], what: str) -> Array:
-    given = tensors.get(name)
-    if given is None:
-        raise Refused("malformed-order", f"{what} has no tensor called {name}")
-    if given.dtype.kind not in "fiub":
-        raise Refused("malformed-order", f"{what} has a tensor {name} of type {given.dtype}")
-    if given.shape != shape:
-        sizes = f"{list(given.shape)} where this model has {list(shape)}"
-        raise Refused("malformed-order", f"{what} has a tensor {name} of shape {sizes}")
-    return given
 
 
 def _check_finite(loss: float) -> None:

@@ -3,12 +3,10 @@
 from collections.abc import Callable, Mapping
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from medfed.core.data import SetName
-from medfed.core.seeding import derive
 from medfed.core.task import Execution
 from medfed.core.update import Stats, Tensors, add_stats
 from medfed.frameworks.examples import Examples
@@ -59,8 +57,5 @@ class SegmentationJob(TorchJob[PatchBatch]):
 
     def predict(self, model: Tensors, case: Prepared) -> NDArray[np.float32]:
         """The probability of nodule for each voxel of a scan's box."""
-        seed = derive(self.seed, self.site, "predict")
-        with self._at_work(seed), torch.inference_mode():
-            self._load(model)
-            with self._precision():
-                return self._predict(self.module.eval(), case)
+        with self._looking(model, "predict") as module:
+            return self._predict(module, case)

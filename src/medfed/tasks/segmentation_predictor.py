@@ -2,6 +2,7 @@
 
 import math
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from medfed.core.errors import DataError
 from medfed.core.task import Execution
 from medfed.core.update import Tensors
-from medfed.frameworks.execution import autocast, lay_out
+from medfed.frameworks.execution import autocast, for_looking, lay_out
 from medfed.frameworks.tuning import has_bf16
 from medfed.imaging.geometry import Geometry, Volume
 from medfed.imaging.prediction import Box, ProbabilityMap, Progress, covering, cropped
@@ -151,9 +152,8 @@ def quick_forward() -> Execution:
     """How to look at scans on this machine: in bfloat16, voxel by voxel, where it has that."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if has_bf16(device):
-        return Execution(threads or 1, "bf16", device, "channels_last")
-    return Execution(threads or 1, "fp32", device)
+    plain = Execution(threads or 1, "fp32", device)
+    return for_looking(replace(plain, precision="bf16")) if has_bf16(device) else plain
 
 
 def window(size: int, largest: int, overlap: float, step: int) -> int:

@@ -329,6 +329,38 @@ def test_bf16_trains_float32_masters():
     np.testing.assert_allclose(trained.tensors["0.weight"], exact.tensors["0.weight"], atol=0.02)
 
 
+def test_looking_in_another_layout_changes_neither_figures_nor_training():
+    """bfloat16 has models looked at voxel by voxel; what is trained stays as it is laid out."""
+    images = np.random.default_rng(5).normal(size=(12, 1, 8, 8)).astype(np.float32)
+    labels = (images.mean(axis=(1, 2, 3)) > 0).astype(np.float32)
+
+    def convolving():
+        layers = nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Conv2d(6, 2, 3), nn.ReLU(), nn.Flatten()
+        return nn.Sequential(*layers, nn.Linear(32, 1))
+
+    def job():
+        way = Execution(precision="bf16")
+        return job_of(images, labels, build=convolving, execution=way)
+
+    start, plan = initial(convolving, 3), LocalPlan(epochs=1, batch_size=4)
+    busy, quiet, seen = job(), job(), []
+    busy.learning = replace(busy.learning, evaluate=lambda module, on: seen.append(module) or {})
+    busy.evaluate(start, "test")
+    assert seen[0][2].weight.stride()[1] == 1
+    assert busy.module[2].weight.is_contiguous()
+    for name, value in seen[0].state_dict().items():
+        assert np.array_equal(value.numpy(), start[name])
+    assert same(busy.train(start, plan).tensors, quiet.train(start, plan).tensors)
+
+
+def test_float32_is_looked_at_by_the_module_that_learns():
+    x, y = table()
+    job, seen = job_of(x, y), []
+    job.learning = replace(job.learning, evaluate=lambda module, on: seen.append(module) or {})
+    job.evaluate(initial(linear, 0), "test")
+    assert seen[0] is job.module
+
+
 def test_threads_are_those_of_the_execution():
     x, y = table()
     job_of(x, y, execution=Execution(threads=2)).train(initial(linear, 0), LocalPlan())

@@ -119,18 +119,20 @@ def collect(message_id: str, tree: Any, pull: Pull) -> Message:
     """
     latest = time.monotonic()
 
-    def patiently(name: str) -> bytes:
-        nonlocal latest
+    def uploaded(name: str) -> bytes:
         while True:
             waited = time.monotonic() - latest
             try:
-                content = pull(name)
-                break
+                return pull(name)
             except ObjectUnavailableError:
                 if waited > PATIENCE:
                     reason = "the pieces of the message do not come"
                     raise ObjectPullError(name, reason) from None
             time.sleep(min(LOOK_LEAST_OFTEN, max(LOOK_FIRST, waited / 8)))
+
+    def patiently(name: str) -> bytes:
+        nonlocal latest
+        content = uploaded(name)
         if len(content) > MAX_PIECE:
             raise WireError("a piece of a message is too large")
         latest = time.monotonic()
