@@ -24,7 +24,7 @@ class Address:
         """Read an address.
 
         Raises:
-            SiteError: It is not one; Flower's SuperNode takes a host and a port, and no path.
+            SiteError: It is not one; Flower's clients take a host and a port, and no path.
         """
         try:
             parts = urlsplit(text.strip())
@@ -43,7 +43,7 @@ class Address:
 
     @property
     def netloc(self) -> str:
-        """``host:port``, as Flower's SuperNode wants it."""
+        """``host:port``, as Flower's clients want it."""
         return f"{_bracketed(self.host)}:{self.port}"
 
     def __str__(self) -> str:

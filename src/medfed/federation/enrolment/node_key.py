@@ -1,4 +1,4 @@
-"""The key pair by which Flower's SuperNode proves to the SuperLink which node it is.
+"""The key pair by which a site proves to Flower's SuperLink which node it is.
 
 ECDSA over P-384 in OpenSSH's format, the only one that ``--auth-supernode-private-key`` reads.
 """

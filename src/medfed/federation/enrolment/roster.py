@@ -22,7 +22,7 @@ class EnrolledSite:
         name: Its name.
         key: Its Ed25519 public key, PEM: signs replies and receipts.
         fingerprint: Of that key, to compare by telephone.
-        node_key: The public key of its SuperNode, as OpenSSH writes it.
+        node_key: The public key of its node at the SuperLink, as OpenSSH writes it.
         enrolled: When, ISO 8601 in UTC.
         software: Its version of medfed on that day.
     """

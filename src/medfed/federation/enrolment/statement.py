@@ -34,7 +34,7 @@ class Statement:
     Attributes:
         site: Its name.
         key: Its Ed25519 public key, PEM.
-        node_key: Its SuperNode's public key, as OpenSSH writes it.
+        node_key: Its node's public key, as OpenSSH writes it.
         software: Its version of medfed.
         authority: SHA-256 of the certificate it was told to trust, hexadecimal: a statement for
             one federation means nothing to another.
