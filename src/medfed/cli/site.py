@@ -28,8 +28,8 @@ STUDY = click.argument("study_file", metavar="STUDY", type=click.Path(path_type=
 @click.group(invoke_without_command=True)
 @click.option("--config", type=click.Path(path_type=Path), help="Run by this file, TOML or JSON.")
 @click.option("--id", "name", help="The site's name, or which of the file's workers it is.")
-@click.option("--host", help="Where its worker listens, on this machine.")
-@click.option("--port", type=click.IntRange(0, 65535), help="The port it listens on.")
+@click.option("--host", help="Where its console listens, on this machine.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of its console; 0: none.")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of its data.")
 @click.pass_context
 def site(

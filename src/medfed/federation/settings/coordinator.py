@@ -100,14 +100,14 @@ def read_coordinator(file: Path, overrides: Mapping[str, Any] | None = None) -> 
     given = {name: value for name, value in reader.given.items() if name != "sites"}
     if short:
         given = {"name": "one-machine", "address": "https://localhost:8443", **short.rest}
-        given.setdefault("bind", "127.0.0.1:8443")
         given.setdefault("min_sites", max(1, len(short.form.workers)))
     values = reader.fields(_Fields, given)
     sites = reader.tables("sites", _Site)
     reader.names("sites", sites)
     prints = [_fingerprint(reader, i, one.get("fingerprint")) for i, one in enumerate(sites)]
     address = _address(reader, values.get("address"))
-    host, port = _bind(reader, values.get("bind"), address)
+    everybody = "127.0.0.1" if short else "0.0.0.0"  # noqa: S104  # whom it is meant for
+    host, port = _bind(reader, values.get("bind"), everybody, address)
     reader.done()
     return CoordinatorSettings(
         file=file,
@@ -141,9 +141,10 @@ def _address(reader: Reader, text: str | None) -> Address | None:
         return None
 
 
-def _bind(reader: Reader, text: str | None, address: Address | None) -> tuple[str, int]:
+def _bind(reader: Reader, text: str | None, host: str, address: Address | None) -> tuple[str, int]:
+    """What it listens on; the address's own port on ``host`` when the file is silent."""
     if text is None:
-        return "0.0.0.0", address.port if address else 0  # noqa: S104  # meant for everybody
+        return host, address.port if address else 0
     try:
         return split_bind(text)
     except ValueError:

@@ -6,7 +6,10 @@
      "model": "mlp", "epochs": 1, "batch_size": 32, "dp_epsilon": null, "encryption": "none",
      "target": "outcome", "numeric": ["age", "bmi"]}
 
-``target`` and the columns go with the models for tables; the model ``unet`` needs none.
+``target`` and the columns go with the models for tables; the model ``unet`` needs none. With
+``dp_epsilon`` each worker says roughly how many ``patients`` it has, ``ranges`` the usual limits of
+each number (everybody may know both, and no hospital is asked for them), and ``patient`` names the
+column by which patients are told apart.
 """
 
 from collections.abc import Mapping
@@ -19,11 +22,8 @@ from medfed.federation.enrolment.address import is_loopback
 from medfed.federation.settings.reading import Reader
 
 MODELS = ("logistic", "mlp", "unet")
-LATER = {
-    "dp_epsilon": "differential privacy",
-    "encryption": "encryption of updates",
-}
-"""Fields that ask for what this version does not have: never to be passed over in silence."""
+ENCRYPTION = ("none", "secure-sum", "ckks", "paillier")
+"""How updates travel: plainly, or by the aggregator of this name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,12 @@ class _Worker:
     """A member of ``workers``."""
 
     id: str = option(help="The site's name")
-    host: str = option("127.0.0.1", help="Where its worker listens: this machine")
-    port: int = option(0, help="The port it listens on; 0: any free one", low=0, high=65535)
+    host: str = option("127.0.0.1", help="Where its console listens: this machine")
+    port: int = option(
+        0, help="Port of its console in a browser; 0: it has none", low=0, high=65535
+    )
     data: str = option(help="Folder of its data")
+    patients: int = option(0, help="Roughly how many patients it has, for all to know", low=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +51,14 @@ class _Fields:
     positive: str = option("", help='Tables: which outcomes are positive, such as "> 0"')
     numeric: tuple[str, ...] = option((), help="Tables: columns used as numbers")
     categorical: tuple[str, ...] = option((), help="Tables: columns used as categories")
-    dp_epsilon: float | None = option(None, help="Comes later; only null today")
-    encryption: str | None = option(None, help="Comes later; only null or none today")
+    patient: str = option("", help="Tables: the column that identifies patients")
+    dp_epsilon: float | None = option(
+        None, help="What the study may cost a patient (DP-SGD); null: no such promise", above=0
+    )
+    ranges: Mapping[str, Any] | None = option(
+        None, help="With dp_epsilon: lowest and highest usual value of each number"
+    )
+    encryption: str | None = option("none", help="How updates travel", choices=ENCRYPTION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,7 @@ class Worker:
     host: str
     port: int
     data: Path
+    patients: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +85,10 @@ class ShortForm:
     positive: str = ""
     numeric: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
+    patient: str = ""
+    dp_epsilon: float | None = None
+    ranges: Mapping[str, Any] | None = None
+    encryption: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +103,31 @@ def read_short_form(reader: Reader) -> Split:
     """Read the short form's own fields; problems stay with the reader."""
     own = {one.name for one in describe(_Fields)}
     given = {name: value for name, value in reader.given.items() if name in own}
-    for name, what in LATER.items():
-        wanted = given.pop(name, None)
-        if wanted is not None and wanted != "none":
-            message = f"asks for {what}, which comes with a later version of medfed"
-            remedy = f"Remove {name} to run without, knowing that nothing protects the updates"
-            reader.complain(name, message, remedy)
     values = reader.fields(_Fields, given)
     workers = _workers(reader)
     rest = {k: v for k, v in reader.given.items() if k not in own | {"workers", "sites"}}
     if reader.problems:
         return Split(ShortForm((), MODELS[0], 1, 1, 1), rest)
     _check_columns(reader, values)
-    plain = {name: values[name] for name in own - LATER.keys()}
-    return Split(ShortForm(workers, **plain), rest)
+    if values["dp_epsilon"] is not None:
+        _check_privacy(reader, values, workers)
+    return Split(ShortForm(workers, **{name: values[name] for name in own}), rest)
+
+
+def _check_privacy(reader: Reader, values: Mapping[str, Any], workers: tuple[Worker, ...]) -> None:
+    """Nothing that the noise stands on may be asked of the patients."""
+    for number, worker in enumerate(workers):
+        if not worker.patients:
+            message = "is missing: dp_epsilon needs it"
+            remedy = 'Write "patients": roughly how many it has; everybody may know that'
+            reader.complain(f"workers[{number}].patients", message, remedy)
+    lacking = [name for name in values["numeric"] if name not in (values["ranges"] or {})]
+    if values["model"] != "unet" and not values["patient"]:
+        message = "is missing: dp_epsilon protects patients, not rows"
+        reader.complain("patient", message, "Name the column that identifies them")
+    if lacking:
+        remedy = 'Write "ranges": {"COLUMN": [LOW, HIGH]} by what is usual, not by your patients'
+        reader.complain("ranges", f"lacks {', '.join(lacking)}: dp_epsilon needs them", remedy)
 
 
 def _check_columns(reader: Reader, values: Mapping[str, Any]) -> None:
@@ -132,7 +157,7 @@ def _workers(reader: Reader) -> tuple[Worker, ...]:
             remedy = "Give a folder that exists; paths begin at the file's own folder"
             reader.complain(f"workers[{i}].data", f"there is no folder {data}", remedy)
         if data and "id" in one and "host" in one:
-            workers.append(Worker(one["id"], one["host"], port, data))
+            workers.append(Worker(one["id"], one["host"], port, data, one.get("patients", 0)))
     return tuple(workers)
 
 

@@ -33,13 +33,13 @@ class _Fields:
         None, help='What opens the encrypted folder: "passphrase", or the path of a key file'
     )
     coordinator: str | None = option(None, help="The coordinator's address, https://host:port")
-    host: str = option("127.0.0.1", help="Where the site's worker listens: this machine")
-    port: int = option(0, help="The port it listens on; 0: any free one", low=0, high=65535)
+    host: str = option("127.0.0.1", help="Where its console listens: this machine")
+    port: int = option(
+        0, help="Port of its console in a browser; 0: it has none", low=0, high=65535
+    )
     proxy: str | None = option(None, help="The way out, http://host:port; else HTTPS_PROXY")
     folder: str | None = option(None, help="Where its keys lie; the file's own folder if silent")
-    console: int | None = option(
-        None, help="Port of its console in a browser; without one there is none", low=1, high=65535
-    )
+    console: int | None = option(None, help="The same as `port`", low=1, high=65535)
     console_url: str | None = option(
         None, help="What people type for the console, where a proxy with TLS stands before it"
     )
@@ -69,10 +69,9 @@ class SiteFile:
         data: Folder of its data.
         min_patients: With fewer training patients it refuses.
         coordinator: The coordinator's address; None for a site that has not joined.
-        host: Where its worker listens, on this machine.
-        port: The port it listens on; 0 for any.
+        host: Where its console listens, on this machine.
+        port: Port of its console; 0 for none.
         proxy: The way out; the environment's when None.
-        console: Port of its console, on this machine; None for none.
         console_url: What people type for the console, where a proxy stands before it.
     """
 
@@ -85,7 +84,6 @@ class SiteFile:
     host: str = "127.0.0.1"
     port: int = 0
     proxy: str | None = None
-    console: int | None = None
     console_url: str | None = None
 
 
@@ -114,9 +112,8 @@ def read_site(file: Path, overrides: Mapping[str, Any] | None = None) -> SiteFil
         min_patients=values["min_patients"],
         coordinator=values["coordinator"],
         host=values["host"],
-        port=values["port"],
+        port=values["port"] or values["console"] or 0,
         proxy=values["proxy"],
-        console=values["console"],
         console_url=values["console_url"],
     )
 
@@ -142,8 +139,11 @@ def _check(reader: Reader, values: Mapping[str, Any]) -> None:
             reader.complain("coordinator", error.message, error.remedy)
     host = values.get("host")
     if host is not None and not is_loopback(host):
-        remedy = 'Write "127.0.0.1": only programs of this machine talk to the worker'
+        remedy = 'Write "127.0.0.1", and let a proxy with TLS stand before the console'
         reader.complain("host", f"{host!r} can be reached from other machines", remedy)
+    port, console = values.get("port"), values.get("console")
+    if port and console and port != console:
+        reader.complain("console", f"is {console}, and port is {port}", "Keep one of the two")
     if values.get("proxy") is not None and not _is_proxy(values["proxy"]):
         remedy = "Write it as http://HOST:PORT"
         reader.complain("proxy", f"{values['proxy']!r} is not the address of a proxy", remedy)

@@ -51,7 +51,7 @@ def prepare(settings: CoordinatorSettings, form: ShortForm, say: Callable[[str],
     keys = {worker.id: load_public(home.parent / worker.id / PUBLIC) for worker in form.workers}
     for worker in form.workers:
         pin(home.parent / worker.id, keys)
-    say("sites only dial out, so host and port of the workers are not used; start each by")
+    say("start each site by")
     for worker in form.workers:
         say(f"  medfed site --config {settings.file} --id {worker.id}")
     say(f"then: medfed run {file} --engine flower --coordinator {home}")
@@ -96,7 +96,20 @@ name = "fedavg"
 local_epochs = {form.epochs}
 batch_size = {form.batch_size}
 """
-    return parse_study(about + (_UNET if form.model == "unet" else _table(form)))
+    about += _UNET if form.model == "unet" else _table(form)
+    return parse_study(about + _protection(form))
+
+
+def _protection(form: ShortForm) -> str:
+    """The study's lines on how updates travel, and on what a patient may be charged."""
+    lines = []
+    if form.encryption not in (None, "none"):
+        lines += ["[aggregator]", f"name = {_toml(str(form.encryption))}"]
+    if form.dp_epsilon is not None:
+        known = ", ".join(f"{_toml(w.id)} = {w.patients}" for w in form.workers)
+        lines += ["[[privacy]]", 'name = "dp-sgd"', f"epsilon = {form.dp_epsilon}"]
+        lines += [f"patients = {{ {known} }}"]
+    return "\n".join(lines) + "\n"
 
 
 _UNET = """\
@@ -123,12 +136,23 @@ positive = {_toml(form.positive)}
 numeric = {_toml(form.numeric)}
 categorical = {_toml(form.categorical)}
 hidden = {hidden}
+{_ranges(form)}
 [source]
 name = "csv"
+{f"patient = {_toml(form.patient)}" if form.patient else ""}
 [split]
 name = "hash"
 test = 0.2
 """
+
+
+def _ranges(form: ShortForm) -> str:
+    if form.dp_epsilon is None:
+        return ""
+    lines = [
+        f"{_toml(name)} = {json.dumps(limits)}" for name, limits in (form.ranges or {}).items()
+    ]
+    return "\n".join(['one_class = "train"', "[task.public_ranges]", *lines])
 
 
 def _toml(value: str | tuple[str, ...]) -> str:

@@ -118,10 +118,11 @@ def serve_site(file: Path, overrides: Mapping[str, Any], say: Callable[[str], No
 
 def console_beside(settings: SiteFile) -> AbstractContextManager[None]:
     """The hospital's console beside the worker, where the file asks for one."""
-    if settings.console is None:
+    if not settings.port:
         return nullcontext()
     url = ["--url", settings.console_url] if settings.console_url else []
-    command = [sys.executable, "-m", "medfed", "site", "serve", "--port", str(settings.console)]
+    where = ["--host", settings.host, "--port", str(settings.port)]
+    command = [sys.executable, "-m", "medfed", "site", "serve", *where]
     return companion([*command, *url, str(settings.folder)])
 
 

@@ -55,6 +55,38 @@ def test_started_again_keys_and_enrolments_stay_as_they_are(file):
     assert (enrolled_sites(home), (home / "ca.pem").read_bytes()) == before
 
 
+def test_the_study_protects_as_the_form_asks(file):
+    given = json.loads(file.read_text())
+    ranges = {"age": [20, 90], 'b"mi': [15, 45]}
+    given |= {"dp_epsilon": 2.5, "ranges": ranges, "encryption": "ckks"}
+    given["workers"].append({"id": "west", "data": "south"})
+    given["patient"] = "number"
+    for worker, patients in zip(given["workers"], (200, 300, 150), strict=True):
+        worker["patients"] = patients
+    file.write_text(json.dumps(given))
+    study = short_study(read_coordinator(file).short)
+    assert study.aggregator.name == "ckks"
+    (line,) = study.privacy
+    assert (line.name, line.options["epsilon"]) == ("dp-sgd", 2.5)
+    assert dict(line.options["patients"]) == {"north": 200, "south": 300, "west": 150}
+    assert study.source.options["patient"] == "number"
+    assert study.task.options["public_ranges"] == ranges
+
+
+def test_the_coordinator_listens_where_its_address_says(file):
+    given = {**json.loads(file.read_text()), "address": "https://127.0.0.1:19443"}
+    file.write_text(json.dumps(given))
+    settings = read_coordinator(file)
+    assert (settings.bind_host, settings.bind_port) == ("127.0.0.1", 19443)
+
+
+def test_a_port_is_that_of_the_sites_console(file):
+    given = json.loads(file.read_text())
+    given["workers"][0]["port"] = 9001
+    file.write_text(json.dumps(given))
+    assert [read_site(file, {"id": name}).port for name in ("north", "south")] == [9001, 0]
+
+
 def test_the_study_says_what_the_form_said(file):
     study = short_study(read_coordinator(file).short)
     assert (study.sites, study.rounds) == (("north", "south"), 3)
