@@ -37,7 +37,8 @@ def main(grid, context):
     seconds = []
     if WANTED["megabytes"]:
         ends = []
-        first = ArrayRecord({"w": Array(np.zeros(WANTED["megabytes"] * 250_000, np.float32))})
+        draw = np.random.default_rng(0).standard_normal  # Flower sends a constant's chunk once
+        first = ArrayRecord({"w": Array(draw(WANTED["megabytes"] * 250_000, np.float32))})
         FedAvg(fraction_evaluate=0.0, min_available_nodes=WANTED["nodes"]).start(
             grid, first, num_rounds=WANTED["exchanges"],
             evaluate_fn=lambda number, arrays: ends.append(time.time()),
@@ -66,7 +67,7 @@ def query(message, context):
 @app.train()
 def train(message, context):
     size = message.content.array_records["arrays"]["w"].numpy().size
-    update = np.full(size, context.node_id % 997, np.float32)
+    update = np.random.default_rng().standard_normal(size, np.float32)
     arrays, metrics = ArrayRecord({"w": Array(update)}), MetricRecord({"num-examples": 1})
     return Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=message)
 """

@@ -29,7 +29,7 @@ INTRODUCTION = """# Benchmarks
 
 Written by `make bench`; do not edit by hand. A limit is what the project promises, and a figure
 that misses it says so. Ratios are taken within one run, so they carry over to other machines
-better than seconds do.
+better than seconds do. Why some miss: [figures that miss](../explanation/figures-that-miss.md).
 """
 
 Row = dict[str, Any]
@@ -142,6 +142,8 @@ def main() -> int:
         except BenchError as error:
             problems.append(str(error))
             continue
+        if not rows:
+            continue  # it has said why; the page keeps its table of before
         print(table(rows), flush=True)
         problems += [f"{script.stem}: {row['name']} misses" for row in rows if not row["holds"]]
         sections[script.stem] = section(script, rows)

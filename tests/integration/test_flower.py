@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
@@ -351,7 +352,7 @@ def test_a_command_that_is_stopped_takes_everything_down(tmp_path, number, statu
 @pytest.mark.timeout(1500)
 def test_ten_runs_with_random_kills_end_with_the_same_model(over, wanted, standing, tmp_path):
     """Whoever is killed, and whenever; the coordinator's end too: it goes on by --resume."""
-    dice = random.Random(20261122)
+    dice, killed = random.Random(20261122), Counter()
     for number in range(10):
         out, trouble = tmp_path / str(number), RandomKills(standing, dice)
         watch = Watch(trouble, at=0)
@@ -365,6 +366,10 @@ def test_ten_runs_with_random_kills_end_with_the_same_model(over, wanted, standi
             receipts = standing.receipts(site, run)
             said = {(r["round"], r["purpose"], r["title"], r["sha256"]) for r in receipts}
             assert len(receipts) <= len(said) + len(trouble.victims)
+        killed.update(victim for victim, _ in trouble.victims)
+        killed["run ended"] += trouble.ended
+    assert killed.keys() >= {"line", "worker", "link", "run"}
+    assert killed["run ended"]
 
 
 def run_through(over, watch, out, trouble, standing):
@@ -393,6 +398,7 @@ class RandomKills:
     def __init__(self, standing, dice):
         self.standing, self.dice = standing, dice
         self.victims, self.stopped, self.run_dies = [], False, False
+        self.ended = 0
 
     def __call__(self):
         for _ in range(3):
@@ -426,6 +432,7 @@ class RandomKills:
             watch(event)
             if self.run_dies:
                 self.run_dies = False
+                self.ended += 1
                 raise Killed
 
         return listen

@@ -72,14 +72,29 @@ class RunProgress(EventBar):
     def _finished(self, event: RoundFinished) -> None:
         self.done(event.round)
         scores = ", ".join(f"{name} {value:.3f}" for name, value in self._scores.items())
+        before = f"; before it: {scores}" if scores else ""
         of = f"round {event.round}/{self.study.rounds}"
-        self.say_seldom(
-            f"{of}: {len(event.participants)} sites, {event.seconds:.2f} s; before it: {scores}"
-        )
+        self.say_seldom(f"{of}: {len(event.participants)} sites, {event.seconds:.2f} s{before}")
 
     def show_result(self, result: Mapping[str, Any]) -> None:
         """Print the result as a table on standard output."""
         console = Console(highlight=False)
+        if result["metrics"]["overall"]:
+            console.print(self._figures(result))
+        else:
+            console.print(
+                "No figures: the study lets none leave the hospitals, or nobody was tested."
+            )
+        for statistic in result.get("statistics", ()):
+            console.print(Text(statistic_line(statistic)))
+        console.print(
+            f"{result['rounds']} rounds in {result['seconds']:.1f} s; "
+            f"{human_bytes(result['bytes_up'])} from the sites, "
+            f"{human_bytes(result['bytes_down'])} to them"
+        )
+        console.print(f"Report: {result['run_dir']}/report.html", soft_wrap=True)
+
+    def _figures(self, result: Mapping[str, Any]) -> Table:
         overall = result["metrics"]["overall"]
         table = Table(title=Text(self.study.title), title_justify="left")
         table.add_column("test patients of", no_wrap=True)
@@ -92,15 +107,7 @@ class RunProgress(EventBar):
         for site, metrics in rows.items():
             cells = [_cell(metrics.get(name)) for name in shown]
             table.add_row(site, str(counts.get(site, "")), *cells)
-        console.print(table)
-        for statistic in result.get("statistics", ()):
-            console.print(Text(statistic_line(statistic)))
-        console.print(
-            f"{result['rounds']} rounds in {result['seconds']:.1f} s; "
-            f"{human_bytes(result['bytes_up'])} from the sites, "
-            f"{human_bytes(result['bytes_down'])} to them"
-        )
-        console.print(f"Report: {result['run_dir']}/report.html", soft_wrap=True)
+        return table
 
 
 def statistic_line(statistic: Mapping[str, Any]) -> str:
