@@ -27,7 +27,8 @@ SPOKEN = ("core", "strategies", "aggregators", "tasks", "privacy", "connectors",
 FILES = (
     *("services/runs.py", "services/run_sites.py", "services/accounts/rights.py"),
     *("services/comparison/runner.py", "services/comparison/recipes.py"),
-    *("services/comparison/scoring.py", "storage/run_folder.py", "frameworks/torch_job.py"),
+    *("services/comparison/scoring.py", "storage/run_folder.py"),
+    *("frameworks/torch_job.py", "frameworks/held.py"),
     *(
         f"federation/{name}.py"
         for name in ("exchange", "coordinator", "asynchronous", "site", "gates")

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+import pytest
 from consoles import stage_of
 
 from medfed.services.console import Console
@@ -17,6 +18,7 @@ def medfed(*words: object, **more):
     return subprocess.run(command, capture_output=True, text=True, check=False, **more)
 
 
+@pytest.mark.slow
 def test_a_console_moves_to_another_folder(tmp_path, sqlite_url):
     old, new, kept = tmp_path / "console", tmp_path / "new", tmp_path / "kept"
     stage = stage_of(old, sqlite_url)

@@ -1,15 +1,18 @@
 """`medfed predict` as a person runs it, and its results in a PACS."""
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK as sitk
 from integration.orthanc import OWN_TITLE, PASSWORD, USER, orthanc
 from unit.connectors.dicom_files import write_series
 from unit.inference.threshold import balls, run_folder
@@ -17,6 +20,7 @@ from unit.services.test_prediction import CENTRE, OBLIQUE, write_mhd
 
 from medfed.cli import main
 from medfed.connectors.pacs import PacsOptions, Query, open_pacs
+from medfed.connectors.scans.reading import read_scan
 
 __all__ = ["orthanc"]
 
@@ -81,6 +85,42 @@ def test_results_go_into_a_pacs_and_come_back_with_the_same_pixels(
     assert back["SEG"].pixel_array.any()
     report = pydicom.dcmread(out / "measurements.dcm")
     assert back["SR"].ContentSequence == report.ContentSequence
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_real_series_is_marked_in_the_right_place(model, need, tmp_path):
+    """With a rule that marks all that is dense: what it finds tells nothing, where it is does."""
+    (archive,) = need("ct-cptac-lscc-chest-series").glob("*.zip")
+    out = tmp_path / "out"
+    main(["predict", "--model", str(model), "--input", str(archive), "--out", str(out)])
+    found = json.loads((out / "findings.json").read_text())
+    volume = read_scan(archive).volume
+    mask = sitk.ReadImage(str(out / "mask.nii.gz"))
+    marked = sitk.GetArrayFromImage(mask)
+    assert marked.shape == volume.shape
+    assert len(found["findings"]) > 10
+    for one in found["findings"]:
+        world = np.array(one["centre_world_lps_mm"])
+        voxel = mask.TransformPhysicalPointToContinuousIndex(world.tolist())[::-1]
+        np.testing.assert_allclose(voxel, one["centre_voxel_zyx"], atol=0.01)
+        place = marked == one["number"]
+        assert one["mean_hu"] == pytest.approx(volume.hu[place].mean(), abs=1.0)
+    segmentation = pydicom.dcmread(out / "segmentation.dcm")
+    originals = {slice_.SOPInstanceUID for slice_ in read_headers(archive)}
+    series = segmentation.ReferencedSeriesSequence[0]
+    told = {one.ReferencedSOPInstanceUID for one in series.ReferencedInstanceSequence}
+    assert told <= originals
+    assert len(told) > 50
+
+
+def read_headers(archive):
+    with zipfile.ZipFile(archive) as packed:
+        names = [name for name in packed.namelist() if name.endswith(".dcm")]
+        return [
+            pydicom.dcmread(io.BytesIO(packed.read(name)), stop_before_pixels=True)
+            for name in names
+        ]
 
 
 @pytest.mark.parametrize(

@@ -206,6 +206,7 @@ def test_a_process_that_lives_is_left_its_run(sqlite, stage_of):
     assert (stage.runs.find(run).fence, len(stage.supervisor._children)) == (1, 1)
 
 
+@pytest.mark.slow
 def test_a_run_waits_for_the_process_that_had_it_before(sqlite, stage_of):
     stage = stage_of(sqlite)
     run = stage.start(BREAST_CANCER.replace("rounds = 15", "rounds = 3"))

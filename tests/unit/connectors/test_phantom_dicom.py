@@ -28,6 +28,7 @@ def slices(patient: Path) -> list[pydicom.Dataset]:
     return [pydicom.dcmread(path) for path in sorted((patient / "dicom").glob("*.dcm"))]
 
 
+@pytest.mark.slow
 def test_the_number_of_workers_changes_no_byte(phantom: Path, tmp_path: Path) -> None:
     again = make_phantom(tmp_path / "again", 3, 1, "small", seed=5, dicom=True, workers=1).out
     names = [p.relative_to(phantom) for p in sorted(phantom.rglob("*")) if p.is_file()]

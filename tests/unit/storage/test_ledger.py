@@ -221,6 +221,7 @@ def _given(home):
     return (home / "given.txt").stat().st_size
 
 
+@pytest.mark.slow
 def test_killed_at_random_it_has_entered_what_was_given_away(tmp_path):
     for given, spent in killed_at_random(tmp_path, 30, seed=1):
         assert given <= spent <= given + 30, "at most one entry a kill was for nothing"
