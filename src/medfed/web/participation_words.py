@@ -64,6 +64,8 @@ def leaves(study: Study) -> list[str]:
         found.append(
             _("In each round: sums and histograms that score the model which it received.")
         )
+    else:
+        found.append(_("Which figures leave beside that, the privacy lines below say."))
     names = ", ".join(part.name for part in study.statistics)
     if names:
         found.append(_("Once: noised statistics of the cohort (%(names)s).", names=names))

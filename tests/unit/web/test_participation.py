@@ -45,6 +45,7 @@ def test_a_steward_reads_approves_and_withdraws(hospital):
     sent = client.post("/participation/", data=form, content_type="multipart/form-data")
     path = sent.headers["Location"]
     assert path == f"/participation/{DIGEST}"
+    assert "ask for this hospital’s approval: 1" in client.get("/").text
     page = client.get(path).text
     for words in ("What it would do here", "What would leave", "Scans, rows of tables", DIGEST):
         assert words in page
