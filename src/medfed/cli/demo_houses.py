@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from medfed.cli.serving import served
 from medfed.services.demo_hospitals import OTHERS, House, furnish_house, let_ask
@@ -13,7 +13,16 @@ from medfed.services.demo_study import HOSPITALS
 if TYPE_CHECKING:
     from medfed.services.console import Console
     from medfed.services.demo_console import Furnished
-    from medfed.web.server import Server
+
+
+class Answering(Protocol):
+    """A console that is served, as `medfed.cli.serving.served` gives it."""
+
+    port: int
+    console: "Console"
+
+    def introduce(self, neighbours: Sequence[tuple[str, str]]) -> None:
+        """Have its pages lead to other consoles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +47,7 @@ class Served:
 
 @contextmanager
 def houses_served(
-    out: Path, made: "Furnished", coordinator: "Server"
+    out: Path, made: "Furnished", coordinator: Answering
 ) -> Iterator[Sequence[Served]]:
     """Serve the other hospitals, and have all pages lead to each other.
 
@@ -50,7 +59,8 @@ def houses_served(
     home = f"http://127.0.0.1:{coordinator.port}"
     first = f"coordinator, {HOSPITALS[0]}"
     with ExitStack() as stack:
-        found, servers = [], [coordinator]
+        found: list[Served] = []
+        servers: list[Answering] = [coordinator]
         for name in OTHERS:
             house = furnish_house(out, name, made.password)
             accounts = coordinator.console.accounts
@@ -63,7 +73,7 @@ def houses_served(
             servers.append(server)
             found.append(Served(house, f"http://127.0.0.1:{server.port}", server.console))
         names = [(first, home), *((each.name, each.url) for each in found)]
-        for at, server in enumerate(servers):
+        for at, each in enumerate(servers):
             shown = [(n, "" if place == at else url) for place, (n, url) in enumerate(names)]
-            server.introduce(shown)
+            each.introduce(shown)
         yield found
