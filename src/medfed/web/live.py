@@ -23,6 +23,7 @@ from medfed.services.console import Console
 from medfed.services.greenlets import in_greenlets
 from medfed.storage.database.bell import Bell
 from medfed.web.feeds import Feed, feeds_of
+from medfed.web.frames import share_frames
 from medfed.web.language import choose
 from medfed.web.paging import LARGEST
 from medfed.web.people import Credential, credential, identify, identify_again
@@ -198,6 +199,7 @@ def register(app: Flask, console: Console) -> SocketIO:
         manage_session=False,
         serve_client=False,
     )
+    share_frames(socketio)
     follower = Follower(app, console, socketio)
     app.extensions["medfed-live"] = socketio
 

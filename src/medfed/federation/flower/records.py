@@ -129,7 +129,7 @@ def collect(message_id: str, tree: Any, pull: Pull) -> Message:
 
     def uploaded(name: str) -> bytes:
         while True:
-            waited, content = time.monotonic() - latest, b""
+            waited = time.monotonic() - latest
             try:
                 return pull(name)
             except ObjectUnavailableError:
