@@ -15,14 +15,18 @@ from pathlib import Path
 from medfed.core import registry
 from medfed.core.errors import REFUSALS
 from medfed.services.accounts.roles import ACTIONS
-from medfed.services.part_list import INTERNAL, fields_json, parts_json
+from medfed.services.part_list import fields_json, offered, parts_json
+from medfed.web import data_words, words
 from medfed.web.said import CONTEXT
 from medfed.web.wizard import KINDS
 
 __all__ = ["CONTEXT", "gather"]
 
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "medfed"
-SPOKEN = ("core", "strategies", "aggregators", "tasks", "privacy", "connectors", "services/console")
+SPOKEN = (
+    *("core", "strategies", "aggregators", "tasks", "privacy", "connectors"),
+    *("services/console", "services/hospital", "services/inference"),
+)
 """Whose complaints pages show."""
 FILES = (
     *("services/runs.py", "services/run_sites.py", "services/accounts/rights.py"),
@@ -34,7 +38,10 @@ FILES = (
         for name in ("exchange", "coordinator", "asynchronous", "site", "gates")
     ),
     *("federation/privacy.py", "federation/enrolment/invites.py"),
+    *("federation/receipts.py", "federation/audit/verify.py", "services/protections.py"),
 )
+TOLD = ("privacy/words.py",)
+"""Where every string is shown."""
 READERS = ("dicom", "nifti", "metaimage", "pacs", "fetch", "annotations.py", "pseudonyms", "scans")
 NOT: tuple[str, ...] = (
     *(f"connectors/{name}" for name in (*READERS, "phantom", "pooled.py", "patches_2d.py")),
@@ -52,13 +59,17 @@ MORE = (
     *("the study", "one problem", "{0} problems", 'Did you mean "{0}"?', "Known: {0}", "Give {0}"),
     *("a whole number", "a number", "text in quotes", "true or false", "a table"),
     *("a list, each {0}", "{0} or {1}", "{0}; {1}", "{0}: {1}, {2}"),
+    *("{0} of the {1} sites", "one of the sites", "receipt {0} of {1}"),
     *KINDS,
 )
 """What is put into other sentences, and what `_is_sentence` takes for none."""
 CALLS = re.compile(
     r"Problem|Decision|\w+Error|Refused|Notice|Conflict|Missing|_?complain\w*|_ended|_wrong|_miss"
 )
-NAMES = re.compile(r"\w*(message|remedy|why|complaint|warning|notes?|LEDGERS)")
+NAMES = re.compile(
+    r"\w*(message|remedy|why|complaint|warning|notes?|protection|faults)"
+    r"|_what|_sentence|LEDGERS|SAID|SENT|WHY|ALL_REJECTED|NOTHING_FOUND"
+)
 
 
 def gather() -> list[tuple[str, str]]:
@@ -68,14 +79,16 @@ def gather() -> list[tuple[str, str]]:
     for file in _files():
         for text in _said_in(file):
             found.setdefault(text, file.relative_to(PACKAGE).as_posix())
-    return sorted(found.items(), key=lambda pair: (pair[1], pair[0]))
+    own = {*words.SENTENCES, *data_words.SENTENCES}  # pages have words of their own for these
+    told = {text: file for text, file in found.items() if text not in own}
+    return sorted(told.items(), key=lambda pair: (pair[1], pair[0]))
 
 
 def _options() -> Iterator[tuple[str, str]]:
     """What parts and their options are for."""
     for kind, members in parts_json(KINDS).items():
         for name, part in members.items():
-            if name not in INTERNAL:
+            if offered(kind, name):
                 module = registry.load(kind, name).__module__
                 file = module.removeprefix("medfed.").replace(".", "/")
                 yield part["summary"], file
@@ -91,7 +104,11 @@ def _files() -> list[Path]:
 
 
 def _said_in(file: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+    tree = ast.parse(file.read_text("utf-8"))
+    if file.relative_to(PACKAGE).as_posix() in TOLD:
+        yield from filter(_is_sentence, _every(tree))
+        return
+    for node in ast.walk(tree):
         values: list[ast.expr | None]
         if isinstance(node, ast.Call) and _says(node.func):
             values = [*node.args, *(word.value for word in node.keywords)]
@@ -105,6 +122,17 @@ def _said_in(file: Path) -> Iterator[str]:
             continue
         for value in values:
             yield from filter(_is_sentence, _templates(value))
+
+
+def _every(node: ast.AST) -> Iterator[str]:
+    """All strings below a node but documentation."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
+            continue
+        if isinstance(child, ast.Constant | ast.JoinedStr):
+            yield from _templates(child)
+        else:
+            yield from _every(child)
 
 
 def _name(function: ast.expr) -> str:
@@ -135,6 +163,9 @@ def _templates(node: ast.expr | None) -> Iterator[str]:
             yield from _templates(node.orelse)
         case ast.Tuple() | ast.List():
             for each in node.elts:
+                yield from _templates(each)
+        case ast.Dict():
+            for each in node.values:
                 yield from _templates(each)
         case ast.ListComp():
             yield from _templates(node.elt)

@@ -23,6 +23,7 @@ from medfed.federation.flower.superlink import SuperLink, Tls
 from medfed.federation.keys import make_key
 from medfed.federation.site_folder import SiteFolder
 from medfed.services.federation import loopback
+from medfed.services.federation.attached import told_of
 from medfed.services.sites import create_site, open_site, trust
 
 SITES = ("north", "south")
@@ -110,10 +111,10 @@ class Standing:
     def receipts(self, name: str, run: str) -> list:
         return list(SiteFolder(self.home / name).receipts(run))
 
-    def open(self, folders, place, say):
+    def open(self, folders, place, on_event):
         """In the place of `open_loopback`."""
         place.mkdir(exist_ok=True)
-        return FlowerChannel(self.link.at, tuple(folders), place / "run", say)
+        return FlowerChannel(self.link.at, tuple(folders), place / "run", *told_of(on_event))
 
 
 class Relay:

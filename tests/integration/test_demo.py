@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 from accounting import FAST
 
 from medfed.cli import main
-from medfed.cli.demo_visit import Visitor, look_around, look_at_result
+from medfed.cli.demo_houses import houses_served
+from medfed.cli.demo_visit import Visitor, look_around, look_at_hospital, look_at_result
 from medfed.cli.serving import served
 from medfed.connectors.phantom import make_phantom
 from medfed.core.errors import DataError, RunError
@@ -21,6 +23,7 @@ from medfed.services.console import Console
 from medfed.services.console.recording import Recorder, recorded
 from medfed.services.demo import check_demo, judge, learn_alone, statement
 from medfed.services.demo_console import Furnished, begin, follow, furnish, put_to_work, stop
+from medfed.services.demo_hospitals import furnish_house
 from medfed.services.demo_pictures import names
 from medfed.services.runs import RunOptions, start
 
@@ -192,6 +195,29 @@ def test_patients_may_be_drawn_before(tmp_path, monkeypatch):
     monkeypatch.setattr(demo_study, "PATIENTS", 1)
     main(["demo", "--prepare"])
     assert (demo_helper.cached_phantom() / "manifest.json").exists()
+
+
+def test_the_other_hospitals_have_consoles_that_know_of_each_other(tmp_path, monkeypatch):
+    made = furnish(tmp_path, bcrypt_rounds=FAST)
+    monkeypatch.setattr(
+        "medfed.cli.demo_houses.furnish_house", partial(furnish_house, bcrypt_rounds=FAST)
+    )
+    with served(made.folder, made.faces, 0, {}) as server:
+        for _ in range(2):  # a demo that goes on finds them furnished
+            with houses_served(tmp_path, made, server) as houses:
+                assert [each.name for each in houses] == list(demo_study.HOSPITALS[1:])
+                for each in houses:
+                    visitor = Visitor(each.url)
+                    visitor.log_in("admin", made.password)
+                    page = visitor.get("/participation/")
+                    assert "approved here" in page
+                    assert all(other.name in page for other in houses)
+                    each.console.desk.recall.ask_all()  # the coordinator takes its token
+                    with pytest.raises(RunError, match="has no scan; has no model"):
+                        look_at_hospital(each.url, "admin", made.password)
+        home = Visitor(f"http://127.0.0.1:{server.port}")
+        home.log_in("admin", made.password)
+        assert "riverside" in home.get("/")
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import os
 import sys
 import time
 import webbrowser
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,13 +15,14 @@ from rich.console import Console
 from rich.table import Table
 
 from medfed.cli.data import drawing
-from medfed.cli.demo_visit import Visitor, look_around, look_at_result
+from medfed.cli.demo_visit import Visitor, look_around, look_at_hospital, look_at_result
 from medfed.cli.logs import set_up_logs
 from medfed.cli.progress import RunProgress
 from medfed.cli.signals import ending_on_sigterm
 from medfed.config import Settings
 
 if TYPE_CHECKING:
+    from medfed.cli.demo_houses import Served
     from medfed.services import console
     from medfed.services.demo_console import Furnished
 
@@ -92,6 +93,7 @@ def demo(
 
 
 def _perform(wish: Wish, say: Say) -> None:
+    from medfed.cli.demo_houses import houses_served
     from medfed.cli.serving import served
     from medfed.services.demo_console import furnish, stop
     from medfed.services.demo_helper import cached_phantom
@@ -105,16 +107,19 @@ def _perform(wish: Wish, say: Say) -> None:
         click.echo(f"Log in as admin with this password: {made.password}")
         if wish.browser and wish.stays:
             webbrowser.open(url)
-        try:
-            summary = _live(wish, made, server.console, Visitor(url), say)
-        except KeyboardInterrupt:
-            say(f"Stopped; nothing is lost. Go on with: medfed demo --out {wish.folder}")
-            raise
-        finally:
-            stop(server.console, made.admin, made.study)
-        say(f"\nDone in {time.monotonic() - began:.0f} s. Report: {summary['report']}")
-        if wish.stays:
-            _wait(url, say)
+        with houses_served(wish.folder, made, server) as houses:
+            for house in houses:
+                say(f"  {house.name} has a console of its own at {house.url}, same password")
+            try:
+                summary = _live(wish, made, server.console, Visitor(url), houses, say)
+            except KeyboardInterrupt:
+                say(f"Stopped; nothing is lost. Go on with: medfed demo --out {wish.folder}")
+                raise
+            finally:
+                stop(server.console, made.admin, made.study)
+            say(f"\nDone in {time.monotonic() - began:.0f} s. Report: {summary['report']}")
+            if wish.stays:
+                _wait(url, say)
     if wish.check:
         click.echo("The demo is in order: its pages and files are there; the model has learned.")
     elif wish.browser and not wish.stays:
@@ -122,7 +127,12 @@ def _perform(wish: Wish, say: Say) -> None:
 
 
 def _live(
-    wish: Wish, made: "Furnished", served: "console.Console", visitor: Visitor, say: Say
+    wish: Wish,
+    made: "Furnished",
+    served: "console.Console",
+    visitor: Visitor,
+    houses: "Sequence[Served]",
+    say: Say,
 ) -> Mapping[str, Any]:
     """The run, its figures, and its model at work, while the console is served."""
     from medfed.services.demo import check_demo
@@ -133,7 +143,8 @@ def _live(
     with Helper(cached_phantom(), wish.folder) as helper:
         _patients(helper.patients, say)
         run = begin(served, made.admin, made.study).id
-        helper.take_in(made.site, made.folder)
+        others = [(each.house.site, each.house.console) for each in houses]
+        helper.take_in([(made.site, made.folder), *others])
         say(f"Learning together, live at {visitor.url}/runs/{run}: only models travel.")
         say("Meanwhile each hospital learns alone, too.")
         if wish.check:
@@ -144,11 +155,15 @@ def _live(
             helper.taken_in()
             folder = served.place.run_folder(run)
             summary = helper.judge(folder, shown.say)
-    put_to_work(served, made.admin, run)
+        for _ in houses:
+            helper.taken_in()
+    put_to_work(served, made.admin, run, {each.house: each.console for each in houses})
     _show(summary)
     check_demo(folder, summary)
     if wish.check:
         look_at_result(visitor, run)
+        for each in houses:
+            look_at_hospital(each.url, "admin", made.password)
     return summary
 
 

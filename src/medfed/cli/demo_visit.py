@@ -13,7 +13,12 @@ from medfed.core.errors import RunError
 TOKEN = re.compile(r'name="csrf_token" value="([^"]+)"')
 PAGES = (
     "/", "/studies/", "/runs/", "/models/", "/sites/", "/data/", "/imports/", "/inference/",
-    "/released/", "/users/", "/audit/", "/settings/", "/profile/", "/help/",
+    "/released/", "/participation/", "/receipts/", "/users/", "/audit/", "/settings/", "/profile/",
+    "/help/",
+)  # fmt: skip
+HOSPITAL_PAGES = (
+    "/", "/data/", "/imports/", "/inference/", "/released/", "/participation/", "/receipts/",
+    "/users/", "/audit/", "/profile/", "/help/",
 )  # fmt: skip
 HEALTH = ("/healthz", "/readyz")
 PICTURES = 9
@@ -104,6 +109,27 @@ def look_at_result(visitor: Visitor, run: str) -> None:
     }
     if wrong := [what for what, so in said.items() if so]:
         raise RunError(f"the console is not in order: {'; '.join(wrong)}", remedy=BROKEN)
+
+
+def look_at_hospital(url: str, name: str, password: str) -> None:
+    """Log in at a hospital's console, and look whether patients, model and approval are there.
+
+    Raises:
+        RunError: Something is missing.
+    """
+    visitor = Visitor(url)
+    visitor.log_in(name, password)
+    for path in (*HOSPITAL_PAGES, *HEALTH):
+        visitor.get(path)
+    said = {
+        "has no scan": not _json(visitor, "/api/v1/scans")["total"],
+        "has no model": not _json(visitor, "/api/v1/released")["total"],
+        "has approved nothing": not any(
+            each["approved"] for each in _json(visitor, "/api/v1/participation")["items"]
+        ),
+    }
+    if wrong := [what for what, so in said.items() if so]:
+        raise RunError(f"the hospital at {url} {'; '.join(wrong)}", remedy=BROKEN)
 
 
 def _json(visitor: Visitor, path: str) -> dict[str, Any]:

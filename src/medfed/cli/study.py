@@ -1,18 +1,17 @@
 """``medfed study``: write, check and show study files."""
 
+import dataclasses
 import json
 import textwrap
-from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
-from medfed.core.aggregator import Seated
 from medfed.core.errors import StudyError
 from medfed.core.files import write_atomic
-from medfed.core.registry import make
 from medfed.core.study import Study
 from medfed.core.study_file import read_study
+from medfed.services.protections import protections
 from medfed.services.study_templates import TEMPLATES
 
 
@@ -41,9 +40,15 @@ def new(file: Path, task: str) -> None:
 
 @study.command()
 @click.argument("file", type=click.Path(path_type=Path))
-def check(file: Path) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Digest and protections, in JSON.")
+def check(file: Path, as_json: bool) -> None:
     """Check FILE: every problem is named by line, field and remedy."""
     found = read_study(file)
+    if as_json:
+        said = [dataclasses.asdict(each) for each in protections(found)]
+        told = {"schema": 1, "digest": found.digest, "title": found.title, "protections": said}
+        click.echo(json.dumps(told, ensure_ascii=False))
+        return
     click.echo(f"{file} is in order. Digest {found.digest}")
     say_protection(found)
 
@@ -71,18 +76,7 @@ def show(file: Path, as_json: bool) -> None:
 
 def say_protection(found: Study) -> None:
     """What the aggregator and each privacy line protect, against whom, and at what cost."""
-    aggregator = make("aggregator", found.aggregator)
-    if isinstance(aggregator, Seated):
-        _say(found.aggregator.name, aggregator.protection(len(found.sites), found.min_sites))
-    if not found.privacy and not found.statistics:
-        return
-    from medfed.privacy.words import all_promises  # counting takes a second
-
-    for name, sentences in all_promises(found):
-        _say(name, sentences)
-
-
-def _say(name: str, sentences: Iterable[str]) -> None:
-    click.echo(f"\n{click.style(name, bold=True)}")
-    for sentence in sentences:
-        click.echo(textwrap.fill(sentence, 92, initial_indent="- ", subsequent_indent="  "))
+    for each in protections(found):
+        click.echo(f"\n{click.style(each.name, bold=True)}")
+        for sentence in each.sentences:
+            click.echo(textwrap.fill(sentence, 92, initial_indent="- ", subsequent_indent="  "))

@@ -52,6 +52,13 @@ class RoundStarted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyComing(Event):
+    """A site has begun to send its reply, and not all of it is here; told of large ones only."""
+
+    site: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyCounted(Event):
     """A site's reply passed every check."""
 

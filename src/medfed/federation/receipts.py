@@ -15,6 +15,12 @@ from medfed.core.update import Array, Update
 from medfed.federation.keys import verify
 from medfed.federation.wire import Order
 
+SENT = {
+    "query": "sums and counts for a federated statistic",
+    "evaluate": "sums and histograms that score a model",
+}
+"""What answers hold that are no update."""
+
 
 def make_receipt(
     order: Order,
@@ -96,12 +102,12 @@ def _norm(update: Update) -> float:
 
 def _what(order: Order, update: Update, norm: float | None) -> str:
     """What an update holds that is sent as it is."""
-    what = {
-        "query": "sums and counts for a federated statistic",
-        "train": f"a model update of {len(update.tensors)} tensors (norm {norm:.4g})",
-        "evaluate": "sums and histograms that score a model",
-    }[order.purpose]
-    return what + (" and scores of the model it received" if order.purpose == "train" else "")
+    if order.purpose == "train":
+        return (
+            f"a model update of {len(update.tensors)} tensors (norm {norm:.4g}) and scores of the "
+            "model it received"
+        )
+    return SENT[order.purpose]
 
 
 def _sentence(order: Order, title: str, what: str, patients: int, size: int) -> str:

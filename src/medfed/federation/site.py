@@ -258,7 +258,8 @@ class Site:
         self.log.warning("refused (%s): %s", no.name, no)
         if order is not None:  # whoever cannot sign as the coordinator does not fill the log
             with suppress(OSError, DataError):  # a no goes out whatever the disk says
-                self._logged("refusal", {"run": order.run, "order": order.id, "name": no.name})
+                asked = {"run": order.run, "study": order.study, "order": order.id}
+                self._logged("refusal", {**asked, "name": no.name})
         reply = Reply(
             run=order.run if order else "",
             site=self.name,

@@ -162,7 +162,7 @@ class SiteFolder:
             raise Refused("not-approved", remedy=remedy) from None
         version = (digest, found.st_mtime_ns, found.st_size, found.st_ino)
         if version not in self._approved_versions:
-            study = _read_study(file)
+            study = stored_study(file)
             if study is None or study.digest != digest:
                 raise Refused("not-approved", "the approved study was changed on this site's disk")
             self._approved_versions = {version: study}
@@ -170,7 +170,7 @@ class SiteFolder:
 
     def approvals(self) -> list[Study]:
         """All approved studies, but for files that were changed: they approve nothing."""
-        found = {file.stem: _read_study(file) for file in self._approved()}
+        found = {file.stem: stored_study(file) for file in self._approved()}
         return [study for digest, study in found.items() if study and study.digest == digest]
 
     def _approved(self) -> list[Path]:
@@ -340,7 +340,8 @@ def init_site(
     (path / "approved").mkdir(exist_ok=True)
 
 
-def _read_study(file: Path) -> Study | None:
+def stored_study(file: Path) -> Study | None:
+    """The study that a file of canonical JSON holds; None where it holds none."""
     try:
         return Study.from_json(json.loads(file.read_bytes()))
     except (OSError, LookupError, TypeError, ValueError, AttributeError):

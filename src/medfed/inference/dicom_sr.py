@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 CT_CHEST = Code("24627-2", "LN", "CT Chest")
 PRESENCE = Code("705057003", "SCT", "Presence")
 ABSENT = Code("2667000", "SCT", "Absent")
+NOT_DETECTED = Code("260415000", "SCT", "Not detected")
+VERDICT = Code("reader-verdict", "99MEDFED", "Reader's verdict on the algorithm's findings")
+ALL_REJECTED = Code("all-rejected", "99MEDFED", "All rejected; absence of nodules is not asserted")
+"""No standard scheme has a word for it; names that begin with 99 are private ones (PS3.16 8.2)."""
 
 
 def report(
@@ -51,24 +55,43 @@ def report(
 def nothing_found(
     source: common.Source, model: ModelIdentity, reader: common.Reader | None = None
 ) -> Dataset:
-    """A report that there is no nodule in a series.
+    """A report that a model found no nodule in a series.
 
     Args:
         source: The series that was looked at.
         model: Which model looked.
-        reader: Who rejected what it had found, or agrees that there is nothing.
+        reader: Who signed that; the report then says that none was detected, not that none is
+            there.
     """
+    value = NOT_DETECTED if reader else ABSENT
+    group = _group_of_none(model, "No finding", PRESENCE, value)
+    return _document(source, [group], source.images, model, reader)
+
+
+def all_rejected(source: common.Source, model: ModelIdentity, reader: common.Reader) -> Dataset:
+    """A report that a reader rejected everything that a model had found in a series.
+
+    Args:
+        source: The series that was looked at.
+        model: Whose findings they were.
+        reader: Who rejected them.
+    """
+    group = _group_of_none(model, "Rejected findings", VERDICT, ALL_REJECTED)
+    return _document(source, [group], source.images, model, reader)
+
+
+def _group_of_none(model: ModelIdentity, name: str, what: Code, value: Code) -> Any:
+    """A group without a measurement: one statement about nodules in the lungs."""
     import highdicom as hd
 
-    group = hd.sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=hd.sr.TrackingIdentifier(common.new_uid(), "No finding"),
+    return hd.sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=hd.sr.TrackingIdentifier(common.new_uid(), name),
         finding_category=common.ABNORMAL,
         finding_type=common.NODULE,
         finding_sites=[hd.sr.FindingSite(common.LUNG)],
         algorithm_id=_algorithm(model),
-        qualitative_evaluations=[hd.sr.QualitativeEvaluation(PRESENCE, ABSENT)],
+        qualitative_evaluations=[hd.sr.QualitativeEvaluation(what, value)],
     )
-    return _document(source, [group], source.images, model, reader)
 
 
 def _document(

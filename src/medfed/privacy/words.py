@@ -67,33 +67,34 @@ def dp_sgd(mechanism: "DpSgd", study: Study) -> Sequence[str]:
             f"from noised counts, which cost a test patient ε = {mechanism.score_epsilon:.3g} at "
             f"δ = {mechanism.delta:g}; they have no intervals."
         )
-    return [*DP_SGD, *_costs(mechanism, study), HELD_TO, held_out, NOT_HIDDEN]
+    costs = _costs(mechanism, study)
+    return [*DP_SGD, *costs, *weak(mechanism, study), HELD_TO, held_out, NOT_HIDDEN]
 
 
 def _costs(mechanism: "DpSgd", study: Study) -> list[str]:
     """What it costs, sites of the same cost together."""
-    plans = [site_plan(study, site) for site in study.sites]
-    by: dict[str, list[str]] = {}
-    for plan in plans:
+    by: dict[tuple[str, int, str, str], list[str]] = {}
+    for plan in (site_plan(study, site) for site in study.sites):
         by.setdefault(_spent(mechanism, plan), []).append(plan.site)
-    return [f"Costs a patient of {_listed(sites)} {spent}" for spent, sites in by.items()]
+    return [
+        f"Costs a patient of {_listed(sites)} ε = {value} at δ = {mechanism.delta:g}: {steps} "
+        f"steps, each with {rate} of the patients and noise of {noise} clips."
+        for (value, steps, rate, noise), sites in by.items()
+    ]
 
 
 def _listed(sites: Sequence[str]) -> str:
     return sites[0] if len(sites) == 1 else f"{', '.join(sites[:-1])} or {sites[-1]}"
 
 
-def _spent(mechanism: "DpSgd", plan: SitePlan) -> str:
+def _spent(mechanism: "DpSgd", plan: SitePlan) -> tuple[str, int, str, str]:
+    """ε, steps, share of the patients in each, and noise in clips, as they are shown."""
     answers = mechanism.cost(plan).answers
-    value = epsilon(answers, mechanism.delta)
     noises = [a.noise for a in answers]
     steps, rate = sum(a.times for a in answers), max(a.rate for a in answers)
     low, high = min(noises), max(noises)
     noise = f"{low:.3g}" if high - low < 1e-9 else f"{low:.3g} to {high:.3g}"
-    return (
-        f"ε = {value:.3g} at δ = {mechanism.delta:g}: {steps} steps, each with {rate:.3g} of the "
-        f"patients and noise of {noise} clips."
-    )
+    return f"{epsilon(answers, mechanism.delta):.3g}", steps, f"{rate:.3g}", noise
 
 
 def _scores(how: str) -> str:
@@ -118,12 +119,16 @@ def hospital_dp(mechanism: "HospitalDp", study: Study) -> Sequence[str]:
     """What hospital-level privacy promises in a study."""
     plan = site_plan(study, study.sites[0])
     value = epsilon(mechanism.cost(plan).answers, mechanism.delta)
+    noise, varying = f"{mechanism.update_noise(plan):.3g}", VARYING.get(mechanism.budget)
     cost = (
         f"Costs each hospital ε = {value:.3g} at δ = {mechanism.delta:g}: {plan.rounds} rounds, "
-        f"each with noise of {mechanism.update_noise(plan):.3g} clips on the sum."
+        f"each with noise of {noise} clips on the sum."
     )
-    if mechanism.budget != "constant":
-        cost = cost[:-1] + f", {VARYING[mechanism.budget]}."
+    if varying:
+        cost = (
+            f"Costs each hospital ε = {value:.3g} at δ = {mechanism.delta:g}: {plan.rounds} "
+            f"rounds, each with noise of {noise} clips on the sum, {varying}."
+        )
     held_out, warnings = _scores(mechanism.scores), drowned(mechanism, study)
     return [*HOSPITAL, cost, HELD_TO, held_out, *warnings]
 

@@ -3,13 +3,13 @@
 ::
 
     DEMO/console/             the console's folder; the run's is in it
-    DEMO/hospitals/NAME/      the first hospital's own folder: its scans, under other names
+    DEMO/hospitals/NAME/      a hospital's own folder: its scans, under other names
     DEMO/alone/NAME/          runs of each hospital by itself
     DEMO/demo.json            the figures
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from medfed.services.accounts.accounts import ADMINISTRATOR
 from medfed.services.accounts.passwords import ROUNDS
 from medfed.services.console import Console, Faces
 from medfed.services.console.runs import OPEN
+from medfed.services.demo_hospitals import House, take_part
 from medfed.services.demo_study import HOSPITALS, TEXT
 from medfed.services.sites import create_site
 from medfed.storage.database.tables import RunRow
@@ -87,6 +88,7 @@ def furnish(out: Path, *, text: str = TEXT, bcrypt_rounds: int = ROUNDS) -> Furn
             for name, (full_name, roles) in COLLEAGUES.items():
                 console.accounts.create(admin, name, full_name, roles)
         study = _study(console, admin, text)
+        take_part(console, admin, text)
         console.accounts.end_session(admin, admin.session)
     finally:
         console.close()
@@ -144,16 +146,28 @@ def stop(console: Console, by: Identity, study: int) -> None:
             console.runs.stop(by, row.id)
 
 
-def put_to_work(console: Console, by: Identity, run: str) -> None:
-    """Release the run's model to the first hospital, which approves it by its digest.
+def put_to_work(
+    console: Console, by: Identity, run: str, others: Mapping[House, Console] | None = None
+) -> None:
+    """Release the run's model to the hospitals, each of which approves it by its digest.
+
+    Args:
+        console: The coordinator's, and the first hospital's.
+        by: Who releases and approves it there.
+        run: The run.
+        others: The consoles of the other hospitals.
 
     Raises:
         MedfedError: There is none, or it was withdrawn meanwhile.
     """
-    model, desk = console.models.of_run(run), console.desk
-    if model is None or desk is None:
+    model = console.models.of_run(run)
+    if model is None:
         raise RunError("the demo's run left no model", remedy="Read the run's log")
-    if any(row.sha256 == model.sha256 for row in desk.models.list()):
-        return
-    console.releases.approve(by, model.id, HOSPITALS[0])
-    desk.models.admit(by, console.place.run_folder(run))
+    at = {HOSPITALS[0]: (console, by)}
+    at |= {house.name: (served, house.admin) for house, served in (others or {}).items()}
+    for name, (served, admin) in at.items():
+        if served.desk is None:
+            raise AssertionError("a hospital's console has a desk")
+        if not any(row.sha256 == model.sha256 for row in served.desk.models.list()):
+            console.releases.approve(by, model.id, name)
+            served.desk.models.admit(admin, console.place.run_folder(run))

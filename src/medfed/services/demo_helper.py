@@ -8,7 +8,7 @@ threads, and far faster where the machine has other work: threads that wait for 
 import contextlib
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext
@@ -82,17 +82,17 @@ class Helper:
         self._learning.send(GO)
         return told
 
-    def take_in(self, site: Path, console: Path) -> None:
-        """Begin to bring a hospital's patients into its catalogue; after `patients`.
+    def take_in(self, hospitals: Sequence[tuple[Path, Path]]) -> None:
+        """Begin to bring hospitals' patients into their catalogues, one by one; after `patients`.
 
         Args:
-            site: The hospital's own folder.
-            console: The folder of its console, where small pictures of them lie.
+            hospitals: Of each the own folder, and the folder of its console, where small pictures
+                of its patients lie.
         """
-        self._drawing.send((site, console))
+        self._drawing.send(list(hospitals))
 
     def taken_in(self) -> int:
-        """Wait until they are there.
+        """Wait until those of the next hospital are there.
 
         Returns:
             How many scans are new.
@@ -132,7 +132,8 @@ def _draw(data: Path, pipe: Connection) -> None:
     with _telling(pipe):
         made = make_phantom(data, HOSPITALS, PATIENTS, "small", SEED, lambda *step: pipe.send(step))
         pipe.send(made)
-        pipe.send(take_in(data, *pipe.recv()))
+        for site, console in pipe.recv():
+            pipe.send(take_in(data, site, console))
 
 
 def take_in(data: Path, site: Path, console: Path) -> int:

@@ -12,6 +12,11 @@ INTERNAL = frozenset({"member", "pooled"})
 """Sources and splits that a comparison makes for itself; no person writes them."""
 
 
+def offered(kind: str, name: str) -> bool:
+    """Whether a person may write it into a study; of queries those that are noised and paid."""
+    return name not in INTERNAL and (kind != "query" or hasattr(registry.load(kind, name), "cost"))
+
+
 def summary(part: type) -> str:
     """The first line of a part's documentation."""
     return (part.__doc__ or "").strip().split("\n")[0]

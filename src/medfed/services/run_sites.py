@@ -89,7 +89,7 @@ def _attached(
     from medfed.services.federation.attached import enrolled_keys, open_attached  # an extra
 
     key, keys = load_key(home), enrolled_keys(study, home)
-    channel = open_attached(study, home, folder.path, lambda text: on_event(Notice(text)))
+    channel = open_attached(study, home, folder.path, on_event)
     return channel, _post(study, folder, record, channel, key, keys, on_event)
 
 
@@ -158,7 +158,7 @@ def _channel(
     if options.engine == "flower":
         from medfed.services.federation.loopback import open_loopback  # an extra, and slow
 
-        return open_loopback(folders, place / "flower", lambda text: on_event(Notice(text)))
+        return open_loopback(folders, place / "flower", on_event)
     if options.engine == "ray":
         return _ray(folders, options, execution, on_event)
     if options.engine != "local":

@@ -60,8 +60,9 @@ def _configure(app: APIFlask, console: Console, options: WebOptions) -> None:
         SECRET_KEY=console.place.key,
         MAX_CONTENT_LENGTH=LONGEST_REQUEST,
         MAX_FORM_MEMORY_SIZE=LONGEST_REQUEST,
-        # The prefix makes browsers refuse it without TLS, from another host or for a path.
-        SESSION_COOKIE_NAME="__Host-medfed" if options.https else "medfed",
+        # The prefix makes browsers refuse it without TLS, from another host or for a path. Cookies
+        # know no ports: without TLS several consoles of one machine would log each other out.
+        SESSION_COOKIE_NAME="__Host-medfed" if options.https else f"medfed-{console.place.mark}",
         SESSION_COOKIE_SECURE=options.https,
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",

@@ -35,6 +35,11 @@ def moment(value: datetime | None) -> Markup:
     return Markup('<time datetime="{}">{}</time>').format(value.isoformat(), text)
 
 
+def moment_of(text: str) -> Markup:
+    """A moment that was kept as ISO 8601."""
+    return moment(datetime.fromisoformat(text))
+
+
 def figure(value: Mapping[str, Any] | None) -> Markup:
     """A value with its 95 % interval."""
     if not value or value.get("value") is None:
@@ -92,6 +97,7 @@ def register(app: Flask) -> None:
     """Let templates use them."""
     app.jinja_env.filters.update(
         moment=moment,
+        moment_of=moment_of,
         figure=figure,
         figures=figures,
         number=number,
@@ -114,6 +120,7 @@ def register(app: Flask) -> None:
         me=rules.user,
         provider=lambda: current_app.extensions["medfed-provider"],
         is_outsider=lambda: is_outsider(rules.console().database, rules.user().id),
+        neighbours=lambda: current_app.extensions.get("medfed-neighbours", ()),
         as_of=lambda: rules.console().database.as_of,
     )
     app.jinja_env.policies["json.dumps_kwargs"] = {}  # in the order that things were given

@@ -70,6 +70,8 @@ def admitted(row: AdmittedRow, questions: Sequence[Question] = ()) -> dict[str, 
         "approver": row.approver,
         "approved": _iso(row.approved),
         "withdrawn": _iso(row.withdrawn),
+        "usable": row.usable,
+        "recall": row.recall,
         "guideline": row.guideline,
         "questions": [question(each) for each in questions],
     }

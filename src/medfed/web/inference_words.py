@@ -8,6 +8,8 @@ from flask_babel import lazy_gettext as _l
 
 from medfed.inference import RESEARCH_USE
 from medfed.inference.model import SYNTHETIC
+from medfed.services.inference import exporting, pdf
+from medfed.web.said import said
 
 WORK = {
     "look": _l("looking at the scan"),
@@ -41,6 +43,38 @@ NOTICES = {
     ),
 }
 """What must be known of models and scans, by its English."""
+REPORT = {
+    pdf.TITLE: _l("Lung nodules on a chest CT, reviewed"),
+    pdf.NOTE: _l(
+        "Decision support, not a decision: a model marked these places, and the person named here "
+        "accepted, corrected or rejected each of them."
+    ),
+    pdf.NOTHING: _l("The model marked nothing. That does not mean that there is nothing."),
+    pdf.SIGNED: _l("Reviewed and signed by {0} ({1}), {2}."),
+    pdf.WHOSE: _l("Patient {0}, scan {1}."),
+    pdf.FINDING: _l("Finding {0} (outline {1})"),
+    pdf.CORRECTED: _l("{0} (model: {1})"),
+    "Findings": _l("Findings"),
+    "Model and scan": _l("Model and scan"),
+    "No.": _l("No."),
+    "Verdict": _l("Verdict"),
+    "Where": _l("Where"),
+    "Diameter": _l("Diameter"),
+    "Kind": _l("Kind"),
+    "Score": _l("Score"),
+    "Comment": _l("Comment"),
+    pdf.FACTS[0]: _l("Study: {0}, digest {1}"),
+    pdf.FACTS[1]: _l("Model: round {0}, SHA-256 {1}"),
+    pdf.FACTS[2]: _l("Scan: {0}, SHA-256 of voxels and place {1}"),
+    pdf.FACTS[3]: _l("Series: {0}"),
+    **{name: word for name, word in {**VERDICTS, **KINDS}.items() if name},
+    "lungs not recognised": _l("lungs not recognised"),
+    "lung, side not told": SIDES[None],
+    **{f"{name} lung": word for name, word in SIDES.items() if name},
+    **{f"{name} third": word for name, word in THIRDS.items()},
+}
+"""What the PDF says by itself, by its English."""
+NOTES = (exporting.ALL_REJECTED, exporting.NOTHING_FOUND)
 FILES = {
     "report.pdf": _l("Report (PDF)"),
     "segmentation.dcm": _l("DICOM segmentation"),
@@ -50,6 +84,15 @@ FILES = {
     "findings.json": _l("The model’s findings (JSON)"),
     "report.html": _l("The model’s report"),
 }
+
+
+def report() -> dict[str, str]:
+    """What a signed review's report says, in the language of whoever signs it."""
+    known = {**NOTICES, **REPORT}
+    return {
+        **{english: str(text) for english, text in known.items()},
+        **{english: said(english) for english in NOTES},
+    }
 
 
 def work(name: str) -> str:

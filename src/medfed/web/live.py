@@ -23,6 +23,7 @@ from medfed.services.console import Console
 from medfed.services.greenlets import in_greenlets
 from medfed.storage.database.bell import Bell
 from medfed.web.feeds import Feed, feeds_of
+from medfed.web.frames import share_frames
 from medfed.web.language import choose
 from medfed.web.paging import LARGEST
 from medfed.web.people import Credential, credential, identify, identify_again
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 
 PACE_SECONDS = 0.2
 CHECK_SECONDS = 5.0
+SLICE = 50
+"""Pages told in one go: with greenlets nobody else is served meanwhile."""
 LOOKS = 200
 """Pages asked again at one look, so that a thousand do not hold up the news."""
 
@@ -151,8 +154,11 @@ class Follower:
             if told and not events:
                 continue
             news = {feed: None if told else summary, "events": events}
-            self._socketio.emit("news", news, to=sids)
-            self._noted(sids, pages[0][1].subject, after, summary, events)
+            for start in range(0, len(sids), SLICE):
+                some = sids[start : start + SLICE]
+                self._socketio.emit("news", news, to=some)  # written out once for all of them
+                self._noted(some, pages[0][1].subject, after, summary, events)
+                self._socketio.sleep(0)  # now they are sent, and others are answered in between
 
     def _noted(
         self,
@@ -193,6 +199,7 @@ def register(app: Flask, console: Console) -> SocketIO:
         manage_session=False,
         serve_client=False,
     )
+    share_frames(socketio)
     follower = Follower(app, console, socketio)
     app.extensions["medfed-live"] = socketio
 

@@ -87,6 +87,7 @@ def _comparison_started(body: Body) -> str:
 SENTENCES: Mapping[str, Callable[[Body], str]] = {
     "RunStarted": _run_started,
     "RoundStarted": _round_started,
+    "ReplyComing": lambda body: str(_("%(site)s is sending its reply.", site=body["site"])),
     "ReplyCounted": _reply_counted,
     "SiteMissing": _site_missing,
     "RoundFinished": _round_finished,

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from flask import Flask
@@ -12,6 +12,7 @@ from medfed.core.errors import RunError
 from medfed.services.console import COORDINATOR, Console, Faces
 from medfed.services.console.supervisor import Supervisor
 from medfed.services.hospital.keeper import Keeper
+from medfed.services.inference.recall import Recall
 from medfed.web.app import create_app
 from medfed.web.options import WebOptions
 
@@ -100,18 +101,30 @@ class Server:
             self._server.server_close()
             self.console.close()
 
+    def introduce(self, neighbours: Sequence[tuple[str, str]]) -> None:
+        """Have the pages lead to other consoles.
+
+        Args:
+            neighbours: Names and addresses, this console's own with an empty one.
+        """
+        self.app.extensions["medfed-neighbours"] = tuple(neighbours)
+
     def stop(self) -> None:
         """Have `serve` return; from another thread."""
         threading.Thread(target=self._server.shutdown).start()
 
 
-def _workers(console: Console, environment: dict[str, str] | None) -> list[Supervisor | Keeper]:
+def _workers(
+    console: Console, environment: dict[str, str] | None
+) -> list[Supervisor | Keeper | Recall]:
     """Who has done what pages ask for: runs of a coordinator, jobs of a hospital."""
-    found: list[Supervisor | Keeper] = []
+    found: list[Supervisor | Keeper | Recall] = []
     if console.coordinates:
         found.append(Supervisor(console.database, console.place, environment=environment))
     if console.hospital:
         found.append(Keeper(console.database, console.place.path, console.hospital))
+    if console.desk:
+        found.append(console.desk.recall)
     return found
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from flask_babel import gettext as _
 
-from medfed.services.part_list import INTERNAL, fields_json, parts_json
+from medfed.services.part_list import fields_json, offered, parts_json
 from medfed.web.said import said
 
-KINDS = ("task", "source", "split", "strategy", "aggregator", "compression", "mechanism")
+KINDS = ("task", "source", "split", "strategy", "aggregator", "compression", "mechanism", "query")
 
 
 def steps() -> list[dict[str, Any]]:
@@ -45,6 +45,16 @@ def steps() -> list[dict[str, Any]]:
             "name": _("Privacy"),
             "about": _("What is added so that nobody can be recognised in the model."),
             "asks": [_part("mechanism", several=True)],
+            "costs": True,
+        },
+        {
+            "name": _("Statistics"),
+            "about": _(
+                "Figures of the cohort that are asked for once, noised at each hospital. They cost "
+                "privacy, too."
+            ),
+            "asks": [{"list": "statistics", "part": "query", "label": _labels()["query"]}],
+            "costs": True,
         },
         {
             "name": _("Rounds"),
@@ -75,6 +85,7 @@ def _labels() -> dict[str, str]:
         "aggregator": _("Aggregation"),
         "compression": _("Compression"),
         "mechanism": _("Privacy"),
+        "query": _("Statistics"),
         "stop": _("Stop early"),
     }
 
@@ -83,7 +94,7 @@ def parts() -> dict[str, dict[str, Any]]:
     """All parts that a person may choose, explained in the reader's language."""
     found = parts_json(KINDS)
     return {
-        kind: {name: _explained(part) for name, part in members.items() if name not in INTERNAL}
+        kind: {name: _explained(part) for name, part in members.items() if offered(kind, name)}
         for kind, members in found.items()
     }
 
@@ -129,4 +140,10 @@ def script() -> dict[str, str]:
         "least": _("%(low)s or more", low="{}"),
         "most": _("%(high)s or less", high="{}"),
         "above": _("more than %(low)s", low="{}"),
+        "add": _("Add a statistic"),
+        "remove": _("Remove"),
+        "kind": _("Kind"),
+        "counting": _("The cost is being worked out…"),
+        "notCounted": _("The cost is told once the study is in order."),
+        "free": _("Nothing here costs privacy, and nothing is protected by noise."),
     }

@@ -332,6 +332,7 @@ def script() -> dict[str, Any]:
         "query": _("collecting sums"),
         "train": _("training"),
         "evaluate": _("scoring"),
+        "coming": _("is sending its reply"),
         "waiting": _("has sent, waits for the others"),
         "late": _("takes longer than usual"),
         "missing": _("left out"),

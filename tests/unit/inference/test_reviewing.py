@@ -117,7 +117,9 @@ def documents(scan, found, predictor, tmp_path_factory):
         mask = dicom_seg.segmentation(source, labels, kept, predictor.model)
         report = dicom_sr.report(source, mask, kept, predictor.model, READER)
         nothing = dicom_sr.nothing_found(source, predictor.model, READER)
-        for name, document in (("seg", mask), ("sr", report), ("none", nothing)):
+        rejected = dicom_sr.all_rejected(source, predictor.model, READER)
+        made = {"seg": mask, "sr": report, "none": nothing, "rejected": rejected}
+        for name, document in made.items():
             document.save_as(folder / f"{name}.dcm", enforce_file_format=True)
     return folder
 
@@ -135,7 +137,7 @@ def test_the_segmentation_calls_findings_as_people_know_them(documents):
 
 
 def test_the_report_is_verified_by_the_reader(documents):
-    for name in ("sr", "none"):
+    for name in ("sr", "none", "rejected"):
         report = hd.sr.srread(documents / f"{name}.dcm")
         assert report.VerificationFlag == "VERIFIED"
         (observer,) = report.VerifyingObserverSequence
@@ -155,3 +157,28 @@ def test_reviewed_objects_keep_to_the_standard(documents, name):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     said = (done.stdout + done.stderr).splitlines()
     assert not [line for line in said if line.startswith("Error")]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("none", ("Presence", "260415000", "SCT", "Not detected")),
+        (
+            "rejected",
+            (
+                "Reader's verdict on the algorithm's findings",
+                "all-rejected",
+                "99MEDFED",
+                "All rejected; absence of nodules is not asserted",
+            ),
+        ),
+    ],
+)
+def test_a_reader_is_not_made_to_say_that_there_is_no_nodule(documents, name, said):
+    report = hd.sr.srread(documents / f"{name}.dcm")
+    (group,) = report.content.get_image_measurement_groups()
+    name, *value = said
+    found = {each.name.meaning: each.value for each in group.get_qualitative_evaluations()}
+    told = found[name]
+    assert [told.value, told.scheme_designator, told.meaning] == value
+    assert "Absent" not in report.to_json()

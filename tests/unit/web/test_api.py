@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 import schemathesis
-from accounting import BREAST_CANCER, identity
+from accounting import BREAST_CANCER, EXAMPLES, identity
 from consoles import WANG, csrf_of, finish
 from hypothesis import HealthCheck, given, settings
 
@@ -270,3 +270,20 @@ def test_nothing_that_is_sent_brings_the_api_down(request, face, name, count):
         holds()
         tried.add(operation.label)
     assert len(tried) >= count
+
+
+def test_a_plan_is_explained_before_it_is_kept(stage):
+    client = stage.client("researcher")
+    token = {"X-CSRFToken": csrf_of(client, "/profile/")}
+    plan = tomllib.loads((EXAMPLES / "breast_cancer_secure.toml").read_text("utf-8"))
+
+    def ask(**changes):
+        there = "/api/v1/studies/protections"
+        return client.post(there, json={"plan": {**plan, **changes}}, headers=token)
+
+    (said,) = ask().json["protections"]
+    assert said["name"] == "secure-sum"
+    assert said["sentences"][0].startswith("Protects each site's update")
+    assert ask(aggregator={"name": "mean"}, report="sites").json == {"protections": []}
+    wrong = ask(rounds=0)
+    assert (wrong.status_code, wrong.json["error"]["problems"][0]["field"]) == (422, "rounds")

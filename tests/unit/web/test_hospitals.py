@@ -95,3 +95,15 @@ def test_settings_show_no_secret(stage):
     assert "sqlite" in page
     assert stage.console.place.key.hex() not in page
     assert stage.client("viewer").get("/settings/").status_code == 403
+
+
+def test_programs_read_the_settings_by_their_keys(stage):
+    told = stage.client("coordinator").get("/api/v1/settings").json["groups"]
+    found = {
+        f"{group['key']}.{fact['key']}": fact["value"] for group in told for fact in group["facts"]
+    }
+    assert found["database.kind"] == "sqlite"
+    assert found["people.shortest_password"] == "12 characters"
+    assert found["program.folder"] == str(stage.console.place.path)
+    assert stage.console.place.key.hex() not in str(told)
+    assert stage.client("viewer").get("/api/v1/settings").status_code == 403

@@ -69,6 +69,7 @@ COORDINATOR = {
     "api.runs.list_runs": "run.read",
     "api.runs.resume_run": "run.stop",
     "api.runs.stop_run": "run.stop",
+    "api.settings.get_settings": "settings.read",
     "api.sites.invite_site": "site.invite",
     "api.sites.list_sites": "overview.read",
     "api.studies.approve_study": "study.approve",
@@ -77,6 +78,7 @@ COORDINATOR = {
     "api.studies.compose_study": "study.read",
     "api.studies.create_study": "study.create",
     "api.studies.duplicate_study": "study.create",
+    "api.studies.explain_protections": "study.read",
     "api.studies.get_study": "study.read",
     "api.studies.list_studies": "study.read",
     "api.studies.start_comparison": "run.start",
@@ -133,6 +135,16 @@ HOSPITAL = {
     "api.inference.send_inference": "inference.export",
     "api.inference.sign_inference": "inference.review",
     "api.inference.withdraw_released": "model.admit",
+    "api.inference.ask_released": "model.admit",
+    "api.participation.approve_participation": "participation.decide",
+    "api.participation.dismiss_study": "participation.decide",
+    "api.participation.get_participation": "participation.read",
+    "api.participation.list_participation": "participation.read",
+    "api.participation.propose_study": "participation.decide",
+    "api.participation.withdraw_participation": "participation.decide",
+    "api.receipts.get_verdict": "receipt.read",
+    "api.receipts.list_receipts": "receipt.read",
+    "api.receipts.list_run_receipts": "receipt.read",
     "api.uploads.announce": "data.add",
     "api.uploads.describe": "data.add",
     "api.uploads.go_on": "data.add",
@@ -161,7 +173,18 @@ HOSPITAL = {
     "inference.show": "inference.view",
     "inference.sign": "inference.review",
     "inference.view_file": "inference.view",
+    "participation.approve": "participation.decide",
+    "participation.dismiss": "participation.decide",
+    "participation.index": "participation.read",
+    "participation.propose": "participation.decide",
+    "participation.show": "participation.read",
+    "participation.withdraw": "participation.decide",
+    "receipts.download": "receipt.read",
+    "receipts.download_all": "receipt.read",
+    "receipts.index": "receipt.read",
+    "receipts.show": "receipt.read",
     "released.admit": "model.admit",
+    "released.ask": "model.admit",
     "released.index": "model.read",
     "released.show": "model.read",
     "released.withdraw": "model.admit",
@@ -171,14 +194,14 @@ HOSPITAL = {
 EXPECTED = {**ALWAYS, **COORDINATOR, **HOSPITAL}
 FILL = {"number": "1", "name": "viewer", "filename": "console.css", "sha256": "ab" * 32}
 FILL |= {"scan": "s-1", "plane": "axial", "index": "1", "job": "1", "upload": "1"}
-FILL |= {"inference": "x", "part": "x"}
+FILL |= {"inference": "x", "part": "x", "digest": "ab" * 32}
 
 
 def calls(stage) -> list[tuple[str, str, str]]:
     """Each route once for each method: endpoint, method, path."""
     found = []
     for rule in stage.app.url_map.iter_rules():
-        values = {**FILL, "run": stage.run}
+        values = {**FILL, "run": stage.run or "none"}
         if "files" in rule.rule:
             values["name"] = "model.safetensors"
         path = re.sub(r"<(?:[^:>]+:)?(\w+)>", lambda m, v=values: v[m[1]], rule.rule)

@@ -22,6 +22,11 @@ from medfed.web.security import POLICY
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 
 
+def name_of(stage) -> str:
+    """What this console calls its cookie."""
+    return stage.app.config["SESSION_COOKIE_NAME"]
+
+
 def test_forms_without_their_token_are_refused(stage):
     client = stage.client("coordinator")
     for path in ("/studies/new", f"/runs/{stage.run}/stop", "/logout", "/studies/check"):
@@ -35,20 +40,20 @@ def test_forms_without_their_token_are_refused(stage):
 def test_a_session_planted_before_the_log_in_is_worth_nothing(stage):
     client = stage.client()
     client.get("/login")
-    planted = client.get_cookie("medfed").value
+    planted = client.get_cookie(name_of(stage)).value
     stage.post(client, "/login", name="viewer", password=PASSWORD)
     other = stage.client()
-    other.set_cookie("medfed", planted)
+    other.set_cookie(name_of(stage), planted)
     assert other.get("/studies/").status_code == 302
-    assert client.get_cookie("medfed").value != planted
+    assert client.get_cookie(name_of(stage)).value != planted
 
 
 def test_a_cookie_is_worth_nothing_after_the_log_out(stage):
     client = stage.client("viewer")
-    stolen = client.get_cookie("medfed").value
+    stolen = client.get_cookie(name_of(stage)).value
     assert stage.post(client, "/logout", "/profile/").status_code == 302
     thief = stage.client()
-    thief.set_cookie("medfed", stolen)
+    thief.set_cookie(name_of(stage), stolen)
     assert thief.get("/studies/").headers["Location"].startswith("/login")
 
 
@@ -234,3 +239,8 @@ def test_too_much_is_refused_before_it_is_read(stage):
     client = stage.client("coordinator")
     answer = stage.post(client, "/studies/new", toml="x" * 2_000_000)
     assert answer.status_code == 413
+
+
+def test_two_consoles_of_one_machine_do_not_log_each_other_out(stage, hospital):
+    assert name_of(stage) != name_of(hospital)
+    assert name_of(stage).startswith("medfed-")

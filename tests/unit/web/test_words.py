@@ -69,7 +69,7 @@ def test_every_role_event_and_denial_has_words(stage):
             assert words.role(role) != ""
             assert words.role_about(role)
     runs = {"RunStarted", "RoundStarted", "ReplyCounted", "SiteMissing", "RoundFinished"}
-    runs |= {"Scored", "Notice", "RunFinished"}
+    runs |= {"Scored", "Notice", "RunFinished", "ReplyComing"}
     runs |= {"ComparisonStarted", "ComparisonAt", "ComparedRun"}
     assert set(sentences.SENTENCES) == runs
     assert all(hasattr(events, kind) for kind in runs)

@@ -6,15 +6,9 @@ from typing import Any, ClassVar
 
 from medfed.aggregators.encrypted.ckks_scheme import CkksScheme
 from medfed.aggregators.encrypted.scheme import Scheme
-from medfed.aggregators.encrypted.sum import AGAINST, EncryptedSum
+from medfed.aggregators.encrypted.sum import EncryptedSum, common_protection
 
-_COSTS = """
-Costs four exchanges a round, about 16 times the bytes of the update, and seconds of computing for \
-every million parameters. Each element of a model's sum is good to eight millionths, and a \
-statistic to that or to two parts in 10^15 of the largest one, times the number of sites.
-"""
-_WORDS = AGAINST.format(why="TenSEAL has no threshold key").strip() + _COSTS.rstrip()
-PROTECTION = tuple(_WORDS.splitlines())
+WHY = "TenSEAL has no threshold key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,4 +34,10 @@ class Ckks(EncryptedSum):
 
     def protection(self, sites: int, min_sites: int) -> Sequence[str]:
         """In words, for whoever approves a study."""
-        return PROTECTION
+        cost_of_protection = (
+            "Costs four exchanges a round, about 16 times the bytes of the update, and seconds "
+            "of computing for every million parameters. Each element of a model's sum is good "
+            "to eight millionths, and a statistic to that or to two parts in 10^15 of the "
+            "largest one, times the number of sites."
+        )
+        return (*common_protection(WHY), cost_of_protection)

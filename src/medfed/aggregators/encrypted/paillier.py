@@ -6,17 +6,10 @@ from typing import Any, ClassVar
 
 from medfed.aggregators.encrypted.paillier_scheme import MOST, PaillierScheme
 from medfed.aggregators.encrypted.scheme import Scheme
-from medfed.aggregators.encrypted.sum import AGAINST, EncryptedSum
+from medfed.aggregators.encrypted.sum import EncryptedSum, common_protection
 from medfed.core.options import option
 
-_COSTS = """
-Costs four exchanges a round, about twice the bytes of the update, ten seconds for keys, and for \
-every million parameters half a minute of computing at each site and two minutes at the two that \
-decrypt. Each element is rounded as in the secure sum, which each round reports; the sum of the \
-rounded ones is exact.
-"""
-_WORDS = AGAINST.format(why="the key is not divided among the sites").strip() + _COSTS.rstrip()
-PROTECTION = tuple(_WORDS.splitlines())
+WHY = "the key is not divided among the sites"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,4 +44,10 @@ class Paillier(EncryptedSum):
 
     def protection(self, sites: int, min_sites: int) -> Sequence[str]:
         """In words, for whoever approves a study."""
-        return PROTECTION
+        cost_of_protection = (
+            "Costs four exchanges a round, about twice the bytes of the update, ten seconds for"
+            " keys, and for every million parameters half a minute of computing at each site "
+            "and two minutes at the two that decrypt. Each element is rounded as in the secure "
+            "sum, which each round reports; the sum of the rounded ones is exact."
+        )
+        return (*common_protection(WHY), cost_of_protection)

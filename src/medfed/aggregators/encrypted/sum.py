@@ -20,14 +20,26 @@ SAID = {
     "encrypt": "its part of an encrypted sum: ciphertexts, which the coordinator cannot read",
     "open": "the decrypted sum of all sites (two sites a round decrypt it)",
 }
-AGAINST = """
-Protects each site's update, weight and figures from a coordinator that keeps to the rules, and \
-from whoever reads its disk or its traffic: it adds ciphertexts and never holds the secret key.
-Does not protect against one site together with the coordinator: {why}, so \
-every site holds the secret key, and the two could read any update. Nor does it protect against a \
-coordinator that has the sites decrypt something else than the sum. The secure sum protects \
-against both. Names and shapes of what is summed are seen.
-"""
+
+
+def common_protection(why: str) -> tuple[str, str]:
+    """What every encrypted sum protects and what it does not, in sentences.
+
+    Args:
+        why: All sites hold the key.
+    """
+    protection = (
+        "Protects each site's update, weight and figures from a coordinator that keeps to the "
+        "rules, and from whoever reads its disk or its traffic: it adds ciphertexts and never "
+        "holds the secret key."
+    )
+    no_protection = (
+        f"Does not protect against one site together with the coordinator: {why}, so every site "
+        "holds the secret key, and the two could read any update. Nor does it protect against a "
+        "coordinator that has the sites decrypt something else than the sum. The secure sum "
+        "protects against both. Names and shapes of what is summed are seen."
+    )
+    return protection, no_protection
 
 
 @dataclass(frozen=True, slots=True)

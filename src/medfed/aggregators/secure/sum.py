@@ -25,19 +25,6 @@ SAID = {
     "unmask": "the shares that take the masks off the sum of all sites, and off nothing else",
 }
 
-_AGAINST = """
-Protects each site's update, weight and figures from the coordinator, also one that lies, and from \
-the other sites: only sums over sites are seen.
-Does not protect against the coordinator together with more than {safe}: the \
-coordinator may choose who takes part in a round, down to {fewest} sites. Nor does it hide what \
-the sums themselves tell: those of other rounds or runs, over other sites, can be compared. Names \
-and shapes of what is summed are seen.
-Costs three exchanges a round instead of one (five where it begins, where a site was lost in \
-the round before, and under differential privacy), 32 bits a parameter (64 with bits = 64) and a \
-rounding that each round reports. Each site must have pinned the others' keys (medfed site pin), \
-and more than two thirds of the sites that begin a round must end it.
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class SecureSum(HiddenSum):
@@ -91,4 +78,21 @@ class SecureSum(HiddenSum):
         fewest = max(self.least, min_sites)
         count = safe_colluders(sites, fewest)
         safe = f"{count} of the {sites} sites" if count > 1 else "one of the sites"
-        return _AGAINST.format(safe=safe, fewest=fewest).strip().splitlines()
+        protection = (
+            "Protects each site's update, weight and figures from the coordinator, also one that "
+            "lies, and from the other sites: only sums over sites are seen."
+        )
+        no_protection = (
+            f"Does not protect against the coordinator together with more than {safe}: the "
+            f"coordinator may choose who takes part in a round, down to {fewest} sites. Nor does "
+            "it hide what the sums themselves tell: those of other rounds or runs, over other "
+            "sites, can be compared. Names and shapes of what is summed are seen."
+        )
+        cost_of_protection = (
+            "Costs three exchanges a round instead of one (five where it begins, where a site was "
+            "lost in the round before, and under differential privacy), 32 bits a parameter (64 "
+            "with bits = 64) and a rounding that each round reports. Each site must have pinned "
+            "the others' keys (medfed site pin), and more than two thirds of the sites that begin "
+            "a round must end it."
+        )
+        return protection, no_protection, cost_of_protection

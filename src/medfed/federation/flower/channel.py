@@ -50,6 +50,7 @@ class _Waiting:
         asked: When it was handed to the channel.
         since: Since when its site was online when it was sent.
         offline: Whether its site must come online first.
+        coming: Whether somebody was told that its reply is on its way.
     """
 
     site: str
@@ -61,6 +62,7 @@ class _Waiting:
     sent: float = 0.0
     since: str = ""
     offline: bool = False
+    coming: bool = False
 
     def again(self) -> None:
         """To be sent once more, as another message of Flower's."""
@@ -78,6 +80,7 @@ class FlowerChannel:
         sites: The sites of the study.
         memo: File for the number of the run, so that a coordinator that was killed ends it.
         say: Told in a sentence what happens.
+        coming: Told which site has begun to send a large reply.
 
     Raises:
         SiteError: A site is not enrolled.
@@ -90,11 +93,13 @@ class FlowerChannel:
         sites: Sequence[str],
         memo: Path,
         say: Callable[[str], None] = log.info,
+        coming: Callable[[str], None] = log.debug,
     ) -> None:
         give_back()
         self._at = at
         self._memo = memo
         self._say = say
+        self._coming = coming
         self.on_close: Callable[[], None] = lambda: None
         self._names = tuple(sites)
         self._waiting: dict[str, _Waiting] = {}
@@ -218,11 +223,19 @@ class FlowerChannel:
             if claimed.to not in by_message:  # cancelled since
                 self._claimed.popleft()
                 continue
-            waiting, arrived = by_message[claimed.to], self._fetched(claimed)
+            waiting = by_message[claimed.to]
+            self._tell_of(waiting, claimed)
+            arrived = self._fetched(claimed)
             self._claimed.popleft()  # not before: should the fetching fail, it is tried again
             if self._counts(waiting, arrived):
                 return [self._done(waiting, arrived.sealed)]  # one at a time: they may be large
         return []
+
+    def _tell_of(self, waiting: _Waiting, claimed: Claimed) -> None:
+        """Say once that a reply is on its way, where that takes long enough to be seen."""
+        if claimed.large and not waiting.coming:
+            waiting.coming = True
+            self._coming(waiting.site)
 
     def _fetched(self, claimed: Claimed) -> Arrived:
         try:

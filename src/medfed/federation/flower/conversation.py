@@ -31,7 +31,14 @@ from flwr.supercore.interceptors import RuntimeTokenHttpInterceptor, SuperExecAu
 from flwr.supercore.runtime import RuntimeHttpClient
 
 from medfed.core.errors import RunError, WireError
-from medfed.federation.flower.records import Versions, collect, deliver, from_record, to_record
+from medfed.federation.flower.records import (
+    Versions,
+    collect,
+    deliver,
+    from_record,
+    is_large,
+    to_record,
+)
 from medfed.federation.flower.superlink import Registry, SuperLinkAt
 from medfed.federation.wire import Sealed
 
@@ -52,11 +59,13 @@ class Claimed:
         to: The message that it answers.
         id: Its own id.
         tree: The objects that make its content.
+        large: Whether its content takes long enough to come that somebody may want to know.
     """
 
     to: str
     id: str
     tree: Any
+    large: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +150,12 @@ class Conversation:
             answer = self._client.PullMessages(PullAppMessagesRequest(message_ids=messages))
         pairs = zip(answer.messages_list, answer.message_object_trees, strict=True)
         return [
-            Claimed(proto.metadata.reply_to_message_id, proto.metadata.message_id, tree)
+            Claimed(
+                proto.metadata.reply_to_message_id,
+                proto.metadata.message_id,
+                tree,
+                is_large(tree),
+            )
             for proto, tree in pairs
         ]
 

@@ -9,6 +9,7 @@ import io
 import json
 import time
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any
 
 import httpx
@@ -45,6 +46,8 @@ PATIENCE = 30.0
 """Seconds without a new piece, after which a message that is still being uploaded is given up."""
 SMALL = 64 * 1024
 """Bytes of a payload that goes with the header."""
+OF_A_SMALL_ONE = 3
+"""Pieces of a message whose payload goes with the header."""
 LOOK_FIRST, LOOK_LEAST_OFTEN = 0.02, 1.0
 """Seconds between looks for a piece that is still being uploaded."""
 Pull = Callable[[str], bytes]
@@ -99,6 +102,11 @@ def pieces(tree: Any) -> list[str]:
     if len(names) > MAX_PIECES:
         raise WireError(f"a message in {len(names)} pieces is too large")
     return names
+
+
+def is_large(tree: Any) -> bool:
+    """Whether a message has more pieces than itself, its record and the header: a large payload."""
+    return len(list(islice(iterate_object_tree(tree), OF_A_SMALL_ONE + 1))) > OF_A_SMALL_ONE
 
 
 def collect(message_id: str, tree: Any, pull: Pull) -> Message:

@@ -65,15 +65,20 @@ class Accounts:
             record(session, SYSTEM, "user.manage", "admin", reason="the first administrator")
         return password
 
-    def reset(self, name: str, *, must_change: bool = True) -> str:
+    def reset(self, name: str, *, must_change: bool = True, password: str = "") -> str:
         """Give a user a new random password, to be changed at once; for who has the machine.
+
+        Args:
+            name: The user.
+            must_change: Whether it is to be changed at once.
+            password: Instead of a random one.
 
         Raises:
             AccessError: There is no such user.
         """
-        password = generate()
-        self._set_password(SYSTEM, self.find(name), password, must_change=must_change)
-        return password
+        given = password or generate()
+        self._set_password(SYSTEM, self.find(name), given, must_change=must_change)
+        return given
 
     # --- users ------------------------------------------------------------------------------------
 

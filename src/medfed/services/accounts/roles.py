@@ -32,6 +32,9 @@ ACTIONS: Mapping[str, str] = {
     "inference.run": "ask models about patients",
     "inference.review": "review findings",
     "inference.export": "download results and send them to the PACS",
+    "participation.read": "see what the hospital takes part in",
+    "participation.decide": "decide what the hospital takes part in",
+    "receipt.read": "read what left the hospital",
     "data.read": "see what data the hospital has",
     "data.view": "look at scans",
     "data.add": "add scans and tables",
@@ -78,6 +81,8 @@ ROLES: Mapping[str, tuple[str, ...]] = {
         "run.read",
         "run.stop",
         "data.*",
+        "participation.*",
+        "receipt.read",
         "model.read",
         "model.withdraw",
         "model.admit",
@@ -91,9 +96,10 @@ ROLES: Mapping[str, tuple[str, ...]] = {
         "data.read",
         "data.view",
         "inference.*",
+        "participation.read",
     ),
     "auditor": ("*.read",),
-    "viewer": ("overview.read", "study.read", "run.read", "model.read"),
+    "viewer": ("overview.read", "study.read", "run.read", "model.read", "participation.read"),
 }
 
 

@@ -26,6 +26,7 @@ SCOPES: Mapping[str, str] = {
     "models": "model.*",
     "data": "data.*",
     "inference": "inference.*",
+    "participation": "participation.*",
     "users": "user.read",
 }
 """What a token can be for, and the actions that it covers; none makes or changes users."""

@@ -20,6 +20,7 @@ from medfed.services.console.runs import Runs
 from medfed.services.console.studies import Studies
 from medfed.services.hospital import Hospital
 from medfed.services.inference.desk import Desk
+from medfed.services.protections import Protections
 from medfed.storage.database import Database
 from medfed.storage.database.mirrored import Mirrored
 
@@ -49,6 +50,7 @@ class Console:
     Attributes:
         hospital: The hospital whose face it shows; None for a coordinator's console.
         coordinates: Whether it shows the coordinator's face.
+        protections: What studies promise.
         desk: Models at work in that hospital.
     """
 
@@ -62,6 +64,7 @@ class Console:
     hospitals: Hospitals
     comparisons: Comparisons
     results: Results
+    protections: Protections
     hospital: Hospital | None = None
     coordinates: bool = True
     desk: Desk | None = None
@@ -94,6 +97,8 @@ class Console:
         if database.on_postgres:
             database = Mirrored(url, place.path / "mirror")
         database.upgrade()
+        releases = Releases(database)
+        local = releases.by_digest if faces.coordinates else None
         return cls(
             place,
             database,
@@ -101,13 +106,14 @@ class Console:
             Studies(database),
             Runs(database, place),
             Models(database, place),
-            Releases(database),
+            releases,
             Hospitals(database, place),
             Comparisons(place),
             Results(place),
+            Protections(),
             Hospital.open(faces.site, database, place.path) if faces.site else None,
             faces.coordinates,
-            Desk.open(database, place.path, faces.site) if faces.site else None,
+            Desk.open(database, place.path, faces.site, local) if faces.site else None,
         )
 
     @property

@@ -7,7 +7,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from medfed.core.errors import MedfedError, SiteError
-from medfed.core.events import Event
+from medfed.core.events import Event, Notice, ReplyComing
 from medfed.core.study import Study
 from medfed.federation.channel import Channel
 from medfed.federation.enrolment.roster import enrolled_sites
@@ -17,14 +17,16 @@ MEMO = "flower-run"
 """File in the run's folder with the number of its conversation at the SuperLink."""
 
 
-def open_attached(study: Study, home: Path, place: Path, say: Callable[[str], None]) -> Channel:
+def open_attached(
+    study: Study, home: Path, place: Path, on_event: Callable[[Event], None]
+) -> Channel:
     """A channel to the sites of a federation.
 
     Args:
         study: The study.
         home: The folder of the coordinator, whose process runs on this machine.
         place: The run's folder.
-        say: Told in a sentence what happens.
+        on_event: Told what happens on the way.
 
     Raises:
         SiteError: A site of the study has not enrolled.
@@ -33,7 +35,13 @@ def open_attached(study: Study, home: Path, place: Path, say: Callable[[str], No
     from medfed.federation.flower.channel import FlowerChannel
     from medfed.services.federation.coordinator_process import superlink_at
 
-    return FlowerChannel(superlink_at(home), study.sites, place / MEMO, say)
+    at = superlink_at(home)
+    return FlowerChannel(at, study.sites, place / MEMO, *told_of(on_event))
+
+
+def told_of(on_event: Callable[[Event], None]) -> tuple[Callable[[str], None], ...]:
+    """What a channel is given to tell of what happens, and of replies that are on their way."""
+    return lambda text: on_event(Notice(text)), lambda site: on_event(ReplyComing(site))
 
 
 def enrolled_keys(study: Study, home: Path) -> dict[str, Ed25519PublicKey]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medfed.core.errors import RunError
+from medfed.core.events import Event
 from medfed.federation.channel import Channel
 from medfed.federation.enrolment.address import Address
 from medfed.federation.enrolment.certificates import (
@@ -31,6 +32,7 @@ from medfed.federation.enrolment.node_key import (
     public_line,
 )
 from medfed.federation.guarded import Guarded
+from medfed.services.federation.attached import told_of
 from medfed.services.federation.site_process import Line
 
 if TYPE_CHECKING:
@@ -40,13 +42,15 @@ HOST = "localhost"
 ONLINE_WITHIN = 60.0
 
 
-def open_loopback(folders: Mapping[str, Path], place: Path, say: Callable[[str], None]) -> Channel:
+def open_loopback(
+    folders: Mapping[str, Path], place: Path, on_event: Callable[[Event], None]
+) -> Channel:
     """Start a federation of sites on this machine, and open a channel to it.
 
     Args:
         folders: The sites' folders.
         place: For what the federation needs of its own; removed when it ends.
-        say: Told in a sentence what happens.
+        on_event: Told what happens on the way.
 
     Raises:
         RunError: Something does not start.
@@ -67,7 +71,7 @@ def open_loopback(folders: Mapping[str, Path], place: Path, say: Callable[[str],
             started[site] = _start_site(link.at, site, folder, place)
             stack.callback(started[site].stop)
         _await_all(link.at, started)
-        channel = FlowerChannel(link.at, tuple(folders), place / "run", say)
+        channel = FlowerChannel(link.at, tuple(folders), place / "run", *told_of(on_event))
         channel.on_close = stack.pop_all().close
         return channel
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from medfed.federation.site_folder import SiteFolder
 from medfed.services.hospital.imports import Imports
 from medfed.services.hospital.jobs import Jobs
+from medfed.services.hospital.participation import Participation
+from medfed.services.hospital.receipts import Receipts
 from medfed.services.hospital.scans import Scans
 from medfed.services.hospital.tables import Tables
 from medfed.services.hospital.uploads import Uploads
@@ -25,6 +27,8 @@ class Hospital:
         imports: What is taken in.
         scans: Its catalogue.
         tables: Its tables.
+        participation: Studies that ask for its part, and those that it approved.
+        receipts: What left it.
     """
 
     name: str
@@ -34,6 +38,8 @@ class Hospital:
     imports: Imports
     scans: Scans
     tables: Tables
+    participation: Participation
+    receipts: Receipts
 
     @classmethod
     def open(cls, site: Path, database: Database, console: Path) -> "Hospital":
@@ -59,4 +65,6 @@ class Hospital:
             Imports(jobs, uploads),
             Scans(here, database, Views(console)),
             Tables(here, database),
+            Participation(here, database, console),
+            Receipts(here),
         )

@@ -109,15 +109,14 @@ class AdmittedModels:
 
         Args:
             kind: Only of this one, ``scan`` or ``table``.
-            usable: Only those that are not withdrawn.
+            usable: Only those that are not withdrawn, here or by the coordinator.
         """
         query = select(AdmittedRow).order_by(AdmittedRow.approved.desc(), AdmittedRow.id.desc())
         if kind:
             query = query.where(AdmittedRow.kind == kind)
-        if usable:
-            query = query.where(AdmittedRow.state == "approved")
         with self.database.read() as session:
-            return session.scalars(query).all()
+            rows = session.scalars(query).all()
+        return [row for row in rows if row.usable] if usable else rows
 
     def find(self, number: int) -> AdmittedRow:
         """One model.
@@ -143,6 +142,9 @@ class AdmittedModels:
             raise Missing("there is no such model", remedy="Look at the list of models")
         if row.state != "approved":
             message = "this model was withdrawn"
+            raise Conflict(message, remedy="Choose another one")
+        if row.recalled:
+            message = f"the coordinator withdrew this model: {row.recall['reason']}"
             raise Conflict(message, remedy="Choose another one")
         return row
 

@@ -28,6 +28,14 @@ if TYPE_CHECKING:
 SCHEMA = 1
 MASK, REPORT, REVIEWED = "mask.nii.gz", "report.pdf", "reviewed.json"
 SEGMENTATION, MEASUREMENTS = "segmentation.dcm", "measurements.dcm"
+ALL_REJECTED = (
+    "All findings were rejected: the DICOM report says that, and not that there is no nodule. "
+    "There is no segmentation."
+)
+NOTHING_FOUND = (
+    "The model found nothing: the DICOM report says that, and not that there is no nodule. "
+    "There is no segmentation."
+)
 
 
 def export(work: Work) -> dict[str, Any]:
@@ -54,9 +62,10 @@ def export(work: Work) -> dict[str, Any]:
     reader = Reader(row.signer_name or row.signer, SiteFolder(work.site).settings().name)
     with appearing(desk.place.reviewed(row.id)) as part:
         write_mask(part / MASK, mask, scan.volume.geometry, identity)
-        notes = _write_dicom(part, scan, kept, mask, identity, reader)
+        notes = _write_dicom(part, scan, kept, mask, identity, reader, found=len(standing))
         about = _about(row, model, standing, kept, notes)
-        write_report(part / REPORT, about, scan.volume, mask, kept)
+        words = work.job.options.get("words", {})
+        write_report(part / REPORT, about, scan.volume, mask, kept, words)
         write_json(part / REVIEWED, about, durable=False)
     refuse_deleted(desk.inferences, row)
     _keep(work, row, {"at": about["signed"]["at"], "findings": len(kept), "notes": notes})
@@ -89,6 +98,8 @@ def _write_dicom(
     mask: "NDArray[np.uint8]",
     model: "ModelIdentity",
     reader: "Reader",
+    *,
+    found: int,
 ) -> list[str]:
     """Write the DICOM objects; why there are none, or fewer."""
     if scan.series is None:
@@ -102,9 +113,10 @@ def _write_dicom(
         return [f"There are no DICOM objects: {error.message}."]
     with quiet():
         if not kept:
-            report = dicom_sr.nothing_found(source, model, reader)
+            nothing = dicom_sr.all_rejected if found else dicom_sr.nothing_found
+            report = nothing(source, model, reader)
             report.save_as(out / MEASUREMENTS, enforce_file_format=True)
-            return ["No finding is left: the DICOM report says so, and there is no segmentation."]
+            return [ALL_REJECTED if found else NOTHING_FOUND]
         segments = dicom_seg.segmentation(source, mask, kept, model)
         report = dicom_sr.report(source, segments, kept, model, reader)
         segments.save_as(out / SEGMENTATION, enforce_file_format=True)

@@ -19,10 +19,33 @@ if TYPE_CHECKING:
 LATIN, HAN = "Helvetica", "STSong-Light"
 """Han characters come from the reader's own font: none is large enough to carry along."""
 MOST_PICTURES = 30
+TITLE = "Lung nodules on a chest CT, reviewed"
 NOTE = (
     "Decision support, not a decision: a model marked these places, and the person named here "
     "accepted, corrected or rejected each of them."
 )
+HEADS = ("No.", "Verdict", "Where", "Diameter", "Kind", "Score", "Comment")
+NOTHING = "The model marked nothing. That does not mean that there is nothing."
+SIGNED = "Reviewed and signed by {0} ({1}), {2}."
+WHOSE = "Patient {0}, scan {1}."
+FINDING = "Finding {0} (outline {1})"
+CORRECTED = "{0} (model: {1})"
+FACTS = (
+    "Study: {0}, digest {1}",
+    "Model: round {0}, SHA-256 {1}",
+    "Scan: {0}, SHA-256 of voxels and place {1}",
+    "Series: {0}",
+)
+VALUES = (
+    *("accepted", "corrected", "rejected", "solid", "part-solid", "ground-glass"),
+    *("lungs not recognised", "lung, side not told", "right lung", "left lung"),
+    *("upper third", "middle third", "lower third"),
+)
+SENTENCES = (
+    *(TITLE, NOTE, NOTHING, SIGNED, WHOSE, FINDING, CORRECTED, "Findings", "Model and scan"),
+    *(*HEADS, *FACTS, *VALUES),
+)
+"""All that the report says by itself; ``words`` may hold each in another language."""
 
 
 def write_report(
@@ -31,6 +54,7 @@ def write_report(
     volume: "Volume",
     mask: "NDArray[np.uint8]",
     kept: "Sequence[Finding]",
+    words: Mapping[str, str],
 ) -> None:
     """Write the report.
 
@@ -40,6 +64,8 @@ def write_report(
         volume: The scan.
         mask: The reviewed findings on its grid.
         kept: They themselves.
+        words: Its `SENTENCES`, the scan's notices and its notes in the signer's language, by their
+            English; what is missing stays English.
     """
     from reportlab.lib.pagesizes import A4
     from reportlab.pdfbase import pdfmetrics
@@ -51,13 +77,13 @@ def write_report(
     document = SimpleDocTemplate(
         made,
         pagesize=A4,
-        title="Lung nodules on a chest CT, reviewed",
+        title=words.get(TITLE, TITLE),
         author=about["signed"]["name"] or about["signed"]["by"],
         creator=f"medfed {__version__}",
         topMargin=60,
         bottomMargin=60,
     )
-    sheet = _Sheet(about, document.width)
+    sheet = _Sheet(about, document.width, words)
     story = [*sheet.head(), *sheet.table(), *sheet.pictures(volume, mask, kept), *sheet.facts()]
     document.build(story, onFirstPage=sheet.frame, onLaterPages=sheet.frame)
     write_atomic(path, made.getvalue(), durable=False)
@@ -66,12 +92,17 @@ def write_report(
 class _Sheet:
     """The parts of the report."""
 
-    def __init__(self, about: Mapping[str, Any], width: float) -> None:
+    def __init__(self, about: Mapping[str, Any], width: float, words: Mapping[str, str]) -> None:
         from reportlab.lib.styles import getSampleStyleSheet
 
         self.about = about
+        self.words = words
         self.width = width
         self.styles = getSampleStyleSheet()
+
+    def say(self, sentence: str, *values: object) -> str:
+        """A sentence in the signer's language, with what stands in its places."""
+        return self.words.get(sentence, sentence).format(*values)
 
     def text(self, words: str, style: str = "BodyText") -> Any:
         """A paragraph; characters that the plain font lacks in one that has them."""
@@ -84,13 +115,17 @@ class _Sheet:
         signed = self.about["signed"]
         name = signed["name"] or signed["by"]
         return [
-            self.text("Lung nodules on a chest CT, reviewed", "Title"),
-            *(self.text(notice, "Heading4") for notice in self.about["notices"]),
-            self.text(NOTE),
-            self.text(f"Reviewed and signed by {name} ({signed['by']}), {_moment(signed['at'])}."),
-            self.text(f"Patient {self.about['patient']}, scan {self.about['scan']}."),
-            *(self.text(note) for note in self.about["notes"]),
+            self.text(self.say(TITLE), "Title"),
+            *(self.text(self._known(notice), "Heading4") for notice in self.about["notices"]),
+            self.text(self.say(NOTE)),
+            self.text(self.say(SIGNED, name, signed["by"], _moment(signed["at"]))),
+            self.text(self.say(WHOSE, self.about["patient"], self.about["scan"])),
+            *(self.text(self._known(note)) for note in self.about["notes"]),
         ]
+
+    def _known(self, text: str) -> str:
+        """What another layer said, which may hold braces of its own."""
+        return self.words.get(text, text)
 
     def table(self) -> list[Any]:
         """All findings of the model, and what became of each."""
@@ -99,10 +134,8 @@ class _Sheet:
 
         findings = self.about["findings"]
         if not findings:
-            words = "The model marked nothing. That does not mean that there is nothing."
-            return [self.text("Findings", "Heading2"), self.text(words)]
-        heads = ("No.", "Verdict", "Where", "Diameter", "Kind", "Score", "Comment")
-        rows = [[self.text(word) for word in heads], *map(self._row, findings)]
+            return [self.text(self.say("Findings"), "Heading2"), self.text(self.say(NOTHING))]
+        rows = [[self.text(self.say(word)) for word in HEADS], *map(self._row, findings)]
         share = (0.08, 0.13, 0.22, 0.13, 0.13, 0.09, 0.22)
         grid = Table(rows, [part * self.width for part in share], repeatRows=1)
         lines = [
@@ -110,20 +143,21 @@ class _Sheet:
             ("VALIGN", (0, 0), (-1, -1), "TOP"),
         ]
         grid.setStyle(TableStyle(lines))
-        return [self.text("Findings", "Heading2"), grid]
+        return [self.text(self.say("Findings"), "Heading2"), grid]
 
     def _row(self, finding: Mapping[str, Any]) -> list[Any]:
         stands, model = finding["stands"], finding["model"]
         shown = stands or model
         diameter = f"{shown['longest_axial_diameter_mm']:.1f} mm"
         if "diameter_mm" in finding["changes"]:
-            diameter += f" (model: {model['longest_axial_diameter_mm']:.1f})"
-        kind = shown["attenuation"]
+            was = f"{model['longest_axial_diameter_mm']:.1f}"
+            diameter = self.say(CORRECTED, diameter, was)
+        kind = self.say(shown["attenuation"])
         if "attenuation" in finding["changes"]:
-            kind += f" (model: {model['attenuation']})"
+            kind = self.say(CORRECTED, kind, self.say(model["attenuation"]))
         cells = (
-            str(finding["number"]), finding["verdict"], _place(shown), diameter, kind,
-            f"{model['probability']:.2f}", finding["comment"],
+            str(finding["number"]), self.say(finding["verdict"]), self._place(shown),
+            diameter, kind, f"{model['probability']:.2f}", finding["comment"],
         )  # fmt: skip
         return [self.text(cell) for cell in cells]
 
@@ -143,21 +177,28 @@ class _Sheet:
             picture = Image(BytesIO(of_finding(standing, labels, finding)))
             scale = self.width / picture.imageWidth
             picture.drawWidth, picture.drawHeight = self.width, picture.imageHeight * scale
-            title = f"Finding {finding.name} (outline {finding.number})"
+            title = self.say(FINDING, finding.name, finding.number)
             found.append(KeepTogether([self.text(title, "Heading3"), picture]))
         return found
 
     def facts(self) -> list[Any]:
         """Which model looked at what."""
         model, scan = self.about["model"], self.about["input"]
+        study, which, looked_at, series = FACTS
         rows = [
-            f"Study: {model['title']}, digest {model['study']}",
-            f"Model: round {model['round']}, SHA-256 {model['sha256']}",
-            f"Scan: {scan['form']}, SHA-256 of voxels and place {scan['sha256']}",
+            self.say(study, model["title"], model["study"]),
+            self.say(which, model["round"], model["sha256"]),
+            self.say(looked_at, scan["form"], scan["sha256"]),
         ]
         if scan["series_uid"]:
-            rows.append(f"Series: {scan['series_uid']}")
-        return [self.text("Model and scan", "Heading2"), *map(self.text, rows)]
+            rows.append(self.say(series, scan["series_uid"]))
+        return [self.text(self.say("Model and scan"), "Heading2"), *map(self.text, rows)]
+
+    def _place(self, finding: Mapping[str, Any]) -> str:
+        """Where a finding is."""
+        from medfed.services.prediction.report import place
+
+        return ", ".join(self.say(part) for part in _parts(place(finding)))
 
     def frame(self, canvas: Any, document: Any) -> None:
         """The notice and the page's number, on every page."""
@@ -170,10 +211,10 @@ class _Sheet:
         canvas.restoreState()
 
 
-def _place(finding: Mapping[str, Any]) -> str:
-    from medfed.services.prediction.report import place
-
-    return place(finding)
+def _parts(place: str) -> list[str]:
+    """A place's side and third: the comma of a side that is not told stays in it."""
+    side, comma, third = place.rpartition(", ")
+    return [side, third] if comma and third.endswith("third") else [place]
 
 
 def _moment(text: str) -> str:

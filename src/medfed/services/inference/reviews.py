@@ -122,7 +122,14 @@ class Reviews:
                    reason=f"finding {number} {verdict}")  # fmt: skip
         return review
 
-    def sign(self, by: Identity, inference: str, *, last: int | None = None) -> InferenceRow:
+    def sign(
+        self,
+        by: Identity,
+        inference: str,
+        *,
+        last: int | None = None,
+        words: Mapping[str, str] | None = None,
+    ) -> InferenceRow:
         """Confirm what was said of all findings, and have it made ready to be handed on.
 
         Args:
@@ -130,6 +137,8 @@ class Reviews:
             inference: Of which inference.
             last: Number of the latest review that ``by`` saw, 0 for none; None to sign whatever is
                 there.
+            words: What the report says, in the language of ``by``, see
+                `medfed.services.inference.pdf.write_report`.
 
         Raises:
             AccessError: ``by`` may not.
@@ -161,7 +170,8 @@ class Reviews:
             row.signer, row.signer_name = by.name, by.full_name or by.name
             row.signed, row.exported = now(), {}
             record(session, by, "inference.review", f"inference {inference}", reason="signed")
-        self.inferences.queue(by, inference, EXPORT, action="inference.review")
+        spoken = dict(words or {})
+        self.inferences.queue(by, inference, EXPORT, action="inference.review", words=spoken)
         return self.inferences.find(inference)
 
     def reopen(self, by: Identity, inference: str) -> InferenceRow:

@@ -11,9 +11,12 @@ from medfed.web.api import (
     imports,
     inference,
     models,
+    participation,
     parts,
     people,
+    receipts,
     runs,
+    settings,
     sites,
     studies,
     tables,
@@ -21,8 +24,8 @@ from medfed.web.api import (
 )
 
 ALWAYS = (people,)
-COORDINATOR = (studies, parts, runs, models, sites)
-HOSPITAL = (data, tables, imports, uploads, inference)
+COORDINATOR = (studies, parts, runs, models, sites, settings)
+HOSPITAL = (data, tables, imports, uploads, participation, receipts, inference)
 
 
 def register(app: APIFlask, console: Console) -> None:

@@ -9,7 +9,7 @@ from medfed.core.errors import DataError
 from medfed.services.inference.place import FOUND, REVIEWED
 from medfed.services.inference.sending import ask_to_send
 from medfed.services.trouble import Missing
-from medfed.web import inference_shapes
+from medfed.web import inference_shapes, inference_words
 from medfed.web.api.inference_schemas import (
     FindingOut,
     InferenceNew,
@@ -56,6 +56,16 @@ def get_released(number: int) -> dict[str, Any]:
 def withdraw_released(number: int) -> dict[str, Any]:
     """Use a model no more; what it found stays."""
     return inference_shapes.admitted(desk().models.withdraw(user(), number))
+
+
+@blueprint.post("/released/<int(max=2147483647):number>/ask")
+@needs("model.admit")
+@blueprint.output(ReleasedOut)
+@blueprint.doc(responses=ERRORS, security="token")
+def ask_released(number: int) -> dict[str, Any]:
+    """Ask the coordinator's console now whether it withdrew a model; ``recall`` is its answer."""
+    desk().recall.ask(user(), number)
+    return inference_shapes.admitted(desk().models.find(number))
 
 
 @blueprint.get("/inferences")
@@ -142,7 +152,7 @@ def sign_inference(inference: str, json_data: dict[str, Any]) -> dict[str, Any]:
 
     ``last`` is the highest number of all reviews that were seen, 0 for none.
     """
-    desk().reviews.sign(user(), inference, **json_data)
+    desk().reviews.sign(user(), inference, **json_data, words=inference_words.report())
     return _standing(inference)
 
 

@@ -112,5 +112,7 @@ class ReleasedOut(Schema):
     approver = String()
     approved = String()
     withdrawn = String(allow_none=True)
+    usable = Boolean()
+    recall = Dict()
     guideline = Dict()
     questions = List(Nested(QuestionOut))

@@ -126,11 +126,46 @@ class ComposedOut(CheckOut):
     toml = String()
 
 
+class ProtectionOut(Schema):
+    """What one line of a study promises, in sentences."""
+
+    name = String()
+    sentences = List(String())
+
+
+class ProtectionsOut(Schema):
+    """What all lines of a study promise."""
+
+    protections = List(Nested(ProtectionOut))
+
+
 class PartsOut(Schema):
     """What studies are made of."""
 
     parts = Dict()
     fields_ = Dict(data_key="fields", attribute="fields")
+
+
+class FactOut(Schema):
+    """One thing that is set: its key for programs, name and value for people."""
+
+    key = String()
+    name = String()
+    value = String()
+
+
+class GroupOut(Schema):
+    """Facts that belong together."""
+
+    key = String()
+    name = String()
+    facts = List(Nested(FactOut))
+
+
+class SettingsOut(Schema):
+    """How the console is set up."""
+
+    groups = List(Nested(GroupOut))
 
 
 class SiteOut(Schema):

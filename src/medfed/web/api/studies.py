@@ -4,9 +4,10 @@ from typing import Any
 
 from apiflask import APIBlueprint
 
+from medfed.core.errors import StudyError
 from medfed.services.console.comparisons import Comparison
 from medfed.services.console.studies import check, compose
-from medfed.web import shapes
+from medfed.web import participation_words, shapes
 from medfed.web.api.run_schemas import ComparisonWish, RunOut, StartQuery
 from medfed.web.api.schemas import (
     ERRORS,
@@ -15,6 +16,7 @@ from medfed.web.api.schemas import (
     ComposedOut,
     PageQuery,
     Plan,
+    ProtectionsOut,
     StudyChange,
     StudyOut,
     StudyText,
@@ -68,6 +70,19 @@ def compose_study(json_data: dict[str, Any]) -> dict[str, Any]:
     """Write a plan as a study's TOML, say everything that is wrong with it, and keep nothing."""
     text = compose(json_data["plan"])
     return {**_checked(text), "toml": text}
+
+
+@blueprint.post("/protections")
+@needs("study.read")
+@blueprint.input(Plan)
+@blueprint.output(ProtectionsOut)
+@blueprint.doc(responses=ERRORS, security="token")
+def explain_protections(json_data: dict[str, Any]) -> dict[str, Any]:
+    """What a plan protects, against whom, and at what cost; keeps nothing."""
+    checked = check(compose(json_data["plan"]))
+    if checked.study is None:
+        raise StudyError(checked.message, checked.problems)
+    return {"protections": participation_words.promised(console().protections.of(checked.study))}
 
 
 @blueprint.get("/<int(max=2147483647):number>")

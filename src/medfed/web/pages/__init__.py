@@ -14,8 +14,10 @@ from medfed.web.pages import (
     models,
     outside,
     overview,
+    participation,
     people,
     profile,
+    receipts,
     released,
     runs,
     settings,
@@ -26,7 +28,7 @@ from medfed.web.pages import (
 
 ALWAYS = (access, outside, overview, people, profile, audit, guide)
 COORDINATOR = (studies, runs, comparisons, models, sites, settings)
-HOSPITAL = (data, tables, imports, inference, released)
+HOSPITAL = (data, tables, imports, participation, receipts, inference, released)
 
 
 def register(app: Flask, console: Console) -> None:

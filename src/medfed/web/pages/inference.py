@@ -153,7 +153,8 @@ def judge(inference: str, number: int) -> ResponseReturnValue:
 @needs("inference.review")
 def sign(inference: str) -> ResponseReturnValue:
     """Confirm what was said of all findings, as the page showed it."""
-    desk().reviews.sign(user(), inference, last=request.form.get("last", -1, int))
+    last, words_of = request.form.get("last", -1, int), inference_words.report()
+    desk().reviews.sign(user(), inference, last=last, words=words_of)
     flash(_("The review is signed. What can be handed on is being made."))
     return redirect(url_for(".show", inference=inference))
 

@@ -50,4 +50,5 @@ def _of_hospital() -> ResponseReturnValue:
         tables=len(here.tables.list()),
         imports=imports,
         to_review=desk().inferences.to_review(),
+        asking=sum(not each.approved for each in here.participation.list()),
     )

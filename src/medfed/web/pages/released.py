@@ -1,6 +1,7 @@
 """Released models that the hospital uses: approved here, with their cards; withdrawn."""
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
@@ -10,7 +11,7 @@ from flask_babel import gettext as _
 from medfed.core.errors import DataError, MedfedError
 from medfed.web import words
 from medfed.web.errors import status_of
-from medfed.web.rules import desk, needs, takes, user
+from medfed.web.rules import desk, hospital, needs, takes, user
 
 blueprint = Blueprint("released", __name__, url_prefix="/released")
 LARGEST_MODEL = 1_000_000_000
@@ -21,7 +22,7 @@ LARGEST_MODEL = 1_000_000_000
 @needs("model.read")
 def index() -> ResponseReturnValue:
     """All models that were ever approved here."""
-    return render_template("released.html", rows=desk().models.list(), problem=None, form={})
+    return _list(None, {})
 
 
 @blueprint.get("/<int(max=2147483647):number>")
@@ -30,7 +31,9 @@ def show(number: int) -> ResponseReturnValue:
     """One of them, with its card."""
     row = desk().models.find(number)
     questions = desk().models.questions(row) if row.kind == "table" else ()
-    return render_template("released_model.html", row=row, questions=questions)
+    return render_template(
+        "released_model.html", row=row, questions=questions, asks=_asks(), name=hospital().name
+    )
 
 
 @blueprint.post("/")
@@ -45,9 +48,9 @@ def admit() -> ResponseReturnValue:
             _keep("card", Path(folder) / "model_card.md", needed=False)
             row = desk().models.admit(user(), Path(folder), guideline=guideline)
         except MedfedError as error:
-            rows, problem = desk().models.list(), words.error(error)
-            about = {"rows": rows, "problem": problem, "form": request.form}
-            return render_template("released.html", **about), status_of(error)
+            return _list(words.error(error), request.form), status_of(error)
+    if _asks():
+        desk().recall.ask(user(), row.id)
     flash(_("The model is approved for this hospital."))
     return redirect(url_for(".show", number=row.id))
 
@@ -59,6 +62,28 @@ def withdraw(number: int) -> ResponseReturnValue:
     desk().models.withdraw(user(), number)
     flash(_("The model is withdrawn. What it found stays."))
     return redirect(url_for(".show", number=number))
+
+
+@blueprint.post("/<int(max=2147483647):number>/ask")
+@needs("model.admit")
+def ask(number: int) -> ResponseReturnValue:
+    """Ask the coordinator now whether it withdrew a model."""
+    desk().recall.ask(user(), number)
+    return redirect(url_for(".show", number=number))
+
+
+def _list(problem: tuple[str, str] | None, form: Mapping[str, str]) -> str:
+    rows = desk().models.list()
+    about = {"rows": rows, "problem": problem, "form": form, "asks": _asks()}
+    return render_template("released.html", **about)
+
+
+def _asks() -> bool:
+    """Whether this hospital knows whom to ask; settings that are wrong say so to nobody's help."""
+    try:
+        return desk().recall.configured()
+    except MedfedError:
+        return False
 
 
 def _keep(field: str, path: Path, *, needed: bool) -> None:

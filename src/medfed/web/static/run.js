@@ -32,7 +32,7 @@ function take(event) {
 }
 
 // Whom the round waits for, and how long each has been at what it does.
-const DOTS = { query: "busy", train: "busy", evaluate: "busy", waiting: "on", late: "late", missing: "off" };
+const DOTS = { query: "busy", train: "busy", evaluate: "busy", coming: "busy", waiting: "on", late: "late", missing: "off" };
 function tick() {
   const over = OVER.has(run.state) || run.state === "queued";
   timeline.draw(over);

@@ -30,9 +30,10 @@ export class Timeline {
     const now = this.exchanges.at(-1);
     if (event.kind === "RoundStarted") {
       if (now && now.end === null) now.end = at;
-      this.exchanges.push({ round: body.round, purpose: body.purpose, sites: body.sites, start: at, end: null, replies: new Map(), missing: new Map() });
+      this.exchanges.push({ round: body.round, purpose: body.purpose, sites: body.sites, start: at, end: null, coming: new Map(), replies: new Map(), missing: new Map() });
       if (this.exchanges.length > ROUNDS) this.exchanges.shift();
-    } else if (event.kind === "ReplyCounted" && now) {
+    } else if (event.kind === "ReplyComing" && now) now.coming.set(body.site, at);
+    else if (event.kind === "ReplyCounted" && now) {
       now.replies.set(body.site, at);
       this.usual.set(body.site, [...(this.usual.get(body.site) ?? []).slice(-8), at - now.start]);
     } else if (event.kind === "SiteMissing" && now) now.missing.set(body.site, at);
@@ -46,6 +47,7 @@ export class Timeline {
     if (!now || over || now.end !== null || !now.sites.includes(site)) return ["", 0];
     if (now.missing.has(site)) return ["missing", now.missing.get(site)];
     if (now.replies.has(site)) return lastAnswer(now) ? ["", 0] : ["waiting", now.replies.get(site)];
+    if (now.coming.has(site)) return ["coming", now.coming.get(site)];
     const waited = Date.now() / 1000 - now.start;
     const lengths = [...(this.usual.get(site) ?? [])].sort((a, b) => a - b);
     const usual = lengths[Math.floor(lengths.length / 2)];
@@ -83,7 +85,9 @@ export class Timeline {
         const title = draw("title", {}, `${site}, ${this.words.round} ${each.round}: ${this.words[name] ?? name}, ${(to - from).toFixed(2)} s`);
         return draw("rect", { x: x(from), y: top + 5, width: Math.max(1.5, x(to) - x(from)), height: 16, rx: 3, class: name }, title);
       };
-      svg.append(bar(each.start, answered, kind));
+      const coming = kind === "missing" ? undefined : each.coming.get(site);
+      svg.append(bar(each.start, coming ?? answered, kind));
+      if (coming !== undefined) svg.append(bar(coming, answered, "coming"));
       if (end > answered) svg.append(bar(answered, end, "waiting"));
     }
   }

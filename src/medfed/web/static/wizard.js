@@ -72,6 +72,45 @@ function show(answer) {
   form.querySelector("button").disabled = !answer.ok;
   drawSteps();
   complain();
+  priceLater(answer.ok);
+}
+
+// --- what it costs ----------------------------------------------------------------------------------
+
+let pricing = 0;
+let price = 0;
+
+// Counting takes a second and a process at the server: only when nobody has typed for a while.
+function priceLater(ok) {
+  clearTimeout(pricing);
+  const mine = ++price;
+  if (!ok) return tell([words.notCounted]);
+  tell([words.counting]);
+  pricing = setTimeout(() => count(mine), 700);
+}
+
+async function count(mine) {
+  const headers = { "Content-Type": "application/json", "X-CSRFToken": token, "Accept-Language": document.documentElement.lang };
+  try {
+    const answer = await fetch("/api/v1/studies/protections", { method: "POST", headers, body: JSON.stringify({ plan }) });
+    if (mine !== price) return; // another study by now
+    if (!answer.ok) throw new Error(String(answer.status));
+    const { protections } = await answer.json();
+    tell(protections.flatMap((each) => [make("b", each.name), ...each.sentences]));
+    if (!protections.length) tell([words.free]);
+  } catch {
+    if (mine === price) tell([words.notCounted]);
+  }
+}
+
+function make(tag, text) {
+  const element = document.createElement(tag);
+  element.textContent = text;
+  return element;
+}
+
+function tell(lines) {
+  find("cost").replaceChildren(...lines.map((line) => (typeof line === "string" ? make("p", line) : line)));
 }
 
 function problemItem(problem) {
@@ -90,7 +129,7 @@ function problemItem(problem) {
   return item;
 }
 
-const KIND_OF = { privacy: "mechanism" };
+const KIND_OF = { privacy: "mechanism", statistics: "query" };
 
 function stepOf(field) {
   const head = field.split(/[.[]/)[0];
@@ -142,6 +181,7 @@ function draw() {
   find("name").textContent = step.name;
   find("about").textContent = step.about;
   find("fields").replaceChildren(...step.asks.flatMap((ask) => asked(ask, { about, plan, get, set, draw })));
+  find("costs").hidden = !step.costs;
   find("back").disabled = at === 0;
   find("next").hidden = at === steps.length - 1;
   complain();

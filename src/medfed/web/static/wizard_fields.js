@@ -8,6 +8,7 @@ const make = (tag, properties = {}, ...children) => {
 export function asked(ask, wizard) {
   if (ask.field) return [field(ask.field, ask.field, wizard.about.fields[ask.field], wizard)];
   if (ask.table) return [table(ask, wizard)];
+  if (ask.list) return listed(ask, wizard);
   return [ask.several ? several(ask, wizard) : part(ask, wizard)];
 }
 
@@ -56,6 +57,32 @@ function several(ask, wizard) {
     if (index >= 0) box.append(complaint(`privacy[${index}]`), make("div", { className: "part" }, ...options(`privacy[${index}]`, member.options, wizard)));
   }
   return box;
+}
+
+// Parts of which there may be several of one kind: each can be changed and removed.
+function listed(ask, wizard) {
+  const { about: { parts, words }, plan, draw, set } = wizard;
+  const members = parts[ask.part];
+  const names = Object.keys(members);
+  const all = () => plan[ask.list] ?? [];
+  const keep = (entries) => { set(ask.list, entries.length ? entries : undefined); draw(); };
+  const boxes = all().map((entry, index) => {
+    const path = `${ask.list}[${index}]`;
+    const select = choice(names.map((name) => [name, name]), entry.name);
+    select.dataset.path = path;
+    select.addEventListener("change", () => keep(all().map((each, at) => (at === index ? kept(each, select.value, members) : each))));
+    const remove = make("button", { type: "button", className: "quiet" }, words.remove);
+    remove.addEventListener("click", () => keep(all().filter((_, at) => at !== index)));
+    const box = make("fieldset", { className: "part" }, make("legend", {}, `${ask.label} ${index + 1}`));
+    box.append(make("label", {}, make("span", {}, words.kind), select, complaint(path)), make("p", { className: "muted" }, members[entry.name]?.summary ?? ""));
+    if (members[entry.name]) box.append(...options(path, members[entry.name].options, wizard));
+    box.append(remove);
+    return box;
+  });
+  const add = make("button", { type: "button" }, words.add);
+  add.dataset.path = ask.list;
+  add.addEventListener("click", () => keep([...all(), { name: names[0] }]));
+  return [...boxes, make("div", { className: "row" }, add)];
 }
 
 function table(ask, wizard) {

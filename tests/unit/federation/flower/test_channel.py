@@ -37,6 +37,7 @@ class World:
         self.asked = []  # messages asked about at once
         self.sends = []  # what `send` raises next
         self.known = True
+        self.large = False  # whether replies take long to come
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def world(monkeypatch):  # noqa: C901  # two small stand-ins and a clock
                 if isinstance(step, BaseException):
                     raise step
                 if step is not None:
-                    claimed.append(Claimed(message, f"reply to {message}", step))
+                    claimed.append(Claimed(message, f"reply to {message}", step, made.large))
             return claimed
 
         def fetch(self, claimed):
@@ -122,6 +123,17 @@ def test_all_sites_are_asked_about_at_once_and_delivered_one_by_one(channel, wor
     channel.send({"a": ("1", ORDER), "b": ("2", ORDER)})
     assert answers(channel) == [("a", "1", REPLY), ("b", "2", REPLY)]
     assert world.asked == [2, 2]
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_a_large_reply_on_its_way_is_told_of_once(world, tmp_path, large):
+    world.large, coming = large, []
+    at = SimpleNamespace(address="localhost:1")
+    channel = FlowerChannel(at, ("a", "b"), tmp_path / "memo", world.said.append, coming.append)
+    world.arrives, world.fetches = [Arrived(REPLY)], [AWAY, None]  # fetched at the second try
+    channel.send({"a": ("1", ORDER)})
+    assert answers(channel) == [("a", "1", REPLY)]
+    assert coming == (["a"] if large else [])
 
 
 def test_a_cut_while_fetching_loses_no_reply_that_was_claimed(channel, world):

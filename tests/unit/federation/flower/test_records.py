@@ -37,6 +37,14 @@ def test_a_small_payload_takes_no_pieces_of_its_own():
     assert [*to_record(Sealed(b"h", b"s", LARGE))] == ["medfed", "payload"]
 
 
+def test_a_large_message_is_known_by_its_tree():
+    for payload, large in ((LARGE[:-1], False), (LARGE, True)):
+        metadata = Metadata(1, "", 1, 2, "", "", 0.0, 1.0, "train")
+        content = to_record(Sealed(b"h", b"s", payload))
+        message = make_message(metadata=metadata, content=content)
+        assert records.is_large(get_object_tree(message)) is large
+
+
 def test_a_view_of_bytes_is_carried_too():
     assert bytes(from_record(to_record(Sealed(b"h", b"s", memoryview(b"abc")))).payload) == b"abc"
 

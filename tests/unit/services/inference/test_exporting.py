@@ -84,7 +84,7 @@ def test_a_scan_that_is_no_longer_the_same_is_not_drawn_upon(clinic: Clinic):
     assert "no longer the one" in job.message
 
 
-def test_a_review_in_which_all_is_rejected_reports_that_nothing_is_there(tmp_path):
+def test_a_review_in_which_all_is_rejected_says_that_and_claims_no_absence(tmp_path):
     clinic = clinic_of(tmp_path, options=WebOptions(live=False))
     inference, reviews, who = clinic.looked(), clinic.desk.reviews, clinic.who()
     for number in (1, 2, 3):
@@ -94,7 +94,13 @@ def test_a_review_in_which_all_is_rejected_reports_that_nothing_is_there(tmp_pat
     row = clinic.desk.inferences.find(inference)
     assert "segmentation.dcm" not in clinic.desk.inferences.files(row, "reviewed")
     path, _ = clinic.desk.inferences.file(inference, "reviewed", "measurements.dcm")
-    assert hd.sr.srread(path).VerificationFlag == "VERIFIED"
+    report = hd.sr.srread(path)
+    assert report.VerificationFlag == "VERIFIED"
+    (group,) = report.content.get_image_measurement_groups()
+    said = [e.value.meaning for e in group.get_qualitative_evaluations()]
+    assert "All rejected; absence of nodules is not asserted" in said
+    assert "Absent" not in report.to_json()
+    assert "not that there is no nodule" in row.exported["notes"][0]
 
 
 def test_nothing_is_sent_unsigned_or_to_where_nobody_said(signed, clinic: Clinic):

@@ -37,8 +37,9 @@ def test_roles_that_are_there_learn_what_is_new_and_keep_what_they_have(tmp_path
     with database.read() as session:
         own, *learnt = session.get(RoleRow, "data-steward").rights
         assert own == "own.right"
-        assert learnt == ["data.*", "model.read", "model.admit", "inference.read", "model.withdraw"]
-        assert session.get(RoleRow, "viewer").rights == []
+        first = ["data.*", "model.read", "model.admit", "inference.read", "model.withdraw"]
+        assert learnt == [*first, "participation.*", "receipt.read"]
+        assert session.get(RoleRow, "viewer").rights == ["participation.read"]
     database.close()
 
 

@@ -18,6 +18,8 @@ class AdmittedRow(Base):
         about: What its file says of itself: study, task with options, facts, notices.
         guideline: Title and address of the guideline that its results are read with; or empty.
         state: ``approved`` or ``withdrawn``.
+        recall: What the coordinator last said of it, see `medfed.services.inference.recall`; empty
+            until it was asked.
     """
 
     __tablename__ = "admitted_models"
@@ -33,6 +35,17 @@ class AdmittedRow(Base):
     approver: Mapped[str] = mapped_column(String(64))
     approved: Mapped[datetime] = mapped_column(UtcTime, default=now)
     withdrawn: Mapped[datetime | None] = mapped_column(UtcTime)
+    recall: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+
+    @property
+    def recalled(self) -> bool:
+        """Whether the coordinator withdrew it, as far as this hospital was told."""
+        return bool(self.recall.get("state") == "withdrawn")
+
+    @property
+    def usable(self) -> bool:
+        """Whether it may be asked: approved here, and not withdrawn anywhere."""
+        return self.state == "approved" and not self.recalled
 
 
 class InferenceRow(Base):

@@ -1,0 +1,261 @@
+"""Studies that ask for a hospital's part, and those that it has approved: by digest, as it decides.
+
+What is approved lies in the site's own folder, where the site's worker looks at every order. What
+only asks lies beside the console::
+
+    CONSOLE/proposed/DIGEST.json     studies that people of the hospital were sent
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import select
+
+from medfed.core.errors import AccessError, DataError, MedfedError, Refused, StudyError
+from medfed.core.files import canonical_json, read_lines, write_atomic
+from medfed.core.study import Study
+from medfed.core.study_file import parse_study
+from medfed.federation.audit.log import ENTRIES
+from medfed.federation.audit.log import FOLDER as LOG
+from medfed.federation.site_folder import SiteFolder, stored_study
+from medfed.services.accounts import Identity, Subject, require
+from medfed.services.accounts.login import require_confirmed
+from medfed.services.audit import record
+from medfed.services.trouble import Conflict, Missing
+from medfed.services.trouble import Refused as Unfit
+from medfed.storage.database import Database
+from medfed.storage.database.tables import AuditRow, StudyRow
+
+LONGEST = 100_000
+"""Characters of a study."""
+DECIDE = "participation.decide"
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A study as it stands at this hospital.
+
+    Attributes:
+        study: The study.
+        approved: When it was approved here; None where it asks only.
+        by: Who approved it in the console; empty where somebody did at the machine.
+    """
+
+    study: Study
+    approved: datetime | None
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """A study that the coordinator asked for and that was refused, as nobody had approved it.
+
+    Attributes:
+        digest: Its digest.
+        last: When it was asked for last, ISO 8601.
+        times: How often.
+    """
+
+    digest: str
+    last: str
+    times: int
+
+
+class Participation:
+    """What one hospital takes part in.
+
+    Args:
+        site: The site's own folder.
+        database: The console's.
+        console: The console's folder.
+    """
+
+    def __init__(self, site: Path, database: Database, console: Path) -> None:
+        self.folder = SiteFolder(site)
+        self.database = database
+        self._proposed = console / "proposed"
+
+    def list(self) -> Sequence[Asking]:
+        """All studies that are known here: those that ask first, then the approved."""
+        found = {study.digest: Asking(study, None) for study in self._asking()}
+        found |= {study.digest: self._approved(study) for study in self.folder.approvals()}
+        return sorted(found.values(), key=lambda each: (bool(each.approved), each.study.title))
+
+    def turned_away(self) -> Sequence[Turned]:
+        """Studies that were asked for here, are not approved, and of which no file is known."""
+        known = {each.study.digest for each in self.list()}
+        found: dict[str, list[str]] = {}
+        try:
+            entries = read_lines(self.folder.path / LOG / ENTRIES)
+        except DataError:
+            return []  # the page of receipts says that it is damaged
+        for entry in entries:
+            refused = entry.get("record") if isinstance(entry, dict) else None
+            if isinstance(refused, dict) and refused.get("name") == "not-approved":
+                digest = str(refused.get("study", ""))
+                if digest and digest not in known:
+                    found.setdefault(digest, []).append(str(entry.get("time", "")))
+        return [Turned(digest, max(times), len(times)) for digest, times in found.items()]
+
+    def find(self, digest: str) -> Asking:
+        """One study.
+
+        Raises:
+            Missing: None of this digest is known here.
+        """
+        try:
+            return self._approved(self.folder.approved(digest))
+        except Refused:
+            pass
+        for study in self._asking():
+            if study.digest == digest:
+                return Asking(study, None)
+        raise Missing("there is no such study", remedy="Look at the list of studies")
+
+    def propose(self, by: Identity, text: str) -> Study:
+        """Keep a study that somebody was sent, so that it can be looked at and approved.
+
+        Args:
+            by: Who was sent it.
+            text: TOML as the researcher wrote it, or the canonical JSON.
+
+        Raises:
+            AccessError: ``by`` may not.
+            StudyError: It is none, with everything that is wrong with it.
+            Refused: It does not ask this hospital.
+        """
+        require(self.database, by, DECIDE, Subject("a study"))
+        study = _read(text)
+        name = self.folder.settings().name
+        if name not in study.sites:
+            named = ", ".join(study.sites)
+            message = f"the study does not ask {name}: it names {named}"
+            raise Unfit(message, remedy="Ask whoever sent it for the one that is meant")
+        self._keep(study)
+        with self.database.write() as session:
+            record(session, by, DECIDE, f"study {study.digest}", reason="added, asks for approval")
+        return study
+
+    def approve(self, by: Identity, digest: str) -> Asking:
+        """Let the hospital take part in a study, exactly as it was shown.
+
+        Raises:
+            AccessError: ``by`` may not, must confirm first, or is a program.
+            Missing: None of this digest is known here.
+            Conflict: It is approved already.
+        """
+        require(self.database, by, DECIDE, Subject(f"study {digest}"))
+        if by.scopes is not None:
+            message = "a program cannot approve a study for a hospital"
+            raise AccessError(message, remedy="Approve it in a browser, as a person")
+        require_confirmed(self.database, by)
+        asking = self.find(digest)
+        if asking.approved:
+            raise Conflict("this study is approved here already", remedy="There is nothing to do")
+        self.folder.approve(asking.study)
+        self._record(by, digest, "approved")
+        self._forget(digest)
+        return self.find(digest)
+
+    def withdraw(self, by: Identity, digest: str) -> Asking:
+        """Take an approval back: from now on every order of the study is refused.
+
+        Nothing more is asked of ``by``: whoever must stop something must not look for a password.
+
+        Raises:
+            AccessError: ``by`` may not.
+            Missing: None of this digest is known here.
+            Conflict: It is not approved.
+        """
+        require(self.database, by, DECIDE, Subject(f"study {digest}"))
+        asking = self.find(digest)
+        if not asking.approved:
+            raise Conflict("this study is not approved here", remedy="There is nothing to do")
+        self._keep(asking.study)  # first: it must not be lost with the approval
+        self.folder.revoke(digest)
+        self._record(by, digest, "withdrawn")
+        return self.find(digest)
+
+    def dismiss(self, by: Identity, digest: str) -> None:
+        """Forget a study that only asks.
+
+        Raises:
+            AccessError: ``by`` may not.
+            Missing: None that could be forgotten is known here.
+        """
+        require(self.database, by, DECIDE, Subject(f"study {digest}"))
+        if digest not in {study.digest for study in self._sent()}:
+            raise Missing("there is no such study", remedy="Look at the list of studies")
+        self._forget(digest)
+        self._record(by, digest, "removed")
+
+    def _approved(self, study: Study) -> Asking:
+        file = self.folder.path / "approved" / f"{study.digest}.json"
+        query = (
+            select(AuditRow)
+            .where(AuditRow.action == DECIDE, AuditRow.subject == f"study {study.digest}")
+            .where(AuditRow.allowed, AuditRow.reason.in_(("approved", "withdrawn")))
+            .order_by(AuditRow.id.desc())
+            .limit(1)
+        )
+        with self.database.read() as session:
+            row = session.scalar(query)
+        by = row.actor if row and row.reason == "approved" else ""
+        return Asking(study, datetime.fromtimestamp(file.stat().st_mtime, UTC), by)
+
+    def _asking(self) -> Iterable[Study]:
+        yield from self._sent()
+        yield from self._of_this_console()
+
+    def _sent(self) -> Iterable[Study]:
+        for file in sorted(self._proposed.glob("*.json")):
+            study = stored_study(file)
+            if study and study.digest == file.stem:
+                yield study
+
+    def _of_this_console(self) -> Iterable[Study]:
+        """Where one console is the coordinator's too: its approved studies that ask this site."""
+        name = self.folder.settings().name
+        query = select(StudyRow.toml).where(StudyRow.state == "approved").order_by(StudyRow.id)
+        with self.database.read() as session:
+            texts = session.scalars(query).all()
+        for text in texts:
+            try:
+                study = parse_study(text, "the study")
+            except MedfedError:
+                continue  # its own page says what is wrong with it
+            if name in study.sites:
+                yield study
+
+    def _keep(self, study: Study) -> None:
+        self._proposed.mkdir(mode=0o700, exist_ok=True)
+        write_atomic(self._proposed / f"{study.digest}.json", canonical_json(study.to_json()))
+
+    def _forget(self, digest: str) -> None:
+        (self._proposed / f"{digest}.json").unlink(missing_ok=True)
+
+    def _record(self, by: Identity, digest: str, what: str) -> None:
+        with self.database.write() as session:
+            record(session, by, DECIDE, f"study {digest}", reason=what)
+
+
+def _read(text: str) -> Study:
+    if len(text) > LONGEST:
+        raise StudyError(f"a study has at most {LONGEST:,} characters")
+    if text.lstrip().startswith("{"):
+        from medfed.services.reports.toml_text import study_toml
+
+        try:  # what `medfed study show --json` prints: checked as if it had been written by hand
+            text = study_toml(Study.from_json(_without_digest(text)))
+        except (LookupError, TypeError, ValueError, AttributeError):
+            raise StudyError(
+                "this is no study", remedy="Send the TOML file that the researcher wrote"
+            ) from None
+    return parse_study(text, "the study")
+
+
+def _without_digest(text: str) -> dict[str, object]:
+    return {name: value for name, value in json.loads(text).items() if name != "digest"}

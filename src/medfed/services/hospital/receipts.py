@@ -1,0 +1,170 @@
+"""What left a hospital: the receipts that its site keeps, each signature checked, and its log."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from medfed.core.errors import DataError, MedfedError, Refused
+from medfed.federation.audit.log import FOLDER as LOG
+from medfed.federation.audit.verify import Verdict, verify_folder
+from medfed.federation.keys import PUBLIC, fingerprint, load_public
+from medfed.federation.receipts import verify_receipt
+from medfed.federation.site_folder import SiteFolder
+from medfed.services.trouble import Missing
+from medfed.storage.database.types import now
+
+PLACE = "receipts"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """One reply that left.
+
+    Attributes:
+        content: The receipt as the site signed it.
+        good: Whether the signature holds.
+    """
+
+    content: Mapping[str, Any]
+    good: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunReceipts:
+    """What left in one run.
+
+    Attributes:
+        run: The run.
+        title: Of its study.
+        study: Digest of its study.
+        first: When the first reply left, ISO 8601.
+        last: When the last one did.
+        count: How many.
+        bytes: In all, without envelopes.
+        patients: The most whose records went into one reply.
+        rounds: How many rounds.
+        bad: Receipts whose signature does not hold; all of them where the file is damaged.
+        damaged: Whether the file cannot be read.
+    """
+
+    run: str
+    title: str = ""
+    study: str = ""
+    first: str = ""
+    last: str = ""
+    count: int = 0
+    bytes: int = 0
+    patients: int = 0
+    rounds: int = 0
+    bad: int = 0
+    damaged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What checking the site's log found.
+
+    Attributes:
+        verdict: The findings.
+        fingerprint: Of the site's key.
+        at: When it was checked.
+    """
+
+    verdict: Verdict
+    fingerprint: str
+    at: datetime
+
+
+class Receipts:
+    """What one hospital's site keeps of what left it.
+
+    Args:
+        site: The site's own folder.
+    """
+
+    def __init__(self, site: Path) -> None:
+        self.folder = SiteFolder(site)
+        self._verified: tuple[tuple[Any, ...], Verified] | None = None
+
+    def runs(self) -> Sequence[RunReceipts]:
+        """All runs in which something left, the latest first."""
+        files = sorted((self.folder.path / PLACE).glob("*.jsonl"))
+        return sorted(map(self._of_file, files), key=lambda each: each.last, reverse=True)
+
+    def of_run(self, run: str) -> Sequence[Receipt]:
+        """What left in one run, reply by reply.
+
+        Raises:
+            Missing: Nothing did.
+            DataError: The file is damaged.
+        """
+        key = load_public(self.folder.path / PUBLIC)
+        try:
+            found = list(self.folder.receipts(run))
+        except Refused:
+            found = []  # no run is called so
+        if not found:
+            raise Missing("nothing left in such a run", remedy="Look at the list of runs")
+        return [Receipt(each, _holds(each, key)) for each in found]
+
+    def lines(self, run: str | None = None) -> Iterator[str]:
+        """The receipts of one run, or of all, one JSON object a line, as they were signed.
+
+        Raises:
+            Missing: Nothing left in such a run.
+            DataError: A file is damaged.
+        """
+        found = [each.content for each in self.of_run(run)] if run else self.folder.receipts()
+        return (json.dumps(each, ensure_ascii=False) + "\n" for each in found)
+
+    def verified(self) -> Verified:
+        """Whether the site's log and its receipts are what was signed; looked at when they change.
+
+        Raises:
+            MedfedError: The site's key cannot be read.
+        """
+        state = self._state()
+        if self._verified is None or self._verified[0] != state:
+            key = load_public(self.folder.path / PUBLIC)
+            verdict = verify_folder(self.folder.path, self.folder.settings().name, key)
+            self._verified = (state, Verified(verdict, fingerprint(key), now()))
+        return self._verified[1]
+
+    def _state(self) -> tuple[Any, ...]:
+        """What the files look like from outside."""
+        places = (self.folder.path / PLACE, self.folder.path / LOG)
+        files = [file for place in places for file in sorted(place.glob("*"))]
+        found = [(file, file.stat()) for file in [*files, self.folder.path / PUBLIC]]
+        return tuple((file.name, stat.st_mtime_ns, stat.st_size) for file, stat in found)
+
+    def _of_file(self, file: Path) -> RunReceipts:
+        try:
+            receipts = self.of_run(file.stem)
+            whole = [each.content for each in receipts]
+            return RunReceipts(
+                run=file.stem,
+                title=str(whole[-1]["title"]),
+                study=str(whole[-1]["study"]),
+                first=str(whole[0]["time"]),
+                last=str(whole[-1]["time"]),
+                count=len(whole),
+                bytes=sum(int(each["bytes"]) for each in whole),
+                patients=max(int(each["patients"]) for each in whole),
+                rounds=len({each["round"] for each in whole}),
+                bad=sum(not each.good for each in receipts),
+            )
+        except (MedfedError, LookupError, TypeError, ValueError, AttributeError):
+            return RunReceipts(file.stem, damaged=True)
+
+
+def _holds(receipt: Mapping[str, Any], key: Any) -> bool:
+    if not isinstance(receipt, dict):
+        raise DataError("a receipt is damaged", remedy="Restore the file from a backup")
+    try:
+        verify_receipt(receipt, key)
+    except MedfedError:
+        return False
+    return True

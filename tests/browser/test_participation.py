@@ -1,0 +1,104 @@
+"""A hospital's steward reads what a study would do, approves it, and reads what left."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from accounting import EXAMPLES, PASSWORD, accounts_of
+from axe_playwright_python.sync_playwright import Axe
+from browser.conftest import Served
+from consoles import WANG
+from playwright.sync_api import Page, expect
+from working_sites import worked
+
+from medfed.services.console import Faces
+from medfed.web.server import Server
+
+pytestmark = [pytest.mark.needs_package("chromium"), pytest.mark.slow]
+
+PHONE = {"width": 390, "height": 844}
+DESK = {"width": 1280, "height": 860}
+WAIT_MS = 60_000
+GRAVE = {"serious", "critical"}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """The console of a hospital that has taken part in a run."""
+    site = tmp_path / "north"
+    shutil.copytree(worked(), site)
+    server = Server(site / "console", faces=Faces(site, coordinates=False), bcrypt_rounds=4)
+    accounts = accounts_of(server.console.database)
+    accounts.passwords = server.console.accounts.passwords
+    for user in accounts.users():
+        accounts._set_password(WANG, user, PASSWORD, must_change=False)
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    yield server
+    server.stop()
+    thread.join()
+
+
+@pytest.fixture
+def served(server: Server) -> Served:
+    """Where it answers."""
+    return Served(f"http://127.0.0.1:{server.port}", server.password or "")
+
+
+@pytest.fixture
+def picture(page: Page, pictures):
+    """Takes a picture of the page as it is on a desk, on a phone, in the dark; axe looks too."""
+
+    def take(name: str) -> None:
+        for theme, size in (("light", DESK), ("dark", DESK), ("light", PHONE)):
+            page.set_viewport_size(size)
+            page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+            page.wait_for_timeout(250)
+            wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+            assert not page.evaluate(wide), f"{name} is wider than a phone"
+            where = "phone" if size is PHONE else theme
+            page.screenshot(path=pictures / f"participation-{name}-{where}.png", full_page=True)
+            found = Axe().run(page).response["violations"]
+            assert [each["id"] for each in found if each["impact"] in GRAVE] == [], name
+        page.set_viewport_size(DESK)
+
+    return take
+
+
+def test_from_a_file_to_an_approval_and_what_left(page: Page, picture):
+    page.goto("/login")
+    page.get_by_label("User name").fill("data-steward")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_label("Password").press("Enter")
+    expect(page.get_by_role("heading", name="north")).to_be_visible()
+    page.get_by_role("link", name="Participation").click()
+    picture("list")
+    page.get_by_label("File").set_input_files(EXAMPLES / "breast_cancer_dp.toml")
+    page.get_by_role("button", name="Explain this study").click()
+    expect(page.get_by_text("Protects each training patient as a whole")).to_be_visible(
+        timeout=WAIT_MS
+    )
+    picture("study")
+    page.get_by_role("button", name="Approve for this hospital").click()
+    expect(page.get_by_text("The study is approved for this hospital.")).to_be_visible()
+    picture("approved")
+    page.get_by_role("button", name="Withdraw").click()
+    expect(page.get_by_text("Nothing of this study leaves any more.")).to_be_visible()
+    page.get_by_role("link", name="What left").click()
+    expect(page.get_by_text("nothing was changed")).to_be_visible()
+    picture("receipts")
+    page.locator("tbody a").first.click()
+    expect(page.get_by_text("No patient's record was in it.").first).to_be_visible()
+    picture("receipts-run")
+    with page.expect_download() as loaded:
+        page.get_by_role("link", name="JSON").click()
+    assert loaded.value.suggested_filename.startswith("receipts-north-")
+    page.get_by_role("button", name="中文").click()
+    for path in ("participation", "receipts"):
+        page.goto(f"/{path}/")
+        page.locator("tbody a").last.click()
+        picture(f"zh-{path}")

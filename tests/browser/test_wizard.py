@@ -1,0 +1,79 @@
+"""The study wizard's statistics, and what a study costs as one chooses."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from accounting import PASSWORD
+from axe_playwright_python.sync_playwright import Axe
+from browsing import opened
+from consoles import stage_of
+from playwright.sync_api import Page, expect
+
+from medfed.web.server import Server
+
+pytestmark = [pytest.mark.needs_package("chromium"), pytest.mark.slow]
+WAIT_MS = 60_000
+PHONE = {"width": 390, "height": 844}
+DESK = {"width": 1280, "height": 860}
+
+
+@pytest.fixture
+def page(tmp_path, sqlite_url, chromium) -> Iterator[Page]:
+    stage_of(tmp_path / "console", sqlite_url)
+    server = Server(tmp_path / "console", sqlite_url, bcrypt_rounds=4)
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    with opened(chromium, f"http://127.0.0.1:{server.port}") as made:
+        made.goto("/login")
+        made.get_by_label("User name").fill("researcher")
+        made.get_by_label("Password").fill(PASSWORD)
+        made.get_by_label("Password").press("Enter")
+        expect(made.get_by_role("heading", name="Overview")).to_be_visible()
+        yield made
+    server.stop()
+    thread.join()
+
+
+def look(page: Page, pictures, name: str) -> None:
+    for theme, size in (("light", DESK), ("dark", DESK), ("light", PHONE)):
+        page.set_viewport_size(size)
+        page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+        page.wait_for_timeout(250)
+        where = "phone" if size is PHONE else theme
+        page.screenshot(path=pictures / f"wizard-{name}-{where}.png", full_page=True)
+        found = Axe().run(page).response["violations"]
+        assert [e["id"] for e in found if e["impact"] in ("serious", "critical")] == [], name
+    page.set_viewport_size(DESK)
+
+
+def test_statistics_are_asked_for_and_their_cost_is_told(page: Page, pictures):
+    page.goto("/studies/wizard")
+    cost = page.locator("[data-cost]")
+    expect(cost).not_to_be_visible()
+    page.get_by_role("button", name="Statistics").click()
+    expect(cost).to_contain_text("Nothing here costs privacy")
+    page.get_by_role("button", name="Add a statistic").click()
+    page.get_by_label("Kind").select_option("dp-mean")
+    expect(page.locator('[data-complaint="statistics[0].epsilon"]')).to_contain_text("missing")
+    expect(cost).to_contain_text("once the study is in order")
+    page.locator('[data-path="statistics[0].epsilon"]').fill("0.5")
+    page.locator('[data-path="statistics[0].column"]').fill("mean radius")
+    page.locator('[data-path="statistics[0].bounds"]').fill("5, 30")
+    expect(cost).to_contain_text("Protects each patient", timeout=WAIT_MS)
+    expect(cost).to_contain_text("for 1 asked once")
+    look(page, pictures, "statistics")
+    page.get_by_role("button", name="Add a statistic").click()
+    expect(page.get_by_role("group", name="Statistics 2")).to_be_visible()
+    page.get_by_role("button", name="Remove").last.click()
+    expect(page.get_by_role("group", name="Statistics 2")).to_have_count(0)
+    expect(page.get_by_role("group", name="Statistics 1")).to_be_visible()
+    expect(page.locator("[data-toml]")).to_contain_text("[[statistics]]")
+    page.get_by_role("button", name="Aggregation").click()
+    expect(cost).not_to_be_visible()
+    page.locator('[data-path="aggregator"]').select_option("secure-sum")
+    page.get_by_role("button", name="Privacy").click()
+    expect(cost).to_contain_text("Does not protect against the coordinator", timeout=WAIT_MS)
+    look(page, pictures, "cost")
