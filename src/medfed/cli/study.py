@@ -11,6 +11,7 @@ from medfed.core.aggregator import Seated
 from medfed.core.errors import StudyError
 from medfed.core.files import write_atomic
 from medfed.core.registry import make
+from medfed.core.rehearsal import noised_facts
 from medfed.core.study import Study
 from medfed.core.study_file import read_study
 from medfed.services.study_templates import TEMPLATES
@@ -74,7 +75,7 @@ def say_protection(found: Study) -> None:
     aggregator = make("aggregator", found.aggregator)
     if isinstance(aggregator, Seated):
         _say(found.aggregator.name, aggregator.protection(len(found.sites), found.min_sites))
-    if not found.privacy and not found.statistics:
+    if not found.privacy and not found.statistics and not noised_facts(found):
         return
     from medfed.privacy.words import all_promises  # counting takes a second
 

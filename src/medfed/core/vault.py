@@ -1,5 +1,6 @@
 """Where private files lie: as they are, or sealed by whoever keeps them."""
 
+import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +27,10 @@ class Vault(Protocol):
     sealed: bool
     """Whether the disk holds something else than the bytes written."""
 
+    @property
+    def sqlite(self) -> Any:
+        """The SQLite module that opens its databases: the errors that they raise are its own."""
+
     def write(self, path: Path, chunks: Buffer | Iterable[Buffer], *, durable: bool = True) -> None:
         """Write a file whole or not at all; see `medfed.core.files.write_atomic`."""
 
@@ -40,14 +45,30 @@ class Vault(Protocol):
     def blob(self, path: Path) -> Blob:
         """A file to be read in part; raises what `read` raises."""
 
-    def line(self, text: str) -> str:
-        """One line for a file that grows by lines."""
+    def line(self, text: str, what: str = "") -> str:
+        """One line for a file that grows by lines; `what` it is, and it opens as nothing else."""
+
+    def opened_line(self, line: str, what: str = "") -> str:
+        """What `line` was given.
+
+        Raises:
+            DataError: It was changed, or is not of this folder.
+        """
+
+    def connect(self, path: Path, timeout: float) -> sqlite3.Connection:
+        """A connection to a SQLite database of the folder, which begins no transaction by itself.
+
+        Args:
+            path: Its file; made where there is none.
+            timeout: Seconds to wait for others who write.
+        """
 
 
 class Open:
     """Files as they are: for a disk that is encrypted as a whole, or needs no encryption."""
 
     sealed = False
+    sqlite = sqlite3
 
     def write(self, path: Path, chunks: Buffer | Iterable[Buffer], *, durable: bool = True) -> None:
         """Write a file atomically."""
@@ -61,9 +82,17 @@ class Open:
         """A file to be read in part."""
         return _Bytes(path.read_bytes())
 
-    def line(self, text: str) -> str:
+    def line(self, text: str, what: str = "") -> str:
         """The line as it is."""
         return text
+
+    def opened_line(self, line: str, what: str = "") -> str:
+        """The line as it is."""
+        return line
+
+    def connect(self, path: Path, timeout: float) -> sqlite3.Connection:
+        """A database as it is."""
+        return sqlite3.connect(path, timeout, isolation_level=None)
 
 
 class _Bytes(bytes):

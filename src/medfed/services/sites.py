@@ -30,19 +30,33 @@ def open_site(path: Path, data: Path | None = None) -> Site:
         SiteError: The folder, its settings or its key are not in order.
     """
     settings = SiteFolder(path).settings()
-    vault = open_vault(path, secret_place(path, settings.encrypt_with))
+    vault = site_vault(path)
     folder = SiteFolder(path, vault)
     trust = path / TRUST
     coordinator = load_public(trust) if trust.exists() else None
     if data is not None:
         settings = replace(settings, data=data)
     log = _own_log(path, settings.name, vault)
-    return Site(folder, settings, load_key(path), coordinator, log, open_ledger(path))
+    return Site(folder, settings, load_key(path), coordinator, log, open_ledger(path, vault))
 
 
-def open_ledger(path: Path) -> SqliteLedger:
-    """The ledger in a site's folder; its file is made when something is first entered."""
-    return SqliteLedger(path / LEDGER, LossAccountant())
+def site_vault(path: Path) -> Vault:
+    """How private files of a site's folder lie there.
+
+    Raises:
+        SiteError: It is no site's folder, or what its settings name does not open it.
+    """
+    return open_vault(path, secret_place(path, SiteFolder(path).settings().encrypt_with))
+
+
+def open_ledger(path: Path, vault: Vault | None = None) -> SqliteLedger:
+    """The ledger in a site's folder; its file is made when something is first entered.
+
+    Args:
+        path: The folder.
+        vault: Its vault, where it is open already.
+    """
+    return SqliteLedger(path / LEDGER, LossAccountant(), vault or site_vault(path))
 
 
 def create_site(

@@ -7,6 +7,7 @@
     catalogue.sqlite             what is there; 0600
     links.jsonl                  who is who, where the hospital asked for it; 0600
     imports/TIME.json            what an import refused, with file names; 0600
+                                 in an encrypted folder these four are encrypted
     DATA/NAME/PATIENT/SCAN/ct/   a DICOM series: the source `volumes` reads it as it lies
     DATA/NAME/PATIENT/SCAN/ct.mhd, ct.raw, mask.mhd, mask.raw
 """
@@ -26,12 +27,15 @@ from medfed.connectors.pseudonyms import KEY_FILE, Pseudonyms, open_pseudonyms
 from medfed.core.errors import DataError, SiteError
 from medfed.core.files import sync, write_atomic, write_json
 from medfed.federation.site_folder import SiteFolder
+from medfed.services.sites import site_vault
 from medfed.storage.catalogue import CATALOGUE, Catalogue, CataloguedScan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LINKS, RECORDS, LOCK = "links.jsonl", "imports", ".import.lock"
+    from medfed.core.vault import Vault
+
+RECORDS, LOCK = "imports", ".import.lock"
 DEFAULT_DATA = "data"
 ASIDE = ".incoming-"
 
@@ -47,6 +51,7 @@ class Place:
         pseudonyms: under the site's key.
         catalogue: open.
         aside: an empty folder on the disk of ``scans``, gone after the import.
+        vault: how private files lie in ``site``.
     """
 
     site: Path
@@ -55,6 +60,7 @@ class Place:
     pseudonyms: Pseudonyms
     catalogue: Catalogue
     aside: Path
+    vault: Vault
 
     def folder_of(self, patient: str, scan: str) -> Path:
         """Where a scan lies."""
@@ -113,6 +119,7 @@ def open_place(site: Path) -> Iterator[Place]:
         DataError: its data folder or catalogue cannot be used.
     """
     settings = SiteFolder(site).settings()
+    vault = site_vault(site)
     with only_one(site, LOCK):
         scans = (settings.data or site.resolve() / DEFAULT_DATA) / settings.name
         try:
@@ -125,9 +132,9 @@ def open_place(site: Path) -> Iterator[Place]:
             message = f"{scans} cannot be written: {error.strerror}"
             raise DataError(message, remedy="Check the folder's owner and its disk") from error
         try:
-            pseudonyms = _pseudonyms(site)
-            with Catalogue(site / CATALOGUE, pseudonyms.fingerprint()) as catalogue:
-                yield Place(site, settings.name, scans, pseudonyms, catalogue, aside)
+            pseudonyms = _pseudonyms(site, vault)
+            with Catalogue(site / CATALOGUE, pseudonyms.fingerprint(), vault) as catalogue:
+                yield Place(site, settings.name, scans, pseudonyms, catalogue, aside, vault)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
 
@@ -156,7 +163,8 @@ def open_catalogue(site: Path) -> Iterator[tuple[Path, Catalogue | None]]:
     if not (site / CATALOGUE).exists():
         yield scans, None
         return
-    with Catalogue(site / CATALOGUE, _pseudonyms(site).fingerprint()) as catalogue:
+    vault = site_vault(site)
+    with Catalogue(site / CATALOGUE, _pseudonyms(site, vault).fingerprint(), vault) as catalogue:
         yield scans, catalogue
 
 
@@ -186,13 +194,13 @@ def only_one(site: Path, lock: str) -> Iterator[None]:
         os.close(handle)
 
 
-def _pseudonyms(site: Path) -> Pseudonyms:
+def _pseudonyms(site: Path, vault: Vault) -> Pseudonyms:
     """The site's; a key is made only where nothing was imported under another."""
     if (site / CATALOGUE).exists() and not (site / KEY_FILE).exists():
         message = f"{site / KEY_FILE} is missing, and scans were imported under it"
         remedy = "Restore it from a backup: with another, every patient would have a new name"
         raise SiteError(message, remedy=remedy)
-    return open_pseudonyms(site)
+    return open_pseudonyms(site, vault)
 
 
 def _settle_data(site: Path) -> None:
