@@ -10,7 +10,9 @@ from integration.federated import SITES, figures, go, study_of
 from unit.connectors.dicom_files import ramp, write_series
 
 from medfed.cli import cli
-from medfed.core.errors import RunError, SiteError
+from medfed.connectors.csv_table import CsvTable
+from medfed.connectors.volumes import Volumes
+from medfed.core.errors import DataError, RunError, SiteError
 from medfed.core.packing import PackedUpdate
 from medfed.core.study_file import parse_study
 from medfed.core.update import Update
@@ -20,6 +22,7 @@ from medfed.privacy.at_rest import envelope
 from medfed.privacy.at_rest.envelope import ENVELOPE, Secret
 from medfed.privacy.at_rest.vault import new_vault
 from medfed.services.at_rest import encrypt_site, read_file, rotate_site, site_log
+from medfed.services.hospital.tables import take_tables
 from medfed.services.imports import ImportOptions, import_scans, list_scans, remove_scan
 from medfed.services.sites import create_site, open_ledger, open_site
 from medfed.storage.run_folder import RunFolder
@@ -257,6 +260,49 @@ def test_what_an_import_wrote_is_encrypted_in_place_and_rotated(tmp_path, key, m
     assert read_file(site, "links.jsonl") == b""
     with pytest.raises(SiteError, match="no file"):
         read_file(site, "../new.key")
+
+
+@pytest.mark.parametrize("encrypted", [True, False])
+def test_scans_and_tables_in_the_sites_own_folder_are_sealed_and_read(encrypted, tmp_path, key):
+    site, hu = tmp_path / "north", ramp((4, 8, 10))
+    create_site(site, "north", None, encrypt_with=str(key) if encrypted else None)
+    series = write_series(tmp_path / "ct", hu, patient="MRN-4711")
+    table = tmp_path / "north.csv"
+    table.write_text("patient,age\nMRN-1,61\nMRN-2,47\n")
+    (scan,) = import_scans(site, series).imported
+    (taken,), refused = take_tables(site, [table])
+    assert not refused
+    assert (taken["rows"], taken["columns"]) == (2, ("patient", "age"))
+    content = b"".join(everything(site).values())
+    assert (b"MRN-2,47" in content) is not encrypted
+    assert (b"DICM" in content) is not encrypted
+    data = open_site(site).settings.data
+    source = Volumes(mask="").open(data, "north", ["north"])
+    (case,) = source.load(source.patients())
+    np.testing.assert_array_equal(case.volume().hu, hu)
+    assert case.geometry.shape == hu.shape
+    read = CsvTable(patient="patient").open(data, "north", ["north"])
+    assert list(read.frame["age"]) == [61, 47]
+    assert import_scans(site, series).unchanged == [scan], "known again by its size"
+    if encrypted:
+        ((file, _),) = [f for f in everything(data).items() if f[0].suffix == ".dcm"][:1]
+        raw = bytearray((data / file).read_bytes())
+        raw[500] ^= 1
+        (data / file).write_bytes(raw)
+        with pytest.raises(DataError):
+            case.volume()
+        assert import_scans(site, series).completed == [scan], "and mended by the same import"
+
+
+def test_data_in_a_sites_folder_are_encrypted_in_place(tmp_path, key):
+    site, hu = tmp_path / "north", ramp((4, 8, 10))
+    create_site(site, "north", None)
+    import_scans(site, write_series(tmp_path / "ct", hu, patient="MRN-4711"))
+    encrypt_site(site, str(key))
+    assert b"DICM" not in b"".join(everything(site).values())
+    source = Volumes(mask="").open(open_site(site).settings.data, "north", ["north"])
+    (case,) = source.load(source.patients())
+    np.testing.assert_array_equal(case.volume().hu, hu)
 
 
 def test_a_private_run_pays_from_an_encrypted_ledger(tmp_path, key):

@@ -31,8 +31,25 @@ class Vault(Protocol):
     def sqlite(self) -> Any:
         """The SQLite module that opens its databases: the errors that they raise are its own."""
 
-    def write(self, path: Path, chunks: Buffer | Iterable[Buffer], *, durable: bool = True) -> None:
-        """Write a file whole or not at all; see `medfed.core.files.write_atomic`."""
+    def write(
+        self,
+        path: Path,
+        chunks: Buffer | Iterable[Buffer],
+        *,
+        durable: bool = True,
+        place: Path | None = None,
+    ) -> None:
+        """Write a file whole or not at all; see `medfed.core.files.write_atomic`.
+
+        Args:
+            path: The file.
+            chunks: Its content.
+            durable: Flush it to the disk.
+            place: Where it will be moved to, and opened; ``path`` when None.
+        """
+
+    def seals(self, path: Path) -> bool:
+        """Whether a file that is there lies sealed."""
 
     def read(self, path: Path) -> bytes:
         """A whole file.
@@ -55,12 +72,13 @@ class Vault(Protocol):
             DataError: It was changed, or is not of this folder.
         """
 
-    def connect(self, path: Path, timeout: float) -> sqlite3.Connection:
+    def connect(self, path: Path, timeout: float, *, shared: bool = False) -> sqlite3.Connection:
         """A connection to a SQLite database of the folder, which begins no transaction by itself.
 
         Args:
             path: Its file; made where there is none.
             timeout: Seconds to wait for others who write.
+            shared: Whether one thread after another may use it.
         """
 
 
@@ -70,9 +88,20 @@ class Open:
     sealed = False
     sqlite = sqlite3
 
-    def write(self, path: Path, chunks: Buffer | Iterable[Buffer], *, durable: bool = True) -> None:
+    def write(
+        self,
+        path: Path,
+        chunks: Buffer | Iterable[Buffer],
+        *,
+        durable: bool = True,
+        place: Path | None = None,
+    ) -> None:
         """Write a file atomically."""
         write_atomic(path, chunks, durable=durable)
+
+    def seals(self, path: Path) -> bool:
+        """No."""
+        return False
 
     def read(self, path: Path) -> bytes:
         """A whole file."""
@@ -90,9 +119,9 @@ class Open:
         """The line as it is."""
         return line
 
-    def connect(self, path: Path, timeout: float) -> sqlite3.Connection:
+    def connect(self, path: Path, timeout: float, *, shared: bool = False) -> sqlite3.Connection:
         """A database as it is."""
-        return sqlite3.connect(path, timeout, isolation_level=None)
+        return sqlite3.connect(path, timeout, isolation_level=None, check_same_thread=not shared)
 
 
 class _Bytes(bytes):

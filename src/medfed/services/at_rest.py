@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from medfed.connectors.pseudonyms import KEY_FILE
@@ -25,9 +26,14 @@ PRIVATE = (
     "runs/*/model.safetensors",
     "imports/*.json",
     "line/order",
+    "console/inferences/*/*/*",
 )
 """Files that a site's vault seals."""
-DATABASES = (LEDGER, CATALOGUE)
+PUBLIC = frozenset({"manifest.json"})
+"""What lies beside scans and tells of nobody: that a program drew them."""
+REMADE = ("console/views", "console/thumbnails")
+"""Pictures that are made anew where they are wanted: they are removed."""
+DATABASES = (LEDGER, CATALOGUE, "console/console.sqlite")
 """Databases that it encrypts."""
 LOG = "site.log"
 LINES: Mapping[str, str] = {LOG: "", LINKS: LINKS, KEY_FILE: KEY_FILE}
@@ -73,10 +79,11 @@ def encrypt_site(path: Path, encrypt_with: str) -> int:
         raise SiteError(f"{path} is encrypted already", remedy="Use `medfed site rotate-key`")
     vault = _own_vault(path, Secret.named(secret_place(path, encrypt_with)))
     count = sum(vault.encrypt_database(path / name) for name in DATABASES)
-    for file in (file for pattern in PRIVATE for file in sorted(path.glob(pattern))):
-        if not is_sealed(file):
-            vault.write(file, file.read_bytes())
-            count += 1
+    for file in _lying_open(path):
+        vault.write(file, file.read_bytes())
+        count += 1
+    for name in REMADE:
+        shutil.rmtree(path / name, ignore_errors=True)
     count += sum(_seal_lines(path / name, vault, what) for name, what in LINES.items())
     _say(path, encrypt_with)
     return count
@@ -126,6 +133,18 @@ def read_file(path: Path, name: str) -> bytes:
         lines = file.read_text(encoding="utf-8").splitlines()
         return "".join(vault.opened_line(one, LINES[name]) + "\n" for one in lines).encode()
     return vault.read(file) if is_sealed(file) else file.read_bytes()
+
+
+def _lying_open(path: Path) -> Iterator[Path]:
+    """Private files of a site's folder that are not sealed, the hospital's data in it too."""
+    for pattern in PRIVATE:
+        yield from (file for file in sorted(path.glob(pattern)) if not is_sealed(file))
+    data = SiteFolder(path).settings().data
+    if data is None or not data.resolve().is_relative_to(path.resolve()) or data == path.resolve():
+        return
+    for file in sorted(file for file in data.rglob("*") if file.is_file()):
+        if not is_sealed(file) and file.name not in PUBLIC and not file.name.startswith("."):
+            yield file
 
 
 def _own_vault(path: Path, secret: Secret) -> SealedVault:

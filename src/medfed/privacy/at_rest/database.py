@@ -23,15 +23,17 @@ PLAIN = b"SQLite format 3\x00"
 """How a database begins that lies open."""
 
 
-def connect(path: Path, key: bytes, timeout: float) -> sqlite3.Connection:
+def connect(path: Path, key: bytes, timeout: float, *, shared: bool = False) -> sqlite3.Connection:
     """A connection to an encrypted database; it begins no transaction by itself.
 
     Args:
         path: Its file; made where there is none.
         key: 32 bytes, used as they are.
         timeout: Seconds to wait for others who write.
+        shared: Whether one thread after another may use it.
     """
-    db = sqlcipher.connect(str(path), timeout, isolation_level=None)
+    alone = not shared
+    db = sqlcipher.connect(str(path), timeout, isolation_level=None, check_same_thread=alone)
     db.execute(f"PRAGMA key = {_literal(key)}")
     db.execute("PRAGMA temp_store = MEMORY")
     return cast("sqlite3.Connection", db)  # it has the same methods

@@ -18,7 +18,7 @@ from medfed.core.files import Buffer, write_atomic
 from medfed.core.vault import OPEN, Vault
 from medfed.privacy.at_rest import database
 from medfed.privacy.at_rest.envelope import ENVELOPE, Secret, make_envelope, open_envelope
-from medfed.privacy.at_rest.stream import SealedBlob, sealed
+from medfed.privacy.at_rest.stream import SealedBlob, is_sealed, sealed
 
 
 class SealedVault:
@@ -37,9 +37,21 @@ class SealedVault:
         self._key = key
         self._lines = AESGCM(HKDF(SHA256(), 32, None, b"medfed lines").derive(key))
 
-    def write(self, path: Path, chunks: Buffer | Iterable[Buffer], *, durable: bool = True) -> None:
-        """Seal a file, whole or not at all."""
-        write_atomic(path, sealed(chunks, self._key, self._what(path)), durable=durable)
+    def write(
+        self,
+        path: Path,
+        chunks: Buffer | Iterable[Buffer],
+        *,
+        durable: bool = True,
+        place: Path | None = None,
+    ) -> None:
+        """Seal a file, whole or not at all; it opens at its place only."""
+        pieces = sealed(chunks, self._key, self._what(place or path))
+        write_atomic(path, pieces, durable=durable)
+
+    def seals(self, path: Path) -> bool:
+        """Whether a file begins as sealed ones do."""
+        return is_sealed(path)
 
     def read(self, path: Path) -> bytes:
         """A whole file, opened."""
@@ -68,9 +80,9 @@ class SealedVault:
         except (InvalidTag, ValueError):
             raise DataError("a line was changed or is not sealed") from None
 
-    def connect(self, path: Path, timeout: float) -> sqlite3.Connection:
+    def connect(self, path: Path, timeout: float, *, shared: bool = False) -> sqlite3.Connection:
         """An encrypted database."""
-        return database.connect(path, self._database_key(path), timeout)
+        return database.connect(path, self._database_key(path), timeout, shared=shared)
 
     def encrypt_database(self, path: Path) -> bool:
         """Encrypt a database that lies open, whole or not at all; whether there was one."""

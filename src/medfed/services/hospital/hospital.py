@@ -57,6 +57,6 @@ class Hospital:
             jobs,
             uploads,
             Imports(jobs, uploads),
-            Scans(here, database, Views(console)),
+            Scans(here, database, Views(console, here)),
             Tables(here, database),
         )

@@ -121,11 +121,12 @@ class _Import:
 
     def write_findings(self) -> None:
         """Bring LUNA16's tables along."""
-        self.report.troubles += self._findings.write(self.place.scans)
+        self.report.troubles += self._findings.write(self.place.scans, self.place.keeps)
 
     def warn(self) -> None:
         """Say what of this site is not encrypted, where the rest is."""
-        if self.place.vault.sealed and (self.report.imported or self.report.completed):
+        taken = self.report.imported or self.report.completed
+        if taken and self.place.vault.sealed and not self.place.keeps.sealed:
             self._note(
                 f"The site's folder is encrypted; the scans in {self.place.scans} are not: keep "
                 "them on an encrypted disk."
@@ -192,7 +193,7 @@ class _Import:
             if not known.sources <= sources:
                 self.report.troubles.append(Trouble.named("differs-from-catalogue", found.where))
                 return "differs-from-catalogue"
-        made = Path(tempfile.mkdtemp(dir=self.place.aside))
+        made = Path(tempfile.mkdtemp(dir=self.place.bench))
         patient = self.place.pseudonyms.patient(found.identity)
         row, emptied = found.write(made, self.place.relative(patient, found.scan))
         self._link(found)

@@ -40,7 +40,7 @@ def remove_scan(site: Path, scan: str) -> CataloguedScan:
             raise Missing("there is no such scan", remedy="Look at the list of scans")
         try:
             _take_away(place, row)
-            forget_scan(place.scans, scan)
+            forget_scan(place.scans, scan, place.keeps)
             links.forget(site, place.vault, scan)
         except OSError as error:
             message = f"the scan cannot be removed: {error.strerror}"
