@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from medfed.core.registry import Part
 from medfed.core.study import Study
 from medfed.core.study_file import parse_study
 
@@ -65,3 +66,21 @@ def parameters(hidden: list[int]) -> int:
     """Parameters of the perceptron."""
     widths = [FEATURES, *hidden, 1]
     return sum((a + 1) * b for a, b in itertools.pairwise(widths))
+
+
+def nodule_study(folder: Path, rounds: int, patch: int = 16) -> Study:
+    """The example's nodule study with 30 steps of each hospital a round, on a phantom made here.
+
+    Args:
+        folder: Where the phantom is made.
+        rounds: Rounds of the study.
+        patch: Voxels across a patch; the example's small one, or the task's own default of 32.
+    """
+    from medfed.connectors.phantom import make_phantom
+    from medfed.core.study_file import read_study
+
+    study = read_study(Path(__file__).resolve().parent.parent / "examples" / "nodules.toml")
+    make_phantom(folder, hospitals=study.sites, patients=4, size="small", seed=7)
+    steps = Part(study.strategy.name, {**study.strategy.options, "local_steps": 30})
+    task = Part(study.task.name, {**study.task.options, "patch": patch})
+    return study.evolve(rounds=rounds, strategy=steps, task=task)

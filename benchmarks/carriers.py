@@ -27,8 +27,8 @@ from _common import (
     report,
     row,
 )
-from _studies import parameters, table_study, write_tables
-from engine import MLP, ROWS, SITES, nodule_study
+from _studies import nodule_study, parameters, table_study, write_tables
+from engine import MLP, ROWS, SITES
 
 from medfed.core.events import Event, RoundFinished
 from medfed.core.study import Study

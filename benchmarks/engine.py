@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from _common import AnonymousPeak, Row, anonymous_bytes, arguments, in_fresh_process, report, row
-from _studies import parameters, table_study, write_tables
+from _studies import nodule_study, parameters, table_study, write_tables
 
 from medfed.core.data import SetName, SiteData
 from medfed.core.events import Event, RoundFinished
-from medfed.core.registry import Part, make
+from medfed.core.registry import make
 from medfed.core.study import Study
 from medfed.core.update import add_updates
 
@@ -227,24 +227,6 @@ def facts_of(study: Study, places: list[SiteData]) -> dict[str, Any]:
 def first_result(at: float) -> float:
     """Seconds from the start of this process, imports included, to a moment of perf_counter."""
     return time.time() - float(os.environ[STARTED]) - (time.perf_counter() - at)
-
-
-def nodule_study(folder: Path, rounds: int, patch: int = 16) -> Study:
-    """The example's nodule study with 30 steps of each hospital a round, on a phantom made here.
-
-    Args:
-        folder: Where the phantom is made.
-        rounds: Rounds of the study.
-        patch: Voxels across a patch; the example's small one, or the task's own default of 32.
-    """
-    from medfed.connectors.phantom import make_phantom
-    from medfed.core.study_file import read_study
-
-    study = read_study(Path(__file__).resolve().parent.parent / "examples" / "nodules.toml")
-    make_phantom(folder, hospitals=study.sites, patients=4, size="small", seed=7)
-    steps = Part(study.strategy.name, {**study.strategy.options, "local_steps": 30})
-    task = Part(study.task.name, {**study.task.options, "patch": patch})
-    return study.evolve(rounds=rounds, strategy=steps, task=task)
 
 
 def child(mode: str, *words: str) -> Any:

@@ -101,9 +101,11 @@ def risk_folder(folder: Path) -> Path:
     return folder
 
 
-def clinic_of(folder: Path, url: str = "", options: WebOptions | None = None) -> Clinic:
+def clinic_of(
+    folder: Path, url: str = "", options: WebOptions | None = None, encrypt_with: str | None = None
+) -> Clinic:
     """A hospital whose clinician may begin."""
-    stage = hospital_of(folder / "hospital", url, options)
+    stage = hospital_of(folder / "hospital", url, options, encrypt_with)
     desk = stage.console.desk
     assert desk is not None
     volume = balls(GRID, CENTRES, radius_mm=5.0)

@@ -66,10 +66,12 @@ def stage_of(folder, url: str, options: WebOptions | None = None, federation=Non
     return Stage(console, create_app(console, options), study.id, run.id)
 
 
-def hospital_of(folder, url: str = "", options: WebOptions | None = None) -> Stage:
+def hospital_of(
+    folder, url: str = "", options: WebOptions | None = None, encrypt_with: str | None = None
+) -> Stage:
     """A hospital's console with a user for each role, over a site of its own."""
     site = folder / "site"
-    create_site(site, "north", None)
+    create_site(site, "north", None, encrypt_with=encrypt_with)
     faces = Faces(site=site, coordinates=False)
     console = Console.open(site / "console", url, faces=faces, bcrypt_rounds=FAST)
     accounts = accounts_of(console.database)

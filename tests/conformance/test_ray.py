@@ -123,6 +123,33 @@ def test_an_actor_that_dies_gets_the_order_again_and_is_lost_only_then(echo, pla
     assert bytes(answers(echo)["3"].reply.payload) == b"y"
 
 
+def test_sealed_messages_arrive_though_an_actor_dies_and_ray_is_given_none_to_read(
+    echo, tmp_path, monkeypatch
+):
+    given = []
+
+    def watched(put):
+        def keep(self, *parts):
+            given.append(parts)
+            return put(self, *parts)
+
+        return keep
+
+    monkeypatch.setattr(seat.End, "seal", watched(seat.End.seal))
+    monkeypatch.setattr(channel.ray, "put", lambda _: pytest.fail("as it is"))
+    (tmp_path / "a").mkdir()
+    large = np.random.default_rng(0).bytes(300_000)
+    sealed = RayChannel({"a": tmp_path / "a"}, echo_site, cpus=0.1, sealed=True)
+    try:
+        sealed.send({"a": ("1", Sealed(b"die once", b"s", large))})
+        found = answers(sealed)["1"].reply
+    finally:
+        sealed.close()
+    assert (found.header, bytes(found.payload)) == (b"die once", large)
+    assert len(given) == 2, "sealed anew for the actor that came after"
+    assert given[0][1] != given[1][1], "which has a key of its own"
+
+
 def test_a_slow_site_is_waited_for_no_longer_than_told(echo):
     echo.send({"a": ("1", Sealed(b"sleep", b"")), "b": ("2", Sealed(b"h", b""))})
     assert set(answers(echo, 1.0)) == {"2"}

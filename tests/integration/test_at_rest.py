@@ -1,25 +1,33 @@
 """Whole runs in encrypted folders: nothing private lies open there, and all else is the same."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from integration.federated import SITES, figures, go, study_of
+from unit.connectors.dicom_files import ramp, write_series
 
 from medfed.cli import cli
-from medfed.core.errors import RunError, SiteError
+from medfed.connectors.csv_table import CsvTable
+from medfed.connectors.volumes import Volumes
+from medfed.core.errors import DataError, RunError, SiteError
 from medfed.core.packing import PackedUpdate
+from medfed.core.study_file import parse_study
 from medfed.core.update import Update
 from medfed.federation.exchange import Exchange
 from medfed.federation.spool import LAZY, SpooledUpdate, decode_update, encode_update
 from medfed.privacy.at_rest import envelope
 from medfed.privacy.at_rest.envelope import ENVELOPE, Secret
 from medfed.privacy.at_rest.vault import new_vault
-from medfed.services.at_rest import encrypt_site, site_log
-from medfed.services.sites import create_site, open_site
+from medfed.services.at_rest import encrypt_site, read_file, rotate_site, site_log
+from medfed.services.hospital.tables import take_tables
+from medfed.services.imports import ImportOptions, import_scans, list_scans, remove_scan
+from medfed.services.sites import create_site, open_ledger, open_site
 from medfed.storage.run_folder import RunFolder
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 pytestmark = pytest.mark.usefixtures("quick")
 
 
@@ -137,9 +145,178 @@ def test_a_run_whose_key_is_gone_says_so(tmp_path, key):
         go(study_of(), tmp_path / "run", resume=True)
 
 
-def test_engines_that_keep_messages_themselves_are_refused(tmp_path, key):
-    with pytest.raises(RunError, match="keeps messages on disk"):
-        go(study_of(), tmp_path / "run", engine="flower", encrypt_with=str(key))
+def searched(out, monkeypatch, *more):
+    """Have each update of a run looked for on the disk as it arrives; how often it was found."""
+    found = []
+
+    def looked(exchange, arrived):
+        for update in arrived.values():
+            for name in update.names():
+                size = int(np.prod(update.shape(name)))
+                if size < 2:
+                    continue
+                secret = np.ascontiguousarray(update.chunk(name, 0, size)).tobytes()
+                places = [out, *more]
+                files = (content for place in places for content in everything(place).values())
+                found.append(sum(secret in content for content in files))
+
+    monkeypatch.setattr(Exchange, "drop_odd", looked)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("encrypted", [True, False])
+def test_over_flower_no_update_lies_on_the_disk(encrypted, tmp_path, key, monkeypatch):
+    pytest.importorskip("flwr", reason="the extra `flower` is not installed")
+    found = searched(tmp_path / "run", monkeypatch)
+    how = {"encrypt_with": str(key)} if encrypted else {}
+    study = study_of(rounds=2, hidden=(4,))
+    result = go(study, tmp_path / "run", engine="flower", **how)
+    assert len(found) > 5
+    assert any(found) is not encrypted
+    assert result["model_sha256"] == go(study, tmp_path / "plain")["model_sha256"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+def test_over_ray_an_encrypted_run_gives_the_same_bits(tmp_path, key, monkeypatch):
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    found = searched(tmp_path / "run", monkeypatch)
+    study = study_of(rounds=2, hidden=(4,))
+    result = go(study, tmp_path / "run", engine="ray", cpus=0.1, encrypt_with=str(key))
+    assert len(found) > 5
+    assert not any(found)
+    assert result["model_sha256"] == go(study, tmp_path / "plain")["model_sha256"]
+
+
+def test_a_federations_own_store_is_no_place_for_an_encrypted_run(tmp_path, key):
+    with pytest.raises(RunError, match="SuperLink keeps messages on disk"):
+        go(
+            study_of(),
+            tmp_path / "run",
+            engine="flower",
+            coordinator=tmp_path,
+            encrypt_with=str(key),
+        )
+
+
+IDENTITY = (b"MRN-4711", b"Doe")
+
+
+def imported(folder, tmp_path, **how):
+    """A site with one scan imported and one refused; the site's folder and what it must hide."""
+    create_site(folder, "north", how.pop("data"), **how)
+    series = write_series(tmp_path / "Doe, Jane" / "ct", ramp((4, 8, 10)), patient="MRN-4711")
+    (tmp_path / "Doe, Jane" / "broken.nii").write_bytes(b"no scan")
+    report = import_scans(folder, tmp_path / "Doe, Jane", ImportOptions(keep_links=True))
+    assert (len(report.imported), len(report.refused)) == (1, 1)
+    assert any("keep them on an encrypted disk" in note for note in report.notes) is bool(how)
+    assert series.exists()
+    (row,) = list_scans(folder)[1]
+    return [*IDENTITY, row.patient.encode(), row.scan.encode()]
+
+
+def test_no_identity_and_no_pseudonym_lies_in_an_encrypted_sites_folder(tmp_path, key):
+    for name, how in (("sealed", {"encrypt_with": str(key)}), ("open", {})):
+        data = tmp_path / f"disk-{name}"
+        data.mkdir()
+        site = tmp_path / name
+        hidden = imported(site, tmp_path, data=data, **how)
+        found = {s for s in hidden for f, c in everything(site).items() if s in c or s in bytes(f)}
+        assert found == (set() if how else set(hidden)), "the open one shows that the search sees"
+        pseudonyms = (site / "pseudonyms.key").read_text().strip()
+        assert (len(pseudonyms) == 64) is not bool(how)
+
+
+def test_what_an_import_wrote_is_encrypted_in_place_and_rotated(tmp_path, key, monkeypatch):
+    data, site = tmp_path / "disk", tmp_path / "north"
+    data.mkdir()
+    hidden = imported(site, tmp_path, data=data)
+    open_ledger(site).set_limit(7, 1e-6)
+    before = list_scans(site)
+    links, refused = (site / "links.jsonl").read_text(), next((site / "imports").iterdir())
+    said = refused.read_bytes()
+    encrypt_site(site, str(key))
+    content = b"".join(everything(site).values())
+    assert not [secret for secret in hidden if secret in content]
+    new = tmp_path / "new.key"
+    new.write_bytes(bytes(range(1, 33)))
+    for turn in range(2):
+        assert list_scans(site) == before
+        assert open_ledger(site).balance().limit == 7
+        assert read_file(site, "links.jsonl").decode() == links
+        assert read_file(site, f"imports/{refused.name}") == said
+        shown = CliRunner().invoke(cli, ["site", "read", str(site), "links.jsonl"])
+        assert "MRN-4711" in shown.output
+        if not turn:
+            rotate_site(site, Secret.named(str(new)), str(new))
+            key.unlink()
+    assert import_scans(site, tmp_path / "Doe, Jane").unchanged == [before[1][0].scan]
+    remove_scan(site, before[1][0].scan)
+    assert read_file(site, "links.jsonl") == b""
+    with pytest.raises(SiteError, match="no file"):
+        read_file(site, "../new.key")
+
+
+@pytest.mark.parametrize("encrypted", [True, False])
+def test_scans_and_tables_in_the_sites_own_folder_are_sealed_and_read(encrypted, tmp_path, key):
+    site, hu = tmp_path / "north", ramp((4, 8, 10))
+    create_site(site, "north", None, encrypt_with=str(key) if encrypted else None)
+    series = write_series(tmp_path / "ct", hu, patient="MRN-4711")
+    table = tmp_path / "north.csv"
+    table.write_text("patient,age\nMRN-1,61\nMRN-2,47\n")
+    (scan,) = import_scans(site, series).imported
+    (taken,), refused = take_tables(site, [table])
+    assert not refused
+    assert (taken["rows"], taken["columns"]) == (2, ("patient", "age"))
+    content = b"".join(everything(site).values())
+    assert (b"MRN-2,47" in content) is not encrypted
+    assert (b"DICM" in content) is not encrypted
+    data = open_site(site).settings.data
+    source = Volumes(mask="").open(data, "north", ["north"])
+    (case,) = source.load(source.patients())
+    np.testing.assert_array_equal(case.volume().hu, hu)
+    assert case.geometry.shape == hu.shape
+    read = CsvTable(patient="patient").open(data, "north", ["north"])
+    assert list(read.frame["age"]) == [61, 47]
+    assert import_scans(site, series).unchanged == [scan], "known again by its size"
+    if encrypted:
+        ((file, _),) = [f for f in everything(data).items() if f[0].suffix == ".dcm"][:1]
+        raw = bytearray((data / file).read_bytes())
+        raw[500] ^= 1
+        (data / file).write_bytes(raw)
+        with pytest.raises(DataError):
+            case.volume()
+        assert import_scans(site, series).completed == [scan], "and mended by the same import"
+
+
+def test_data_in_a_sites_folder_are_encrypted_in_place(tmp_path, key):
+    site, hu = tmp_path / "north", ramp((4, 8, 10))
+    create_site(site, "north", None)
+    import_scans(site, write_series(tmp_path / "ct", hu, patient="MRN-4711"))
+    encrypt_site(site, str(key))
+    assert b"DICM" not in b"".join(everything(site).values())
+    source = Volumes(mask="").open(open_site(site).settings.data, "north", ["north"])
+    (case,) = source.load(source.patients())
+    np.testing.assert_array_equal(case.volume().hu, hu)
+
+
+def test_a_private_run_pays_from_an_encrypted_ledger(tmp_path, key):
+    text = (EXAMPLES / "breast_cancer_statistics.toml").read_text(encoding="utf-8")
+    study = parse_study(text)
+    go(study, tmp_path / "run", encrypt_with=str(key))
+    for site in study.sites:
+        folder = tmp_path / "run" / "sites" / site
+        raw = (folder / "ledger.sqlite").read_bytes()
+        assert study.title.encode() not in raw
+        assert study.digest.encode() not in raw
+        assert open_ledger(folder).entries()
+    shown = CliRunner().invoke(cli, ["ledger", "show", "--site", str(folder)])
+    assert study.title in shown.output
 
 
 def test_a_sites_folder_is_encrypted_in_place_rotated_and_opened(tmp_path, key, cheap, monkeypatch):

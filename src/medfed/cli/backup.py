@@ -32,11 +32,11 @@ def backup(
     Sessions and tokens are not in it. Passwords are, as hashes that are worth nothing without
     secrets.json of the console's folder: keep a copy of that file elsewhere.
     """
-    from medfed.storage.database import Database
+    from medfed.services.console_database import open_database
     from medfed.storage.database.backup import back_up
 
     target = folder or Path(f"console-backup-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
-    opened = Database(_url(settings, database, data))
+    opened = open_database(_url(settings, database, data))
     try:
         manifest = back_up(opened, target)
     finally:
@@ -53,12 +53,12 @@ def backup(
 def restore(settings: Settings, folder: Path, database: str | None, data: Path | None) -> None:
     """Fill an empty database from the backup in FOLDER, before the console's first start."""
     from medfed.services.console.place import SECRETS, Place
-    from medfed.storage.database import Database
+    from medfed.services.console_database import open_database
     from medfed.storage.database.backup import restore as fill
 
     place = data or settings.console
     kept = (place / SECRETS).exists()
-    opened = Database(database or settings.database or Place.open(place).database_url)
+    opened = open_database(database or settings.database or Place.open(place).database_url)
     try:
         manifest = fill(opened, folder)
     finally:

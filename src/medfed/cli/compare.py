@@ -114,10 +114,10 @@ def compare(  # noqa: PLR0913, PLR0917  # one argument per option
 def _recorded(database: str, record: str, start: Callable[[Listener], Any]) -> None:
     """Compare for a console, which is told of the comparison, and not of each run's rounds."""
     from medfed.services.console.recording import Recorder, recorded
-    from medfed.storage.database import Database
+    from medfed.services.console_database import open_database
 
     run_id, _, fence = record.partition(":")
-    recorder = Recorder(Database(database), run_id, int(fence))
+    recorder = Recorder(open_database(database), run_id, int(fence))
 
     def tell(event: Event) -> None:
         if isinstance(event, (ComparisonStarted, ComparisonAt, ComparedRun, Notice)):

@@ -159,12 +159,14 @@ def _recorded(
     """Run a study for a console, which is told everything through its database."""
     from medfed.services.console.outbox import Outbox
     from medfed.services.console.recording import Recorder, recorded
+    from medfed.services.console_database import open_database
     from medfed.services.runs import start
-    from medfed.storage.database import Database
     from medfed.storage.run_folder import RunFolder
 
     run_id, _, fence = record.partition(":")
-    recorder = Recorder(Database(database), run_id, int(fence), outbox=Outbox.beside(options.out))
+    recorder = Recorder(
+        open_database(database), run_id, int(fence), outbox=Outbox.beside(options.out)
+    )
     with recorded(recorder) as tell_result:
         # The process that had the run before may live, out of touch with the database.
         result = start(study, replace(options, patience=PATIENCE_SECONDS), text, recorder)

@@ -236,7 +236,7 @@ def show(folder: Path) -> None:
 @KEY_FILE
 @BY_PASSPHRASE
 def encrypt(folder: Path, key_file: Path | None, passphrase: bool) -> None:
-    """Encrypt what FOLDER keeps of studies: replies, memory, models, its log. Stop the site first.
+    """Encrypt what FOLDER keeps of patients and studies, its ledger too. Stop the site first.
 
     The passphrase is read from MEDFED_PASSPHRASE, now and whenever the site starts.
     """
@@ -280,6 +280,16 @@ def log(folder: Path) -> None:
 
     for line in site_log(folder):
         click.echo(line)
+
+
+@site.command()
+@FOLDER
+@click.argument("file")
+def read(folder: Path, file: str) -> None:
+    """Print FILE, named from FOLDER, opened where it is encrypted. It may hold patient data."""
+    from medfed.services.at_rest import read_file  # slow import
+
+    click.echo(read_file(folder, file), nl=False)
 
 
 def _secret_named(key_file: Path | None, *, passphrase: bool) -> str:

@@ -18,6 +18,7 @@ from medfed.connectors.annotations import COLUMNS
 from medfed.connectors.volumes import Case, Volumes, VolumeSource
 from medfed.core.errors import DataError
 from medfed.core.options import option
+from medfed.core.private_files import text
 from medfed.imaging.froc import Finding
 from medfed.imaging.geometry import Volume
 
@@ -148,7 +149,7 @@ def _read(path: Path, site: str, *, relevant: bool) -> Findings:
     """A table by series; messages name no series, which may be called like a patient."""
     found: dict[str, list[Finding]] = {}
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with text(path, "utf-8-sig") as file:
             reader = csv.DictReader(file)
             missing = [c for c in COLUMNS if c not in (reader.fieldnames or ())]
             if missing:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from medfed.core.errors import DataError
+from medfed.core.private_files import text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,7 +45,7 @@ def read_annotations(path: Path) -> tuple[Annotation, ...]:
         DataError: a missing file or column, or a line that is not numbers (the line is named).
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with text(path, "utf-8-sig") as file:
             reader = csv.DictReader(file)
             missing = [c for c in COLUMNS if c not in (reader.fieldnames or ())]
             if missing:

@@ -15,6 +15,8 @@ from medfed.connectors.tables import Table, no_column, strata_by
 from medfed.core.errors import DataError, PartError, Problem
 from medfed.core.no_pickles import unpickling_refused
 from medfed.core.options import option
+from medfed.core.private_files import binary
+from medfed.core.private_files import text as opened_text
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 ENCODING = "utf-8-sig"  # UTF-8; a byte-order mark, which Excel writes, is skipped
@@ -123,7 +125,7 @@ def read_table(
     names = _check_shape(path, columns, separator)
     try:
         frame = pd.read_csv(
-            path,
+            binary(path),
             names=names,
             header=None if columns else 0,
             index_col=False,
@@ -186,7 +188,7 @@ def _picked(labels: Sequence[Any], mask: Any) -> list[Any]:
 def _check_shape(path: Path, columns: Sequence[str], separator: str) -> list[str]:
     """The columns' names, once every row is known to have one value for each of them."""
     try:
-        with path.open(encoding=ENCODING, newline="") as file:
+        with opened_text(path, ENCODING) as file:
             lines = csv.reader(file, delimiter=separator, skipinitialspace=True)
             names = list(columns) or [name.strip() for name in next(lines, [])]
             _check_names(path, names)

@@ -17,10 +17,13 @@ import unicodedata
 import uuid
 from typing import TYPE_CHECKING
 
-from medfed.core.errors import SiteError
+from medfed.core.errors import DataError, SiteError
+from medfed.core.vault import OPEN
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from medfed.core.vault import Vault
 
 KEY_FILE = "pseudonyms.key"
 KEY_BYTES = 32
@@ -88,11 +91,12 @@ class Pseudonyms:
         return hmac.new(self._key, message, hashlib.sha256).digest()
 
 
-def open_pseudonyms(folder: Path) -> Pseudonyms:
+def open_pseudonyms(folder: Path, vault: Vault = OPEN) -> Pseudonyms:
     """The pseudonyms of a site; its key is made where there is none.
 
     Args:
         folder: the site's own folder, where the key lies, readable by its owner only.
+        vault: how it lies there.
 
     Raises:
         SiteError: the key is damaged, or others than its owner may read it.
@@ -101,7 +105,7 @@ def open_pseudonyms(folder: Path) -> Pseudonyms:
     try:
         handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
-        return Pseudonyms(_make(file))
+        return Pseudonyms(_make(file, vault))
     except OSError as error:
         raise SiteError(f"{file} cannot be opened: {error.strerror}") from None
     with os.fdopen(handle, "rb") as opened:
@@ -110,21 +114,21 @@ def open_pseudonyms(folder: Path) -> Pseudonyms:
             raise SiteError(message, remedy=f"Find out who had it, then: chmod 600 {file}")
         text = opened.read(4096)
     try:
-        key = bytes.fromhex(text.decode("ascii").strip())
+        key = bytes.fromhex(vault.opened_line(text.decode("ascii").strip(), KEY_FILE))
         return Pseudonyms(key)
-    except ValueError:
+    except (ValueError, DataError):
         message = f"{file} holds no key"
         raise SiteError(message, remedy="Restore it from a backup; never make a new one") from None
 
 
-def _make(file: Path) -> bytes:
+def _make(file: Path, vault: Vault) -> bytes:
     """A fresh key, whole on the disk before anything is made with it."""
     key = secrets.token_bytes(KEY_BYTES)
     part = file.with_name(f".{file.name}.{secrets.token_hex(4)}.part")
     try:
         handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(handle, "wb") as opened:
-            opened.write(key.hex().encode() + b"\n")
+            opened.write(vault.line(key.hex(), KEY_FILE).encode() + b"\n")
             opened.flush()
             os.fsync(opened.fileno())
         try:

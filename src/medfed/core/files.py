@@ -60,7 +60,12 @@ def append_line(path: Path, value: Any, *, durable: bool = True) -> None:
     Raises:
         OSError: The disk is full or refuses; the lines before are untouched.
     """
-    line = (json.dumps(value, ensure_ascii=False) + "\n").encode()
+    append_text(path, json.dumps(value, ensure_ascii=False), durable=durable)
+
+
+def append_text(path: Path, text: str, *, durable: bool = True) -> None:
+    """Append a line, which holds no line break, as `append_line` does."""
+    line = f"{text}\n".encode()
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         end = _whole_lines(handle)

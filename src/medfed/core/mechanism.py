@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
-from medfed.core.data import SetName
+from medfed.core.data import SetName, SiteData
 from medfed.core.errors import Problem
 from medfed.core.study import Study
 from medfed.core.task import LocalJob, LocalPlan
@@ -72,6 +72,21 @@ def covered(answers: Sequence[NoisyAnswer], by: Sequence[NoisyAnswer]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """Between what every input of a patient's record lies, as it goes into the model; public.
+
+    Attributes:
+        inputs: How many there are.
+        low: The lowest of each.
+        high: The highest.
+    """
+
+    inputs: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class SitePlan:
     """What a study asks of one site, known before it runs and without looking at any patient.
 
@@ -80,12 +95,14 @@ class SitePlan:
         sites: Sites that are asked in a round, whether they answer or not.
         rounds: Rounds of training.
         work: What one round asks for: local trainings; None stands for a gradient over everybody.
+        bounds: Of the records; None where the task declares none.
     """
 
     site: str
     sites: int
     rounds: int
     work: tuple[LocalPlan | None, ...]
+    bounds: Bounds | None = None
 
 
 class Till(Protocol):
@@ -113,6 +130,8 @@ class Mechanism(Protocol):
     unit: ClassVar[Unit]
     trusts_coordinator: ClassVar[bool]
     """Whether it is the coordinator who adds the noise, after seeing each site's update."""
+    once: ClassVar[bool]
+    """Whether it costs once a run, and not by round."""
 
     @property
     def delta(self) -> float:
@@ -182,6 +201,17 @@ class PrivateTask(Protocol):
 
 
 @runtime_checkable
+class BoundedTask(Protocol):
+    """What a task must offer so that its patients' records can be noised one by one."""
+
+    def bounds(self) -> Bounds | None:
+        """Of its inputs; None where one has none."""
+
+    def unbounded(self) -> Sequence[Problem]:
+        """Why some input has none, as this task is set."""
+
+
+@runtime_checkable
 class PaidQuery(Protocol):
     """What a query offers besides whose answer is noised at the site, and paid for there."""
 
@@ -191,6 +221,9 @@ class PaidQuery(Protocol):
 
     def cost(self) -> Cost:
         """What its answer costs each patient, in whichever set."""
+
+    def of(self, data: SiteData) -> Sequence[SetName]:
+        """The sets whose patients it is made of, and who pay."""
 
     def beside(self, study: Study) -> Sequence[Problem]:
         """What in a study it cannot stand beside."""

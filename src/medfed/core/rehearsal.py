@@ -1,8 +1,8 @@
 """What a strategy will ask of a site, found out by asking it: no data, no model, no training."""
 
 from medfed.core.data import SetName
-from medfed.core.mechanism import SitePlan
-from medfed.core.registry import make
+from medfed.core.mechanism import BoundedTask, PaidQuery, SitePlan
+from medfed.core.registry import Part, make, part_of
 from medfed.core.strategy import Strategy, Turn
 from medfed.core.study import Study
 from medfed.core.task import LocalPlan, Trained
@@ -42,7 +42,15 @@ def site_plan(study: Study, site: str) -> SitePlan:
     drawn for a round is counted as if it were.
     """
     drawn = max(1, round(study.sampling.fraction * len(study.sites)))
-    return SitePlan(site, drawn, study.rounds, tuple(rehearse(study)[0]))
+    task = study.make_task()
+    bounds = task.bounds() if isinstance(task, BoundedTask) else None
+    return SitePlan(site, drawn, study.rounds, tuple(rehearse(study)[0]), bounds)
+
+
+def noised_facts(study: Study) -> tuple[Part, ...]:
+    """The facts of a study's task whose answers are noised, and paid for, at the sites."""
+    queries = study.make_task().prepare()
+    return tuple(part_of("query", query) for query in queries if isinstance(query, PaidQuery))
 
 
 def rehearse(study: Study) -> tuple[list[LocalPlan | None], Update]:

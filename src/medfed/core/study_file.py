@@ -22,6 +22,7 @@ from medfed.core.study import (
     Stop,
     Study,
 )
+from medfed.core.task import Task
 from medfed.core.toml_guard import complaint
 from medfed.core.toml_lines import line_of, locate
 
@@ -228,7 +229,7 @@ def contradictions(study: Study) -> list[Problem]:
     valid = float(getattr(split, "valid", 0.0))
     _check_choice(study, task, valid, found)
     _check_strategy(study, strategy, aggregator, valid, found)
-    _check_privacy(study, found)
+    _check_privacy(study, task, found)
     return found
 
 
@@ -262,7 +263,7 @@ def _check_many(study: Study, most: int | None, found: list[Problem]) -> None:
         found.append(Problem("aggregator", message, 'Name fewer sites, or write name = "mean"'))
 
 
-def _check_privacy(study: Study, found: list[Problem]) -> None:
+def _check_privacy(study: Study, task: Task | None, found: list[Problem]) -> None:
     """Ask each mechanism what it cannot stand beside; a field of its own is given its place."""
     known = [part.name for part in study.privacy]
     for i, part in enumerate(study.privacy):
@@ -272,10 +273,10 @@ def _check_privacy(study: Study, found: list[Problem]) -> None:
         mechanism = _made("mechanism", part, at)
         at += mechanism.problems(study) if mechanism else ()
         found += [_placed(p, "privacy", i) for p in at if p not in found]
-    _check_statistics(study, found)
+    _check_statistics(study, task, found)
 
 
-def _check_statistics(study: Study, found: list[Problem]) -> None:
+def _check_statistics(study: Study, task: Task | None, found: list[Problem]) -> None:
     for i, part in enumerate(study.statistics):
         at: list[Problem] = []
         query = _made("query", part, at)
@@ -285,6 +286,9 @@ def _check_statistics(study: Study, found: list[Problem]) -> None:
         elif query is not None:
             at += query.beside(study)
         found += [_placed(p, "statistics", i) for p in at if p not in found]
+    for query in task.prepare() if task is not None else ():
+        if isinstance(query, PaidQuery):
+            found += [problem for problem in query.beside(study) if problem not in found]
 
 
 def _paid() -> list[str]:

@@ -1,5 +1,6 @@
 """Where private files lie: as they are, or sealed by whoever keeps them."""
 
+import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,8 +27,29 @@ class Vault(Protocol):
     sealed: bool
     """Whether the disk holds something else than the bytes written."""
 
-    def write(self, path: Path, chunks: Buffer | Iterable[Buffer], *, durable: bool = True) -> None:
-        """Write a file whole or not at all; see `medfed.core.files.write_atomic`."""
+    @property
+    def sqlite(self) -> Any:
+        """The SQLite module that opens its databases: the errors that they raise are its own."""
+
+    def write(
+        self,
+        path: Path,
+        chunks: Buffer | Iterable[Buffer],
+        *,
+        durable: bool = True,
+        place: Path | None = None,
+    ) -> None:
+        """Write a file whole or not at all; see `medfed.core.files.write_atomic`.
+
+        Args:
+            path: The file.
+            chunks: Its content.
+            durable: Flush it to the disk.
+            place: Where it will be moved to, and opened; ``path`` when None.
+        """
+
+    def seals(self, path: Path) -> bool:
+        """Whether a file that is there lies sealed."""
 
     def read(self, path: Path) -> bytes:
         """A whole file.
@@ -40,18 +62,46 @@ class Vault(Protocol):
     def blob(self, path: Path) -> Blob:
         """A file to be read in part; raises what `read` raises."""
 
-    def line(self, text: str) -> str:
-        """One line for a file that grows by lines."""
+    def line(self, text: str, what: str = "") -> str:
+        """One line for a file that grows by lines; `what` it is, and it opens as nothing else."""
+
+    def opened_line(self, line: str, what: str = "") -> str:
+        """What `line` was given.
+
+        Raises:
+            DataError: It was changed, or is not of this folder.
+        """
+
+    def connect(self, path: Path, timeout: float, *, shared: bool = False) -> sqlite3.Connection:
+        """A connection to a SQLite database of the folder, which begins no transaction by itself.
+
+        Args:
+            path: Its file; made where there is none.
+            timeout: Seconds to wait for others who write.
+            shared: Whether one thread after another may use it.
+        """
 
 
 class Open:
     """Files as they are: for a disk that is encrypted as a whole, or needs no encryption."""
 
     sealed = False
+    sqlite = sqlite3
 
-    def write(self, path: Path, chunks: Buffer | Iterable[Buffer], *, durable: bool = True) -> None:
+    def write(
+        self,
+        path: Path,
+        chunks: Buffer | Iterable[Buffer],
+        *,
+        durable: bool = True,
+        place: Path | None = None,
+    ) -> None:
         """Write a file atomically."""
         write_atomic(path, chunks, durable=durable)
+
+    def seals(self, path: Path) -> bool:
+        """No."""
+        return False
 
     def read(self, path: Path) -> bytes:
         """A whole file."""
@@ -61,9 +111,17 @@ class Open:
         """A file to be read in part."""
         return _Bytes(path.read_bytes())
 
-    def line(self, text: str) -> str:
+    def line(self, text: str, what: str = "") -> str:
         """The line as it is."""
         return text
+
+    def opened_line(self, line: str, what: str = "") -> str:
+        """The line as it is."""
+        return line
+
+    def connect(self, path: Path, timeout: float, *, shared: bool = False) -> sqlite3.Connection:
+        """A database as it is."""
+        return sqlite3.connect(path, timeout, isolation_level=None, check_same_thread=not shared)
 
 
 class _Bytes(bytes):

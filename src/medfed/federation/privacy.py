@@ -15,7 +15,7 @@ from medfed.core.ledger import Ledger, Spend
 from medfed.core.mechanism import Cost, CountedScores, Mechanism, NoisyAnswer, PaidQuery, repeated
 from medfed.core.query import Query
 from medfed.core.registry import Part, make
-from medfed.core.rehearsal import site_plan
+from medfed.core.rehearsal import noised_facts, site_plan
 from medfed.core.study import Study
 from medfed.core.task import LocalJob, Task
 from medfed.core.update import Array, Stats, Tensors, Update, group, grouped
@@ -122,8 +122,9 @@ class SitePrivacy:
             make("mechanism", part) for part in study.privacy
         )
         self._order: Order | None = None
+        paid = (*study.statistics, *noised_facts(study))
         self.queries: dict[bytes, PaidQuery] = {
-            canonical_json(part.to_json()): make("query", part) for part in study.statistics
+            canonical_json(part.to_json()): make("query", part) for part in paid
         }
         if not self.mechanisms and not self.queries:
             return
@@ -181,7 +182,7 @@ class SitePrivacy:
             message = "the study names no such statistic, and no site answers for it"
             raise Refused("not-private", message)
         if named is not None:
-            for on in self.data.sets:
+            for on in named.of(self.data):
                 if self.data.count(on):
                     self.pay(named.cost(), on)
 
@@ -256,9 +257,13 @@ class SitePrivacy:
         if on != "train":  # counted once, when all rounds are done
             scores = () if self._at_work.purpose == "query" else cost.answers
             return (*once, *repeated(scores, self.repeats))
-        costs = (one.cost(self.plan) for one in self.mechanisms if one.unit == cost.unit)
-        answers = [answer for whole in costs for answer in whole.answers]
-        return (*once, *(repeated(answers, self.repeats / self.plan.rounds) if answers else ()))
+        own = [one for one in self.mechanisms if one.unit == cost.unit]
+        wholes = ((one.cost(self.plan).answers, self._share(one)) for one in own)
+        return (*once, *(a for answers, share in wholes for a in repeated(answers, share)))
+
+    def _share(self, mechanism: Mechanism) -> float:
+        """How much more than a whole run may be paid for, as a multiple of it."""
+        return self.repeats if mechanism.once else self.repeats / self.plan.rounds
 
     def _priced(self, cost: Cost) -> list[Mechanism | PaidQuery]:
         """What of the study has costs of this unit."""

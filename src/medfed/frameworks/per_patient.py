@@ -20,9 +20,26 @@ from torch.func import functional_call, grad, vmap
 Loss = Callable[[Any, Any], torch.Tensor]
 Traces = dict[str, tuple[torch.Tensor, torch.Tensor]]
 """For each linear layer what went in and what came back, a row for each patient."""
+MOST_NUMBERS = 2**24
+"""Numbers that are held for the patients in hand together: bounds the memory."""
 HUGE = 1e30
 """Length in clips, or of an input, from which a patient counts as zero: factors would be denormal
 in float32, and rounded to twice what they are."""
+
+
+def at_once(
+    parameters: Mapping[str, nn.Parameter], layers: Mapping[str, nn.Linear], *, single: bool
+) -> int:
+    """How many patients may be in hand together.
+
+    Args:
+        parameters: The parameters to differentiate by.
+        layers: Of `linear_layers`.
+        single: Whether each patient is one example. Then linear layers need no gradient of each.
+    """
+    through = sum(part.in_features + part.out_features for part in layers.values())
+    each = through if layers and single else sum(p.numel() for p in parameters.values())
+    return max(1, MOST_NUMBERS // max(1, each))
 
 
 def clipped_sum(
@@ -31,6 +48,7 @@ def clipped_sum(
     loss: Loss,
     batch: Any,
     clip: float,
+    layers: Mapping[str, nn.Linear] | None = None,
 ) -> dict[str, torch.Tensor]:
     """The sum over patients of their gradients, each no longer than ``clip``.
 
@@ -44,15 +62,27 @@ def clipped_sum(
         loss: One value per example; called with something that is called like the module.
         batch: Tensors of shape (patients, examples of each, …).
         clip: The longest gradient, Euclidean norm over all parameters together.
+        layers: Of `linear_layers`, where they are known already.
     """
+    layers = linear_layers(module, parameters) if layers is None else layers
     # Rows of one patient may cancel out, and a sum over all rows would lose the others in them.
-    layers = _linear(module, parameters) if batch[0].shape[1] == 1 else {}
-    found = _by_layer(module, layers, loss, batch) if layers else None
-    each = {} if found is not None else _each(module, parameters, loss, batch)
-    with torch.autocast(batch[0].device.type, enabled=False):
-        if found is not None:
+    single = batch[0].shape[1] == 1
+    found = _by_layer(module, layers, loss, batch) if layers and single else None
+    if found is not None:
+        with torch.autocast(batch[0].device.type, enabled=False):
             return _clipped_layers(layers, parameters, found, clip)
-        return _clipped(each, clip)
+    total: dict[str, torch.Tensor] = {}
+    for some in _split(batch, at_once(parameters, {}, single=single)):
+        each = _each(module, parameters, loss, some)
+        with torch.autocast(batch[0].device.type, enabled=False):
+            for name, value in _clipped(each, clip).items():
+                total[name] = total[name].add_(value) if name in total else value
+    return total
+
+
+def _split(batch: Any, most: int) -> list[Any]:
+    """A batch in parts of so many patients."""
+    return list(zip(*(part.split(most) for part in batch), strict=True))
 
 
 def _each(
@@ -69,8 +99,7 @@ def _each(
 
 
 def _clipped(each: Mapping[str, torch.Tensor], clip: float) -> dict[str, torch.Tensor]:
-    squares = [g.flatten(1).double().square().sum(1) for g in each.values()]
-    norms = torch.stack(squares).sum(0).sqrt()
+    norms = torch.stack([_length(g.flatten(1)) for g in each.values()]).square().sum(0).sqrt()
     odd = ~(norms < HUGE * clip)
     if odd.any():
         each = {k: g.masked_fill(odd.view(-1, *[1] * (g.dim() - 1)), 0.0) for k, g in each.items()}
@@ -82,7 +111,9 @@ def _scale(norms: torch.Tensor, odd: torch.Tensor, clip: float) -> torch.Tensor:
     return (clip / norms.masked_fill(odd, 0.0).clamp(min=clip)).float()
 
 
-def _linear(module: nn.Module, parameters: Mapping[str, nn.Parameter]) -> dict[str, nn.Linear]:
+def linear_layers(
+    module: nn.Module, parameters: Mapping[str, nn.Parameter]
+) -> dict[str, nn.Linear]:
     """The linear layers by name; none where a parameter is anywhere else, or in two places."""
     layers = {name: part for name, part in module.named_modules() if type(part) is nn.Linear}
     held = {f"{name}.{own}" for name, part in layers.items() for own, _ in part.named_parameters()}
@@ -122,10 +153,8 @@ def _clipped_layers(
     traces: Traces,
     clip: float,
 ) -> dict[str, torch.Tensor]:
-    norms = _norms(parameters, traces)
-    odd = ~(norms < HUGE * clip)
-    for given, _ in traces.values():
-        odd |= ~(_length(given) < HUGE)
+    norms, longest = _norms(parameters, traces)
+    odd = ~(norms < HUGE * clip) | ~(longest < HUGE)
     scale = _scale(norms, odd, clip)
     found: dict[str, torch.Tensor] = {}
     for name in layers:
@@ -140,16 +169,22 @@ def _clipped_layers(
     return found
 
 
-def _norms(parameters: Mapping[str, nn.Parameter], traces: Traces) -> torch.Tensor:
-    """Lengths of the patients' gradients over all layers, in double precision."""
-    squares = []
+def _norms(
+    parameters: Mapping[str, nn.Parameter], traces: Traces
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Lengths of the patients' gradients over all layers, and of their longest input.
+
+    In double precision; not a number where one is not.
+    """
+    squares, inputs = [], []
     for name, (given, slope) in traces.items():
-        behind = _length(slope).square()
+        behind, before = _length(slope).square(), _length(given)
+        inputs.append(before)
         if f"{name}.weight" in parameters:
-            squares.append(_length(given).square() * behind)
+            squares.append(before.square() * behind)
         if f"{name}.bias" in parameters:
             squares.append(behind)
-    return torch.stack(squares).sum(0).sqrt()
+    return torch.stack(squares).sum(0).sqrt(), torch.stack(inputs).amax(0)
 
 
 def _length(rows: torch.Tensor) -> torch.Tensor:

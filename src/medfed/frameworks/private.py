@@ -20,15 +20,12 @@ from medfed.core.data import SetName
 from medfed.core.errors import Refused
 from medfed.core.task import LocalPlan, Trained
 from medfed.core.update import Array, Stats, Tensors
-from medfed.frameworks.examples import ByPatient, to_device
+from medfed.frameworks.examples import ByPatient, TensorExamples, to_device
 from medfed.frameworks.optimizers import Optimizer
-from medfed.frameworks.per_patient import clipped_sum
+from medfed.frameworks.per_patient import at_once, clipped_sum, linear_layers
 from medfed.frameworks.torch_job import Pull, TorchJob
 
 B = TypeVar("B")
-
-MOST_NUMBERS = 2**24
-"""Numbers that the gradients of the patients in hand may have together: bounds the memory."""
 
 
 class Randomness(Protocol):
@@ -97,6 +94,7 @@ class PrivateJob(TorchJob[B]):
         self.random = random
         self.patients = terms.patients
         self._train: ByPatient[B] = cast(Any, job.sets["train"])
+        self._single = isinstance(self._train, TensorExamples)
 
     def train(self, start: Tensors, plan: LocalPlan) -> Trained:
         """Train from ``start`` as ``plan`` says; paid for before the first step.
@@ -151,10 +149,12 @@ class PrivateJob(TorchJob[B]):
     ) -> dict[str, torch.Tensor]:
         """The sum of the clipped gradients of some patients, with noise."""
         total = {k: torch.zeros_like(p, requires_grad=False) for k, p in parameters.items()}
-        for batch in self._patients(drawn, sum(p.numel() for p in parameters.values())):
+        layers = linear_layers(self.module, parameters)
+        most = at_once(parameters, layers, single=self._single)
+        for batch in self._patients(drawn, most):
             with self._precision():
                 part = clipped_sum(
-                    self.module, parameters, self.learning.loss, batch, self.terms.clip
+                    self.module, parameters, self.learning.loss, batch, self.terms.clip, layers
                 )
             for name, value in part.items():
                 total[name] += value
@@ -165,10 +165,9 @@ class PrivateJob(TorchJob[B]):
             value.add_(part.view(value.shape))
         return total
 
-    def _patients(self, drawn: NDArray[np.int64], size: int) -> Iterator[B]:
-        at_once = max(1, MOST_NUMBERS // max(1, size))
-        for start in range(0, len(drawn), at_once):
-            for batch in self._train.of(drawn[start : start + at_once], self.random.seed()):
+    def _patients(self, drawn: NDArray[np.int64], most: int) -> Iterator[B]:
+        for start in range(0, len(drawn), most):
+            for batch in self._train.of(drawn[start : start + most], self.random.seed()):
                 yield to_device(batch, self.device)
 
 

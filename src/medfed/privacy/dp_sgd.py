@@ -40,6 +40,7 @@ class DpSgd:
 
     unit: ClassVar[Unit] = "patient"
     trusts_coordinator: ClassVar[bool] = False
+    once: ClassVar[bool] = False
 
     patients: Mapping[str, int] = option(
         help="Public number of training patients of each site, roughly: { north = 150, … }"

@@ -48,6 +48,7 @@ class HospitalDp:
 
     unit: ClassVar[Unit] = "hospital"
     trusts_coordinator: ClassVar[bool] = True
+    once: ClassVar[bool] = False
 
     epsilon: float | None = option(
         None, help="ε that the whole study may cost a hospital; the noise follows", above=0

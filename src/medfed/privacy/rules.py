@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from medfed.core.errors import PartError, Problem
-from medfed.core.mechanism import CountedScores, PrivateTask
+from medfed.core.mechanism import BoundedTask, CountedScores, PrivateTask
 from medfed.core.registry import Part, make
 from medfed.core.rehearsal import rehearse
 from medfed.core.study import Study
@@ -73,6 +73,17 @@ def counted(study: Study) -> list[Problem]:
         return []
     message = f"the figures of {study.task.name} cannot be told by counts of patients"
     return [Problem("privacy.scores", message, 'Write scores = "none" or scores = "public"')]
+
+
+def bounded(study: Study) -> Sequence[Problem]:
+    """Records of which a part has no declared bounds, and so no noise."""
+    task = _made("task", study.task)
+    if task is None:
+        return []
+    if isinstance(task, BoundedTask):
+        return task.unbounded()
+    message = f"the records of {study.task.name} are no numbers between declared bounds"
+    return [Problem("task.name", message, 'Write name = "dp-sgd" under [[privacy]]')]
 
 
 def _strategy(study: Study) -> Iterator[Problem]:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from medfed.core.mechanism import SitePlan
-from medfed.core.rehearsal import site_plan
+from medfed.core.registry import Part
+from medfed.core.rehearsal import noised_facts, site_plan
 from medfed.core.study import Study
 from medfed.privacy.accountant import epsilon
 
@@ -47,6 +48,8 @@ AGAINST_READERS = (
     "Against whoever reads the statistics, or what each hospital sends for them: the coordinator, "
     "the other hospitals, the public; even one who knows all other patients."
 )
+FACTS = "Protects each training patient: what their record holds does not show in the facts."
+DECLARED = "Ranges and values are declared by the study, and public."
 HELD_TO = (
     "Each hospital's ledger holds the study to that in all its runs together, but for rounds that "
     "came to nothing and are done anew: of those its privacy_repeats says how many (3 unless set)."
@@ -60,15 +63,15 @@ NOT_HIDDEN = (
 
 def dp_sgd(mechanism: "DpSgd", study: Study) -> Sequence[str]:
     """What DP-SGD promises in a study."""
-    held_out = _scores(mechanism.scores)
+    held = held_out(mechanism.scores)
     if mechanism.counts_scores:
-        held_out = (
+        held = (
             "No figure of validation patients leaves, and no training loss. The final figures come "
             f"from noised counts, which cost a test patient ε = {mechanism.score_epsilon:.3g} at "
             f"δ = {mechanism.delta:g}; they have no intervals."
         )
     costs = _costs(mechanism, study)
-    return [*DP_SGD, *costs, *weak(mechanism, study), HELD_TO, held_out, NOT_HIDDEN]
+    return [*DP_SGD, *costs, *weak(mechanism, study), HELD_TO, held, NOT_HIDDEN]
 
 
 def _costs(mechanism: "DpSgd", study: Study) -> list[str]:
@@ -97,7 +100,8 @@ def _spent(mechanism: "DpSgd", plan: SitePlan) -> tuple[str, int, str, str]:
     return f"{epsilon(answers, mechanism.delta):.3g}", steps, f"{rate:.3g}", noise
 
 
-def _scores(how: str) -> str:
+def held_out(how: str) -> str:
+    """What leaves of validation and test patients."""
     if how == "public":
         return (
             "Validation and test patients are declared public: their figures leave as they are, "
@@ -129,8 +133,8 @@ def hospital_dp(mechanism: "HospitalDp", study: Study) -> Sequence[str]:
             f"Costs each hospital ε = {value:.3g} at δ = {mechanism.delta:g}: {plan.rounds} "
             f"rounds, each with noise of {noise} clips on the sum, {varying}."
         )
-    held_out, warnings = _scores(mechanism.scores), drowned(mechanism, study)
-    return [*HOSPITAL, cost, HELD_TO, held_out, *warnings]
+    held, warnings = held_out(mechanism.scores), drowned(mechanism, study)
+    return [*HOSPITAL, cost, HELD_TO, held, *warnings]
 
 
 def drowned(mechanism: "HospitalDp", study: Study) -> list[str]:
@@ -161,6 +165,23 @@ def all_promises(study: Study) -> Iterator[tuple[str, Sequence[str]]]:
         yield part.name, make("mechanism", part).promise(study)
     if study.statistics:
         yield "statistics", _statistics(study)
+    if facts := noised_facts(study):
+        yield "facts", _facts(facts)
+
+
+def _facts(parts: Sequence[Part]) -> list[str]:
+    """What a model's noised facts promise."""
+    from medfed.core.registry import make
+
+    queries = [make("query", part) for part in parts]
+    answers = [answer for query in queries for answer in query.cost().answers]
+    value = epsilon(answers, min(query.delta for query in queries))
+    cost = (
+        f"Costs a training patient ε = {value:.3g}, for the means, spreads and most common values "
+        "that inputs are scaled and gaps are filled by; each hospital adds the noise, once a run, "
+        "and its ledger pays."
+    )
+    return [FACTS, AGAINST_READERS, cost, DECLARED]
 
 
 def _statistics(study: Study) -> list[str]:

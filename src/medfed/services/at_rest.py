@@ -2,8 +2,11 @@
 
 import json
 import re
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from medfed.connectors.pseudonyms import KEY_FILE
 from medfed.core.errors import DataError, SiteError
 from medfed.core.files import write_atomic
 from medfed.core.vault import Vault
@@ -11,12 +14,30 @@ from medfed.federation.site_folder import SiteFolder
 from medfed.privacy.at_rest.envelope import ENVELOPE, PASSPHRASE, Secret, open_envelope, rotate
 from medfed.privacy.at_rest.stream import is_sealed
 from medfed.privacy.at_rest.vault import SealedVault, new_vault, open_vault
-from medfed.services.sites import secret_place
+from medfed.services.sites import secret_place, site_vault
+from medfed.storage.catalogue import CATALOGUE
+from medfed.storage.ledger import LEDGER
+from medfed.storage.links import LINKS
 from medfed.storage.run_folder import RunFolder
 
-PRIVATE = ("runs/*/reply/*", "runs/*/memory-*.safetensors", "runs/*/model.safetensors")
-"""What a site's vault seals."""
+PRIVATE = (
+    "runs/*/reply/*",
+    "runs/*/memory-*.safetensors",
+    "runs/*/model.safetensors",
+    "imports/*.json",
+    "line/order",
+    "console/inferences/*/*/*",
+)
+"""Files that a site's vault seals."""
+PUBLIC = frozenset({"manifest.json"})
+"""What lies beside scans and tells of nobody: that a program drew them."""
+REMADE = ("console/views", "console/thumbnails")
+"""Pictures that are made anew where they are wanted: they are removed."""
+DATABASES = (LEDGER, CATALOGUE, "console/console.sqlite")
+"""Databases that it encrypts."""
 LOG = "site.log"
+LINES: Mapping[str, str] = {LOG: "", LINKS: LINKS, KEY_FILE: KEY_FILE}
+"""Files whose lines it seals one by one, and as what."""
 _LINE = re.compile(r"^\s*encrypt_with\s*=.*\n?", re.MULTILINE)
 
 
@@ -57,13 +78,13 @@ def encrypt_site(path: Path, encrypt_with: str) -> int:
     if SiteFolder(path).settings().encrypt_with is not None:
         raise SiteError(f"{path} is encrypted already", remedy="Use `medfed site rotate-key`")
     vault = _own_vault(path, Secret.named(secret_place(path, encrypt_with)))
-    count = 0
-    for pattern in PRIVATE:
-        for file in sorted(path.glob(pattern)):
-            if not is_sealed(file):
-                vault.write(file, file.read_bytes())
-                count += 1
-    count += _seal_log(path / LOG, vault)
+    count = sum(vault.encrypt_database(path / name) for name in DATABASES)
+    for file in _lying_open(path):
+        vault.write(file, file.read_bytes())
+        count += 1
+    for name in REMADE:
+        shutil.rmtree(path / name, ignore_errors=True)
+    count += sum(_seal_lines(path / name, vault, what) for name, what in LINES.items())
     _say(path, encrypt_with)
     return count
 
@@ -88,11 +109,42 @@ def site_log(path: Path) -> list[str]:
         SiteError: What the settings name does not open the folder.
         DataError: A line was changed.
     """
-    settings = SiteFolder(path).settings()
-    vault = open_vault(path, secret_place(path, settings.encrypt_with))
-    file = path / LOG
+    file, vault = path / LOG, site_vault(path)
     lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    return [vault.opened_line(x) for x in lines] if isinstance(vault, SealedVault) else lines
+    return [vault.opened_line(line) for line in lines]
+
+
+def read_file(path: Path, name: str) -> bytes:
+    """A file of a site's folder, opened where it is encrypted.
+
+    Args:
+        path: The site's folder.
+        name: The file, from there.
+
+    Raises:
+        SiteError: There is no such file in it, or what the settings name does not open it.
+        DataError: It was changed.
+    """
+    file = path / name
+    if not file.is_file() or not file.resolve().is_relative_to(path.resolve()):
+        raise SiteError(f"there is no file {name} in {path}", remedy="Name one from that folder")
+    vault = site_vault(path)
+    if name in LINES and vault.sealed:
+        lines = file.read_text(encoding="utf-8").splitlines()
+        return "".join(vault.opened_line(one, LINES[name]) + "\n" for one in lines).encode()
+    return vault.read(file) if is_sealed(file) else file.read_bytes()
+
+
+def _lying_open(path: Path) -> Iterator[Path]:
+    """Private files of a site's folder that are not sealed, the hospital's data in it too."""
+    for pattern in PRIVATE:
+        yield from (file for file in sorted(path.glob(pattern)) if not is_sealed(file))
+    data = SiteFolder(path).settings().data
+    if data is None or not data.resolve().is_relative_to(path.resolve()) or data == path.resolve():
+        return
+    for file in sorted(file for file in data.rglob("*") if file.is_file()):
+        if not is_sealed(file) and file.name not in PUBLIC and not file.name.startswith("."):
+            yield file
 
 
 def _own_vault(path: Path, secret: Secret) -> SealedVault:
@@ -101,14 +153,15 @@ def _own_vault(path: Path, secret: Secret) -> SealedVault:
     return SealedVault(path, open_envelope(path, secret))  # it was stopped half-way
 
 
-def _seal_log(file: Path, vault: SealedVault) -> bool:
-    """The log as one sealed line, unless it is sealed line by line already."""
-    text = file.read_text(encoding="utf-8") if file.exists() else ""
+def _seal_lines(file: Path, vault: SealedVault, what: str) -> bool:
+    """Seal a file of lines, unless they are sealed already; whether there was one to seal."""
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
     try:
-        for line in text.splitlines():
-            vault.opened_line(line)
+        for line in lines:
+            vault.opened_line(line, what)
     except DataError:
-        write_atomic(file, (vault.line(text) + "\n").encode())
+        text = "".join(vault.line(line, what) + "\n" for line in lines)
+        write_atomic(file, text.encode())
         return True
     return False
 

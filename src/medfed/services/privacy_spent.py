@@ -5,6 +5,7 @@ from typing import Any
 
 from medfed.core.mechanism import Unit
 from medfed.core.registry import make
+from medfed.core.rehearsal import noised_facts
 from medfed.core.study import Study
 
 
@@ -20,10 +21,11 @@ def privacy_of(study: Study, sites: Path, run: str) -> dict[str, Any] | None:
         For each site and unit ε at the study's δ, of this run's entries alone, and how many they
         are; the sites whose ledgers are not here under ``elsewhere``. None without privacy lines.
     """
-    if not study.privacy and not study.statistics:
+    queries = (*study.statistics, *noised_facts(study))
+    if not study.privacy and not queries:
         return None
     deltas: dict[Unit, float] = {}
-    for part in study.statistics:
+    for part in queries:
         deltas["patient"] = min(deltas.get("patient", 1.0), float(make("query", part).delta))
     for part in study.privacy:
         unit: Unit = make("mechanism", part).unit

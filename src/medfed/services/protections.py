@@ -18,6 +18,7 @@ from typing import Any
 from medfed.core.aggregator import Seated
 from medfed.core.errors import RunError
 from medfed.core.registry import make
+from medfed.core.rehearsal import noised_facts
 from medfed.core.study import Study
 
 PATIENCE_SECONDS = 120.0
@@ -49,7 +50,7 @@ def protections(study: Study) -> list[Protection]:
     if isinstance(aggregator, Seated):
         said = aggregator.protection(len(study.sites), study.min_sites)
         found.append(Protection(study.aggregator.name, tuple(said)))
-    if study.privacy or study.statistics:
+    if _counted(study):
         from medfed.privacy.words import all_promises  # counting takes a second
 
         found += [Protection(name, tuple(said)) for name, said in all_promises(study)]
@@ -74,7 +75,7 @@ class Protections:
         Raises:
             RunError: The process failed, or took too long.
         """
-        if not study.privacy and not study.statistics:
+        if not _counted(study):
             return tuple(protections(study))
         with self._lock:
             if study.digest not in self._known:
@@ -107,6 +108,11 @@ class Protections:
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             raise _unknown() from error
         return told
+
+
+def _counted(study: Study) -> bool:
+    """Whether anything has a price that must be counted first."""
+    return bool(study.privacy or study.statistics or noised_facts(study))
 
 
 def _unknown() -> RunError:

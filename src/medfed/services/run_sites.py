@@ -41,9 +41,9 @@ def check_engine(options: RunOptions) -> None:
     if options.engine != "flower" and options.coordinator:
         message = "--coordinator speaks of a federation between machines"
         raise RunError(message, remedy="Add --engine flower, or leave it out")
-    if options.engine != "local" and options.encrypt_with:
-        message = f"{options.engine} keeps messages on disk by itself, which would not be encrypted"
-        raise RunError(message, remedy="Use --engine local, or an encrypted disk")
+    if options.coordinator and options.encrypt_with:
+        message = "a federation's SuperLink keeps messages on disk, which would not be encrypted"
+        raise RunError(message, remedy="Leave out --encrypt-with, and use an encrypted disk")
     if options.coordinator and (options.sites or options.data):
         message = "the sites of a federation have folders and data of their own"
         raise RunError(message, remedy="Leave out --sites and --data, or --coordinator")
@@ -158,7 +158,8 @@ def _channel(
     if options.engine == "flower":
         from medfed.services.federation.loopback import open_loopback  # an extra, and slow
 
-        return open_loopback(folders, place / "flower", on_event)
+        in_memory = options.encrypt_with is not None
+        return open_loopback(folders, place / "flower", on_event, in_memory=in_memory)
     if options.engine == "ray":
         return _ray(folders, options, execution, on_event)
     if options.engine != "local":
@@ -191,4 +192,5 @@ def _ray(
         gpus=options.gpus,
         threads=execution["threads"],
         cuda=cuda,
+        sealed=options.encrypt_with is not None,
     )

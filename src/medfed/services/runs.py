@@ -13,6 +13,7 @@ from medfed.core.data import Noticed
 from medfed.core.errors import RunError
 from medfed.core.events import Notice, RunFinished, RunStarted
 from medfed.core.registry import make
+from medfed.core.rehearsal import noised_facts
 from medfed.core.study import Study
 from medfed.core.task import Execution
 from medfed.core.update import State
@@ -81,7 +82,7 @@ def start(
         with _told(folder, options, on_event) as tell:
             for warning in privacy_warnings(study):
                 tell(Notice(warning))
-            if (study.privacy or study.statistics) and not elsewhere:
+            if (study.privacy or study.statistics or noised_facts(study)) and not elsewhere:
                 tell(Notice(NEW_LEDGERS))
             return _go_on(study, folder, options, tell)
 

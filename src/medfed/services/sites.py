@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import overload
@@ -9,14 +10,17 @@ from typing import overload
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from medfed.core.files import write_atomic
+from medfed.core.private_files import remember
 from medfed.core.vault import Vault
 from medfed.federation.keys import load_key, load_public, make_key, public_pem
 from medfed.federation.site import Site
 from medfed.federation.site_folder import TRUST, SiteFolder, init_site
 from medfed.privacy.accountant import LossAccountant
-from medfed.privacy.at_rest.envelope import ENVELOPE, PASSPHRASE, Secret
+from medfed.privacy.at_rest.envelope import ENVELOPE, PASSPHRASE, VARIABLE, Secret
 from medfed.privacy.at_rest.vault import new_vault, open_vault
 from medfed.storage.ledger import LEDGER, SqliteLedger
+
+_OPENED: dict[object, Vault] = {}
 
 
 def open_site(path: Path, data: Path | None = None) -> Site:
@@ -30,19 +34,47 @@ def open_site(path: Path, data: Path | None = None) -> Site:
         SiteError: The folder, its settings or its key are not in order.
     """
     settings = SiteFolder(path).settings()
-    vault = open_vault(path, secret_place(path, settings.encrypt_with))
+    vault = site_vault(path)
     folder = SiteFolder(path, vault)
     trust = path / TRUST
     coordinator = load_public(trust) if trust.exists() else None
     if data is not None:
         settings = replace(settings, data=data)
     log = _own_log(path, settings.name, vault)
-    return Site(folder, settings, load_key(path), coordinator, log, open_ledger(path))
+    return Site(folder, settings, load_key(path), coordinator, log, open_ledger(path, vault))
 
 
-def open_ledger(path: Path) -> SqliteLedger:
-    """The ledger in a site's folder; its file is made when something is first entered."""
-    return SqliteLedger(path / LEDGER, LossAccountant())
+def site_vault(path: Path) -> Vault:
+    """How private files of a site's folder lie there.
+
+    Raises:
+        SiteError: It is no site's folder, or what its settings name does not open it.
+    """
+    how = secret_place(path, SiteFolder(path).settings().encrypt_with)
+    vault = _by_passphrase(path.resolve()) if how == PASSPHRASE else open_vault(path, how)
+    remember(path, vault)
+    return vault
+
+
+def _by_passphrase(path: Path) -> Vault:
+    """The vault of a folder that a passphrase opens, which takes a third of a second, once."""
+    file = path / ENVELOPE
+    about = file.stat() if file.exists() else None
+    which = (about.st_ino, about.st_mtime_ns) if about else None
+    given = (path, which, os.environ.get(VARIABLE))
+    if given not in _OPENED:
+        _OPENED[given] = open_vault(path, PASSPHRASE)
+    return _OPENED[given]
+
+
+def open_ledger(path: Path, vault: Vault | None = None) -> SqliteLedger:
+    """The ledger in a site's folder; its file is made when something is first entered.
+
+    Args:
+        path: The folder.
+        vault: Its vault, where it is open already.
+    """
+    return SqliteLedger(path / LEDGER, LossAccountant(), vault or site_vault(path))
 
 
 def create_site(

@@ -3,22 +3,25 @@
 One SQLite file in the site's folder, readable by its owner only. It holds no name, number or date
 of a patient, no original UID and no original path: what is needed to know an object again is kept
 as a keyed digest. A row is written last, in one transaction, when the files of a scan are in place.
+In an encrypted folder the whole file is encrypted.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import sqlite3
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from medfed.core.errors import DataError, SiteError
+from medfed.core.vault import OPEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from medfed.core.vault import Vault
 
 CATALOGUE = "catalogue.sqlite"
 SCHEMA = 1
@@ -156,19 +159,21 @@ class Catalogue:
     Args:
         file: the SQLite file; made where there is none.
         key_fingerprint: of the key the pseudonyms are made with.
+        vault: how it lies on the disk.
 
     Raises:
         DataError: the file is damaged, or of a later program.
         SiteError: it was filled under another key.
     """
 
-    def __init__(self, file: Path, key_fingerprint: str) -> None:
+    def __init__(self, file: Path, key_fingerprint: str, vault: Vault = OPEN) -> None:
         self._file = file
+        self._vault = vault
         if not file.exists():
             with open(os.open(file, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600), "wb"):  # noqa: PTH123  # only open() takes a handle
                 pass
         with self._told():
-            self._db = sqlite3.connect(file, timeout=BUSY_SECONDS, isolation_level=None)
+            self._db = vault.connect(file, BUSY_SECONDS)
             self._db.execute("PRAGMA foreign_keys = ON")
             self._settle(key_fingerprint)
 
@@ -282,9 +287,9 @@ class Catalogue:
         """SQLite's complaints as sentences."""
         try:
             yield
-        except sqlite3.OperationalError as error:
+        except self._vault.sqlite.OperationalError as error:
             raise DataError(f"{self._file} cannot be used: {error}") from error
-        except sqlite3.DatabaseError as error:
+        except self._vault.sqlite.DatabaseError as error:
             remedy = "Restore it from a backup, or move it away and import again"
             raise DataError(f"{self._file} is damaged", remedy=remedy) from error
 

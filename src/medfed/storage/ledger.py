@@ -7,6 +7,8 @@ point has entered at least what it gave away. Nothing is ever taken out.
 Patients are kept as digests under a key that lies in the file; a cohort is a set of them, written
 once. Patients of one source are the same people where their identifiers are. Those of two sources
 may be, so what was spent on any other source counts for everybody.
+
+In an encrypted folder the whole file is encrypted, and so is SQLite's log beside it.
 """
 
 from __future__ import annotations
@@ -16,7 +18,6 @@ import hmac
 import json
 import os
 import secrets
-import sqlite3
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -26,13 +27,16 @@ from medfed.core.errors import Refused, SiteError
 from medfed.core.files import sync
 from medfed.core.ledger import Balance
 from medfed.core.mechanism import NoisyAnswer, covered, merge
+from medfed.core.vault import OPEN
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from medfed.core.ledger import Accountant, Spend
     from medfed.core.mechanism import Unit
+    from medfed.core.vault import Vault
 
 LEDGER = "ledger.sqlite"
 SCHEMA = 1
@@ -84,11 +88,13 @@ class SqliteLedger:
     Args:
         path: The file; made when something is first written.
         accountant: What adds entries up.
+        vault: How it lies on the disk.
     """
 
-    def __init__(self, path: Path, accountant: Accountant) -> None:
+    def __init__(self, path: Path, accountant: Accountant, vault: Vault = OPEN) -> None:
         self.path = path
         self.accountant = accountant
+        self.vault = vault
 
     def spend(self, spend: Spend) -> Balance:
         """Enter a piece of work; when this returns it is on the disk.
@@ -202,11 +208,11 @@ class SqliteLedger:
         try:
             if not self.path.exists():
                 _make(self.path)
-            with closing(sqlite3.connect(self.path, BUSY_SECONDS, isolation_level=None)) as db:
+            with closing(self.vault.connect(self.path, BUSY_SECONDS)) as db:
                 db.execute("PRAGMA journal_mode = WAL")
                 db.execute("PRAGMA synchronous = FULL")
                 yield db
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, self.vault.sqlite.Error) as error:
             remedy = "Nothing is answered without it: mend the disk, or bring the file back"
             message = f"the ledger {self.path} cannot be used: {error}"
             raise SiteError(message, remedy=remedy) from None

@@ -4,6 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from medfed.core.errors import Problem
+from medfed.core.mechanism import Bounds
+from medfed.core.query import Query
+from medfed.core.registry import Part, make
+from medfed.core.update import Facts
 from medfed.tasks.columns import category_key
 
 Ranges = Mapping[str, Sequence[float]]
@@ -60,6 +64,66 @@ def problems(
         if not texts or not known or len(set(_keys(known))) != len(known):
             remedy = f'Write {column} = ["0", "1"], each value once, as text'
             yield Problem(where, f"{column} has no list of values", remedy)
+
+
+def unbounded(
+    categorical: Sequence[str], *, standardised: bool, indicate: bool, fitted: bool
+) -> Iterator[Problem]:
+    """Why some input of a table lies between no declared bounds.
+
+    Args:
+        categorical: Columns used as categories.
+        standardised: Whether numbers are scaled by declared ranges.
+        indicate: Whether gaps are inputs too.
+        fitted: Whether the scales are asked for, and not the declared ones.
+    """
+    if categorical:
+        message = f"noise on numbers does not hide {', '.join(categorical)}"
+        remedy = "List such columns under numeric, with a range, or leave them out"
+        yield Problem("task.categorical", message, remedy)
+    if not standardised:
+        message = "noise is made for inputs that are scaled by their declared ranges"
+        yield Problem("task.scaling", message, 'Write scaling = "federated"')
+    if fitted:
+        message = "noise is made for inputs that are scaled by their declared ranges"
+        yield Problem("task.facts_epsilon", message, "Remove facts_epsilon")
+    if indicate:
+        message = "whether a value is missing would be learnt without noise"
+        yield Problem("task.indicate_missing", message, "Remove indicate_missing")
+
+
+def noised(ranges: Ranges, values: Values, epsilon: float) -> list[Query]:
+    """The queries by which declared facts are refined, ε shared out between them.
+
+    Args:
+        ranges: Of numeric columns.
+        values: Of categorical columns.
+        epsilon: What both cost a patient together.
+    """
+    asked: dict[str, dict[str, Any]] = {}
+    if ranges:
+        asked["dp-moments"] = {"ranges": dict(ranges)}
+    if values:
+        asked["dp-values"] = {"values": dict(values)}
+    share = epsilon / max(1, len(asked))
+    return [make("query", Part(n, {**given, "epsilon": share})) for n, given in asked.items()]
+
+
+def refined(known: Facts, found: Facts) -> dict[str, Any]:
+    """Declared facts, in which those that were fitted with noise stand in their place."""
+    moments, words = found.get("moments", {}), found.get("vocabulary", {})
+    return {
+        "moments": {c: {**row, **moments.get(c, {})} for c, row in known["moments"].items()},
+        "vocabulary": {
+            c: {**row, "fill": category_key(words.get(c, row)["fill"])}
+            for c, row in known["vocabulary"].items()
+        },
+    }
+
+
+def bounds(count: int) -> Bounds:
+    """Of inputs scaled by declared ranges: the lowest usual value, and the highest."""
+    return Bounds(count, -WIDTHS / 2, WIDTHS / 2)
 
 
 def _is_range(pair: Any) -> bool:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from medfed.core.conditions import Condition
 from medfed.core.data import SetName, SiteData
 from medfed.core.errors import DataError, PartError, Problem, Refused, StudyError
+from medfed.core.mechanism import Bounds
 from medfed.core.options import option
 from medfed.core.query import Query
 from medfed.core.questions import Question
@@ -100,6 +101,12 @@ class TabularClassification:
         None,
         help='Values of categorical columns, { sex = ["0", "1"] }: no site is asked for them',
     )
+    facts_epsilon: float | None = option(
+        None,
+        help="ε for which means, spreads and most common values are asked for with noise, within "
+        "what is declared; silent to take what is declared as it is",
+        above=0,
+    )
 
     def __post_init__(self) -> None:
         problems = list(self._problems())
@@ -127,6 +134,13 @@ class TabularClassification:
             found.append(Problem("task.positive", message, remedy))
         known = self.public_ranges or {}, self.public_values or {}
         found += public_facts.problems(self.numeric, self.categorical, *known)
+        absent = self._unknown(self.numeric, known[0]) + self._unknown(self.categorical, known[1])
+        if self.facts_epsilon is not None and absent:
+            message = (
+                f"noise is made for declared ranges and values, and {', '.join(absent)} has none"
+            )
+            remedy = "Declare them under public_ranges and public_values"
+            found.append(Problem("task.facts_epsilon", message, remedy))
         return found
 
     def leaks(self) -> Sequence[Problem]:
@@ -151,6 +165,22 @@ class TabularClassification:
             found.append(Problem("task.one_class", message, 'Write one_class = "train"'))
         return found
 
+    def bounds(self) -> Bounds | None:
+        """Of the inputs, where all are numbers with declared ranges; see `BoundedTask`."""
+        absent = self._unknown(self.numeric, self.public_ranges)
+        return None if absent or self.unbounded() else public_facts.bounds(len(self.numeric))
+
+    def unbounded(self) -> Sequence[Problem]:
+        """Inputs without bounds; those that `leaks` names have none either."""
+        scaled = self.scaling == "federated"
+        indicate = self.indicate_missing
+        fitted = self.facts_epsilon is not None
+        return list(
+            public_facts.unbounded(
+                self.categorical, standardised=scaled, indicate=indicate, fitted=fitted
+            )
+        )
+
     @staticmethod
     def _unknown(columns: Sequence[str], known: Mapping[str, Any] | None) -> tuple[str, ...]:
         return tuple(column for column in columns if column not in (known or {}))
@@ -169,6 +199,9 @@ class TabularClassification:
     def prepare(self) -> Sequence[Query]:
         """Moments of the numeric columns, vocabularies of the categorical ones."""
         queries: list[Query] = []
+        if self.facts_epsilon is not None:
+            known = self.public_ranges or {}, self.public_values or {}
+            return public_facts.noised(*known, self.facts_epsilon)
         numeric = self._unknown(self.numeric, self.public_ranges)
         categorical = self._unknown(self.categorical, self.public_values)
         if numeric and (self.scaling != "local" or self.indicate_missing):
@@ -182,6 +215,8 @@ class TabularClassification:
         known = public_facts.declared(
             self.public_ranges or {}, self.public_values or {}, indicate=self.indicate_missing
         )
+        if self.facts_epsilon is not None:
+            return public_facts.refined(known, facts)
         return {**facts, **{name: {**facts.get(name, {}), **known[name]} for name in known}}
 
     def execution(self) -> Execution:

@@ -28,8 +28,11 @@ def written(path, content, key=KEY, what=b"a"):
 
 
 def opened(path, key=KEY, what=b"a"):
+    """By both ways: from the disk, and from memory."""
     blob = SealedBlob(path, key, what)
-    return bytes(blob.read(0, len(blob)))
+    found = bytes(blob.read(0, len(blob)))
+    assert stream.opened(path.read_bytes(), key, what) == found
+    return found
 
 
 @settings(max_examples=40)
@@ -119,3 +122,15 @@ def test_reading_on_opens_a_segment_once(tmp_path, monkeypatch):
     for start in range(0, SEGMENT, 1000):
         blob.read(start, start + 1000)
     assert len(calls) <= 2
+
+
+def test_a_message_in_memory_opens_whole_and_unchanged_or_not_at_all():
+    whole = b"".join(sealed(os.urandom(SEGMENT + 9), KEY, b"a"))
+    bad = [whole[:-1], whole[: HEAD + SEGMENT + TAG], whole[:HEAD], b"", whole + b"x", b"x" + whole]
+    bad += [whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :] for at in (3, 20, 45, 60, -1)]
+    for one in bad:
+        with pytest.raises(DataError, match="a message was changed"):
+            stream.opened(one, KEY, b"a")
+    for key, what in ((bytes(32), b"a"), (KEY, b"b")):
+        with pytest.raises(DataError, match="a message was changed"):
+            stream.opened(whole, key, what)

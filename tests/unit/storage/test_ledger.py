@@ -15,7 +15,9 @@ import pytest
 from medfed.core.errors import Refused, SiteError
 from medfed.core.ledger import Spend
 from medfed.core.mechanism import Cost, NoisyAnswer
+from medfed.core.vault import OPEN
 from medfed.privacy.accountant import LossAccountant, epsilon
+from medfed.privacy.at_rest.vault import SealedVault
 from medfed.storage.ledger import SqliteLedger
 
 EVERYBODY = tuple(f"p{i}" for i in range(30))
@@ -182,6 +184,8 @@ import sys
 from pathlib import Path
 from medfed.core.ledger import Spend
 from medfed.core.mechanism import Cost, NoisyAnswer
+from medfed.core.vault import OPEN
+from medfed.privacy.at_rest.vault import SealedVault
 from medfed.storage.ledger import SqliteLedger
 
 class Counting:
@@ -189,7 +193,8 @@ class Counting:
         return float(sum(a.times for a in answers))
 
 home = Path(sys.argv[1])
-ledger = SqliteLedger(home / "ledger.sqlite", Counting())
+vault = SealedVault(home, bytes(32)) if sys.argv[2:] == ["sealed"] else OPEN
+ledger = SqliteLedger(home / "ledger.sqlite", Counting(), vault)
 cost = Cost("patient", (NoisyAnswer("gaussian", 2.0),))
 given = (home / "given.txt").open("ab", buffering=0)
 print("ready", flush=True)
@@ -199,14 +204,15 @@ while True:
 """
 
 
-def killed_at_random(home, kills, seed):
+def killed_at_random(home, kills, seed, *how):
     """Start the same work again and again, and kill it each time; (given away, entered)."""
     rng = random.Random(seed)
-    ledger = SqliteLedger(home / "ledger.sqlite", Counting())
+    vault = SealedVault(home, bytes(32)) if how else OPEN
+    ledger = SqliteLedger(home / "ledger.sqlite", Counting(), vault)
     ledger.set_limit(1e9, 1e-5)
     for _ in range(kills):
         with subprocess.Popen(
-            [sys.executable, "-c", WORK, str(home)], stdout=subprocess.PIPE
+            [sys.executable, "-c", WORK, str(home), *how], stdout=subprocess.PIPE
         ) as child:
             child.stdout.readline()
             before = _given(home)
@@ -222,16 +228,18 @@ def _given(home):
 
 
 @pytest.mark.slow
-def test_killed_at_random_it_has_entered_what_was_given_away(tmp_path):
-    for given, spent in killed_at_random(tmp_path, 30, seed=1):
+@pytest.mark.parametrize("how", [(), ("sealed",)])
+def test_killed_at_random_it_has_entered_what_was_given_away(how, tmp_path):
+    for given, spent in killed_at_random(tmp_path, 30, 1, *how):
         assert given <= spent <= given + 30, "at most one entry a kill was for nothing"
     assert given > 0
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_hundred_kills(tmp_path):
-    for given, spent in killed_at_random(tmp_path, 100, seed=2):
+@pytest.mark.parametrize("how", [(), ("sealed",)])
+def test_a_hundred_kills(how, tmp_path):
+    for given, spent in killed_at_random(tmp_path, 100, 2, *how):
         assert given <= spent <= given + 100
     assert given > 0
 

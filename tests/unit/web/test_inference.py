@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import os
 
 import pytest
 from accounting import identity
@@ -10,7 +12,11 @@ from clinics import ANSWERS, Clinic, clinic_of
 from consoles import csrf_of
 from unit.web.test_live import news
 
+from medfed.connectors.scans import read_scan
+from medfed.core import private_files
 from medfed.services.accounts import tokens
+from medfed.services.at_rest import encrypt_site
+from medfed.services.console import Console, Faces
 
 API = "/api/v1"
 
@@ -235,3 +241,63 @@ def test_what_a_withdrawn_model_said_is_shown_as_that(clinic: Clinic, kind):
     assert "Withdrawn: do not use" not in client.get(f"/inference/{inference}").text
     clinic.desk.models.withdraw(clinic.who("data-steward"), number)
     assert "Withdrawn: do not use" in client.get(f"/inference/{inference}").text
+
+
+@pytest.mark.parametrize("encrypted", [True, False])
+def test_in_an_encrypted_hospital_no_voxel_lies_open_and_all_works(encrypted, tmp_path):
+    """Imported, looked at, asked about, signed: slices and masks are looked for on the disk."""
+    key = tmp_path / "key"
+    key.write_bytes(bytes(range(32)))
+    clinic = clinic_of(tmp_path, encrypt_with=str(key) if encrypted else None)
+    client = clinic.stage.client("clinician")
+    scans = clinic.stage.console.hospital.scans
+    view = scans.view(clinic.scan)
+    assert view.png("axial", 3)[:4] == b"\x89PNG"
+    assert scans.thumbnail(clinic.scan)[:4] == b"\x89PNG"
+    inference = clinic.signed()
+    parts = ("view/view-ct.nii.gz", "report", "files/reviewed/segmentation.dcm")
+    packed, report, segments = (got(client, f"/inference/{inference}/{part}") for part in parts)
+    site = clinic.stage.console.hospital.site
+    raw = read_scan(next((site / "data" / "north").glob("p-*/s-*/ct"))).series.slices[8]
+    secrets = [view.hu[8].tobytes(), gzip.decompress(packed)[-4000:], report[-2000:]]
+    secrets += [segments[-600:], str(raw.SOPInstanceUID).encode(), b"part-solid"]
+    found = [any(secret in content for content in opened(site)) for secret in secrets]
+    assert found == [not encrypted] * len(secrets)
+    copies = f"{private_files.PREFIX}{os.getpid()}-*"
+    assert not list(private_files.MEMORY.glob(copies)), "working copies are gone"
+
+
+def test_a_hospital_that_worked_in_the_open_is_encrypted_with_its_console(tmp_path):
+    clinic = clinic_of(tmp_path)
+    clinic.stage.console.hospital.scans.view(clinic.scan)
+    inference = clinic.signed()
+    console = clinic.stage.console
+    before = console.desk.inferences.findings(inference)
+    console.database.close()
+    site = console.hospital.site
+    key = tmp_path / "key"
+    key.write_bytes(bytes(range(32)))
+    encrypt_site(site, str(key))
+    assert not any(b"part-solid" in content or b"DICM" in content for content in opened(site))
+    again = Console.open(site / "console", faces=Faces(site=site, coordinates=False))
+    assert [one.body for one in again.desk.inferences.findings(inference)] == [
+        one.body for one in before
+    ]
+    path, _ = again.desk.inferences.file(inference, "reviewed", "segmentation.dcm")
+    assert private_files.content(path)[128:132] == b"DICM"
+    assert again.hospital.scans.view(clinic.scan).png("axial", 3)[:4] == b"\x89PNG"
+    again.database.close()
+
+
+def got(client, path):
+    with client.get(path) as answer:
+        assert answer.status_code == 200
+        return answer.data
+
+
+def opened(folder):
+    """The content of each file below a folder, unpacked where anybody could unpack it."""
+    for file in folder.rglob("*"):
+        if file.is_file():
+            content = file.read_bytes()
+            yield gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content

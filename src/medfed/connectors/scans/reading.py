@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from medfed.connectors.scans.problems import ScanError
 from medfed.connectors.scans.stores import Folder, Store, is_zip, open_store
 from medfed.core.no_pickles import unpickling_refused
+from medfed.core.private_files import readable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,6 +54,11 @@ def read_scan(path: Path, series_uid: str | None = None) -> ReadScan:
     Raises:
         ScanError: there is none, or it cannot be used; under one of ``PROBLEMS``.
     """
+    with readable(path) as open_:
+        return _read(open_, series_uid)
+
+
+def _read(path: Path, series_uid: str | None) -> ReadScan:
     form = _form(path)
     if form == "MetaImage":
         from medfed.connectors.metaimage import read_volume
@@ -83,6 +89,11 @@ def read_grid(path: Path) -> Geometry:
     Raises:
         ScanError: see `read_scan`.
     """
+    with readable(path) as open_:
+        return _grid(open_)
+
+
+def _grid(path: Path) -> Geometry:
     form = _form(path)
     if form == "MetaImage":
         from medfed.connectors.metaimage import read_geometry
@@ -117,6 +128,11 @@ def read_labels(path: Path, like: Geometry) -> NDArray[np.uint8]:
     Raises:
         ScanError: it cannot be read, or lies on another grid than ``like``.
     """
+    with readable(path) as open_:
+        return _labels(open_, like)
+
+
+def _labels(path: Path, like: Geometry) -> NDArray[np.uint8]:
     form = _form(path)
     if form == "MetaImage":
         from medfed.connectors.metaimage import read_mask

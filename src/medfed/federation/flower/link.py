@@ -15,8 +15,8 @@ from pathlib import Path
 import httpx
 from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, ObjectPushError
 
-from medfed.core.errors import WireError
-from medfed.core.files import write_atomic
+from medfed.core.errors import DataError, WireError
+from medfed.core.vault import OPEN, Vault
 from medfed.federation.flower.fleet import Fetched, Fleet, NotEnrolled, RunOver
 from medfed.federation.wire import Sealed
 
@@ -40,15 +40,22 @@ class Link:
         answer: What answers orders.
         inbox: File for the order in hand.
         say: Told in a sentence what happens.
+        vault: How that file lies on the disk.
     """
 
     def __init__(
-        self, fleet: Fleet, answer: Answer, inbox: Path, say: Callable[[str], None]
+        self,
+        fleet: Fleet,
+        answer: Answer,
+        inbox: Path,
+        say: Callable[[str], None],
+        vault: Vault = OPEN,
     ) -> None:
         self._fleet = fleet
         self._answer = answer
         self._inbox = inbox
         self._say = say
+        self._vault = vault
         self._stop = threading.Event()
         self._online = False
         self._was_online = False
@@ -135,17 +142,17 @@ class Link:
 
     def _keep(self, fetched: Fetched) -> None:
         length = struct.pack("<I", len(fetched.envelope))
-        write_atomic(self._inbox, (length, fetched.envelope, *fetched.sealed.pieces()))
+        self._vault.write(self._inbox, (length, fetched.envelope, *fetched.sealed.pieces()))
 
     def _kept(self) -> Fetched | None:
         """The order that was in hand when the site was stopped or cut off."""
         try:
-            blob = self._inbox.read_bytes()
+            blob = self._vault.read(self._inbox)
             (length,) = struct.unpack_from("<I", blob)
             return Fetched(Sealed.from_bytes(blob[4 + length :]), blob[4 : 4 + length])
         except FileNotFoundError:
             return None
-        except (struct.error, WireError):
+        except (struct.error, WireError, DataError):
             log.warning("the order in hand was damaged on the disk; it will be sent again")
             self._inbox.unlink()
             return None

@@ -25,6 +25,8 @@ from medfed.core.errors import RunError
 from medfed.federation.guarded import Guarded
 
 READY_WITHIN = 60.0
+IN_MEMORY = ":flwr-in-memory:"
+"""What Flower calls a database that is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +85,12 @@ class SuperLink:
         folder: For its database, its log and its secret.
         port: On 127.0.0.1.
         tls: Its certificates; they must name localhost.
+        in_memory: Whether it keeps everything in memory; then it forgets all when it ends.
     """
 
-    def __init__(self, folder: Path, port: int, tls: Tls) -> None:
+    def __init__(self, folder: Path, port: int, tls: Tls, *, in_memory: bool = False) -> None:
         self.folder = folder
+        self._database = IN_MEMORY if in_memory else str((folder / "superlink.db").resolve())
         self.port = port
         self.tls = tls
         self.at = SuperLinkAt(f"localhost:{port}", tls.ca, folder / "superexec.secret")
@@ -113,7 +117,7 @@ class SuperLink:
             "--host": "127.0.0.1",
             "--port": self.port,
             "--isolation": "process",  # it starts no process of its own
-            "--database": (self.folder / "superlink.db").resolve(),
+            "--database": self._database,
             "--superexec-auth-secret-file": self.at.secret.resolve(),
         }
         words = [str(word) for pair in options.items() for word in pair]

@@ -17,6 +17,7 @@ import numpy as np
 from medfed.core.errors import RunError
 from medfed.core.files import Buffer
 from medfed.federation.local import OpenSite
+from medfed.federation.ray_channel.sealing import ORDER, REPLY, End
 from medfed.federation.wire import Sealed
 
 INLINE = 64 * 1024
@@ -35,25 +36,35 @@ class SiteActor:
         self._folder = folder
         self._open_site = open_site
         self._site: Any = None
+        self._end = End()
 
     def look(self) -> dict[str, str]:
-        """Where this is, which medfed, and whose folder it sees."""
+        """Where this is, which medfed, and whose folder it sees; and what seals messages to it."""
         return {
             "node": socket.gethostname(),
             "medfed": version("medfed"),
             "key": key_of(self._folder),
+            "end": self._end.public.hex(),
         }
 
     def handle(
         self, header: bytes, signature: bytes, payload: Any
     ) -> tuple[float, bytes, bytes, Any]:
         """Answer an order: seconds, and the parts of the reply."""
+        reply, seconds = self._answer(Sealed(header, signature, unpacked(payload)))
+        return seconds, reply.header, reply.signature, packed(reply.payload)
+
+    def handle_sealed(self, blob: Any, of: bytes) -> tuple[float, Any]:
+        """Answer an order that Ray cannot read: seconds, and the reply, sealed too."""
+        reply, seconds = self._answer(self._end.open(blob, of, ORDER))
+        return seconds, self._end.seal(reply, of, REPLY)
+
+    def _answer(self, order: Sealed) -> tuple[Sealed, float]:
         if self._site is None:
             self._site = self._open_site(self._folder)
         start = time.perf_counter()
-        reply = self._site.handle(Sealed(header, signature, unpacked(payload)))
-        seconds = time.perf_counter() - start
-        return seconds, reply.header, reply.signature, packed(reply.payload)
+        reply = self._site.handle(order)
+        return reply, time.perf_counter() - start
 
 
 def packed(payload: Buffer) -> Any:

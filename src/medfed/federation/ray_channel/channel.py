@@ -14,6 +14,7 @@ from medfed.federation.channel import Delivery
 from medfed.federation.local import OpenSite
 from medfed.federation.ray_channel.actor import compare, packed
 from medfed.federation.ray_channel.cluster import connection, last_line
+from medfed.federation.ray_channel.sealing import End
 from medfed.federation.ray_channel.seat import Seat
 from medfed.federation.ray_channel.shares import Share, amounts, at_once, no_room, share_of, state
 from medfed.federation.wire import Sealed
@@ -42,6 +43,7 @@ class RayChannel:
         gpus: GPUs of each site; None for an equal part of all where ``cuda``, else none.
         threads: Threads that a site's numerics use.
         cuda: Whether sites compute on graphics cards.
+        sealed: Whether messages are sealed before Ray has them, which may move them to a disk.
 
     Raises:
         RunError: The cluster cannot be reached, has no room, or sees other folders.
@@ -57,14 +59,16 @@ class RayChannel:
         gpus: float | None = None,
         threads: int = 1,
         cuda: bool = False,
+        sealed: bool = False,
     ) -> None:
         self._seats: dict[str, Seat] = {}
+        self._end = End() if sealed else None
         self._stack = ExitStack()
         try:
             self._stack.enter_context(connection(cluster))
             share = share_of(len(folders), cpus, gpus, threads=threads, cuda=cuda)
             for name, folder in folders.items():
-                self._seats[name] = Seat(name, folder.resolve(), open_site, share)
+                self._seats[name] = Seat(name, folder.resolve(), open_site, share, self._end)
             self._at_once = at_once(len(folders), share, 1 if cuda else threads)
             self._inspect(share)
         except BaseException:
@@ -79,6 +83,9 @@ class RayChannel:
         """Hand each order to its site's actor; a payload that several share is stored once."""
         stored: dict[int, Any] = {}
         for site, (order, sealed) in orders.items():
+            if self._end is not None:  # sealed for its actor, when that is free
+                self._seats[site].add(order, sealed)
+                continue
             key = id(sealed.payload)
             if key not in stored:
                 payload = packed(sealed.payload)

@@ -10,9 +10,11 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
+from medfed.core.errors import DataError
 from medfed.federation.channel import Delivery
 from medfed.federation.local import OpenSite
 from medfed.federation.ray_channel.actor import SiteActor, unpacked
+from medfed.federation.ray_channel.sealing import ORDER, REPLY, End
 from medfed.federation.ray_channel.shares import Share
 from medfed.federation.wire import Sealed
 
@@ -24,11 +26,23 @@ Message = tuple[bytes, bytes, Any]
 
 
 class Seat:
-    """One site's actor and the orders that wait for it."""
+    """One site's actor and the orders that wait for it.
 
-    def __init__(self, site: str, folder: Path, open_site: OpenSite, share: Share) -> None:
+    Args:
+        site: The site.
+        folder: Its folder.
+        open_site: Opens it.
+        share: What it gets of the cluster.
+        end: What seals messages, so that Ray cannot read them; None for messages as they are.
+    """
+
+    def __init__(
+        self, site: str, folder: Path, open_site: OpenSite, share: Share, end: End | None = None
+    ) -> None:
         self.site = site
         self.folder = folder
+        self._end = end
+        self._peer = b""
         self.reply: Any = None
         self._queue: deque[Task] = deque()
         self._at: Task | None = None
@@ -52,7 +66,7 @@ class Seat:
         """Whether what it has in hand must come back before something that somebody waits for."""
         return self._at is not None and (bool(self._queue) or not self._at.cancelled)
 
-    def add(self, order: str, message: Message) -> None:
+    def add(self, order: str, message: Message | Sealed) -> None:
         """Let an order wait for its turn."""
         self._queue.append(Task(order, message))
 
@@ -73,9 +87,9 @@ class Seat:
         if task is None:
             return None
         try:
-            seconds, header, signature, payload = ray.get(self.reply)
-            reply = Sealed(header, signature, unpacked(payload))
-        except RayError:  # its own words may quote data
+            seconds, *parts = ray.get(self.reply)
+            reply = self._opened(parts)
+        except (RayError, DataError):  # its own words may quote data
             self._restart()
             if task.tries < TRIES and not task.cancelled:
                 self._hand_over(task)
@@ -90,11 +104,29 @@ class Seat:
 
     def _hand_over(self, task: "Task") -> None:
         task.tries += 1
-        self.reply = self.actor.handle.remote(*task.message)
+        if isinstance(task.message, Sealed):
+            self.reply = self._sealed_to_actor(task.message)
+        else:
+            self.reply = self.actor.handle.remote(*task.message)
+
+    def _sealed_to_actor(self, message: Sealed) -> Any:
+        assert self._end is not None  # noqa: S101  # else no whole message is added
+        try:
+            self._peer = self._peer or bytes.fromhex(ray.get(self.actor.look.remote())["end"])
+            blob = self._end.seal(message, self._peer, ORDER)
+        except RayError:
+            blob = None  # the actor has died: the call below fails too, and counts as a try
+        return self.actor.handle_sealed.remote(blob, self._end.public)
+
+    def _opened(self, parts: list[Any]) -> Sealed:
+        if self._end is not None:
+            return self._end.open(parts[0], self._peer, REPLY)
+        header, signature, payload = parts
+        return Sealed(header, signature, unpacked(payload))
 
     def _restart(self) -> None:
         self.stop()  # it may only be out of reach; two must never work in one folder
-        self.actor = self._start()
+        self.actor, self._peer = self._start(), b""  # with another key
 
 
 @dataclass(slots=True)
@@ -102,6 +134,6 @@ class Task:
     """An order on its way."""
 
     order: str
-    message: Message
+    message: Message | Sealed
     tries: int = 0
     cancelled: bool = False

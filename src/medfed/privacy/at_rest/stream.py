@@ -53,6 +53,31 @@ def sealed(chunks: Buffer | Iterable[Buffer], key: bytes, what: bytes) -> Iterat
     yield cipher.encrypt(_nonce(prefix, max(number - 1, 0), last=True), waiting, None)
 
 
+def opened(content: Buffer, key: bytes, what: bytes) -> bytes:
+    """What `sealed` was given, of a sealed file that lies in memory.
+
+    Raises:
+        DataError: It was changed or cut short, or is something else.
+    """
+    view = memoryview(content).cast("B")
+    if len(view) < HEAD + TAG or view[: len(MAGIC)] != MAGIC:
+        raise _damaged("a message")
+    prefix, body = bytes(view[HEAD - PREFIX : HEAD]), view[HEAD:]
+    cipher = _cipher(key, bytes(view[len(MAGIC) : HEAD - PREFIX]), what)
+    size = SEGMENT + TAG
+    count = -(-len(body) // size)
+    pieces = []
+    for number in range(count):
+        raw = body[number * size : (number + 1) * size]
+        try:
+            pieces.append(
+                cipher.decrypt(_nonce(prefix, number, last=number == count - 1), raw, None)
+            )
+        except InvalidTag:
+            raise _damaged("a message") from None
+    return b"".join(pieces)
+
+
 class SealedBlob:
     """A sealed file, opened where it is read; implements `medfed.core.vault.Blob`.
 
@@ -158,6 +183,6 @@ def _nonce(prefix: bytes, number: int, *, last: bool) -> bytes:
     return prefix + number.to_bytes(4, "big") + bytes([last])
 
 
-def _damaged(path: Path) -> DataError:
-    message = f"{path} was changed or cut short, is not sealed, or lies in another's place"
+def _damaged(which: object) -> DataError:
+    message = f"{which} was changed or cut short, is not sealed, or lies in another's place"
     return DataError(message, remedy="Restore it from a backup")

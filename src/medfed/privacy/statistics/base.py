@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from medfed.core.data import SiteData
+from medfed.core.data import SetName, SiteData
 from medfed.core.errors import DataError, PartError, Problem
 from medfed.core.mechanism import Cost
 from medfed.core.options import option
@@ -28,8 +28,8 @@ class NoisyStatistic(ABC):
     """
 
     fact: ClassVar[str] = "statistics"
-    moved: ClassVar[int]
-    """How many figures one patient can move, each by 1 at most."""
+    training: ClassVar[bool] = False
+    """Whether it is of training patients only."""
 
     epsilon: float = option(help="ε that it costs a patient", above=0)
     noise: str = option(
@@ -49,6 +49,11 @@ class NoisyStatistic(ABC):
     def problems(self) -> Sequence[Problem]:
         """What is wrong with its options together."""
         return []
+
+    @property
+    @abstractmethod
+    def moved(self) -> int:
+        """How many figures one patient can move, each by 1 at most."""
 
     @property
     @abstractmethod
@@ -86,9 +91,13 @@ class NoisyStatistic(ABC):
         """Patients whom the ledger could not tell from others."""
         return rules.named_patients(study)
 
+    def of(self, data: SiteData) -> Sequence[SetName]:
+        """Whose records it is made of; see `medfed.core.mechanism.PaidQuery`."""
+        return ("train",) if self.training else tuple(data.sets)
+
     def local(self, data: SiteData, facts: Mapping[str, Any]) -> Update:
         """This hospital's figures, noised."""
-        parts = [self.contributions(self._frame(data, name)) for name in data.sets]
+        parts = [self.contributions(self._frame(data, name)) for name in self.of(data)]
         figures = sum(map(noising.on_grid, parts))
         found = noising.noised(np.asarray(figures), self.kind, self.noise_scale)
         stats = {"figures": found / noising.GRID, "hospitals": np.array(1.0)}

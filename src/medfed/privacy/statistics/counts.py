@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from medfed.privacy.statistics.base import NoisyStatistic, OfNumbers, codes
 class NoisyHistogram(OfNumbers):
     """How many patients fall into each of equal bins between the bounds."""
 
-    moved: ClassVar[int] = 1
+    moved = 1
 
     bins: int = option(10, help="How many bins", low=1, high=10_000)
 
@@ -71,7 +71,7 @@ class NoisyQuantile(NoisyHistogram):
 class NoisyContingency(NoisyStatistic):
     """How many patients have each combination of two columns' values."""
 
-    moved: ClassVar[int] = 1
+    moved = 1
 
     rows: str = option(help="The first column")
     row_values: tuple[str, ...] = option(help='Its values, ["0", "1"]; others are not counted')

@@ -1,7 +1,7 @@
 """Noised counts, sums, means and variances."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from medfed.privacy.statistics.base import NoisyStatistic, OfNumbers, codes, wit
 class NoisyCount(NoisyStatistic):
     """How many patients there are, or how many have some value. A patient moves it by 1."""
 
-    moved: ClassVar[int] = 1
+    moved = 1
 
     column: str = option("", help="Column of a value that patients must have; silent for all")
     values: tuple[str, ...] = option((), help='Values that are counted, ["1"]')
@@ -47,7 +47,7 @@ class NoisyCount(NoisyStatistic):
 class NoisySum(OfNumbers):
     """The sum of a column. A patient moves it by the larger bound."""
 
-    moved: ClassVar[int] = 1
+    moved = 1
 
     @property
     def _largest(self) -> float:
@@ -68,7 +68,7 @@ class NoisySum(OfNumbers):
 class NoisyMean(OfNumbers):
     """The mean of a column: a noised sum about the middle of the bounds, by a noised count."""
 
-    moved: ClassVar[int] = 2
+    moved = 2
 
     def contributions(self, frame: Any) -> Array:
         """1 for a value, and where it lies between the bounds."""
@@ -87,7 +87,7 @@ class NoisyMean(OfNumbers):
 class NoisyVariance(OfNumbers):
     """The variance of a column, with its mean: noised sums of values and of squares."""
 
-    moved: ClassVar[int] = 3
+    moved = 3
 
     def contributions(self, frame: Any) -> Array:
         """1 for a value, where it lies between the bounds, and the square of that."""

@@ -18,6 +18,7 @@ from medfed.services.console.releases import Releases
 from medfed.services.console.results import Results
 from medfed.services.console.runs import Runs
 from medfed.services.console.studies import Studies
+from medfed.services.console_database import open_database
 from medfed.services.hospital import Hospital
 from medfed.services.inference.desk import Desk
 from medfed.services.protections import Protections
@@ -93,7 +94,7 @@ class Console:
         place = Place.open(folder, faces.federation)
         if faces.federation:
             CoordinatorFolder(faces.federation).settings()  # complains here and now
-        database = Database(url or place.database_url)
+        database = open_database(url or place.database_url)
         if database.on_postgres:
             database = Mirrored(url, place.path / "mirror")
         database.upgrade()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from medfed.core.errors import RunError
 from medfed.core.files import write_json
+from medfed.services.console_database import EMBEDDED
 from medfed.storage.database.engine import sqlite_url
 
 SECRETS = "secrets.json"
@@ -72,7 +73,7 @@ class Place:
     @property
     def database_url(self) -> str:
         """The embedded database."""
-        return sqlite_url(self.path / "console.sqlite")
+        return sqlite_url(self.path / EMBEDDED)
 
     @property
     def free(self) -> int:

@@ -43,7 +43,11 @@ ONLINE_WITHIN = 60.0
 
 
 def open_loopback(
-    folders: Mapping[str, Path], place: Path, on_event: Callable[[Event], None]
+    folders: Mapping[str, Path],
+    place: Path,
+    on_event: Callable[[Event], None],
+    *,
+    in_memory: bool = False,
 ) -> Channel:
     """Start a federation of sites on this machine, and open a channel to it.
 
@@ -51,6 +55,7 @@ def open_loopback(
         folders: The sites' folders.
         place: For what the federation needs of its own; removed when it ends.
         on_event: Told what happens on the way.
+        in_memory: Whether messages must not come to lie on the disk as they are.
 
     Raises:
         RunError: Something does not start.
@@ -61,9 +66,11 @@ def open_loopback(
 
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, place, ignore_errors=True)
+        if in_memory:  # what a killed run left speaks of a SuperLink that has forgotten it
+            shutil.rmtree(place, ignore_errors=True)
         address = Address(HOST, free_port())
         tls = TlsFiles(*make_certificates(place, address))
-        link = SuperLink(place, address.port, tls)
+        link = SuperLink(place, address.port, tls, in_memory=in_memory)
         stack.callback(link.stop)
         link.start()
         started = {}

@@ -82,7 +82,8 @@ def hold(line: Line, say: Callable[[str], None]) -> None:
     with alone(line.memory, "site", ENDING), ending_on_signals():
         worker = WorkerChannel({site.name: line.folder}, partial(open_site, data=line.data), 1)
         fleet = Fleet(line.address, line.ca, line.key, line.memory / "node")
-        link = Link(fleet, partial(_answer, worker, site.name), line.memory / "order", say)
+        answer = partial(_answer, worker, site.name)
+        link = Link(fleet, answer, line.memory / "order", say, site.folder.vault)
         try:
             link.run()
         finally:

@@ -63,7 +63,7 @@ class Hospital:
             jobs,
             uploads,
             Imports(jobs, uploads),
-            Scans(here, database, Views(console)),
+            Scans(here, database, Views(console, here)),
             Tables(here, database),
             Participation(here, database, console),
             Receipts(here),

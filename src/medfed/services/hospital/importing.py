@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, select
 
-from medfed.connectors.scans import ScanError
+from medfed.core.errors import DataError
 from medfed.core.files import sync
 from medfed.services.hospital.tables import take_tables
 from medfed.services.hospital.uploads import PARTS
 from medfed.services.imports import ImportOptions, import_scans
 from medfed.services.imports.place import open_catalogue
 from medfed.services.viewing.preparing import prepare
+from medfed.services.viewing.views import Views
 from medfed.storage.database.tables import UploadRow
 
 if TYPE_CHECKING:
@@ -59,8 +60,9 @@ def _draw(work: Work, scans: list[str]) -> None:
         with open_catalogue(work.site) as (patients, catalogue):
             row = catalogue.find(scan) if catalogue else None
         if row:
-            with suppress(ScanError, OSError):
-                prepare(work.console, patients / row.patient / scan, scan, whole=False)
+            with suppress(DataError, OSError):
+                kept = Views(work.console, work.site).kept
+                prepare(kept, patients / row.patient / scan, scan, whole=False)
 
 
 def _lay_out(work: Work) -> Path:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
-import shutil
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -12,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from medfed.core.errors import DataError
 from medfed.core.files import sync
+from medfed.core.private_files import content, text, vault_over
 from medfed.federation.site_folder import SiteFolder
 from medfed.services.accounts import Identity, Subject, require
 from medfed.services.audit import record
 from medfed.services.imports.findings import TABLES
 from medfed.services.imports.place import DEFAULT_DATA, open_place
+from medfed.services.sites import site_vault
 from medfed.services.trouble import Missing
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class Tables:
 
     def list(self) -> list[TableFacts]:
         """All tables, by name."""
+        site_vault(self.site)  # theirs may be sealed
         folder = _folder(self.site)
         files = sorted(folder.glob("*.[cC][sS][vV]")) if folder.is_dir() else []
         return [_facts(path) for path in files if path.is_file() and not path.is_symlink()]
@@ -128,16 +129,11 @@ def _take(site: Path, path: Path) -> dict[str, Any]:
     with open_place(site) as place:
         target = place.scans.parent / path.name
         known = target.exists()
-        if known and target.read_bytes() != path.read_bytes():
+        if known and content(target) != path.read_bytes():
             message = f"there is a table {path.name} already, with other content"
             raise DataError(message, remedy="Delete that one first, or give this another name")
         if not known:
-            aside = place.aside / path.name
-            shutil.copyfile(path, aside)
-            aside.chmod(0o600)
-            sync(aside)
-            os.replace(aside, target)  # noqa: PTH105  # of one disk
-            sync(target.parent)
+            place.keeps.write(target, path.read_bytes())
     about = asdict(_facts(target))
     return {**about, "gaps": gaps, "state": "unchanged" if known else "imported"}
 
@@ -149,7 +145,7 @@ def _folder(site: Path) -> Path:
 def _separator(path: Path) -> str:
     """The separator that cuts the first line into most columns."""
     try:
-        with path.open(encoding=ENCODING, newline="") as file:
+        with text(path, ENCODING) as file:
             first = file.readline(1_000_000)
     except UnicodeDecodeError:
         return ","  # the reader says what is wrong
@@ -157,8 +153,9 @@ def _separator(path: Path) -> str:
 
 
 def _facts(path: Path) -> TableFacts:
-    about = path.stat()
-    return _looked_at(path, about.st_size, about.st_mtime)
+    about, vault = path.stat(), vault_over(path)
+    size = len(vault.blob(path)) if vault.seals(path) else about.st_size
+    return _looked_at(path, size, about.st_mtime)
 
 
 @lru_cache(maxsize=256)
@@ -166,7 +163,7 @@ def _looked_at(path: Path, size: int, changed: float) -> TableFacts:
     separator, rows, columns = ",", None, []
     try:
         separator = _separator(path)
-        with path.open(encoding=ENCODING, newline="") as file:
+        with text(path, ENCODING) as file:
             lines = csv.reader(file, delimiter=separator, skipinitialspace=True)
             columns = [name.strip() for name in next(lines, [])]
             rows = sum(bool(row) for row in lines) if size <= GLANCED else None

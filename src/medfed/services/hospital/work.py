@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from medfed.core.errors import MedfedError
+from medfed.services.console_database import open_database
 from medfed.services.hospital.jobs import FAILED, FINISHED, RUNNING, Jobs
 from medfed.storage.database import Database
 from medfed.storage.database.tables import JobRow
@@ -104,7 +105,7 @@ def main(console: str, site: str, job: str) -> None:
     """Do one job."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     threading.Thread(target=_end_with_the_keeper, daemon=True).start()
-    database = Database(os.environ["MEDFED_DATABASE"])
+    database = open_database(os.environ["MEDFED_DATABASE"])
     work(Path(console), Path(site), job, database)
     database.close()
 

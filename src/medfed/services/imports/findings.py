@@ -13,12 +13,15 @@ import math
 from typing import TYPE_CHECKING
 
 from medfed.connectors.annotations import COLUMNS
-from medfed.core.files import write_atomic
+from medfed.core.private_files import content
+from medfed.core.vault import OPEN
 from medfed.services.imports.report import Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    from medfed.core.vault import Vault
 
 TABLES = ("annotations.csv", "annotations_excluded.csv")
 Row = tuple[str, ...]
@@ -40,13 +43,14 @@ class Findings:
         for name in names:
             self._names.setdefault(name, set()).add(scan)
 
-    def write(self, scans: Path) -> list[Trouble]:
+    def write(self, scans: Path, vault: Vault = OPEN) -> list[Trouble]:
         """Put the lines about known scans beside the site's patients.
 
         A table's lines about a scan take the place of those that were there.
 
         Args:
             scans: the folder of the site's patients.
+            vault: how tables lie there.
 
         Returns:
             What could not be read.
@@ -60,33 +64,33 @@ class Findings:
                 troubles.append(Trouble.named("bad-table", (str(table),)))
                 continue
             if rows:
-                _merge(scans / table.name, rows)
+                _merge(scans / table.name, rows, vault)
         return troubles
 
 
-def forget_scan(scans: Path, scan: str) -> None:
+def forget_scan(scans: Path, scan: str, vault: Vault = OPEN) -> None:
     """Take the lines about a scan out of the tables beside the site's patients."""
     for file in (scans / name for name in TABLES):
         if file.exists():
             rows = _read(file)
             kept = [row for row in rows if row[0] != scan]
             if kept != rows:
-                _write(file, kept)
+                _write(file, kept, vault)
 
 
-def _merge(file: Path, rows: list[Row]) -> None:
+def _merge(file: Path, rows: list[Row], vault: Vault) -> None:
     mine = {row[0] for row in rows}
     kept = [row for row in _read(file) if row[0] not in mine] if file.exists() else []
-    _write(file, [*kept, *rows])
+    _write(file, [*kept, *rows], vault)
 
 
-def _write(file: Path, rows: list[Row]) -> None:
+def _write(file: Path, rows: list[Row], vault: Vault) -> None:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerows([COLUMNS, *sorted(dict.fromkeys(rows))])
-    content = buffer.getvalue().encode()
-    if not file.exists() or file.read_bytes() != content:
-        write_atomic(file, content)
+    blob = buffer.getvalue().encode()
+    if not file.exists() or content(file) != blob:
+        vault.write(file, blob)
 
 
 def _read(file: Path) -> list[Row]:
@@ -95,11 +99,11 @@ def _read(file: Path) -> list[Row]:
     Raises:
         ValueError: a column is missing, or a number is none.
     """
-    with file.open(newline="", encoding="utf-8-sig") as opened:
-        rows = []
-        for row in csv.DictReader(opened):
-            values = [row.get(column) or "" for column in COLUMNS]
-            if not all(math.isfinite(float(number)) for number in values[1:]):
-                raise ValueError("not finite")
-            rows.append(tuple(value.strip() for value in values))
+    text = io.StringIO(content(file).decode("utf-8-sig"), newline="")
+    rows = []
+    for row in csv.DictReader(text):
+        values = [row.get(column) or "" for column in COLUMNS]
+        if not all(math.isfinite(float(number)) for number in values[1:]):
+            raise ValueError("not finite")
+        rows.append(tuple(value.strip() for value in values))
     return rows

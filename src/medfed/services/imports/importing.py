@@ -13,13 +13,13 @@ from medfed.connectors.deidentify import Deidentifier
 from medfed.connectors.scans.problems import ScanError
 from medfed.connectors.scans.stores import open_store
 from medfed.core.errors import DataError
-from medfed.core.files import append_line, write_json
 from medfed.services.imports.findings import Findings
-from medfed.services.imports.place import LINKS, RECORDS, open_place
+from medfed.services.imports.place import RECORDS, open_place
 from medfed.services.imports.report import ImportReport, Trouble
 from medfed.services.imports.series import series_of
 from medfed.services.imports.units import DicomUnit, LostMask, Naming, TableUnit, Unit, units_of
 from medfed.services.imports.volumes import volume_of
+from medfed.storage import links
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,6 +79,7 @@ def import_scans(
             for unit in units_of(source):
                 work.take_unit(unit)
             work.write_findings()
+            work.warn()
         except OSError as error:
             remedy = "What was imported before is kept; the same command goes on from there"
             raise DataError(f"the import stopped: {error.strerror}", remedy=remedy) from error
@@ -120,7 +121,16 @@ class _Import:
 
     def write_findings(self) -> None:
         """Bring LUNA16's tables along."""
-        self.report.troubles += self._findings.write(self.place.scans)
+        self.report.troubles += self._findings.write(self.place.scans, self.place.keeps)
+
+    def warn(self) -> None:
+        """Say what of this site is not encrypted, where the rest is."""
+        taken = self.report.imported or self.report.completed
+        if taken and self.place.vault.sealed and not self.place.keeps.sealed:
+            self._note(
+                f"The site's folder is encrypted; the scans in {self.place.scans} are not: keep "
+                "them on an encrypted disk."
+            )
 
     def record(self) -> None:
         """Write what was refused, with file names, into the site's own folder."""
@@ -130,7 +140,8 @@ class _Import:
         folder.mkdir(mode=0o700, exist_ok=True)
         file = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}.json"
         self.report.record = file
-        write_json(file, self.report.full())
+        text = json.dumps(self.report.full(), indent=2, ensure_ascii=False)
+        self.place.vault.write(file, f"{text}\n".encode())
 
     def _candidates(self, unit: Unit) -> Iterator[Candidate | Trouble]:
         if isinstance(unit, LostMask):
@@ -182,7 +193,7 @@ class _Import:
             if not known.sources <= sources:
                 self.report.troubles.append(Trouble.named("differs-from-catalogue", found.where))
                 return "differs-from-catalogue"
-        made = Path(tempfile.mkdtemp(dir=self.place.aside))
+        made = Path(tempfile.mkdtemp(dir=self.place.bench))
         patient = self.place.pseudonyms.patient(found.identity)
         row, emptied = found.write(made, self.place.relative(patient, found.scan))
         self._link(found)
@@ -200,16 +211,13 @@ class _Import:
         """Write down who this is, once, where the hospital asked for it."""
         if not self.options.keep_links:
             return
-        file = self.place.site / LINKS
         line = {
             "patient": self.place.pseudonyms.patient(found.identity),
             "scan": found.scan,
             "hospital_patient": found.identity,
             "hospital_scan": found.original,
         }
-        known = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-        if json.dumps(line, ensure_ascii=False) not in known:
-            append_line(file, line)
+        links.add(self.place.site, self.place.vault, line)
 
     def _note(self, sentence: str) -> None:
         if sentence not in self.report.notes:

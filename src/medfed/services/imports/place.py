@@ -7,6 +7,7 @@
     catalogue.sqlite             what is there; 0600
     links.jsonl                  who is who, where the hospital asked for it; 0600
     imports/TIME.json            what an import refused, with file names; 0600
+                                 in an encrypted folder these four are encrypted
     DATA/NAME/PATIENT/SCAN/ct/   a DICOM series: the source `volumes` reads it as it lies
     DATA/NAME/PATIENT/SCAN/ct.mhd, ct.raw, mask.mhd, mask.raw
 """
@@ -17,7 +18,7 @@ import fcntl
 import os
 import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,13 +26,18 @@ from typing import TYPE_CHECKING
 from medfed.connectors.pseudonyms import KEY_FILE, Pseudonyms, open_pseudonyms
 from medfed.core.errors import DataError, SiteError
 from medfed.core.files import sync, write_atomic, write_json
+from medfed.core.private_files import in_memory
+from medfed.core.vault import OPEN
 from medfed.federation.site_folder import SiteFolder
+from medfed.services.sites import site_vault
 from medfed.storage.catalogue import CATALOGUE, Catalogue, CataloguedScan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LINKS, RECORDS, LOCK = "links.jsonl", "imports", ".import.lock"
+    from medfed.core.vault import Vault
+
+RECORDS, LOCK = "imports", ".import.lock"
 DEFAULT_DATA = "data"
 ASIDE = ".incoming-"
 
@@ -47,6 +53,9 @@ class Place:
         pseudonyms: under the site's key.
         catalogue: open.
         aside: an empty folder on the disk of ``scans``, gone after the import.
+        vault: how private files lie in ``site``.
+        bench: an empty folder in which scans are made; in memory where they are encrypted.
+        keeps: how scans lie: through the vault where they are in the site's own folder.
     """
 
     site: Path
@@ -55,6 +64,9 @@ class Place:
     pseudonyms: Pseudonyms
     catalogue: Catalogue
     aside: Path
+    vault: Vault
+    bench: Path
+    keeps: Vault
 
     def folder_of(self, patient: str, scan: str) -> Path:
         """Where a scan lies."""
@@ -71,10 +83,12 @@ class Place:
         without a CT.
 
         Args:
-            made: a folder under ``aside`` with the scan's files.
+            made: a folder under ``bench`` with the scan's files.
             scan: the row.
         """
         target = self.folder_of(scan.patient, scan.scan)
+        if self.keeps.sealed:
+            made = self._sealed(made, target)
         if target.exists():
             target.rename(Path(tempfile.mkdtemp(dir=self.aside)) / "old")
         if target.parent.exists():
@@ -89,13 +103,27 @@ class Place:
         sync(self.scans)
         self.catalogue.put(scan)
 
+    def _sealed(self, made: Path, target: Path) -> Path:
+        """The same scan on the disk of ``scans``, sealed for the place that it goes to."""
+        found = Path(tempfile.mkdtemp(dir=self.aside)) / target.name
+        for file in sorted(file for file in made.rglob("*") if file.is_file()):
+            name = file.relative_to(made)
+            (found / name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.keeps.write(found / name, file.read_bytes(), place=target / name)
+        shutil.rmtree(made)
+        return found
+
     def intact(self, scan: CataloguedScan) -> bool:
         """Whether all files of a scan are there, as long as they were."""
         folder = self.folder_of(scan.patient, scan.scan)
         try:
-            return all((folder / o.name).stat().st_size == o.bytes for o in scan.objects)
-        except OSError:
+            return all(self._size(folder / o.name) == o.bytes for o in scan.objects)
+        except (OSError, DataError):
             return False
+
+    def _size(self, file: Path) -> int:
+        """Bytes of content."""
+        return len(self.keeps.blob(file)) if self.keeps.seals(file) else file.stat().st_size
 
     def mark_synthetic(self) -> None:
         """Say beside the patients that a program drew them, so that every report says it too."""
@@ -113,6 +141,7 @@ def open_place(site: Path) -> Iterator[Place]:
         DataError: its data folder or catalogue cannot be used.
     """
     settings = SiteFolder(site).settings()
+    vault = site_vault(site)
     with only_one(site, LOCK):
         scans = (settings.data or site.resolve() / DEFAULT_DATA) / settings.name
         try:
@@ -125,11 +154,20 @@ def open_place(site: Path) -> Iterator[Place]:
             message = f"{scans} cannot be written: {error.strerror}"
             raise DataError(message, remedy="Check the folder's owner and its disk") from error
         try:
-            pseudonyms = _pseudonyms(site)
-            with Catalogue(site / CATALOGUE, pseudonyms.fingerprint()) as catalogue:
-                yield Place(site, settings.name, scans, pseudonyms, catalogue, aside)
+            pseudonyms, keeps = _pseudonyms(site, vault), keeper_of(site, scans, vault)
+            with (
+                Catalogue(site / CATALOGUE, pseudonyms.fingerprint(), vault) as catalogue,
+                in_memory() if keeps.sealed else nullcontext(aside) as bench,
+            ):
+                name = settings.name
+                yield Place(site, name, scans, pseudonyms, catalogue, aside, vault, bench, keeps)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
+
+
+def keeper_of(site: Path, scans: Path, vault: Vault) -> Vault:
+    """How scans lie: sealed in the site's own folder, as they are on a disk of the hospital's."""
+    return vault if scans.resolve().is_relative_to(site.resolve()) else OPEN
 
 
 def list_scans(site: Path) -> tuple[Path, list[CataloguedScan]]:
@@ -156,7 +194,8 @@ def open_catalogue(site: Path) -> Iterator[tuple[Path, Catalogue | None]]:
     if not (site / CATALOGUE).exists():
         yield scans, None
         return
-    with Catalogue(site / CATALOGUE, _pseudonyms(site).fingerprint()) as catalogue:
+    vault = site_vault(site)
+    with Catalogue(site / CATALOGUE, _pseudonyms(site, vault).fingerprint(), vault) as catalogue:
         yield scans, catalogue
 
 
@@ -186,13 +225,13 @@ def only_one(site: Path, lock: str) -> Iterator[None]:
         os.close(handle)
 
 
-def _pseudonyms(site: Path) -> Pseudonyms:
+def _pseudonyms(site: Path, vault: Vault) -> Pseudonyms:
     """The site's; a key is made only where nothing was imported under another."""
     if (site / CATALOGUE).exists() and not (site / KEY_FILE).exists():
         message = f"{site / KEY_FILE} is missing, and scans were imported under it"
         remedy = "Restore it from a backup: with another, every patient would have a new name"
         raise SiteError(message, remedy=remedy)
-    return open_pseudonyms(site)
+    return open_pseudonyms(site, vault)
 
 
 def _settle_data(site: Path) -> None:

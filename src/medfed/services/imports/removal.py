@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medfed.core.errors import DataError
-from medfed.core.files import sync, write_atomic
+from medfed.core.files import sync
 from medfed.services.imports.findings import forget_scan
-from medfed.services.imports.place import LINKS, open_place
+from medfed.services.imports.place import open_place
 from medfed.services.trouble import Missing
+from medfed.storage import links
 
 if TYPE_CHECKING:
     from medfed.services.imports.place import Place
@@ -40,8 +40,8 @@ def remove_scan(site: Path, scan: str) -> CataloguedScan:
             raise Missing("there is no such scan", remedy="Look at the list of scans")
         try:
             _take_away(place, row)
-            forget_scan(place.scans, scan)
-            _forget_link(site / LINKS, scan)
+            forget_scan(place.scans, scan, place.keeps)
+            links.forget(site, place.vault, scan)
         except OSError as error:
             message = f"the scan cannot be removed: {error.strerror}"
             raise DataError(message, remedy="Check the folder's owner and its disk") from error
@@ -62,12 +62,3 @@ def _take_away(place: Place, row: CataloguedScan) -> None:
         target.parent.rename(away / "patient")
     sync(place.scans)
     shutil.rmtree(away)
-
-
-def _forget_link(file: Path, scan: str) -> None:
-    if not file.exists():
-        return
-    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [line for line in lines if json.loads(line).get("scan") != scan]
-    if kept != lines:
-        write_atomic(file, "".join(kept).encode())

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from medfed.core.errors import DataError
 from medfed.core.files import write_json
+from medfed.core.private_files import readable
 from medfed.federation.site_folder import SiteFolder
 from medfed.services.hospital.work import Work
 from medfed.services.inference.desk import Desk
 from medfed.services.inference.forgetting import refuse_deleted
 from medfed.services.inference.inferences import refuse_unsigned
+from medfed.services.inference.keeping import kept_privately
 from medfed.services.inference.reviews import Standing
 from medfed.services.prediction.folder import appearing
 from medfed.services.trouble import Conflict
@@ -60,7 +62,10 @@ def export(work: Work) -> dict[str, Any]:
     )
     identity = ModelIdentity.read(model.about, model.sha256)
     reader = Reader(row.signer_name or row.signer, SiteFolder(work.site).settings().name)
-    with appearing(desk.place.reviewed(row.id)) as part:
+    with (
+        kept_privately(desk.place, desk.place.reviewed(row.id)) as out,
+        appearing(out) as part,
+    ):
         write_mask(part / MASK, mask, scan.volume.geometry, identity)
         notes = _write_dicom(part, scan, kept, mask, identity, reader, found=len(standing))
         about = _about(row, model, standing, kept, notes)
@@ -86,8 +91,9 @@ def _labels(path: Path) -> "NDArray[np.uint8]":
     import nibabel as nib
     import numpy as np
 
-    image = nib.load(path)
-    voxels: NDArray[np.uint8] = np.asanyarray(image.dataobj)  # type: ignore[attr-defined]  # an image of voxels
+    with readable(path) as opened:
+        image = nib.load(opened)
+        voxels: NDArray[np.uint8] = np.asanyarray(image.dataobj)  # type: ignore[attr-defined]  # an image of voxels
     return np.ascontiguousarray(voxels.transpose(2, 1, 0)).astype(np.uint8, copy=False)
 
 

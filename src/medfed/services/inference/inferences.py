@@ -13,6 +13,7 @@ from medfed.services.audit import record
 from medfed.services.hospital.jobs import FAILED, OPEN, Jobs
 from medfed.services.imports.place import open_catalogue
 from medfed.services.inference.admitted import AdmittedModels
+from medfed.services.inference.keeping import vault_of
 from medfed.services.inference.place import FOUND, REVIEWED, VIEW, InferencePlace
 from medfed.services.trouble import Conflict, Missing
 from medfed.storage.catalogue import CataloguedScan
@@ -202,6 +203,7 @@ class Inferences:
             Missing: It is not there, or none that is offered.
         """
         row = self.find(inference)
+        vault_of(self.place)  # whoever reads the file finds it opened
         offered = {"found": FOUND, "reviewed": REVIEWED, "view": VIEW}.get(part, {})
         folder = self.place.reviewed(row.id) if part == "reviewed" else self.place.found(row.id)
         path = folder / name

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from medfed.services.hospital.work import Work
 from medfed.services.inference.desk import Desk
 from medfed.services.inference.forgetting import refuse_deleted
+from medfed.services.inference.keeping import kept_privately
 from medfed.storage.database.tables import FindingRow, InferenceRow
 
 if TYPE_CHECKING:
@@ -22,12 +23,11 @@ def look(work: Work) -> dict[str, Any]:
     row = desk.inferences.find(work.job.options["inference"])
     model = desk.models.usable(row.model_id, "scan")
     desk.place.folder(row.id).mkdir(mode=0o700, parents=True, exist_ok=True)
-    options = PredictOptions(
-        model=desk.models.file(model),
-        scan=desk.inferences.scan(row.scan)[1],
-        out=desk.place.found(row.id),
-    )
-    done = predict(options, work.tell, partial(_for_the_viewer, work))
+    with kept_privately(desk.place, desk.place.found(row.id)) as out:
+        options = PredictOptions(
+            model=desk.models.file(model), scan=desk.inferences.scan(row.scan)[1], out=out
+        )
+        done = predict(options, work.tell, partial(_for_the_viewer, work))
     refuse_deleted(desk.inferences, row)
     with work.jobs.database.write() as session:
         kept = session.get_one(InferenceRow, row.id)

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medfed.core.errors import SiteError
+from medfed.core.private_files import readable
 from medfed.core.toml_guard import complaint
 from medfed.services.accounts import Identity
 from medfed.services.hospital.work import Work
 from medfed.services.inference.desk import Desk
 from medfed.services.inference.exporting import MEASUREMENTS, SEGMENTATION
 from medfed.services.inference.inferences import SEND, Inferences
+from medfed.services.inference.keeping import vault_of
 from medfed.services.trouble import Conflict, Missing
 from medfed.storage.database.tables import InferenceRow, JobRow
 from medfed.storage.database.types import now
@@ -116,6 +118,7 @@ def send(work: Work) -> dict[str, Any]:
 
     desk = Desk.open(work.jobs.database, work.console, work.site)
     row = desk.inferences.find(work.job.options["inference"])
+    vault_of(desk.place)
     settings = PacsSettings.read(work.site)
     folder = desk.place.reviewed(row.id)
     files = [folder / n for n in (SEGMENTATION, MEASUREMENTS) if (folder / n).is_file()]
@@ -123,7 +126,9 @@ def send(work: Work) -> dict[str, Any]:
         raise Conflict("this review is not signed", remedy="Review all findings, then sign")
     if settings is None or not files:
         raise Missing("there is nothing to send, or nowhere to send it to")
-    count = open_pacs(settings.address, settings.options(os.environ)).send(files)
+    with readable(folder) as opened:
+        sent_files = [opened / file.name for file in files]
+        count = open_pacs(settings.address, settings.options(os.environ)).send(sent_files)
     sent = {
         "to": settings.address, "by": work.job.owner, "at": now().isoformat(), "objects": count,
         "signed": row.signed.isoformat(),

@@ -14,16 +14,17 @@ from medfed.connectors.scans import read_labels, read_scan
 from medfed.core.files import write_atomic, write_json
 from medfed.imaging.orientation import upright
 from medfed.imaging.pictures import plane_png
+from medfed.services.sites import site_vault
 from medfed.services.viewing.views import ABOUT, HU, MASK, WINDOWS
 
 THUMBNAIL_PIXELS = 112
 
 
-def prepare(console: Path, folder: Path, scan: str, *, whole: bool) -> None:
+def prepare(kept: Path, folder: Path, scan: str, *, whole: bool) -> None:
     """Write a scan's thumbnail, and where ``whole`` its voxels too.
 
     Args:
-        console: The console's folder.
+        kept: Where pictures are kept, see `Views.kept`.
         folder: Where the scan's files lie, see `medfed.services.imports.place`.
         scan: Its name.
         whole: Whether slices are to be cut from it.
@@ -38,12 +39,12 @@ def prepare(console: Path, folder: Path, scan: str, *, whole: bool) -> None:
     z = volume.shape[0] // 2
     spacing = volume.spacing_mm
     small = plane_png(volume.hu[z], spacing[1:], WINDOWS["lung"], longest=THUMBNAIL_PIXELS)
-    thumbnails = console / "thumbnails"
+    thumbnails = kept / "thumbnails"
     thumbnails.mkdir(mode=0o700, exist_ok=True)
     write_atomic(thumbnails / f"{scan}.png", small, durable=False)
     if not whole:
         return
-    views = console / "views"
+    views = kept / "views"
     views.mkdir(mode=0o700, exist_ok=True)
     made = views / f".{scan}-{secrets.token_hex(4)}"
     made.mkdir(mode=0o700)
@@ -60,4 +61,6 @@ def prepare(console: Path, folder: Path, scan: str, *, whole: bool) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[5:]:
+        site_vault(Path(sys.argv[5]))  # the scan may be sealed
     prepare(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], whole=sys.argv[4] == "whole")

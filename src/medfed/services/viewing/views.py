@@ -14,11 +14,14 @@ import sys
 import threading
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from medfed.core.private_files import private_memory
 from medfed.imaging.pictures import plane_png
+from medfed.services.sites import site_vault
 from medfed.services.trouble import Missing, Refused
 
 if TYPE_CHECKING:
@@ -35,7 +38,8 @@ WINDOWS: Mapping[str, tuple[float, float]] = {
     "wide": (0.0, 3000.0),
 }
 """Level and width, HU, as radiologists set them."""
-KEPT = 8
+KEPT, IN_MEMORY = 8, 2
+"""Scans that stay ready: on the disk, and where they must stay in memory."""
 AT_ONCE = 2
 """Processes that make scans ready: each holds one in memory."""
 HU, MASK, ABOUT, THUMBNAIL = "hu.npy", "mask.npy", "about.json", "thumbnail.png"
@@ -79,9 +83,11 @@ class Views:
 
     Attributes:
         console: The console's folder.
+        site: The site's own folder, whose vault scans are read through.
     """
 
     console: Path
+    site: Path | None = None
     _locks: dict[str, threading.Lock] = field(
         default_factory=lambda: defaultdict(threading.Lock), repr=False, compare=False
     )
@@ -89,6 +95,17 @@ class Views:
     _slots: threading.BoundedSemaphore = field(
         default_factory=lambda: threading.BoundedSemaphore(AT_ONCE), repr=False, compare=False
     )
+
+    @cached_property
+    def kept(self) -> Path:
+        """Where pictures are kept: the console's folder; in memory where the site's is encrypted.
+
+        Raises:
+            DataError: There is no such folder, or it is somebody else's.
+        """
+        if self.site is None or not site_vault(self.site).sealed:
+            return self.console
+        return private_memory(f"medfed-views-{self.console.resolve()}")
 
     def open(self, scan: str, folder: Path) -> View:
         """A scan, made ready where it is not.
@@ -100,7 +117,7 @@ class Views:
         Raises:
             Refused: It cannot be read any more.
         """
-        ready = self.console / "views" / scan
+        ready = self.kept / "views" / scan
         with self._locks[scan]:
             if not ready.exists():
                 self._prepare(scan, folder, whole=True)
@@ -118,7 +135,7 @@ class Views:
         Raises:
             Refused: It cannot be read any more.
         """
-        file = self.console / "thumbnails" / f"{scan}.png"
+        file = self.kept / "thumbnails" / f"{scan}.png"
         if not file.exists():
             with self._locks[""]:  # a page full of them must not start a process for each at once
                 if not file.exists():
@@ -127,12 +144,13 @@ class Views:
 
     def forget(self, scan: str) -> None:
         """Remove what was made of a scan."""
-        shutil.rmtree(self.console / "views" / scan, ignore_errors=True)
-        (self.console / "thumbnails" / f"{scan}.png").unlink(missing_ok=True)
+        shutil.rmtree(self.kept / "views" / scan, ignore_errors=True)
+        (self.kept / "thumbnails" / f"{scan}.png").unlink(missing_ok=True)
 
     def _prepare(self, scan: str, folder: Path, *, whole: bool) -> None:
         module = "medfed.services.viewing.preparing"
-        arguments = [str(self.console), str(folder), scan, "whole" if whole else "thumbnail"]
+        arguments = [str(self.kept), str(folder), scan, "whole" if whole else "thumbnail"]
+        arguments += [str(self.site)] if self.site else []
         command = ["nice", "-n", "5", sys.executable, "-m", module, *arguments]
         with self._slots:
             done = subprocess.run(
@@ -143,8 +161,9 @@ class Views:
             raise Refused("the scan cannot be read any more", remedy=remedy)
 
     def _forget_old(self, scan: str) -> None:
-        ready = [p for p in (self.console / "views").iterdir() if not p.name.startswith(".")]
-        for old in sorted(ready, key=lambda p: p.stat().st_mtime)[:-KEPT]:
+        ready = [p for p in (self.kept / "views").iterdir() if not p.name.startswith(".")]
+        most = KEPT if self.kept == self.console else IN_MEMORY
+        for old in sorted(ready, key=lambda p: p.stat().st_mtime)[:-most]:
             if old.name != scan:
                 shutil.rmtree(old, ignore_errors=True)
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from sqlalchemy.exc import ArgumentError, DataError, OperationalError, SQLAlchem
 from sqlalchemy.orm import Session
 
 from medfed.core.errors import RunError
+from medfed.core.vault import OPEN, Vault
 
 BUSY_MS = 30_000
 TRANSACTION_POOLER = 6543
@@ -40,19 +42,20 @@ class Database:
 
     Args:
         url: ``sqlite:///FILE`` or ``postgresql://USER:PASSWORD@HOST/NAME``.
+        vault: How a file lies on the disk.
 
     Raises:
         RunError: The URL cannot be used.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, vault: Vault = OPEN) -> None:
         self.url = _full_url(url)
         self.as_of: datetime | None = None
         self.on_postgres = self.url.get_backend_name() == "postgresql"
         if self.on_postgres:
             self.engine = _postgres(self.url)
         else:
-            self.engine = create_engine(self.url, connect_args={"timeout": BUSY_MS / 1000})
+            self.engine = _sqlite(self.url, vault)
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
 
@@ -133,6 +136,15 @@ def _full_url(url: str) -> URL:
             return made.set(drivername="postgresql+psycopg")
         case other:
             raise RunError(f"{other} is no database that medfed knows", remedy=remedy)
+
+
+def _sqlite(url: URL, vault: Vault) -> Engine:
+    seconds = BUSY_MS / 1000
+    if not vault.sealed:
+        return create_engine(url, connect_args={"timeout": seconds})
+    file = Path(url.database or "")
+    opened = partial(vault.connect, file, seconds, shared=True)
+    return create_engine(url, creator=opened, module=vault.sqlite)
 
 
 def _postgres(url: URL) -> Engine:

@@ -6,6 +6,7 @@ from apiflask import APIBlueprint
 from flask import Response, send_file
 
 from medfed.core.errors import DataError
+from medfed.core.private_files import binary
 from medfed.services.inference.place import FOUND, REVIEWED
 from medfed.services.inference.sending import ask_to_send
 from medfed.services.trouble import Missing
@@ -186,7 +187,7 @@ def get_result_file(inference: str, part: str, name: str) -> Response:
     if part not in ("found", "reviewed"):
         raise Missing("there is no such file", remedy="Look at what is offered")
     path, kind = desk().inferences.file(inference, part, name)
-    return send_file(path, mimetype=kind, as_attachment=True)
+    return send_file(binary(path), mimetype=kind, as_attachment=True, download_name=name)
 
 
 def _standing(inference: str) -> dict[str, Any]:

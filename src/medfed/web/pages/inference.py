@@ -17,6 +17,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from medfed.core.errors import MedfedError
+from medfed.core.private_files import binary, content
 from medfed.services.inference.sending import PacsSettings, ask_to_send
 from medfed.services.trouble import Missing
 from medfed.web import inference_shapes, inference_words, words
@@ -181,7 +182,7 @@ def send(inference: str) -> ResponseReturnValue:
 def view_file(inference: str, name: str) -> ResponseReturnValue:
     """What the viewer loads."""
     path, kind = desk().inferences.file(inference, "view", name)
-    return send_file(path, mimetype=kind)
+    return send_file(binary(path), mimetype=kind)
 
 
 @blueprint.get("/<inference>/report")
@@ -189,7 +190,7 @@ def view_file(inference: str, name: str) -> ResponseReturnValue:
 def report(inference: str) -> ResponseReturnValue:
     """The model's own report, before anybody reviewed it, as a page that can do nothing."""
     path, _kind = desk().inferences.file(inference, "found", "report.html")
-    answer = Response(path.read_bytes(), mimetype="text/html")
+    answer = Response(content(path), mimetype="text/html")
     answer.headers["Content-Security-Policy"] = ALONE
     return answer
 
@@ -202,7 +203,7 @@ def download(inference: str, part: str, name: str) -> ResponseReturnValue:
         raise Missing("there is no such file", remedy="Look at what the page offers")
     path, kind = desk().inferences.file(inference, part, name)
     named = f"{inference}-{part}-{name}"
-    return send_file(path, mimetype=kind, as_attachment=True, download_name=named)
+    return send_file(binary(path), mimetype=kind, as_attachment=True, download_name=named)
 
 
 def _pacs() -> str:

@@ -73,7 +73,8 @@ def asked(query, frames):
 
 
 def test_they_are_all_registered():
-    assert set(ALL) == {name for name in names("query") if name.startswith("dp-")}
+    found = {name for name in names("query") if name.startswith("dp-")}
+    assert found == set(ALL) | {"dp-moments", "dp-values"}, "the last two: see test_facts"
 
 
 @pytest.mark.parametrize("kind", ["laplace", "gaussian"])

@@ -1,0 +1,41 @@
+"""Results of a model on the disk of a hospital: sealed where the site's folder is encrypted."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from medfed.core.private_files import in_memory, remember
+from medfed.core.vault import Vault
+from medfed.services.inference.place import InferencePlace
+from medfed.services.prediction.folder import appearing
+from medfed.services.sites import site_vault
+
+
+def vault_of(place: InferencePlace) -> Vault:
+    """How results lie in a console's folder: as private files do in its site's."""
+    vault = site_vault(place.site)
+    remember(place.console, vault)
+    return vault
+
+
+@contextmanager
+def kept_privately(place: InferencePlace, folder: Path) -> Iterator[Path]:
+    """A folder for the block to make, whole.
+
+    Args:
+        place: The console's.
+        folder: Where it is to lie. Where the site is encrypted the block makes another, in memory,
+            and its files are sealed on their way here.
+
+    Raises:
+        DataError: There is no room in memory.
+    """
+    vault = vault_of(place)
+    if not vault.sealed:
+        yield folder
+        return
+    with in_memory() as bench:
+        yield bench / folder.name
+        with appearing(folder) as part:
+            for file in sorted(file for file in (bench / folder.name).iterdir() if file.is_file()):
+                vault.write(part / file.name, file.read_bytes(), place=folder / file.name)
