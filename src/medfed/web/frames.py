@@ -29,7 +29,7 @@ def share_frames(socketio: SocketIO) -> None:
 
 
 def _sharing(plain: Any) -> type:
-    class Sharing(plain):  # which of two it is, the server's kind decides
+    class Sharing(plain):
         """A connection that compresses nothing, and frames nothing twice."""
 
         def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 PACE_SECONDS = 0.2
 CHECK_SECONDS = 5.0
-SLICE = 50
+SLICE = 100
 """Pages told in one go: with greenlets nobody else is served meanwhile."""
 LOOKS = 200
 """Pages asked again at one look, so that a thousand do not hold up the news."""
