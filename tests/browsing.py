@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from playwright.sync_api import Browser, Page
 
 
@@ -27,3 +28,12 @@ def opened(chromium: Browser, url: str, *, strict: bool = True) -> Iterator[Page
     yield page
     context.close()
     assert not strict or complaints == []
+
+
+def until(page: Page, condition: str, seconds: float = 60.0) -> None:
+    """Ask the page until it says yes; its policy forbids Playwright to ask from within."""
+    for _ in range(int(seconds * 10)):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(100)
+    pytest.fail(condition)

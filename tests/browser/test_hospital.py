@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from accounting import PASSWORD, accounts_of
 from browser.conftest import Served
+from browsing import until
 from consoles import WANG
 from hospitals import zipped
 from playwright.sync_api import Browser, Page, expect
@@ -139,15 +140,6 @@ def send_a_zip(page: Page, file: Path) -> None:
     page.wait_for_url(re.compile("/imports/[0-9a-f]{32}$"))
     expect(page.locator(".tile", has_text="Taken in").locator("b")).to_have_text("1")
     page.get_by_role("link", name="To the data").click()
-
-
-def until(page: Page, condition: str) -> None:
-    """Ask the page until it says yes; its policy forbids Playwright to ask from within."""
-    for _ in range(WAIT_MS // 100):
-        if page.evaluate(condition):
-            return
-        page.wait_for_timeout(100)
-    pytest.fail(condition)
 
 
 def look(page: Page, picture) -> None:

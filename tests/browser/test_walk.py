@@ -6,11 +6,14 @@ import re
 
 import pytest
 from accounting import BREAST_CANCER
+from browsing import until
 from playwright.sync_api import Page, expect
 
 pytestmark = [pytest.mark.needs_package("chromium"), pytest.mark.slow]
 
 OWN = "nine brown foxes run"
+POINTS = """Chart.getChart(document.querySelector('[data-chart=metric]'))
+  ?.data.datasets[0]?.data.length"""
 RUN_MS = 120_000
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 860}
@@ -149,8 +152,7 @@ def run_it(page: Page, picture) -> None:
     expect(page.get_by_text("Started: 3 hospitals, 40 rounds.")).to_be_visible(timeout=RUN_MS)
     expect(page.locator("[data-link]")).to_have_text("live")
     expect(page.get_by_text(re.compile("^.*Round 4 is finished"))).to_be_visible(timeout=RUN_MS)
-    before = points(page)
-    assert before >= 3
+    until(page, f"({POINTS} ?? 0) >= 3")
     # A drop of the network: the page says so, catches up by itself, and shows nothing twice.
     page.context.set_offline(True)
     page.context.set_offline(False)
@@ -159,9 +161,8 @@ def run_it(page: Page, picture) -> None:
     expect(page.get_by_text("Finished after 40 rounds.")).to_be_visible()
     expect(page.locator(".timeline")).to_be_visible()
     expect(page.get_by_role("heading", name="What each input is worth")).to_be_visible()
-    page.wait_for_function("Chart.getChart(document.querySelector('canvas')) !== undefined")
+    until(page, f"{POINTS} === 41")
     expect(page.locator("[data-round]")).to_have_text("40 / 40")
-    assert points(page) == 41
     for number in (5, 40):
         expect(page.get_by_text(f"Round {number} is finished")).to_have_count(1)
     picture("run-finished", phone=True)
@@ -203,7 +204,7 @@ def compare_it(page: Page, picture) -> None:
         box.check()
     page.get_by_role("button", name="Side by side").click()
     expect(page.get_by_role("heading", name="Runs side by side")).to_be_visible()
-    page.wait_for_function("Chart.getChart(document.querySelector('canvas')) !== undefined")
+    until(page, "Chart.getChart(document.querySelector('canvas')) !== undefined")
     picture("side-by-side", phone=True)
 
 
@@ -228,10 +229,3 @@ def in_chinese_and_dark(page: Page, picture) -> None:
     page.locator("tbody a").first.click()
     expect(page.get_by_role("heading", name="结果")).to_be_visible()
     picture("zh-run", phone=True)
-
-
-def points(page: Page) -> int:
-    """Points of the curve over all hospitals."""
-    return page.evaluate(
-        "Chart.getChart(document.querySelector('[data-chart=metric]')).data.datasets[0].data.length"
-    )
