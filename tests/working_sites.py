@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -23,6 +25,8 @@ def a_study(**changes: object) -> Study:
 @cache
 def worked() -> Path:
     """Its folder, with receipts and a log; to be copied."""
-    out = Path(mkdtemp(prefix="medfed-worked-")) / "run"
+    folder = mkdtemp(prefix="medfed-worked-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    out = Path(folder) / "run"
     start(a_study(rounds=2, stop=None), RunOptions(out, threads=1))
     return out / "sites" / NAME
