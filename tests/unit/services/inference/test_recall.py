@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import numpy as np
 import pytest
 from accounting import identity
 from clinics import ANSWERS, Clinic
@@ -18,7 +19,8 @@ from medfed.services.audit import entries
 from medfed.services.inference.coordinator_console import CoordinatorConsole, Unheard
 from medfed.services.inference.recall import Recall
 from medfed.services.trouble import Conflict, Missing
-from medfed.storage.database.tables import ModelRow
+from medfed.storage.database.tables import AdmittedRow, ModelRow
+from medfed.storage.models import write_model
 from medfed.web.server import Server
 
 TOKEN = "medfed_token-of-the-tests"  # of the tests
@@ -102,6 +104,10 @@ def test_a_withdrawn_model_is_refused_also_while_nobody_answers(told, answers):
     assert told.risk not in [row.id for row in told.desk.models.list(usable=True)]
     answers.status = 404  # a console that forgot takes nothing back
     assert asked(told)["state"] == "withdrawn"
+    say(answers, told)  # nor does one that says now that it never was
+    found = asked(told)
+    assert (found["state"], found["reason"]) == ("withdrawn", "wrong on small nodules")
+    assert found["asked"] > later["asked"]
     rows = entries(told.stage.console.database, words="model.withdraw")
     assert [(row.actor, row.reason) for row in rows] == [
         ("system", "the coordinator withdrew it: wrong on small nodules")
@@ -206,7 +212,7 @@ def coordinator(tmp_path, sqlite_url) -> Iterator[tuple[Stage, str, str]]:
     stage = stage_of(tmp_path / "coordinator", sqlite_url)
     accounts = stage.console.accounts
     who = identity(accounts, "viewer")
-    secret = tokens.make_token(accounts.database, who, "hospital", ["models"], 1)
+    secret = tokens.make_token(accounts.database, who, "hospital", ["recall"], 1)
     server = Server(tmp_path / "coordinator", sqlite_url, bcrypt_rounds=4)
     thread = threading.Thread(target=server.serve)
     thread.start()
@@ -230,3 +236,31 @@ def test_a_real_coordinator_withdraws_and_the_hospital_hears_of_it(clinic, coord
     page = clinic.stage.client("clinician").get(f"/released/{clinic.risk}").text
     assert "a mistake in the study" in page
     assert "Ask this model" not in page
+
+
+def judging(clinic: Clinic, folder) -> int:
+    """A model that judges what the clinic's other one marks; its number."""
+    below = clinic.desk.models.find(clinic.nodules).sha256
+    task = {"name": "nodule-detection", "model": below}
+    about = {"study": "ef" * 32, "title": "A judge", "task": task, "round": 1, "facts": {}}
+    folder.mkdir()
+    write_model(folder / "model.safetensors", {"w": np.zeros(1, np.float32)}, about)
+    return clinic.desk.models.admit(clinic.who("data-steward"), folder).id
+
+
+@pytest.mark.parametrize("by", ["the coordinator", "the hospital"])
+def test_a_model_that_builds_on_a_withdrawn_one_is_refused_and_its_jobs_fail(clinic, tmp_path, by):
+    desk, judge = clinic.desk, judging(clinic, tmp_path / "judge")
+    assert judge in [row.id for row in desk.models.list(usable=True)]
+    waiting = desk.inferences.look(clinic.who(), judge, clinic.scan)
+    if by == "the hospital":
+        desk.models.withdraw(clinic.who("data-steward"), clinic.nodules)
+    else:
+        with clinic.stage.console.database.write() as session:
+            session.get_one(AdmittedRow, clinic.nodules).recall = {"state": "withdrawn"}
+    with pytest.raises(Conflict, match="builds on another one"):
+        desk.inferences.look(clinic.who(), judge, clinic.scan)
+    assert judge not in [row.id for row in desk.models.list(usable=True)]
+    assert clinic.do(waiting.id) == "failed"
+    job = desk.inferences.job(waiting)
+    assert "builds on another one" in job.message
