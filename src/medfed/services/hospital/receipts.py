@@ -134,19 +134,25 @@ class Receipts:
         Raises:
             MedfedError: The site's key cannot be read.
         """
-        for _ in range(LOOKS):
-            state, known = self._state(), self._verified
-            if known is not None and known[0] == state:
-                return known[1]
-            found = self._verify()  # of what may be written meanwhile
-            if found.verdict.faults:
-                time.sleep(PAUSE)  # a receipt and its entry are written one after the other
-            settled = self._state() == state
-            if settled:
-                self._verified = (state, found)
-            if settled or not found.verdict.faults:
-                return found
-        return replace(found, writing=True)
+        found = self._looked_at()
+        for _ in range(LOOKS - 1):
+            if not found.writing:
+                break
+            found = self._looked_at()
+        return found
+
+    def _looked_at(self) -> Verified:
+        """The verdict on the files as they are, which may change meanwhile."""
+        state = self._state()
+        if self._verified is not None and self._verified[0] == state:
+            return self._verified[1]
+        found = self._verify()
+        if found.verdict.faults:
+            time.sleep(PAUSE)  # a receipt and its entry are written one after the other
+        if self._state() == state:
+            self._verified = (state, found)
+            return found
+        return replace(found, writing=bool(found.verdict.faults))
 
     def _verify(self) -> Verified:
         key = load_public(self.folder.path / PUBLIC)
