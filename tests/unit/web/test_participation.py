@@ -202,3 +202,12 @@ def test_a_damaged_receipt_is_said_to_be_that_on_its_page(busy):
     answer = busy.client("auditor").get(f"/receipts/{file.stem}")
     assert answer.status_code != 500
     assert "a receipt is damaged" in answer.text.lower()
+
+
+def test_the_demo_says_that_withdrawing_stops_nothing_there(hospital):
+    client = hospital.client("data-steward")
+    hospital.post(client, "/participation/", text=BREAST_CANCER)
+    path = f"/participation/{DIGEST}"
+    assert "In this demo" not in client.get(path).text
+    hospital.app.extensions["medfed-neighbours"] = (("north", ""), ("south", "http://127.0.0.1:1"))
+    assert "stops no run" in client.get(path).text

@@ -88,18 +88,19 @@ def test_a_name_does_not_outlive_its_approval(hospital, here, steward):
 @pytest.mark.parametrize("when", ["before_flush", "before_commit"])
 def test_what_cannot_be_recorded_is_not_approved(hospital, here, steward, when):
     here.propose(steward, BREAST_CANCER)
+    folder = SiteFolder(hospital.console.hospital.site)
 
     def fail(session, *_):
-        if when == "before_commit" or session.new:
+        if session.new if when == "before_flush" else folder.approvals():
             raise OSError("the database is gone")
 
     event.listen(Session, when, fail)
     try:
         with pytest.raises(OSError, match="the database is gone"):
-            here._approve(steward, a_study())
+            here.approve(steward, DIGEST)
     finally:
         event.remove(Session, when, fail)
-    assert SiteFolder(hospital.console.hospital.site).approvals() == []
+    assert folder.approvals() == []
     assert here.find(DIGEST).approved is None
     assert here.approve(steward, DIGEST).by == "data-steward"
 
