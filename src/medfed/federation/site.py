@@ -236,6 +236,7 @@ class Site:
         if desk.seated:
             said = desk.seated.said(order.phase)
         receipt = make_receipt(order, title, update, patients, len(payload), digest, said)
+        self.folder.approved(order.study)  # again: it may have been withdrawn during the work
         kept = self.folder.add_receipt(order, sign_receipt(receipt, self.key))
         self._logged("receipt", kept)
         return seal(reply, self.key, payload)

@@ -6,6 +6,7 @@
     key.pem  key.pub                 the site's identity
     coordinator.pub                  the one key whose orders it obeys
     approved/DIGEST.json             studies it has approved, whole
+    approved/DIGEST.by               who approved it in a console, and when
     at-rest.json                     the wrapped key of an encrypted folder
     runs/RUN/reply/ROUND-ORDER       a sealed reply: sent again when asked again
     runs/RUN/memory-ROUND.safetensors    proposed with a reply, used once a later order confirms it
@@ -21,6 +22,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -122,11 +124,29 @@ class SiteFolder:
         given["data"] = (self.path / data).resolve() if data else None
         return SiteSettings(**given)
 
-    def approve(self, study: Study) -> None:
-        """Keep a study among the approved, under its digest."""
-        folder = self.path / "approved"
+    def approve(self, study: Study, by: str = "") -> None:
+        """Keep a study among the approved, under its digest.
+
+        Args:
+            study: The study.
+            by: Who approves it in a console; empty where somebody does at the machine.
+        """
+        folder, note = self.path / "approved", self._approver(study.digest)
         folder.mkdir(exist_ok=True)
+        note.unlink(missing_ok=True)  # an earlier approval's: no name is better than a wrong one
+        if by:
+            told = {"by": by, "time": datetime.now(UTC).isoformat()}
+            write_atomic(note, canonical_json(told))
         write_atomic(folder / f"{study.digest}.json", canonical_json(study.to_json()))
+
+    def approval(self, digest: str) -> tuple[datetime, str]:
+        """When an approved study was approved, and by whom; empty where at the machine."""
+        try:
+            told = json.loads(self._approver(digest).read_bytes())
+            return datetime.fromisoformat(told["time"]).astimezone(UTC), str(told["by"])
+        except (OSError, LookupError, TypeError, ValueError):
+            file = self.path / "approved" / f"{digest}.json"
+            return datetime.fromtimestamp(file.stat().st_mtime, UTC), ""
 
     def revoke(self, digest: str) -> str:
         """Withdraw an approval.
@@ -146,6 +166,7 @@ class SiteFolder:
             remedy = f"`medfed site show {self.path}` lists what is approved"
             raise SiteError(f"{count} approved study has the digest {digest!r}", remedy=remedy)
         files[0].unlink()
+        self._approver(files[0].stem).unlink(missing_ok=True)
         return files[0].stem
 
     def approved(self, digest: str) -> Study:
@@ -172,6 +193,9 @@ class SiteFolder:
         """All approved studies, but for files that were changed: they approve nothing."""
         found = {file.stem: stored_study(file) for file in self._approved()}
         return [study for digest, study in found.items() if study and study.digest == digest]
+
+    def _approver(self, digest: str) -> Path:
+        return self.path / "approved" / f"{digest}.by"
 
     def _approved(self) -> list[Path]:
         return sorted((self.path / "approved").glob("*.json"))

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 CT_CHEST = Code("24627-2", "LN", "CT Chest")
 PRESENCE = Code("705057003", "SCT", "Presence")
-ABSENT = Code("2667000", "SCT", "Absent")
 NOT_DETECTED = Code("260415000", "SCT", "Not detected")
 VERDICT = Code("reader-verdict", "99MEDFED", "Reader's verdict on the algorithm's findings")
 ALL_REJECTED = Code("all-rejected", "99MEDFED", "All rejected; absence of nodules is not asserted")
@@ -60,11 +59,10 @@ def nothing_found(
     Args:
         source: The series that was looked at.
         model: Which model looked.
-        reader: Who signed that; the report then says that none was detected, not that none is
-            there.
+        reader: Who signed that.
     """
-    value = NOT_DETECTED if reader else ABSENT
-    group = _group_of_none(model, "No finding", PRESENCE, value)
+    # With or without a reader: that none was detected does not say that none is there.
+    group = _group_of_none(model, "No finding", PRESENCE, NOT_DETECTED)
     return _document(source, [group], source.images, model, reader)
 
 

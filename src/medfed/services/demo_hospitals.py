@@ -104,7 +104,7 @@ def take_part(console: Console, by: Identity, text: str) -> None:
 
 
 def let_ask(console: Console, by: Identity, house: House, url: str) -> None:
-    """Tell a hospital where the coordinator's console answers, with a token for models.
+    """Tell a hospital where the coordinator's console answers, with a token for that alone.
 
     Args:
         console: The coordinator's.
@@ -112,7 +112,7 @@ def let_ask(console: Console, by: Identity, house: House, url: str) -> None:
         house: The hospital.
         url: Where the coordinator's console is.
     """
-    secret = make_token(console.database, by, f"models, for {house.name}", ["models"], DAYS)
+    secret = make_token(console.database, by, f"models, for {house.name}", ["recall"], DAYS)
     write_atomic(house.site / TOKEN_FILE, f"{secret}\n".encode())
     (house.site / TOKEN_FILE).chmod(0o600)
     lines = f'address = "{url}"\ntoken_file = "{TOKEN_FILE}"\n'

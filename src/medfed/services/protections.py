@@ -5,10 +5,12 @@ console has a process of its own do it.
 """
 
 import json
+import math
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,13 +19,19 @@ from typing import Any
 
 from medfed.core.aggregator import Seated
 from medfed.core.errors import RunError
+from medfed.core.files import canonical_json
 from medfed.core.registry import make
 from medfed.core.rehearsal import noised_facts
 from medfed.core.study import Study
+from medfed.services.trouble import Busy
 
 PATIENCE_SECONDS = 120.0
 REMEMBERED = 64
 """Studies whose sentences are kept."""
+FAILED_SECONDS = 60.0
+"""How long a failure counts, before another process is started for it."""
+WAITING, WAIT_SECONDS = 4, 10.0
+"""How many requests may be at it or wait, and for how long: the others are to find threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +45,14 @@ class Protection:
 
     name: str
     sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was found for a study, and until when that counts; None where it failed."""
+
+    promises: tuple[Protection, ...] | None
+    until: float
 
 
 def protections(study: Study) -> list[Protection]:
@@ -66,24 +82,58 @@ class Protections:
 
     def __init__(self, command: Sequence[str] = (sys.executable, "-m", "medfed")) -> None:
         self._command = tuple(command)
-        self._known: OrderedDict[str, tuple[Protection, ...]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._reading = threading.Lock()
+        self._asking = threading.Lock()
+        self._places = threading.BoundedSemaphore(WAITING)
 
     def of(self, study: Study) -> tuple[Protection, ...]:
         """What a study promises.
 
         Raises:
-            RunError: The process failed, or took too long.
+            RunError: The process failed or took too long, now or a moment ago.
+            Busy: Others are being answered.
         """
         if not _counted(study):
             return tuple(protections(study))
-        with self._lock:
-            if study.digest not in self._known:
-                self._known[study.digest] = self._asked(study)
-                while len(self._known) > REMEMBERED:
-                    self._known.popitem(last=False)
-            self._known.move_to_end(study.digest)
-            return self._known[study.digest]
+        key = _key(study)
+        known = self._look(key) or self._in_turn(key, study)
+        if known.promises is None:
+            raise _unknown()
+        return known.promises
+
+    def _in_turn(self, key: bytes, study: Study) -> "_Known":
+        """Ask once whoever came before is answered; few may wait, and not for long."""
+        if not self._places.acquire(blocking=False):
+            raise _busy()
+        try:
+            if not self._asking.acquire(timeout=WAIT_SECONDS):
+                raise _busy()
+            try:
+                return self._look(key) or self._ask(key, study)
+            finally:
+                self._asking.release()
+        finally:
+            self._places.release()
+
+    def _ask(self, key: bytes, study: Study) -> "_Known":
+        try:
+            found = _Known(self._asked(study), math.inf)
+        except RunError:
+            found = _Known(None, time.monotonic() + FAILED_SECONDS)
+        with self._reading:
+            self._known[key] = found
+            while len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+        return found
+
+    def _look(self, key: bytes) -> "_Known | None":
+        with self._reading:
+            known = self._known.get(key)
+            if known is None or known.until < time.monotonic():
+                return None
+            self._known.move_to_end(key)
+            return known
 
     def _asked(self, study: Study) -> tuple[Protection, ...]:
         from medfed.services.reports.toml_text import study_toml  # slow import
@@ -110,9 +160,19 @@ class Protections:
         return told
 
 
+def _key(study: Study) -> bytes:
+    """What the sentences of a study follow from: all of it but its words for people."""
+    return canonical_json({**study.to_json(), "title": "", "question": ""})
+
+
 def _counted(study: Study) -> bool:
     """Whether anything has a price that must be counted first."""
     return bool(study.privacy or study.statistics or noised_facts(study))
+
+
+def _busy() -> Busy:
+    message = "what other studies protect is being worked out"
+    return Busy(message, remedy="Try again in a moment")
 
 
 def _unknown() -> RunError:

@@ -11,6 +11,10 @@ class Conflict(RunError):
     """It does not go with what is there by now."""
 
 
+class Busy(RunError):
+    """Too much is asked for at once."""
+
+
 class Refused(DataError):
     """What was sent cannot be taken."""
 

@@ -22,7 +22,7 @@ from medfed.core.errors import (
 from medfed.services.accounts.lockout import Locked
 from medfed.services.accounts.login import Unconfirmed, WrongPassword
 from medfed.services.accounts.rights import Denied
-from medfed.services.trouble import Conflict, Missing, NoSpace, Refused, TooLarge
+from medfed.services.trouble import Busy, Conflict, Missing, NoSpace, Refused, TooLarge
 from medfed.storage.database.engine import Away, Unstorable
 from medfed.web import words
 from medfed.web.said import said
@@ -45,6 +45,7 @@ STATUSES: tuple[tuple[type[MedfedError], int], ...] = (
     (TooLarge, 413),
     (NoSpace, 507),
     (Locked, 429),
+    (Busy, 429),
     (WrongPassword, 403),
     (Unconfirmed, 403),
     (AccessError, 422),

@@ -1,32 +1,36 @@
 """What a study would do at a hospital, and what would leave: in the reader's language."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from flask_babel import gettext as _
 
 from medfed.core.registry import make
+from medfed.core.rehearsal import noised_facts
 from medfed.core.study import Study
 from medfed.services.part_list import part_json
 from medfed.services.protections import Protection
 from medfed.web.said import said
 
 
-def does(study: Study) -> list[str]:
-    """What it would have this hospital's computer do."""
+def does(study: Study, least: int) -> list[str]:
+    """What it would have this hospital's computer do.
+
+    Args:
+        study: The study.
+        least: With fewer training patients the hospital refuses; see `Participation.least`.
+    """
     where = study.cohort.where
     whom = (
         _("It takes those patients for whom all of this holds: %(what)s.", what="; ".join(where))
         if where
         else _("It takes all patients of this hospital’s data.")
     )
-    least = _(
-        "With fewer than %(count)s training patients the hospital refuses.", count=_least(study)
-    )
+    enough = _("With fewer than %(count)s training patients the hospital refuses.", count=least)
     return [
         _("Task: %(what)s", what=_summary("task", study.task.name)),
         _("Data: %(what)s", what=_summary("source", study.source.name)),
-        f"{whom} {least}",
+        f"{whom} {enough}",
         _("Test patients: %(what)s", what=_summary("split", study.split.name)),
         _(
             "In up to %(rounds)s rounds this hospital’s computer trains the common model on its "
@@ -45,31 +49,18 @@ def does(study: Study) -> list[str]:
 
 
 def leaves(study: Study) -> list[str]:
-    """What would leave this hospital."""
-    found = []
-    if study.make_task().prepare():
-        found.append(
-            _(
-                "Before the first round: sums and counts over its patients, which bring the "
-                "columns of all hospitals to one scale."
-            )
-        )
-    found.append(
-        _("In each round: how the model’s numbers changed, weighted by the number of patients.")
-    )
-    if study.compression:
-        what = _summary("compression", study.compression.name)
-        found.append(_("That is made smaller: %(what)s", what=what))
-    if not study.privacy:
-        found.append(
-            _("In each round: sums and histograms that score the model which it received.")
-        )
-    else:
-        found.append(_("Which figures leave beside that, the privacy lines below say."))
+    """What would leave this hospital: `docs/explanation/what-leaves.md`, for one study."""
     names = ", ".join(part.name for part in study.statistics)
-    if names:
-        found.append(_("Once: noised statistics of the cohort (%(names)s).", names=names))
-    return [*found, _seen(study), _told(study)]
+    return [
+        *_facts(study),
+        *([_("Once: noised statistics of the cohort (%(names)s).", names=names)] if names else []),
+        *_update(study),
+        *_figures(study),
+        _("With each reply: how many seconds this hospital’s computer worked on it."),
+        _("At any time: the name of a refusal, and one public sentence."),
+        _seen(study),
+        _told(study),
+    ]
 
 
 def stays() -> list[str]:
@@ -88,6 +79,93 @@ def promised(protections: Iterable[Protection]) -> list[dict[str, Any]]:
     ]
 
 
+def _facts(study: Study) -> list[str]:
+    if noised_facts(study):
+        return [
+            _(
+                "Before the first round: means, spreads and most common values of its columns, "
+                "each with noise."
+            )
+        ]
+    if not study.make_task().prepare():
+        return []
+    return [
+        _(
+            "Before the first round: counts, sums and squares of each numeric column, and each "
+            "category with its count, over its training patients; they bring the columns of all "
+            "hospitals to one scale."
+        )
+    ]
+
+
+def _update(study: Study) -> list[str]:
+    found = _change({part.name for part in study.privacy})
+    if study.strategy.name == "scaffold":
+        found.append(
+            _(
+                "In each round, beside that: how its control variates changed, as many numbers as "
+                "the model trains (SCAFFOLD)."
+            )
+        )
+    if study.compression:
+        what = _summary("compression", study.compression.name)
+        found.append(_("That is made smaller: %(what)s", what=what))
+    return found
+
+
+def _change(private: Collection[str]) -> list[str]:
+    """What leaves of a model's training, under privacy lines of these names."""
+    if "hospital-dp" in private:
+        return [
+            _(
+                "In each round: how the model’s numbers changed, clipped to a length; all "
+                "hospitals count alike. Neither the number of training patients nor a training "
+                "loss leaves."
+            )
+        ]
+    if "dp-sgd" in private:
+        return [
+            _(
+                "In each round: how the model’s numbers changed, with noise, weighted by the "
+                "public number of patients that the study declares. Neither the real number nor "
+                "a training loss leaves."
+            )
+        ]
+    found = [
+        _(
+            "In each round: how the model’s numbers changed, weighted by the number of training "
+            "patients."
+        ),
+        _("In each round: the sum of the training loss, and the number of examples and steps."),
+    ]
+    if "local-dp" in private:
+        found.append(_("The training that this comes from sees noised records only."))
+    return found
+
+
+def _figures(study: Study) -> list[str]:
+    mechanisms = [make("mechanism", part) for part in study.privacy]
+    if all({"valid", "test"} <= each.open_sets for each in mechanisms):
+        return [
+            _(
+                "In each round: sums and histograms that score the model which it received, over "
+                "validation patients, or over test patients where there are none."
+            ),
+            _(
+                "At the end: the same for the chosen model over test patients and, where the data "
+                "are columns, histograms of how much each column counts."
+            ),
+        ]
+    if all(each.counts_scores for each in mechanisms):
+        return [
+            _(
+                "No figures of validation patients; at the end those of test patients, as counts "
+                "with noise."
+            )
+        ]
+    return [_("No figures of validation or test patients.")]
+
+
 def _seen(study: Study) -> str:
     if make("aggregator", study.aggregator).sees_sites:
         return str(_("The coordinator sees what this hospital sends by itself."))
@@ -98,10 +176,6 @@ def _told(study: Study) -> str:
     if study.report == "sites":
         return str(_("The report of a run shows this hospital’s figures by themselves."))
     return str(_("The report of a run shows figures over all hospitals together only."))
-
-
-def _least(study: Study) -> int:
-    return study.cohort.min_patients
 
 
 def _summary(kind: str, name: str) -> str:

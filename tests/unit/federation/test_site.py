@@ -100,6 +100,36 @@ def test_nothing_leaves_once_the_approval_is_withdrawn(north):
         site.folder.revoke(STUDY.digest)
 
 
+def test_nothing_leaves_when_the_approval_is_withdrawn_during_the_work(north, monkeypatch):
+    site, key, passed = north
+    train = next(order for order, _ in passed if b"train" in order.header)
+    work, folder = _Work.answer, site.folder
+
+    def withdrawn(self):
+        done = work(self)
+        SiteFolder(folder.path).revoke(STUDY.digest)  # as another process does
+        return done
+
+    monkeypatch.setattr(_Work, "answer", withdrawn)
+    before = len(list(folder.receipts()))
+    sealed = site.handle(order_of(train, key, run="fresh"))
+    reply = read(site, sealed)
+    assert (reply.refusal, reply.payload_bytes, sealed.payload) == ("not-approved", 0, b"")
+    assert len(list(folder.receipts())) == before
+    assert not list((folder.path / "runs" / "fresh").glob("reply/*"))
+
+
+def test_who_approved_is_kept_with_the_approval_and_goes_with_it(tmp_path):
+    folder = SiteFolder(tmp_path)
+    folder.approve(STUDY, "wang")
+    assert folder.approval(STUDY.digest)[1] == "wang"
+    folder.revoke(STUDY.digest)
+    assert not list((tmp_path / "approved").iterdir())
+    folder.approve(STUDY, "wang")
+    folder.approve(STUDY)
+    assert folder.approval(STUDY.digest)[1] == ""
+
+
 def test_an_approval_that_was_changed_on_the_disk_approves_nothing(north):
     site, _, passed = north
     file = site.folder.path / "approved" / f"{STUDY.digest}.json"

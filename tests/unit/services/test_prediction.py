@@ -246,7 +246,7 @@ def test_nothing_found_is_written_too(nothing):
     report = hd.sr.srread(path)
     (group,) = report.content.get_image_measurement_groups()
     said = {e.name.meaning: e.value.meaning for e in group.get_qualitative_evaluations()}
-    assert said["Presence"] == "Absent"
+    assert said["Presence"] == "Not detected"
     assert group.finding_type.meaning == "Nodule"
     assert RESEARCH_USE in report.to_json()
     assert "marked nothing" in (nothing.out / "report.html").read_text("utf-8")

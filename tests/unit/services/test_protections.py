@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+import threading
 
 import pytest
 from accounting import EXAMPLES
@@ -11,7 +13,10 @@ from working_sites import a_study
 from medfed.core.errors import RunError
 from medfed.core.registry import Part
 from medfed.core.study_file import read_study
+from medfed.services import protections as at_work
 from medfed.services.protections import Protections, protections
+from medfed.services.trouble import Busy
+from medfed.web.errors import status_of
 
 NOISED = read_study(EXAMPLES / "breast_cancer_dp.toml")
 
@@ -33,6 +38,65 @@ def test_another_process_says_the_same_and_is_asked_once(monkeypatch):
     assert "Costs a patient of " in " ".join(found[0].sentences)
     monkeypatch.setattr("subprocess.run", None)
     assert console.of(NOISED) is found
+
+
+def test_other_words_for_people_are_no_other_study(monkeypatch):
+    console = Protections()
+    found = console.of(NOISED)
+    monkeypatch.setattr("subprocess.run", None)
+    assert console.of(NOISED.evolve(title="Another", question="Why?")) is found
+
+
+def test_a_failure_counts_for_a_while_and_starts_no_second_process(monkeypatch):
+    console, run, asked = Protections(["false"]), subprocess.run, []
+
+    def counted(*given, **more):
+        asked.append(given)
+        return run(*given, **more)
+
+    monkeypatch.setattr("subprocess.run", counted)
+    for _ in range(3):
+        with pytest.raises(RunError, match="could not be worked out"):
+            console.of(NOISED)
+    assert len(asked) == 1
+    monkeypatch.setattr(at_work, "FAILED_SECONDS", -1.0)
+    other = NOISED.evolve(seed=NOISED.seed + 1)
+    for _ in range(2):
+        with pytest.raises(RunError, match="could not be worked out"):
+            console.of(other)
+    assert len(asked) == 3
+
+
+def test_nobody_waits_long_for_others_and_what_is_known_is_told_meanwhile(monkeypatch):
+    console, begun, over = Protections(), threading.Event(), threading.Event()
+    found = console.of(NOISED)
+
+    def slow(study):
+        begun.set()
+        over.wait(60)
+        return ()
+
+    monkeypatch.setattr(console, "_asked", slow)
+    monkeypatch.setattr(at_work, "WAIT_SECONDS", 0.01)
+    first = threading.Thread(target=console.of, args=(NOISED.evolve(rounds=3),))
+    first.start()
+    assert begun.wait(60)
+    with pytest.raises(Busy, match="being worked out") as busy:
+        console.of(NOISED.evolve(rounds=4))
+    assert status_of(busy.value) == 429
+    assert console.of(NOISED) is found
+    over.set()
+    first.join()
+    assert console.of(NOISED.evolve(rounds=4)) == ()
+
+
+def test_few_may_wait(monkeypatch):
+    console = Protections(["false"])
+    for _ in range(at_work.WAITING):
+        console._places.acquire()
+    monkeypatch.setattr("subprocess.run", None)
+    with pytest.raises(Busy):
+        console.of(NOISED)
 
 
 @pytest.mark.parametrize("command", [("false",), ("echo", "{}"), ("echo",), ("no-such-program",)])

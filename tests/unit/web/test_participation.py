@@ -149,3 +149,65 @@ def test_the_api_tells_and_lets_no_program_approve(busy):
     assert (rows["total"], len(rows["items"])) == (run["count"], 1)
     assert rows["items"][0]["good"] is True
     assert call("GET", "/receipts/verdict").json["faults"] == []
+
+
+def test_the_hospitals_own_least_number_of_patients_is_told_where_it_is_higher(hospital):
+    site = hospital.console.hospital.site
+    settings = (site / "site.toml").read_text()
+    (site / "site.toml").write_text(settings.replace("min_patients = 1", "min_patients = 77"))
+    client = hospital.client("data-steward")
+    hospital.post(client, "/participation/", text=BREAST_CANCER)
+    assert "fewer than 77 training patients" in client.get(f"/participation/{DIGEST}").text
+
+
+def test_a_file_that_is_no_utf_8_is_refused_and_not_changed(hospital):
+    client = hospital.client("data-steward")
+    content = BREAST_CANCER.replace('title = "', 'title = "\xfc', 1).encode("latin-1")
+    files = {"file": (io.BytesIO(content), "study.toml")}
+    form = {"csrf_token": csrf_of(client, "/profile/"), **files}
+    sent = client.post("/participation/", data=form, content_type="multipart/form-data")
+    assert sent.status_code == 422
+    assert "not UTF-8" in sent.text
+    assert hospital.console.hospital.participation.list() == []
+
+
+def test_only_what_was_sent_can_be_removed(hospital):
+    studies = hospital.console.studies
+    who = identity(hospital.console.accounts, "coordinator")
+    study = studies.create(who, BREAST_CANCER)
+    studies.approve(who, study.id, study.digest)
+    client = hospital.client("data-steward")
+    path = f"/participation/{DIGEST}"
+    assert f"{path}/remove" not in client.get(path).text
+    hospital.post(client, "/participation/", text=BREAST_CANCER)
+    assert f"{path}/remove" in client.get(path).text
+
+
+def test_a_page_of_receipts_says_that_they_are_being_written(busy, monkeypatch):
+    (file,) = (busy.console.hospital.site / "receipts").glob("*.jsonl")
+    file.write_text(file.read_text().replace('"patients": ', '"patients": 1', 1))
+    times, other = iter(range(9)), file.with_name("other.jsonl")
+    wait = "medfed.services.hospital.receipts.time.sleep"
+    monkeypatch.setattr(wait, lambda _: other.write_text("\n" * next(times)))
+    page = busy.client("auditor").get("/receipts/").text
+    assert "being written just now" in page
+    assert "not as it was signed" not in page
+
+
+def test_a_damaged_receipt_is_said_to_be_that_on_its_page(busy):
+    (file,) = (busy.console.hospital.site / "receipts").glob("*.jsonl")
+    first, *rest = file.read_text().splitlines(keepends=True)
+    broken = {**json.loads(first), "bytes": "many"}
+    file.write_text("".join([json.dumps(broken) + "\n", *rest]))
+    answer = busy.client("auditor").get(f"/receipts/{file.stem}")
+    assert answer.status_code != 500
+    assert "a receipt is damaged" in answer.text.lower()
+
+
+def test_the_demo_says_that_withdrawing_stops_nothing_there(hospital):
+    client = hospital.client("data-steward")
+    hospital.post(client, "/participation/", text=BREAST_CANCER)
+    path = f"/participation/{DIGEST}"
+    assert "In this demo" not in client.get(path).text
+    hospital.app.extensions["medfed-neighbours"] = (("north", ""), ("south", "http://127.0.0.1:1"))
+    assert "stops no run" in client.get(path).text

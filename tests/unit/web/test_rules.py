@@ -298,6 +298,23 @@ def test_a_researcher_touches_only_what_is_theirs(stage):
     assert client.get(f"{made}/edit").status_code == 200
 
 
+def test_a_hospitals_token_reads_what_is_said_of_models_and_nothing_else(stage):
+    who = identity(stage.console.accounts, "coordinator")
+    secret = tokens.make_token(stage.console.database, who, "north", ["recall"], 1)
+    headers, client = {"Authorization": f"Bearer {secret}"}, stage.client()
+    digest = client.get("/api/v1/models", headers=headers).json["items"][0]["sha256"]
+    assert client.get(f"/api/v1/models/by-digest/{digest}", headers=headers).status_code == 200
+    for path, given in (
+        ("/models/1/releases", {"site": "north"}),
+        ("/models/1/withdraw", {"reason": "no"}),
+    ):
+        assert client.post(f"/api/v1{path}", headers=headers, json=given).status_code == 403
+    gone = client.delete("/api/v1/models/1/releases/north", headers=headers)
+    assert gone.status_code == 403
+    for path in ("/studies", "/runs", f"/runs/{stage.run}/files/model.safetensors"):
+        assert client.get(f"/api/v1{path}", headers=headers).status_code == 403
+
+
 def test_a_token_reaches_only_what_it_is_for(stage):
     who = identity(stage.console.accounts, "coordinator")
     secret = tokens.make_token(stage.console.database, who, "t", ["models"], 1)

@@ -24,6 +24,7 @@ SCOPES: Mapping[str, str] = {
     "studies": "study.*",
     "runs": "run.*",
     "models": "model.*",
+    "recall": "model.read",
     "data": "data.*",
     "inference": "inference.*",
     "participation": "participation.*",

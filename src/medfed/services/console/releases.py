@@ -84,12 +84,18 @@ class Releases:
         return row
 
     def by_digest(self, sha256: str) -> ModelRow:
-        """The latest model of a digest: what a hospital asks before it uses a file.
+        """The model of a digest: what a hospital asks before it uses a file.
+
+        Where several runs gave the same file, one that is withdrawn comes first, then the latest.
 
         Raises:
             RunError: This console knows none.
         """
-        query = select(ModelRow).where(ModelRow.sha256 == sha256).order_by(ModelRow.id.desc())
+        query = (
+            select(ModelRow)
+            .where(ModelRow.sha256 == sha256)
+            .order_by(ModelRow.withdrawn.is_(None), ModelRow.id.desc())
+        )
         with self.database.read() as session:
             row = session.scalar(query.limit(1))
         if row is None:

@@ -7,14 +7,16 @@ only asks lies beside the console::
 """
 
 import json
+import logging
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import select
 
-from medfed.core.errors import AccessError, DataError, MedfedError, Refused, StudyError
+from medfed.core.errors import AccessError, DataError, MedfedError, Refused, SiteError, StudyError
 from medfed.core.files import canonical_json, read_lines, write_atomic
 from medfed.core.study import Study
 from medfed.core.study_file import parse_study
@@ -27,7 +29,9 @@ from medfed.services.audit import record
 from medfed.services.trouble import Conflict, Missing
 from medfed.services.trouble import Refused as Unfit
 from medfed.storage.database import Database
-from medfed.storage.database.tables import AuditRow, StudyRow
+from medfed.storage.database.tables import StudyRow
+
+log = logging.getLogger(__name__)
 
 LONGEST = 100_000
 """Characters of a study."""
@@ -42,11 +46,13 @@ class Asking:
         study: The study.
         approved: When it was approved here; None where it asks only.
         by: Who approved it in the console; empty where somebody did at the machine.
+        sent: Whether somebody was sent it; only such a study can be removed.
     """
 
     study: Study
     approved: datetime | None
     by: str = ""
+    sent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +116,15 @@ class Participation:
             return self._approved(self.folder.approved(digest))
         except Refused:
             pass
+        sent = {study.digest for study in self._sent()}
         for study in self._asking():
             if study.digest == digest:
-                return Asking(study, None)
+                return Asking(study, None, sent=digest in sent)
         raise Missing("there is no such study", remedy="Look at the list of studies")
+
+    def least(self, study: Study) -> int:
+        """With fewer training patients than this the hospital refuses: its own rule counts too."""
+        return max(self.folder.settings().min_patients, study.cohort.min_patients)
 
     def propose(self, by: Identity, text: str) -> Study:
         """Keep a study that somebody was sent, so that it can be looked at and approved.
@@ -155,8 +166,7 @@ class Participation:
         asking = self.find(digest)
         if asking.approved:
             raise Conflict("this study is approved here already", remedy="There is nothing to do")
-        self.folder.approve(asking.study)
-        self._record(by, digest, "approved")
+        self._approve(by, asking.study)
         self._forget(digest)
         return self.find(digest)
 
@@ -174,10 +184,13 @@ class Participation:
         asking = self.find(digest)
         if not asking.approved:
             raise Conflict("this study is not approved here", remedy="There is nothing to do")
-        self._keep(asking.study)  # first: it must not be lost with the approval
-        self.folder.revoke(digest)
+        self.folder.revoke(digest)  # first: nothing, and no full disk, may come before it
+        try:
+            self._keep(asking.study)
+        except OSError:
+            log.warning("a withdrawn study could not be kept among those that ask", exc_info=True)
         self._record(by, digest, "withdrawn")
-        return self.find(digest)
+        return Asking(asking.study, None)
 
     def dismiss(self, by: Identity, digest: str) -> None:
         """Forget a study that only asks.
@@ -192,19 +205,21 @@ class Participation:
         self._forget(digest)
         self._record(by, digest, "removed")
 
+    def _approve(self, by: Identity, study: Study) -> None:
+        """Approve and record it: both, or neither."""
+        try:
+            with self.database.write() as session:
+                record(session, by, DECIDE, f"study {study.digest}", reason="approved")
+                session.flush()
+                self.folder.approve(study, by.name)
+        except BaseException:
+            with suppress(SiteError):  # it may have come to nothing before the file was there
+                self.folder.revoke(study.digest)
+            raise
+
     def _approved(self, study: Study) -> Asking:
-        file = self.folder.path / "approved" / f"{study.digest}.json"
-        query = (
-            select(AuditRow)
-            .where(AuditRow.action == DECIDE, AuditRow.subject == f"study {study.digest}")
-            .where(AuditRow.allowed, AuditRow.reason.in_(("approved", "withdrawn")))
-            .order_by(AuditRow.id.desc())
-            .limit(1)
-        )
-        with self.database.read() as session:
-            row = session.scalar(query)
-        by = row.actor if row and row.reason == "approved" else ""
-        return Asking(study, datetime.fromtimestamp(file.stat().st_mtime, UTC), by)
+        when, by = self.folder.approval(study.digest)
+        return Asking(study, when, by)
 
     def _asking(self) -> Iterable[Study]:
         yield from self._sent()
@@ -250,7 +265,7 @@ def _read(text: str) -> Study:
 
         try:  # what `medfed study show --json` prints: checked as if it had been written by hand
             text = study_toml(Study.from_json(_without_digest(text)))
-        except (LookupError, TypeError, ValueError, AttributeError):
+        except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
             raise StudyError(
                 "this is no study", remedy="Send the TOML file that the researcher wrote"
             ) from None

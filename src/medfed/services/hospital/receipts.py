@@ -1,8 +1,10 @@
 """What left a hospital: the receipts that its site keeps, each signature checked, and its log."""
 
 import json
+import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,10 @@ from medfed.services.trouble import Missing
 from medfed.storage.database.types import now
 
 PLACE = "receipts"
+WORDS = ("title", "study", "time", "purpose", "sentence")
+COUNTS = ("round", "bytes", "patients")
+LOOKS, PAUSE = 3, 0.3
+"""How often a record with faults is looked at, and seconds in which nothing may change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +77,13 @@ class Verified:
         verdict: The findings.
         fingerprint: Of the site's key.
         at: When it was checked.
+        writing: Whether the site went on writing: faults may be of what was half written.
     """
 
     verdict: Verdict
     fingerprint: str
     at: datetime
+    writing: bool = False
 
 
 class Receipts:
@@ -126,19 +134,36 @@ class Receipts:
         Raises:
             MedfedError: The site's key cannot be read.
         """
+        found = self._looked_at()
+        for _ in range(LOOKS - 1):
+            if not found.writing:
+                break
+            found = self._looked_at()
+        return found
+
+    def _looked_at(self) -> Verified:
+        """The verdict on the files as they are, which may change meanwhile."""
         state = self._state()
-        if self._verified is None or self._verified[0] != state:
-            key = load_public(self.folder.path / PUBLIC)
-            verdict = verify_folder(self.folder.path, self.folder.settings().name, key)
-            self._verified = (state, Verified(verdict, fingerprint(key), now()))
-        return self._verified[1]
+        if self._verified is not None and self._verified[0] == state:
+            return self._verified[1]
+        found = self._verify()
+        if found.verdict.faults:
+            time.sleep(PAUSE)  # a receipt and its entry are written one after the other
+        if self._state() == state:
+            self._verified = (state, found)
+            return found
+        return replace(found, writing=bool(found.verdict.faults))
+
+    def _verify(self) -> Verified:
+        key = load_public(self.folder.path / PUBLIC)
+        verdict = verify_folder(self.folder.path, self.folder.settings().name, key)
+        return Verified(verdict, fingerprint(key), now())
 
     def _state(self) -> tuple[Any, ...]:
         """What the files look like from outside."""
         places = (self.folder.path / PLACE, self.folder.path / LOG)
         files = [file for place in places for file in sorted(place.glob("*"))]
-        found = [(file, file.stat()) for file in [*files, self.folder.path / PUBLIC]]
-        return tuple((file.name, stat.st_mtime_ns, stat.st_size) for file, stat in found)
+        return tuple(_looks(file) for file in [*files, self.folder.path / PUBLIC])
 
     def _of_file(self, file: Path) -> RunReceipts:
         try:
@@ -160,8 +185,28 @@ class Receipts:
             return RunReceipts(file.stem, damaged=True)
 
 
+def _looks(file: Path) -> tuple[Any, ...]:
+    """What tells one state of a file from another; also where its time was set back."""
+    try:
+        stat = file.stat()
+    except FileNotFoundError:  # one on its way to its name
+        return (file.name,)
+    return (file.name, stat.st_ino, stat.st_ctime_ns, stat.st_mtime_ns, stat.st_size)
+
+
+def _shown(receipt: Mapping[str, Any]) -> bool:
+    """Whether a receipt holds what pages show of it, as what it is; signed or not."""
+    words = [receipt.get(name) for name in WORDS]
+    counts, norm = [receipt.get(name) for name in COUNTS], receipt.get("norm", "")
+    return (
+        all(isinstance(word, str) for word in words)
+        and all(type(count) is int and 0 <= count < 2**63 for count in counts)
+        and (norm is None or (type(norm) in (int, float) and abs(norm) <= sys.float_info.max))
+    )
+
+
 def _holds(receipt: Mapping[str, Any], key: Any) -> bool:
-    if not isinstance(receipt, dict):
+    if not isinstance(receipt, dict) or not _shown(receipt):
         raise DataError("a receipt is damaged", remedy="Restore the file from a backup")
     try:
         verify_receipt(receipt, key)

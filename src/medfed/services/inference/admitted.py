@@ -116,7 +116,9 @@ class AdmittedModels:
             query = query.where(AdmittedRow.kind == kind)
         with self.database.read() as session:
             rows = session.scalars(query).all()
-        return [row for row in rows if row.usable] if usable else rows
+        if not usable:
+            return rows
+        return [row for row in rows if row.usable and not self._stopped_below(row)]
 
     def find(self, number: int) -> AdmittedRow:
         """One model.
@@ -146,7 +148,17 @@ class AdmittedModels:
         if row.recalled:
             message = f"the coordinator withdrew this model: {row.recall['reason']}"
             raise Conflict(message, remedy="Choose another one")
+        if self._stopped_below(row):
+            message = "this model builds on another one, and that one was withdrawn"
+            raise Conflict(message, remedy="Choose another one")
         return row
+
+    def _stopped_below(self, row: AdmittedRow) -> bool:
+        """Whether the model that this one builds on was withdrawn, here or by the coordinator."""
+        query = select(AdmittedRow).where(AdmittedRow.sha256 == builds_on(row.about))
+        with self.database.read() as session:
+            below = session.scalar(query)
+        return below is not None and not below.usable
 
     def file(self, row: AdmittedRow) -> Path:
         """The file of a model, which is still the one that was approved.
@@ -189,6 +201,14 @@ def kind_of(about: Mapping[str, Any]) -> str:
     message = f"a model of the task {about['task'].get('name')} cannot be used on single patients"
     remedy = "Give one of nodule-segmentation, nodule-detection or tabular-classification"
     raise DataError(message, remedy=remedy)
+
+
+def builds_on(about: Mapping[str, Any]) -> str:
+    """Digest of the released model that a model asks first; empty where it asks none.
+
+    Read from the task's options as they are: lists of models must not load what runs them.
+    """
+    return str(about.get("task", {}).get("model", ""))
 
 
 def checked_guideline(given: Mapping[str, str]) -> dict[str, str]:

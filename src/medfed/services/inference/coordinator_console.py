@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,7 +18,7 @@ from medfed.core.toml_guard import complaint
 from medfed.federation.enrolment.address import is_loopback
 
 FILE, TOKEN_FILE = "coordinator.toml", "coordinator.token"
-FORM = 'Write it as: address = "https://HOST" and token_file = "FILE", a token for models'
+FORM = 'Write it as: address = "https://HOST" and token_file = "FILE", a token for recall'
 PATIENCE_SECONDS = 10.0
 LONGEST_ANSWER = 10_000_000
 TOKEN = re.compile(r"[A-Za-z0-9_-]{8,200}")
@@ -33,7 +34,7 @@ class CoordinatorConsole:
 
     Attributes:
         address: ``https://HOST``; http:// to this machine only.
-        token_file: Holds a token for models, made in that console; beside the settings or absolute.
+        token_file: Holds a token for recall, made in that console; beside the settings or absolute.
         ca: File of certificates to trust, in place of the system's.
         folder: Where the settings lie.
     """
@@ -92,10 +93,10 @@ class CoordinatorConsole:
                 told = json.loads(answer.read(LONGEST_ANSWER))
         except urllib.error.HTTPError as error:
             with error:
-                if error.code == 404:
+                if error.code == 404 and _knows_none(error):
                     return None
                 raise _refused(error.code) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException, RecursionError) as error:
             message = "the coordinator's console cannot be reached"
             raise Unheard(message, remedy="It is asked again by itself") from error
         if not isinstance(told, dict) or told.get("sha256") != sha256:
@@ -120,9 +121,10 @@ class CoordinatorConsole:
         except (OSError, ssl.SSLError) as error:
             message = "the certificates of the coordinator's console cannot be read"
             raise Unheard(message, remedy="Look at ca in coordinator.toml") from error
-        return urllib.request.build_opener(
-            urllib.request.HTTPSHandler(context=trusted), _StaysHere()
-        )
+        handlers = [urllib.request.HTTPSHandler(context=trusted), _StaysHere()]
+        if is_loopback(urlsplit(self.address).hostname or ""):
+            handlers.append(urllib.request.ProxyHandler({}))  # no proxy is told what stays here
+        return urllib.request.build_opener(*handlers)
 
 
 class _StaysHere(urllib.request.HTTPRedirectHandler):
@@ -137,13 +139,24 @@ def _usable(address: str) -> bool:
         parts = urlsplit(address)
         plain = parts.scheme == "http" and is_loopback(parts.hostname or "")
         named = bool(parts.hostname) and not parts.query and not parts.fragment
+        named = named and "@" not in parts.netloc and parts.port != 0  # complains of a wrong one
         return named and address.isprintable() and (parts.scheme == "https" or plain)
     except ValueError:
         return False
 
 
+def _knows_none(error: urllib.error.HTTPError) -> bool:
+    """Whether it is the console itself that knows no such model, and not whatever else is there."""
+    try:
+        told = json.loads(error.read(LONGEST_ANSWER))
+    except (OSError, ValueError, HTTPException, RecursionError):
+        return False
+    about = told.get("error") if isinstance(told, dict) else None
+    return isinstance(about, dict) and about.get("kind") == "Missing"
+
+
 def _refused(status: int) -> Unheard:
     if status in (401, 403):
         message = "the coordinator's console does not take this hospital's token"
-        return Unheard(message, remedy="Ask the coordinator for a new token for models")
+        return Unheard(message, remedy="Ask the coordinator for a new token for recall")
     return Unheard(f"the coordinator's console answered with HTTP status {status}", remedy=FORM)

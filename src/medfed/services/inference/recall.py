@@ -11,7 +11,7 @@ What it said last stays while it cannot be reached, with when that was::
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,16 @@ class Recall:
         with self.database.read() as session:
             rows = session.scalars(query).all()
         for row in rows:
-            self._hear(row.id, row.sha256, ask)
+            try:
+                self._hear(row.id, row.sha256, ask)
+            except Exception:  # one model keeps no other from being asked about
+                log.exception("asking about model %s failed", row.id)
+
+    def unheard(self) -> Sequence[AdmittedRow]:
+        """Models used here of which the coordinator gave no answer when it was asked last."""
+        query = select(AdmittedRow).where(AdmittedRow.state == "approved")
+        with self.database.read() as session:
+            return [row for row in session.scalars(query) if row.recall.get("trouble")]
 
     def _watch(self) -> None:
         while not self._over.is_set():
@@ -149,10 +158,9 @@ class Recall:
             if row is None:
                 return
             before = row.recalled
-            if (
-                before and told.get("state") == "unknown"
-            ):  # a console that forgot takes nothing back
-                told = {name: told[name] for name in ("asked", "trouble", "tried")}
+            if before:  # withdrawn stays withdrawn, whatever a console says that forgot
+                kept = ("asked", "trouble", "tried")
+                told = {name: told[name] for name in kept if name in told}
             row.recall = {**row.recall, **told}
             if row.recalled and not before:
                 why = f"the coordinator withdrew it: {row.recall['reason']}"

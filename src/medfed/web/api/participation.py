@@ -40,11 +40,12 @@ def propose_study(json_data: dict[str, Any]) -> dict[str, Any]:
 @blueprint.doc(responses=ERRORS, security="token")
 def get_participation(digest: str) -> dict[str, Any]:
     """One of them: what it would do, what would leave, who is protected from whom."""
-    asking = hospital().participation.find(digest)
+    here = hospital().participation
+    asking = here.find(digest)
     promised = console().protections.of(asking.study)
     return {
         **participation_shapes.asking(asking),
-        "does": participation_words.does(asking.study),
+        "does": participation_words.does(asking.study, here.least(asking.study)),
         "leaves": participation_words.leaves(asking.study),
         "stays": participation_words.stays(),
         "protections": participation_words.promised(promised),

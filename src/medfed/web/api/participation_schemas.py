@@ -51,11 +51,15 @@ class ReceiptOut(Schema):
 
 
 class VerdictOut(Schema):
-    """What checking the site's log found; ``faults`` is empty where nothing was changed."""
+    """What checking the site's log found; ``faults`` is empty where nothing was changed.
+
+    Where ``writing`` is true the site kept writing, and faults may be of what was half written.
+    """
 
     site = String()
     fingerprint = String()
     entries = Integer()
     receipts = Integer()
     faults = List(String())
+    writing = Boolean()
     checked = String()

@@ -35,6 +35,7 @@ def get_verdict() -> dict[str, Any]:
         "entries": found.verdict.entries,
         "receipts": found.verdict.receipts,
         "faults": found.verdict.faults,
+        "writing": found.writing,
         "checked": found.at.isoformat(),
     }
 

@@ -253,7 +253,7 @@ ERRORS: dict[int, Any] = {
         413: "too long",
         415: "not JSON",
         422: "the fields are not in order",
-        429: "too many wrong passwords",
+        429: "too many wrong passwords, or too much asked for at once",
         503: "the database is away",
         507: "the disk has no room for it",
     }.items()

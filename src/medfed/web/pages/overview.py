@@ -50,5 +50,6 @@ def _of_hospital() -> ResponseReturnValue:
         tables=len(here.tables.list()),
         imports=imports,
         to_review=desk().inferences.to_review(),
+        unheard=desk().recall.unheard(),
         asking=sum(not each.approved for each in here.participation.list()),
     )

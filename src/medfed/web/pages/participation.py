@@ -26,9 +26,9 @@ def index() -> ResponseReturnValue:
 def propose() -> ResponseReturnValue:
     """Look at a study that somebody was sent."""
     sent, text = request.files.get("file"), request.form.get("text", "")
-    if sent is not None and sent.filename:
-        text = sent.read().decode("utf-8", "replace")
     try:
+        if sent is not None and sent.filename:
+            text = _decoded(sent.read())
         study = hospital().participation.propose(user(), text.replace("\r\n", "\n"))
     except MedfedError as error:
         problems = error.problems if isinstance(error, StudyError) else ()
@@ -41,14 +41,15 @@ def propose() -> ResponseReturnValue:
 @needs("participation.read")
 def show(digest: str) -> ResponseReturnValue:
     """One study: what it would do, what would leave, who is protected from whom."""
-    asking = hospital().participation.find(digest)
+    here = hospital().participation
+    asking = here.find(digest)
     promised, problem = _promised(asking.study)
     return render_template(
         "participation.html",
         asking=asking,
         study=asking.study,
         name=hospital().name,
-        does=participation_words.does(asking.study),
+        does=participation_words.does(asking.study, here.least(asking.study)),
         leaves=participation_words.leaves(asking.study),
         stays=participation_words.stays(),
         promised=promised,
@@ -95,6 +96,16 @@ def _list(**more: object) -> str:
         name=hospital().name,
         **{"problem": None, "problems": (), "text": "", **more},
     )
+
+
+def _decoded(content: bytes) -> str:
+    """The text of a file, which nothing may change before it is approved."""
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise StudyError(
+            "the study is not UTF-8 text", remedy="Send the TOML file that the researcher wrote"
+        ) from None
 
 
 def _promised(study: Study) -> tuple[object, tuple[str, str] | None]:

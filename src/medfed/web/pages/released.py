@@ -75,6 +75,7 @@ def ask(number: int) -> ResponseReturnValue:
 def _list(problem: tuple[str, str] | None, form: Mapping[str, str]) -> str:
     rows = desk().models.list()
     about = {"rows": rows, "problem": problem, "form": form, "asks": _asks()}
+    about["unheard"] = desk().recall.unheard()
     return render_template("released.html", **about)
 
 

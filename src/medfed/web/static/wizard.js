@@ -79,20 +79,35 @@ function show(answer) {
 
 let pricing = 0;
 let price = 0;
+let sound = false; // whether the study can be counted at all
+let counted = true;
+let asking = new AbortController();
 
-// Counting takes a second and a process at the server: only when nobody has typed for a while.
 function priceLater(ok) {
   clearTimeout(pricing);
-  const mine = ++price;
-  if (!ok) return tell([words.notCounted]);
+  asking.abort();
+  price += 1;
+  sound = ok;
+  counted = false;
+  countLater();
+}
+
+// Counting takes a second and a process at the server: only on a step that shows what it costs, and
+// when nobody has typed for a while.
+function countLater() {
+  if (counted || !steps[at].costs) return;
+  counted = true;
+  if (!sound) return tell([words.notCounted]);
   tell([words.counting]);
+  const mine = price;
   pricing = setTimeout(() => count(mine), 700);
 }
 
 async function count(mine) {
   const headers = { "Content-Type": "application/json", "X-CSRFToken": token, "Accept-Language": document.documentElement.lang };
+  asking = new AbortController();
   try {
-    const answer = await fetch("/api/v1/studies/protections", { method: "POST", headers, body: JSON.stringify({ plan }) });
+    const answer = await fetch("/api/v1/studies/protections", { method: "POST", headers, signal: asking.signal, body: JSON.stringify({ plan }) });
     if (mine !== price) return; // another study by now
     if (!answer.ok) throw new Error(String(answer.status));
     const { protections } = await answer.json();
@@ -182,6 +197,7 @@ function draw() {
   find("about").textContent = step.about;
   find("fields").replaceChildren(...step.asks.flatMap((ask) => asked(ask, { about, plan, get, set, draw })));
   find("costs").hidden = !step.costs;
+  countLater();
   find("back").disabled = at === 0;
   find("next").hidden = at === steps.length - 1;
   complain();

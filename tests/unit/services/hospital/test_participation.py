@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import replace
 
 import pytest
 from accounting import BREAST_CANCER, identity
 from consoles import Stage, stage_of
+from sqlalchemy import event
+from sqlalchemy.orm import Session
 from working_sites import a_study
 
 from medfed.core.errors import AccessError, Refused, StudyError
@@ -73,6 +76,49 @@ def test_what_was_approved_at_the_machine_is_shown_too(hospital, here):
     assert (row.by, row.approved is not None) == ("", True)
 
 
+def test_a_name_does_not_outlive_its_approval(hospital, here, steward):
+    here.propose(steward, BREAST_CANCER)
+    here.approve(steward, DIGEST)
+    folder = SiteFolder(hospital.console.hospital.site)
+    folder.revoke(DIGEST)  # at the machine, of which the console's record knows nothing
+    folder.approve(a_study())
+    assert here.find(DIGEST).by == ""
+
+
+@pytest.mark.parametrize("when", ["before_flush", "before_commit"])
+def test_what_cannot_be_recorded_is_not_approved(hospital, here, steward, when):
+    here.propose(steward, BREAST_CANCER)
+    folder = SiteFolder(hospital.console.hospital.site)
+
+    def fail(session, *_):
+        if session.new if when == "before_flush" else folder.approvals():
+            raise OSError("the database is gone")
+
+    event.listen(Session, when, fail)
+    try:
+        with pytest.raises(OSError, match="the database is gone"):
+            here.approve(steward, DIGEST)
+    finally:
+        event.remove(Session, when, fail)
+    assert folder.approvals() == []
+    assert here.find(DIGEST).approved is None
+    assert here.approve(steward, DIGEST).by == "data-steward"
+
+
+def test_a_full_disk_keeps_nobody_from_withdrawing(hospital, here, steward, monkeypatch):
+    here.propose(steward, BREAST_CANCER)
+    here.approve(steward, DIGEST)
+
+    def full(*_args, **_more):
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr("medfed.services.hospital.participation.write_atomic", full)
+    assert here.withdraw(steward, DIGEST).approved is None
+    with pytest.raises(Refused):
+        SiteFolder(hospital.console.hospital.site).approved(DIGEST)
+    assert entries(hospital.console.database, words="participation")[0].reason == "withdrawn"
+
+
 @pytest.mark.parametrize(
     ("text", "error", "words"),
     [
@@ -80,6 +126,7 @@ def test_what_was_approved_at_the_machine_is_shown_too(hospital, here):
         ('title = "x"', StudyError, "problems"),
         ("{}", StudyError, "no study"),
         ('{"sites": 3}', StudyError, "no study"),
+        ('{"a": ' + "[" * 90_000, StudyError, "no study"),
         ("x" * 200_000, StudyError, "at most"),
         (study_toml(a_study(sites=("west", "south", "east"))), Unfit, "does not ask north"),
     ],

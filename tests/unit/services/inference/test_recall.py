@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import numpy as np
 import pytest
 from accounting import identity
 from clinics import ANSWERS, Clinic
@@ -18,9 +19,11 @@ from medfed.services.audit import entries
 from medfed.services.inference.coordinator_console import CoordinatorConsole, Unheard
 from medfed.services.inference.recall import Recall
 from medfed.services.trouble import Conflict, Missing
-from medfed.storage.database.tables import ModelRow
+from medfed.storage.database.tables import AdmittedRow, ModelRow
+from medfed.storage.models import write_model
 from medfed.web.server import Server
 
+UNKNOWN = b'{"error": {"kind": "Missing"}}'
 TOKEN = "medfed_token-of-the-tests"  # of the tests
 
 
@@ -100,8 +103,12 @@ def test_a_withdrawn_model_is_refused_also_while_nobody_answers(told, answers):
     with pytest.raises(Conflict, match="withdrew this model: wrong on small nodules"):
         told.desk.inferences.assess(told.who(), told.risk, ANSWERS)
     assert told.risk not in [row.id for row in told.desk.models.list(usable=True)]
-    answers.status = 404  # a console that forgot takes nothing back
+    answers.status, answers.body = 404, UNKNOWN  # a console that forgot takes nothing back
     assert asked(told)["state"] == "withdrawn"
+    say(answers, told)  # nor does one that says now that it never was
+    found = asked(told)
+    assert (found["state"], found["reason"]) == ("withdrawn", "wrong on small nodules")
+    assert found["asked"] > later["asked"]
     rows = entries(told.stage.console.database, words="model.withdraw")
     assert [(row.actor, row.reason) for row in rows] == [
         ("system", "the coordinator withdrew it: wrong on small nodules")
@@ -115,7 +122,12 @@ def test_a_withdrawn_model_is_refused_also_while_nobody_answers(told, answers):
         (403, b"", "token"),
         (500, b"", "HTTP status 500"),
         (302, b"", "HTTP status 302"),
+        (404, b"<html>", "HTTP status 404"),
+        (404, b'{"error": {"kind": "NotFound"}}', "HTTP status 404"),
+        (404, b"[]", "HTTP status 404"),
         (200, b"<html>", "cannot be reached"),
+        (200, b"[" * 100_000, "cannot be reached"),
+        (99999, b"", "cannot be reached"),
         (200, b"[]", "no coordinator"),
         (200, b'{"sha256": "another"}', "no coordinator"),
     ],
@@ -129,8 +141,44 @@ def test_an_answer_that_is_none_changes_nothing(told, answers, status, body, wor
 
 
 def test_a_model_that_nobody_knows_there_is_told_to_be_that(told, answers):
-    answers.status = 404
+    answers.status, answers.body = 404, UNKNOWN
     assert asked(told)["state"] == "unknown"
+
+
+def test_a_model_that_cannot_be_asked_about_keeps_no_other_from_it(told, answers, monkeypatch):
+    say(answers, told)
+    console, hear = told.desk.recall, told.desk.recall._hear
+
+    def broken(number, sha256, ask):
+        if number == told.nodules:
+            raise RuntimeError("nobody foresaw this")
+        hear(number, sha256, ask)
+
+    monkeypatch.setattr(console, "_hear", broken)
+    console.ask_all()
+    assert told.desk.models.find(told.risk).recall["state"] == "released"
+
+
+def test_no_proxy_is_told_the_token_of_this_machines_own_console(told, answers, monkeypatch):
+    say(answers, told)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")  # nobody is there
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    assert asked(told)["state"] == "released"
+
+
+def test_a_token_that_is_taken_no_more_is_told_on_the_lists(told, answers):
+    client = told.stage.client("data-steward")
+    pages = ("/", "/released/")
+    say(answers, told)
+    asked(told)
+    assert not any("could not be asked" in client.get(page).text for page in pages)
+    answers.status = 401
+    asked(told)
+    for page in pages:
+        text = client.get(page).text
+        assert "could not be asked" in text
+        assert "does not take this hospital" in text
 
 
 def test_a_console_that_is_gone_is_no_answer(clinic):
@@ -165,6 +213,9 @@ def test_without_an_address_nobody_is_asked(clinic):
         'address = "http://x.example"\ntoken_file = "t"',
         'address = "ftp://x.example"\ntoken_file = "t"',
         'address = "https://"\ntoken_file = "t"',
+        'address = "https://x.example:port"\ntoken_file = "t"',
+        'address = "https://x.example:99999"\ntoken_file = "t"',
+        'address = "https://me:secret@x.example"\ntoken_file = "t"',
         'address = "https://x.example?a"\ntoken_file = "t"',
         'address = "https://x.example"\ntoken_file = 3',
         'address = "https://x.example"\ntoken_file = "t"\nfolder = "x"',
@@ -206,7 +257,7 @@ def coordinator(tmp_path, sqlite_url) -> Iterator[tuple[Stage, str, str]]:
     stage = stage_of(tmp_path / "coordinator", sqlite_url)
     accounts = stage.console.accounts
     who = identity(accounts, "viewer")
-    secret = tokens.make_token(accounts.database, who, "hospital", ["models"], 1)
+    secret = tokens.make_token(accounts.database, who, "hospital", ["recall"], 1)
     server = Server(tmp_path / "coordinator", sqlite_url, bcrypt_rounds=4)
     thread = threading.Thread(target=server.serve)
     thread.start()
@@ -230,3 +281,31 @@ def test_a_real_coordinator_withdraws_and_the_hospital_hears_of_it(clinic, coord
     page = clinic.stage.client("clinician").get(f"/released/{clinic.risk}").text
     assert "a mistake in the study" in page
     assert "Ask this model" not in page
+
+
+def judging(clinic: Clinic, folder) -> int:
+    """A model that judges what the clinic's other one marks; its number."""
+    below = clinic.desk.models.find(clinic.nodules).sha256
+    task = {"name": "nodule-detection", "model": below}
+    about = {"study": "ef" * 32, "title": "A judge", "task": task, "round": 1, "facts": {}}
+    folder.mkdir()
+    write_model(folder / "model.safetensors", {"w": np.zeros(1, np.float32)}, about)
+    return clinic.desk.models.admit(clinic.who("data-steward"), folder).id
+
+
+@pytest.mark.parametrize("by", ["the coordinator", "the hospital"])
+def test_a_model_that_builds_on_a_withdrawn_one_is_refused_and_its_jobs_fail(clinic, tmp_path, by):
+    desk, judge = clinic.desk, judging(clinic, tmp_path / "judge")
+    assert judge in [row.id for row in desk.models.list(usable=True)]
+    waiting = desk.inferences.look(clinic.who(), judge, clinic.scan)
+    if by == "the hospital":
+        desk.models.withdraw(clinic.who("data-steward"), clinic.nodules)
+    else:
+        with clinic.stage.console.database.write() as session:
+            session.get_one(AdmittedRow, clinic.nodules).recall = {"state": "withdrawn"}
+    with pytest.raises(Conflict, match="builds on another one"):
+        desk.inferences.look(clinic.who(), judge, clinic.scan)
+    assert judge not in [row.id for row in desk.models.list(usable=True)]
+    assert clinic.do(waiting.id) == "failed"
+    job = desk.inferences.job(waiting)
+    assert "builds on another one" in job.message
