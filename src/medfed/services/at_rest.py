@@ -17,10 +17,12 @@ from medfed.privacy.at_rest.vault import SealedVault, new_vault, open_vault
 from medfed.services.sites import secret_place, site_vault
 from medfed.storage.catalogue import CATALOGUE
 from medfed.storage.ledger import LEDGER
+from medfed.storage.ledger_head import HEAD
 from medfed.storage.links import LINKS
 from medfed.storage.run_folder import RunFolder
 
 PRIVATE = (
+    HEAD,
     "runs/*/reply/*",
     "runs/*/memory-*.safetensors",
     "runs/*/model.safetensors",

@@ -14,12 +14,19 @@ from medfed.privacy.at_rest import database
 from medfed.privacy.at_rest.vault import SealedVault
 from medfed.storage.catalogue import Catalogue
 from medfed.storage.ledger import SqliteLedger
+from medfed.storage.ledger_head import HEAD
 
 KEY, OTHER = bytes(range(32)), bytes(32)
 
 
 def ledger(folder, key=KEY):
     return SqliteLedger(folder / "ledger.sqlite", Counting(), SealedVault(folder, key))
+
+
+def seal_head(vault):
+    """As `medfed site encrypt` does with all private files."""
+    file = vault.root / HEAD
+    vault.write(file, file.read_bytes())
 
 
 def contents(folder):
@@ -104,7 +111,8 @@ def test_it_is_encrypted_in_place_with_all_that_was_in_it(tmp_path):
     vault = SealedVault(tmp_path, KEY)
     assert vault.encrypt_database(plain.path)
     assert not vault.encrypt_database(plain.path), "once is enough"
-    assert [f.name for f in tmp_path.iterdir()] == ["ledger.sqlite"]
+    assert sorted(f.name for f in tmp_path.iterdir()) == [HEAD, "ledger.sqlite"]
+    seal_head(vault)
     assert plain.path.stat().st_mode & 0o077 == 0
     found = ledger(tmp_path)
     assert found.entries() == before
@@ -125,8 +133,9 @@ def test_stopped_while_it_is_encrypted_it_is_the_old_one(tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             SealedVault(tmp_path, KEY).encrypt_database(plain.path)
     assert plain.balance().spent == 1
-    assert [f.name for f in tmp_path.iterdir()] == ["ledger.sqlite"]
+    assert sorted(f.name for f in tmp_path.iterdir()) == [HEAD, "ledger.sqlite"]
     assert SealedVault(tmp_path, KEY).encrypt_database(plain.path)
+    seal_head(SealedVault(tmp_path, KEY))
     assert ledger(tmp_path).balance().spent == 1
 
 
