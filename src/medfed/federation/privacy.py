@@ -149,6 +149,11 @@ class SitePrivacy:
         return bool(self.mechanisms)
 
     @property
+    def once(self) -> bool:
+        """Whether some mechanism costs once a run, for what the site's process then keeps."""
+        return any(mechanism.once for mechanism in self.mechanisms)
+
+    @property
     def round(self) -> int:
         """The round that is being worked on."""
         return self._at_work.round
