@@ -45,7 +45,7 @@ def backup(
         opened.close()
     rows = sum(each["rows"] for each in manifest["tables"].values())
     click.echo(f"{rows} rows of {len(manifest['tables'])} tables are in {target}")
-    click.echo("They are not encrypted: keep them where nobody else reads them.")
+    click.echo("They are not encrypted: keep them where nobody else reads them.", err=True)
 
 
 @click.command()

@@ -25,7 +25,7 @@ from medfed.privacy.dp_sgd import DpSgd
 from medfed.privacy.local_dp import LocalDp
 from medfed.privacy.statistics import noise as noising
 from medfed.services import run_sites
-from medfed.services.sites import open_ledger
+from medfed.services.sites import open_ledger, open_site
 from medfed.storage.ledger import SqliteLedger
 
 LOCAL = """
@@ -180,6 +180,19 @@ def test_a_study_is_held_to_its_price_and_may_draw_anew_as_often_as_allowed(tmp_
             assert {why for _, _, why in watch.missing()} == {"budget-spent"}
         else:
             assert turn < 3
+
+
+def test_a_site_that_serves_another_study_in_between_keeps_what_it_drew(tmp_path):
+    """Else it would draw, and pay, anew in every round."""
+    local, other = local_study(rounds=1), parse_study(text_of(top='question = "another"'))
+    go(local, tmp_path / "run")
+    site = open_site(tmp_path / "run" / "sites" / "north")
+    first, passing = site._desk("local", local), site._desk("other", other)
+    assert site._desk("local", local) is first
+    assert site._desk("other", other) is passing
+    site._desk("third", other)
+    assert site._desk("local", local) is first
+    assert site._desk("other", other) is not passing, "others still go: they cost memory only"
 
 
 def test_it_is_refused_where_a_part_of_the_record_would_be_learnt_as_it_is():
