@@ -2,6 +2,8 @@
 
 import shutil
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from unit.storage.test_catalogue import SCAN
 from unit.storage.test_ledger import Counting, spend
 
 from medfed.core.errors import DataError, SiteError
+from medfed.core.files import sync
 from medfed.core.vault import OPEN
 from medfed.privacy.at_rest import database
 from medfed.privacy.at_rest.vault import SealedVault
@@ -119,6 +122,32 @@ def test_it_is_encrypted_in_place_with_all_that_was_in_it(tmp_path):
     assert found.balance().limit == 30
     assert found.spend(spend()).spent == 4
     assert not vault.encrypt_database(tmp_path / "none.sqlite")
+
+
+ENTER = """
+import sqlite3, sys
+with sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None) as db:
+    db.execute("BEGIN IMMEDIATE")
+"""
+
+
+def test_nobody_enters_anything_between_the_copy_and_its_taking_the_place(tmp_path, monkeypatch):
+    plain = SqliteLedger(tmp_path / "ledger.sqlite", Counting())
+    plain.spend(spend())
+    tried = []
+
+    def enter():
+        command = [sys.executable, "-c", ENTER, str(plain.path)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    def watched(file):
+        tried.append(enter())
+        return sync(file)
+
+    monkeypatch.setattr(database, "sync", watched)
+    assert enter().returncode == 0
+    assert SealedVault(tmp_path, KEY).encrypt_database(plain.path)
+    assert "database is locked" in tried[0].stderr
 
 
 def test_stopped_while_it_is_encrypted_it_is_the_old_one(tmp_path, monkeypatch):

@@ -11,13 +11,15 @@ from integration.federated import SITES, go, text_of
 from unit.privacy.test_local_dp import least_epsilon
 
 from medfed.core.data import SiteData
-from medfed.core.errors import PartError, StudyError
+from medfed.core.errors import PartError, SiteError, StudyError
 from medfed.core.split import HashSplit
 from medfed.core.study_file import parse_study
 from medfed.privacy import accountant, words
 from medfed.privacy.statistics import noise as noising
 from medfed.privacy.statistics.facts import NoisyMoments, NoisyValues
 from medfed.services.sites import open_ledger
+from medfed.storage.ledger import LEDGER
+from medfed.storage.ledger_head import HEAD
 
 RANGES = {"b": [0, 100], "a": [-1, 1]}
 PUBLIC = """
@@ -179,6 +181,18 @@ def test_a_run_fits_and_pays_for_its_facts_once(tmp_path):
     promised = dict(words.all_promises(asked))["facts"]
     assert "ε = 2" in " ".join(promised)
     assert math.isclose(2.0, accountant.epsilon(entries[0].answers, 1e-12), rel_tol=0.01)
+
+
+def test_a_ledger_that_is_gone_with_its_head_is_missed_where_receipts_name_it(tmp_path):
+    go(study(rounds=1), tmp_path / "run")
+    plain = parse_study(text_of(rounds=1))
+    go(plain, tmp_path / "plain")
+    for run in ("run", "plain"):
+        for name in (LEDGER, HEAD):
+            (tmp_path / run / "sites" / "north" / name).unlink(missing_ok=True)
+    with pytest.raises(SiteError, match="took part in private work"):
+        open_ledger(tmp_path / "run" / "sites" / "north")
+    assert open_ledger(tmp_path / "plain" / "sites" / "north").entries() == []
 
 
 def test_undeclared_columns_are_refused():
