@@ -40,7 +40,7 @@ FILES = (
     *("federation/privacy.py", "federation/enrolment/invites.py"),
     *("federation/receipts.py", "federation/audit/verify.py", "services/protections.py"),
 )
-TOLD = ("privacy/words.py",)
+TOLD = ("privacy/words.py", "privacy/local_words.py")
 """Where every string is shown."""
 READERS = ("dicom", "nifti", "metaimage", "pacs", "fetch", "annotations.py", "pseudonyms", "scans")
 NOT: tuple[str, ...] = (

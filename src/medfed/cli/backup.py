@@ -31,6 +31,8 @@ def backup(
 
     Sessions and tokens are not in it. Passwords are, as hashes that are worth nothing without
     secrets.json of the console's folder: keep a copy of that file elsewhere.
+
+    The files lie open, also those of a console whose folder is encrypted.
     """
     from medfed.services.console_database import open_database
     from medfed.storage.database.backup import back_up
@@ -43,6 +45,7 @@ def backup(
         opened.close()
     rows = sum(each["rows"] for each in manifest["tables"].values())
     click.echo(f"{rows} rows of {len(manifest['tables'])} tables are in {target}")
+    click.echo("They are not encrypted: keep them where nobody else reads them.", err=True)
 
 
 @click.command()

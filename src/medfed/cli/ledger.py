@@ -18,7 +18,7 @@ SITE = click.option(
     type=click.Path(path_type=Path),
     help="The site's folder.",
 )
-UNITS: tuple[Unit, ...] = ("patient", "hospital")
+UNITS: tuple[Unit, ...] = ("patient", "record", "hospital")
 
 
 @click.group()
@@ -42,12 +42,12 @@ def show(folder: Path, as_json: bool) -> None:
         listed = [dataclasses.asdict(entry) for entry in entries]
         click.echo(json.dumps({"schema": 1, "balance": plain, "entries": listed}))
         return
-    runs: dict[tuple[str, str, str, str], list[int]] = {}
+    runs: dict[tuple[str, str, Unit, str], list[int]] = {}
     for entry in entries:
         key = (entry.run, entry.title, entry.unit, entry.time[:10])
         runs.setdefault(key, []).append(entry.round)
     for (run, title, unit, day), rounds in runs.items():
-        spent = book.balance("hospital" if unit == "hospital" else "patient", run).spent
+        spent = book.balance(unit, run).spent
         span = f"rounds {min(rounds)} to {max(rounds)}, {len(rounds)} entries"
         click.echo(f'{day}  run {run[:16]}  "{title}": {span}; alone ε = {spent:.3g} a {unit}')
     for unit, found in balances.items():

@@ -11,8 +11,13 @@ from medfed.core.study import Study
 from medfed.core.task import LocalJob, LocalPlan
 from medfed.core.update import Array, Stats, Tensors, Update
 
-Unit = Literal["patient", "hospital"]
-"""Whose presence a guarantee hides: neighbours differ by one of them, added or removed."""
+Unit = Literal["patient", "record", "hospital"]
+"""What a guarantee hides. Of a patient and of a hospital the presence: neighbours differ by one of
+them, added or removed. Of a record what it says: neighbours differ by one, replaced by another.
+
+The two relations have no common sum, so each unit has a sum of its own. To replace a patient is to
+remove one and to add one: it costs about twice what the patient's sum says, and the record's.
+"""
 
 
 @dataclass(frozen=True, slots=True)

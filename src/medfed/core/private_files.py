@@ -6,7 +6,9 @@ readers take files apart by themselves. The copy is gone when the scan has been 
 process that was killed goes when the next one opens a folder.
 """
 
+import atexit
 import errno
+import fcntl
 import hashlib
 import io
 import os
@@ -24,13 +26,41 @@ from medfed.core.vault import OPEN, Vault
 MEMORY = Path("/dev/shm")  # noqa: S108  # the one folder that Linux keeps in memory
 PREFIX = "medfed-open-"
 _VAULTS: dict[Path, Vault] = {}
+_STRICT: set[Path] = set()
+"""Folders of files that are sealed without exception."""
+_LASTING: dict[tuple[Path, int, int], int] = {}
+"""By folder, its inode and who asked: the lock on each lasting folder."""
 
 
-def remember(folder: Path, vault: Vault) -> None:
-    """Have private files below a folder be read through its vault from now on."""
+def remember(folder: Path, vault: Vault, *, strict: bool = False) -> None:
+    """Have private files below a folder be read through its vault from now on.
+
+    Args:
+        folder: The folder.
+        vault: Its vault.
+        strict: Whether all files in it are ours, so that one that lies open was put there by
+            somebody else, and is not read.
+    """
     if vault.sealed:
         _VAULTS[folder.resolve()] = vault
+        if strict:
+            _STRICT.add(folder.resolve())
         _sweep()
+
+
+def _seals(path: Path) -> bool:
+    """Whether a file lies sealed.
+
+    Raises:
+        DataError: It lies open in a folder where each file is sealed.
+    """
+    if vault_over(path).seals(path):
+        return True
+    above = (path.parent.resolve() / path.name).parents
+    if _STRICT.intersection(above) and path.is_file():
+        message = f"{path.name} lies open in a folder where all is sealed: it was put there"
+        raise DataError(message, remedy="Find out by whom; have the model asked again")
+    return False
 
 
 def vault_over(path: Path) -> Vault:
@@ -50,7 +80,7 @@ def content(path: Path) -> bytes:
         DataError: It was changed.
     """
     vault = vault_over(path)
-    return vault.read(path) if vault.seals(path) else path.read_bytes()
+    return vault.read(path) if _seals(path) else path.read_bytes()
 
 
 def text(path: Path, encoding: str) -> TextIO:
@@ -61,14 +91,19 @@ def text(path: Path, encoding: str) -> TextIO:
         DataError: It was changed.
         UnicodeDecodeError: It is no such text; where it is not sealed, when it is read.
     """
-    if not vault_over(path).seals(path):
+    if not _seals(path):
         return path.open(encoding=encoding, newline="")
     return io.StringIO(content(path).decode(encoding), newline="")
 
 
 def binary(path: Path) -> Path | io.BytesIO:
-    """What a reader can open: the path, or the content of a file that is sealed."""
-    return io.BytesIO(content(path)) if vault_over(path).seals(path) else path
+    """What a reader can open: the path, or the content of a file that is sealed.
+
+    Raises:
+        OSError: It cannot be read.
+        DataError: It was changed, or put there open.
+    """
+    return io.BytesIO(content(path)) if _seals(path) else path
 
 
 @contextmanager
@@ -83,7 +118,8 @@ def readable(path: Path) -> Iterator[Path]:
     """
     vault = vault_over(path)
     files = _files(path) if vault.sealed else []
-    if not any(vault.seals(file) for file in files):
+    sealed = [_seals(file) for file in files]  # all: none hides behind others
+    if not any(sealed):
         yield path
         return
     with in_memory() as copy:
@@ -105,17 +141,57 @@ def in_memory() -> Iterator[Path]:
     if not os.access(MEMORY, os.W_OK | os.X_OK):
         message = f"encrypted scans are opened in {MEMORY}, which this system lacks"
         raise DataError(message, remedy="Use Linux, or an encrypted disk and a folder that is not")
-    with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", dir=MEMORY) as name:
+    folder, handle = _held_copy()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)
+
+
+@contextmanager
+def unpacking(archive: Path) -> Iterator[Path]:
+    """A folder for what is in an archive: in memory where the archive is a copy in memory.
+
+    Raises:
+        DataError: see `in_memory`.
+    """
+    if archive.is_relative_to(MEMORY):
+        with in_memory() as folder:
+            yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="medfed-") as name:
         yield Path(name)
 
 
+def _held_copy() -> tuple[Path, int]:
+    """A new folder in memory, and the lock on it: until that is let go nobody sweeps it away."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=MEMORY))
+        with suppress(FileNotFoundError):  # swept before it was locked
+            handle = _hold(folder)
+            if folder.exists():
+                return folder, handle
+            os.close(handle)
+
+
+def _hold(folder: Path) -> int:
+    """Lock a folder against being swept, beside others who use it."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    fcntl.flock(handle, fcntl.LOCK_SH)
+    return handle
+
+
 def private_memory(name: str) -> Path:
-    """A folder in memory that stays, known by a name; only its owner may use it.
+    """A folder in memory, known by a name; only its owner may use it.
+
+    It stays while a process that asked for it lives: the last one removes it at its end, and what
+    a killed one leaves goes when the next process opens an encrypted folder.
 
     Raises:
         DataError: This system has none, or the folder is somebody else's.
     """
-    folder = MEMORY / f"medfed-{os.getuid()}-{hashlib.sha256(name.encode()).hexdigest()[:24]}"
+    folder = MEMORY / f"{_lasting()}{hashlib.sha256(name.encode()).hexdigest()[:24]}"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         about = folder.stat(follow_symlinks=False)
@@ -124,7 +200,34 @@ def private_memory(name: str) -> Path:
     if about.st_uid != os.getuid() or not stat.S_ISDIR(about.st_mode) or about.st_mode & 0o077:
         message = f"{folder} is somebody else's"
         raise DataError(message, remedy="Find out whose, and remove it")
+    if (folder, about.st_ino, os.getpid()) not in _LASTING:
+        _LASTING[folder, about.st_ino, os.getpid()] = _hold(folder)
     return folder
+
+
+def _lasting() -> str:
+    """How the names of this user's lasting folders begin."""
+    return f"medfed-{os.getuid()}-"
+
+
+@atexit.register
+def _leave() -> None:
+    """Remove the lasting folders that no other process uses."""
+    for (folder, _, owner), handle in _LASTING.items():
+        if owner == os.getpid():
+            os.close(handle)
+            _remove_unheld(folder)
+
+
+def _remove_unheld(folder: Path) -> None:
+    """Remove a folder, unless a process that lives holds it."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder)
+        finally:
+            os.close(handle)
 
 
 def _files(path: Path) -> list[Path]:
@@ -145,9 +248,7 @@ def _write(file: Path, blob: bytes) -> None:
 
 
 def _sweep() -> None:
-    """Remove the copies of processes that are gone."""
-    for left in MEMORY.glob(f"{PREFIX}*"):
-        number = left.name.removeprefix(PREFIX).partition("-")[0]
-        if number.isdigit() and not Path(f"/proc/{number}").exists():
-            with suppress(OSError):
-                shutil.rmtree(left)
+    """Remove what processes that are gone left, in whichever container they ran."""
+    for kind in (PREFIX, _lasting()):
+        for left in MEMORY.glob(f"{kind}*"):
+            _remove_unheld(left)

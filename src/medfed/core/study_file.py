@@ -273,7 +273,22 @@ def _check_privacy(study: Study, task: Task | None, found: list[Problem]) -> Non
         mechanism = _made("mechanism", part, at)
         at += mechanism.problems(study) if mechanism else ()
         found += [_placed(p, "privacy", i) for p in at if p not in found]
+    _check_one_of_patients(study, found)
     _check_statistics(study, task, found)
+
+
+def _check_one_of_patients(study: Study, found: list[Problem]) -> None:
+    """Each changes how a site trains: of two, one would throw the other's protection away."""
+    own = [part.name for part in study.privacy if _protects_patients(part)]
+    several = sorted(set(own))
+    if len(several) > 1:
+        message = f"{' and '.join(several)} both protect patients, and one alone can be at work"
+        found.append(Problem("privacy", message, "Remove all but one"))
+
+
+def _protects_patients(part: Part) -> bool:
+    mechanism = _made("mechanism", part, [])
+    return mechanism is not None and mechanism.unit != "hospital"
 
 
 def _check_statistics(study: Study, task: Task | None, found: list[Problem]) -> None:

@@ -137,7 +137,7 @@ class SitePrivacy:
         study, data = self.study, self.data
         self.plan = site_plan(study, data.site)
         for mechanism in self.mechanisms:
-            people = data.count("train") if mechanism.unit == "patient" else len(study.sites)
+            people = len(study.sites) if mechanism.unit == "hospital" else data.count("train")
             if mechanism.delta * people >= 1:
                 message = "this site has too many patients for the δ of the study"
                 remedy = "Give a smaller delta, and the patients as they are, roughly"
@@ -147,6 +147,11 @@ class SitePrivacy:
     def active(self) -> bool:
         """Whether the study has privacy lines."""
         return bool(self.mechanisms)
+
+    @property
+    def once(self) -> bool:
+        """Whether some mechanism costs once a run, for what the site's process then keeps."""
+        return any(mechanism.once for mechanism in self.mechanisms)
 
     @property
     def round(self) -> int:
@@ -234,7 +239,7 @@ class SitePrivacy:
         """Enter a cost into the site's ledger; see `medfed.core.mechanism.Till`."""
         assert self.ledger is not None  # noqa: S101  # checked when this was made
         order, study = self._at_work, self.study
-        own = self.data.sets[on] if cost.unit == "patient" else ()
+        own = () if cost.unit == "hospital" else self.data.sets[on]
         spend = Spend(
             study=order.study,
             title=study.title,

@@ -187,7 +187,9 @@ class Site:
 
     def _desk(self, digest: str, study: Study) -> _Desk:
         if digest not in self._desks:
-            self._desks = {digest: self._open_desk(study)}
+            # A study that paid once keeps its noised records: another draw would be paid for anew.
+            kept = {known: desk for known, desk in self._desks.items() if desk.privacy.once}
+            self._desks = {**kept, digest: self._open_desk(study)}
         return self._desks[digest]
 
     def _open_desk(self, study: Study) -> _Desk:

@@ -127,6 +127,7 @@ class DpSgd:
 
         if not isinstance(job, TorchJob):
             raise Refused("training-failed", "DP-SGD knows PyTorch models only")
+        rules.plain_job(job)
         return PrivateJob(job, _Terms(self, plan, till), SecretRandom())
 
     def on_site(

@@ -103,6 +103,7 @@ class HospitalDp:
     def problems(self, study: Study) -> Sequence[Problem]:
         """What in a study it cannot stand beside."""
         found = [*rules.common(study, self.open_sets), *rules.plain_sums(study)]
+        found += rules.unpaid(study)
         if self.delta * len(study.sites) >= 1:
             message = f"{self.delta:g} is too likely: δ must be below 1/{len(study.sites)}"
             found.append(Problem("privacy.delta", message, "Give less, such as 0.001"))

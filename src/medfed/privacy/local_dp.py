@@ -35,7 +35,7 @@ class LocalDp:
     a site that is started again in the middle of one draws, and pays, anew.
     """
 
-    unit: ClassVar[Unit] = "patient"
+    unit: ClassVar[Unit] = "record"
     trusts_coordinator: ClassVar[bool] = False
     once: ClassVar[bool] = True
 
@@ -81,7 +81,8 @@ class LocalDp:
     def problems(self, study: Study) -> Sequence[Problem]:
         """What in a study it cannot stand beside."""
         found = [*rules.common(study, self.open_sets), *rules.by_patient(study)]
-        return [*found, *rules.named_patients(study), *rules.bounded(study)]
+        found += [*rules.named_patients(study), *rules.everybody(study)]
+        return [*found, *rules.bounded(study)]
 
     def wrap(self, job: LocalJob, plan: SitePlan, till: Till) -> LocalJob:
         """A workplace that learns from noised records; the first work pays for them.
@@ -94,6 +95,7 @@ class LocalDp:
 
         if not isinstance(job, TorchJob) or plan.bounds is None:
             raise Refused("training-failed", "local-dp knows tables of bounded numbers only")
+        rules.plain_job(job)
         return RecordsJob(job, partial(self._drawn, plan, till))
 
     def _drawn(
@@ -111,7 +113,8 @@ class LocalDp:
             bounds: Between what each lies.
         """
         width = bounds.high - bounds.low
-        places = np.clip((np.asarray(inputs, np.float64) - bounds.low) / width, 0.0, 1.0)
+        held = np.clip(np.asarray(inputs, np.float64), bounds.low, bounds.high)
+        places = np.nan_to_num(np.clip((held - bounds.low) / width, 0.0, 1.0), nan=0.5)
         whole = np.rint(places * noising.GRID).astype(np.int64)
         found = noising.noised(whole.ravel(), "laplace", self.noise(bounds)) / noising.GRID
         return (found.reshape(inputs.shape) * width + bounds.low).astype(np.float32)
@@ -149,9 +152,9 @@ class LocalDp:
     def cost(self, plan: SitePlan) -> Cost:
         """The noised record, once, however long a study learns from it."""
         if plan.bounds is None:
-            return Cost("patient")
+            return Cost("record")
         answers = noising.answers("laplace", self.noise(plan.bounds), plan.bounds.inputs)
-        return Cost("patient", (*answers, *self._outcome())).merged()
+        return Cost("record", (*answers, *self._outcome())).merged()
 
     def _outcome(self) -> tuple[NoisyAnswer, ...]:
         """What the outcome costs, as a Laplace answer that tells no less.

@@ -28,6 +28,11 @@ PRESENCE = (
     "Does not hide who is among the patients, nor how many there are; for that write dp-sgd, which "
     "learns more at the same ε as well."
 )
+OWN_SUM = (
+    "The ledger adds it up by itself, as what records cost: there a record is replaced by another, "
+    "and in all other work a patient is added or removed. To replace a patient costs about twice "
+    "what the ledger says of patients, and this."
+)
 DRAWN = (
     "The model learns from noised records: its weights are drawn towards zero, the more the less ε."
 )
@@ -45,7 +50,7 @@ def promise(mechanism: "LocalDp", study: Study) -> Sequence[str]:
     bounds = site_plan(study, study.sites[0]).bounds
     costs = [] if bounds is None else [_cost(mechanism, bounds)]
     held_out = words.held_out(mechanism.scores)
-    return [*protects(mechanism), *costs, words.HELD_TO, PRESENCE, DRAWN, held_out]
+    return [*protects(mechanism), *costs, words.HELD_TO, OWN_SUM, PRESENCE, DRAWN, held_out]
 
 
 def _cost(mechanism: "LocalDp", bounds: "Bounds") -> str:
@@ -55,11 +60,12 @@ def _cost(mechanism: "LocalDp", bounds: "Bounds") -> str:
         f"{noise:.3g} times its declared range"
     )
     if mechanism.label_epsilon is None:
-        return f"Costs a training patient {inputs}; once a run, and without a δ."
+        return f"Costs a training patient's record {inputs}; once a run, and without a δ."
     whole = mechanism.epsilon + mechanism.label_epsilon
     return (
-        f"Costs a training patient ε = {whole:.3g}, once a run, and without a δ: {inputs}; and "
-        f"ε = {mechanism.label_epsilon:.3g} for the outcome, turned over in {mechanism.turned:.1%}."
+        f"Costs a training patient's record ε = {whole:.3g}, once a run, and without a δ: "
+        f"{inputs}; and ε = {mechanism.label_epsilon:.3g} for the outcome, turned over in "
+        f"{mechanism.turned:.1%}."
     )
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 MASK = 2**53 - 1
 SUMMED = 4
-"""Normal numbers in one number of noise; see `SecretRandom.gaussian`."""
+"""Normal numbers in one of noise, two in each product; see `SecretRandom.gaussian`."""
 
 
 class SecretRandom:
@@ -26,10 +26,12 @@ class SecretRandom:
     def gaussian(self, count: int) -> NDArray[np.float64]:
         """Standard normal numbers.
 
-        Each is the sum of four, halved: the low bits of a single floating-point number could tell
-        what it was added to (Mironov, CCS 2012); those of a sum of four give away nothing that an
-        attack of known effort finds (Holohan, Braghin: "Secure Random Sampling in Differential
-        Privacy", ESORICS 2021). It makes such attacks costly; it is no proof against them.
+        In exact arithmetic each is the sum of four, halved. The low bits of a single floating-point
+        number could tell what it was added to (Mironov, CCS 2012), and a sum makes that costly
+        (Holohan, Braghin: "Secure Random Sampling in Differential Privacy", ESORICS 2021, who count
+        the effort for four). Here two of the four come from one product of a radius and a sine, so
+        the machine adds two numbers, and not four: their count of the effort does not carry over.
+        It is no proof against such attacks; `medfed.privacy.statistics.noise` gives one.
         """
         import torch  # slow to load; its sines are several times as quick as NumPy's
 

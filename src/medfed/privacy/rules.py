@@ -3,15 +3,27 @@
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from medfed.core.errors import PartError, Problem
+from medfed.core.errors import PartError, Problem, Refused
 from medfed.core.mechanism import BoundedTask, CountedScores, PrivateTask
 from medfed.core.registry import Part, make
-from medfed.core.rehearsal import rehearse
+from medfed.core.rehearsal import noised_facts, rehearse
 from medfed.core.study import Study
+from medfed.core.task import LocalJob
 from medfed.core.update import Stats
 
 LOSSES = ("train/loss_sum", "train/examples")
 """Statistics of the training patients that no noise protects."""
+
+
+def plain_job(job: LocalJob) -> None:
+    """Complain about a workplace that is private already: a second wrapper would undo the first.
+
+    Raises:
+        Refused: ``not-private``.
+    """
+    if getattr(job, "private", False):
+        message = "two mechanisms that protect patients cannot be at work together"
+        raise Refused("not-private", message, remedy="Remove all but one under [[privacy]]")
 
 
 def without_losses(stats: Stats) -> Stats:
@@ -39,6 +51,27 @@ def named_patients(study: Study) -> list[Problem]:
         return []
     message = "calls patients by their row, and one row more would rename all after it"
     return [Problem("source.patient", message, "Name the column that identifies patients")]
+
+
+def everybody(study: Study) -> list[Problem]:
+    """Patients chosen by what their records say: how many they are would tell it without noise."""
+    if not study.cohort.where:
+        return []
+    message = "how many patients fulfil it would leave without noise, and tell what records say"
+    return [Problem("cohort.where", message, "Remove where: noised records are everybody's")]
+
+
+def unpaid(study: Study) -> list[Problem]:
+    """Answers with noise for a patient, which does not hide a hospital, and for which none pays."""
+    found = []
+    message = "the noise of statistics hides a patient, and the whole hospital would show"
+    if study.statistics:
+        found.append(Problem("statistics", message, "Remove [[statistics]]: ask in another study"))
+    task = _made("task", study.task)
+    if task is not None and noised_facts(study):
+        remedy = "Remove facts_epsilon: the declared facts stand as they are"
+        found.append(Problem("task.facts_epsilon", message, remedy))
+    return found
 
 
 def plain_sums(study: Study) -> list[Problem]:

@@ -4,23 +4,30 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from medfed.connectors.pseudonyms import KEY_FILE
-from medfed.core.errors import DataError, SiteError
+from medfed.core.errors import DataError, RunError, SiteError
 from medfed.core.files import write_atomic
 from medfed.core.vault import Vault
 from medfed.federation.site_folder import SiteFolder
 from medfed.privacy.at_rest.envelope import ENVELOPE, PASSPHRASE, Secret, open_envelope, rotate
 from medfed.privacy.at_rest.stream import is_sealed
 from medfed.privacy.at_rest.vault import SealedVault, new_vault, open_vault
+from medfed.services.federation.alone import alone
+from medfed.services.imports.archive import FETCHED
+from medfed.services.imports.archive import LOCK as FETCH_LOCK
+from medfed.services.imports.place import ASIDE, LOCK, only_one
 from medfed.services.sites import secret_place, site_vault
 from medfed.storage.catalogue import CATALOGUE
 from medfed.storage.ledger import LEDGER
+from medfed.storage.ledger_head import HEAD
 from medfed.storage.links import LINKS
 from medfed.storage.run_folder import RunFolder
 
 PRIVATE = (
+    HEAD,
     "runs/*/reply/*",
     "runs/*/memory-*.safetensors",
     "runs/*/model.safetensors",
@@ -35,6 +42,8 @@ REMADE = ("console/views", "console/thumbnails")
 """Pictures that are made anew where they are wanted: they are removed."""
 DATABASES = (LEDGER, CATALOGUE, "console/console.sqlite")
 """Databases that it encrypts."""
+SERVED = (("line", "site"), ("console", "jobs"))
+"""Where long-lived processes of a site hold a lock, and under what name."""
 LOG = "site.log"
 LINES: Mapping[str, str] = {LOG: "", LINKS: LINKS, KEY_FILE: KEY_FILE}
 """Files whose lines it seals one by one, and as what."""
@@ -63,7 +72,8 @@ def run_vault(folder: RunFolder, encrypt_with: str | None) -> Vault:
 def encrypt_site(path: Path, encrypt_with: str) -> int:
     """Encrypt a site's folder that lay open; begun again, it goes on where it was stopped.
 
-    The site must be at rest: nobody else may write there meanwhile.
+    The site must be at rest: nobody else may write there meanwhile. A site or a console that
+    serves the folder, and an import, is noticed; a run that works with it as a folder is not.
 
     Args:
         path: The site's folder.
@@ -73,10 +83,17 @@ def encrypt_site(path: Path, encrypt_with: str) -> int:
         How many files were sealed.
 
     Raises:
-        SiteError: It is encrypted already, or there is no secret.
+        SiteError: It is encrypted already, somebody works with it, or there is no secret.
     """
     if SiteFolder(path).settings().encrypt_with is not None:
         raise SiteError(f"{path} is encrypted already", remedy="Use `medfed site rotate-key`")
+    _check_data(path)
+    with _at_rest(path):
+        return _encrypt(path, encrypt_with)
+
+
+def _encrypt(path: Path, encrypt_with: str) -> int:
+    _remove_leftovers(path)
     vault = _own_vault(path, Secret.named(secret_place(path, encrypt_with)))
     count = sum(vault.encrypt_database(path / name) for name in DATABASES)
     for file in _lying_open(path):
@@ -140,11 +157,47 @@ def _lying_open(path: Path) -> Iterator[Path]:
     for pattern in PRIVATE:
         yield from (file for file in sorted(path.glob(pattern)) if not is_sealed(file))
     data = SiteFolder(path).settings().data
-    if data is None or not data.resolve().is_relative_to(path.resolve()) or data == path.resolve():
+    if data is None or not data.resolve().is_relative_to(path.resolve()):
         return
     for file in sorted(file for file in data.rglob("*") if file.is_file()):
-        if not is_sealed(file) and file.name not in PUBLIC and not file.name.startswith("."):
+        if not is_sealed(file) and file.name not in PUBLIC and file.stat().st_size:
             yield file
+
+
+def _remove_leftovers(path: Path) -> None:
+    """What writes that were killed left: parts of private files, and originals of a PACS."""
+    for part in [file for file in path.rglob(".*.part") if file.is_file()]:
+        part.unlink(missing_ok=True)
+    for folder in [*path.glob(f"{FETCHED}*"), *path.rglob(f"{ASIDE}*")]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_data(path: Path) -> None:
+    """Patients' files among the site's own cannot be told from them."""
+    data = SiteFolder(path).settings().data
+    if data is not None and data.resolve() == path.resolve():
+        message = f"{path} is the folder of its data too, which would stay open"
+        remedy = "Move the data into a folder of their own, and name it by data in site.toml"
+        raise SiteError(message, remedy=remedy)
+
+
+@contextmanager
+def _at_rest(path: Path) -> Iterator[None]:
+    """Keep this site's own processes out: what they write meanwhile would be lost.
+
+    Raises:
+        SiteError: One is at work.
+    """
+    with ExitStack() as stack:
+        try:
+            for folder, what in SERVED:
+                if (path / folder).is_dir():
+                    stack.enter_context(alone(path / folder, what))
+        except RunError as error:
+            raise SiteError(error.message, remedy=error.remedy) from None
+        stack.enter_context(only_one(path, LOCK))
+        stack.enter_context(only_one(path, FETCH_LOCK))
+        yield
 
 
 def _own_vault(path: Path, secret: Secret) -> SealedVault:
@@ -155,7 +208,7 @@ def _own_vault(path: Path, secret: Secret) -> SealedVault:
 
 def _seal_lines(file: Path, vault: SealedVault, what: str) -> bool:
     """Seal a file of lines, unless they are sealed already; whether there was one to seal."""
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    lines = _lines_of(file)
     try:
         for line in lines:
             vault.opened_line(line, what)
@@ -164,6 +217,17 @@ def _seal_lines(file: Path, vault: SealedVault, what: str) -> bool:
         write_atomic(file, text.encode())
         return True
     return False
+
+
+def _lines_of(file: Path) -> list[str]:
+    """Lines as their writers end them: other ends of a line, such as U+2028, may be within one.
+
+    A last link that was cut off in the middle is none; of the log each piece tells something, and
+    the key may have been brought back by hand, without an end of its line.
+    """
+    text = file.read_bytes().decode("utf-8") if file.exists() else ""
+    *lines, rest = text.split("\n")
+    return lines if not rest or file.name == LINKS else [*lines, rest]
 
 
 def _say(path: Path, encrypt_with: str) -> None:

@@ -9,16 +9,19 @@ from typing import overload
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from medfed.core.errors import SiteError
 from medfed.core.files import write_atomic
 from medfed.core.private_files import remember
+from medfed.core.rehearsal import noised_facts
 from medfed.core.vault import Vault
 from medfed.federation.keys import load_key, load_public, make_key, public_pem
 from medfed.federation.site import Site
-from medfed.federation.site_folder import TRUST, SiteFolder, init_site
+from medfed.federation.site_folder import TRUST, SiteFolder, init_site, stored_study
 from medfed.privacy.accountant import LossAccountant
 from medfed.privacy.at_rest.envelope import ENVELOPE, PASSPHRASE, VARIABLE, Secret
 from medfed.privacy.at_rest.vault import new_vault, open_vault
 from medfed.storage.ledger import LEDGER, SqliteLedger
+from medfed.storage.ledger_head import REMEDY, head_beside
 
 _OPENED: dict[object, Vault] = {}
 
@@ -73,8 +76,23 @@ def open_ledger(path: Path, vault: Vault | None = None) -> SqliteLedger:
     Args:
         path: The folder.
         vault: Its vault, where it is open already.
+
+    Raises:
+        SiteError: It is gone with its head, and receipts say that there was one.
     """
+    file = path / LEDGER
+    if not file.exists() and not head_beside(file).exists() and _paid_before(path):
+        message = f"{file} is gone, and the receipts say that this site took part in private work"
+        raise SiteError(message, remedy=REMEDY)
     return SqliteLedger(path / LEDGER, LossAccountant(), vault or site_vault(path))
+
+
+def _paid_before(path: Path) -> bool:
+    """Whether a site trained in a study that was paid for from a ledger, by then at the latest."""
+    receipts = SiteFolder(path).receipts()
+    trained = {one.get("study") for one in receipts if one.get("purpose") == "train"}
+    studies = [stored_study(path / "approved" / f"{digest}.json") for digest in trained]
+    return any(one.privacy or one.statistics or noised_facts(one) for one in studies if one)
 
 
 def create_site(

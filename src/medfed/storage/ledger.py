@@ -8,7 +8,8 @@ Patients are kept as digests under a key that lies in the file; a cohort is a se
 once. Patients of one source are the same people where their identifiers are. Those of two sources
 may be, so what was spent on any other source counts for everybody.
 
-In an encrypted folder the whole file is encrypted, and so is SQLite's log beside it.
+In an encrypted folder the whole file is encrypted, and so is SQLite's log beside it. A head beside
+it says how far it had come: a ledger that holds less is not used; see `medfed.storage.ledger_head`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from medfed.core.files import sync
 from medfed.core.ledger import Balance
 from medfed.core.mechanism import NoisyAnswer, covered, merge
 from medfed.core.vault import OPEN
+from medfed.storage import ledger_head as heads
 
 if TYPE_CHECKING:
     import sqlite3
@@ -39,7 +41,9 @@ if TYPE_CHECKING:
     from medfed.core.vault import Vault
 
 LEDGER = "ledger.sqlite"
-SCHEMA = 1
+SCHEMA = 2
+HEADLESS = 1
+"""The form before ledgers had heads: one is made when it is next written."""
 BUSY_SECONDS = 30.0
 EPSILON, DELTA = 10.0, 1e-5
 """The limit of a new ledger, until the hospital sets its own."""
@@ -107,7 +111,7 @@ class SqliteLedger:
             unit = spend.cost.unit
             limit, delta = _limit(db, unit)
             members = _members(db, spend)
-            if unit == "patient" and len(members) * delta >= 1:
+            if unit != "hospital" and len(members) * delta >= 1:
                 message = f"this site's δ of {delta:g} is too large for so many patients"
                 raise Refused("budget-spent", message, remedy="Ask it for a smaller δ")
             cohort = _cohort(members)
@@ -151,7 +155,7 @@ class SqliteLedger:
         """Where the unit stands that has spent most.
 
         Args:
-            unit: Patient or hospital.
+            unit: Patient, record or hospital.
             run: What one run spent alone; all entries when None.
             delta: At which δ; the ledger's own when None.
         """
@@ -165,7 +169,7 @@ class SqliteLedger:
             return Balance(spent, limit, delta)
 
     def set_limit(self, epsilon: float, delta: float, unit: Unit = "patient") -> None:
-        """Say how much each patient (or the hospital) may spend in all."""
+        """Say how much each patient (or record, or the hospital) may spend in all."""
         with self._writing() as db:
             db.execute("INSERT OR REPLACE INTO limits VALUES (?, ?, ?)", (unit, epsilon, delta))
 
@@ -184,29 +188,61 @@ class SqliteLedger:
         with self._open() as db:
             db.execute("BEGIN IMMEDIATE")
             try:
-                _prepare(db)
+                self._checked(db, heads.kept(self.path, self.vault))
+                self._prepare(db)
                 yield db
             except BaseException:
                 db.execute("ROLLBACK")
                 raise
             db.execute("COMMIT")
+            self._keep_head(db)
+
+    def _keep_head(self, db: sqlite3.Connection) -> None:
+        """Write the head, with the ledger held: two writers must not bring an older one back."""
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            heads.keep(self.path, self.vault, heads.head_of(db))
+        finally:
+            db.execute("ROLLBACK")
+
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        version = _check_schema(db)
+        if version == SCHEMA:
+            return
+        if version == HEADLESS:
+            heads.keep(self.path, self.vault, heads.head_of(db))
+        else:
+            heads.keep(self.path, self.vault, heads.Head())
+            _make_tables(db)
+        db.execute(f"PRAGMA user_version = {SCHEMA}")
+
+    def _checked(self, db: sqlite3.Connection, head: heads.Head | None) -> bool:
+        """Whether the ledger has tables; and it holds what it must."""
+        version = _check_schema(db)
+        if version == SCHEMA:
+            heads.check_missing(self.path, head or heads.kept(self.path, self.vault))
+        heads.check(self.path, db if version else None, head)
+        return bool(version)
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection | None]:
         """One state of the ledger; None before anything was written into it."""
+        head = heads.kept(self.path, self.vault)  # first: the ledger may grow, and the head too
         if not self.path.exists():
+            heads.check(self.path, None, head)
             yield None
             return
         with self._open() as db:
             db.execute("BEGIN")
             # A site killed at its very first entry leaves a file without tables.
-            yield db if _check_schema(db) else None
+            yield db if self._checked(db, head) else None
             db.execute("ROLLBACK")
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         try:
             if not self.path.exists():
+                heads.check(self.path, None, heads.kept(self.path, self.vault))
                 _make(self.path)
             with closing(self.vault.connect(self.path, BUSY_SECONDS)) as db:
                 db.execute("PRAGMA journal_mode = WAL")
@@ -224,26 +260,27 @@ def _make(path: Path) -> None:
     sync(path.parent)
 
 
-def _prepare(db: sqlite3.Connection) -> None:
-    if _check_schema(db) == SCHEMA:
-        return
+def _make_tables(db: sqlite3.Connection) -> None:
     for statement in TABLES.split(";"):
         if statement.strip():
             db.execute(statement)
     db.execute("INSERT INTO secret VALUES (?)", (secrets.token_bytes(32),))
-    db.execute(f"PRAGMA user_version = {SCHEMA}")
 
 
 def _check_schema(db: sqlite3.Connection) -> int:
     found = int(db.execute("PRAGMA user_version").fetchone()[0])
-    if found not in (0, SCHEMA):
+    if found not in (0, HEADLESS, SCHEMA):
         message = f"the ledger has form {found} and this medfed knows {SCHEMA}"
         raise SiteError(message, remedy="Use the newer medfed that wrote it")
     return found
 
 
 def _limit(db: sqlite3.Connection, unit: str) -> tuple[float, float]:
-    row = db.execute("SELECT epsilon, delta FROM limits WHERE unit = ?", (unit,)).fetchone()
+    """A record's is the patient's, until it has its own: who allows nothing means both."""
+    wanted = "SELECT epsilon, delta FROM limits WHERE unit = ?"
+    row = db.execute(wanted, (unit,)).fetchone()
+    if row is None and unit == "record":
+        return _limit(db, "patient")
     return (float(row[0]), float(row[1])) if row else (EPSILON, DELTA)
 
 

@@ -1,13 +1,12 @@
 """Columns of a table as arrays, with complaints that name the column and never show a value."""
 
-import math
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medfed.core.categories import category_key
 from medfed.core.errors import DataError, Refused
 
 if TYPE_CHECKING:
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
 
 MISSING = ""
 """The category key of a missing value; no present value has it."""
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-_TRUTH = {"true": "1", "false": "0"}
 
 
 def load_table(data: "SiteData", name: "SetName", columns: Sequence[str]) -> Any:
@@ -95,22 +92,3 @@ def category_keys(series: Any) -> NDArray[Any]:
     codes, keys = category_codes(series)
     found: NDArray[Any] = np.array([*keys, MISSING], dtype=object)[codes]
     return found
-
-
-def category_key(value: Any) -> str:
-    """One value's key, by that value alone.
-
-    Text that is a number or a truth value has the key of that number: else one odd row, which
-    makes a whole column text, would change the inputs of all other patients.
-    """
-    if isinstance(value, str):
-        text = value.strip()
-        if not _NUMBER.fullmatch(text):
-            return _TRUTH.get(text.lower(), text)
-        value = text
-    elif not isinstance(value, (bool, int, float, np.bool_, np.number)):
-        return str(value).strip()
-    # Through float also where it is an integer: a column with one fraction holds nothing else.
-    number = float(value)
-    whole = math.isfinite(number) and number.is_integer()
-    return str(int(number)) if whole else repr(number)

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from medfed.core.categories import category_key
 from medfed.core.errors import Problem
 from medfed.core.mechanism import Bounds
 from medfed.core.query import Query
 from medfed.core.registry import Part, make
 from medfed.core.update import Facts
-from medfed.tasks.columns import category_key
 
 Ranges = Mapping[str, Sequence[float]]
 Values = Mapping[str, Sequence[str]]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from medfed.core.categories import category_key
 from medfed.core.conditions import Condition
 from medfed.core.data import SetName, SiteData
 from medfed.core.errors import DataError, PartError, Problem, Refused, StudyError
@@ -18,7 +19,7 @@ from medfed.core.questions import Question
 from medfed.core.task import Execution, Interval, LocalJob
 from medfed.core.update import Facts, Stats, Tensors
 from medfed.tasks import public_facts
-from medfed.tasks.columns import category_key, category_keys, load_table, load_training_table
+from medfed.tasks.columns import category_keys, load_table, load_training_table
 from medfed.tasks.columns import numbers as number_columns
 from medfed.tasks.encoding import Encoder, Scaling
 from medfed.tasks.facts import Moments, Vocabulary

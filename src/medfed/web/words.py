@@ -339,7 +339,11 @@ def script() -> dict[str, Any]:
         "worth": _("worth"),
         "interval": _("95 % interval"),
         "fall": _("fall of the figure when the input is shuffled"),
-        "units": {"patient": _("each patient"), "hospital": _("the hospital")},
+        "units": {
+            "patient": _("each patient"),
+            "record": _("each record"),
+            "hospital": _("the hospital"),
+        },
         "live": _("live"),
         "away": _("connection lost, trying again"),
         "no_database": _("the database is away, waiting for it"),

@@ -18,6 +18,7 @@ from medfed.core.private_files import (
     readable,
     remember,
     text,
+    unpacking,
     vault_over,
 )
 from medfed.core.vault import OPEN
@@ -30,6 +31,7 @@ def memory(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.setattr(private_files, "MEMORY", folder)
     monkeypatch.setattr(private_files, "_VAULTS", {})
+    monkeypatch.setattr(private_files, "_STRICT", set())
     return folder
 
 
@@ -55,6 +57,24 @@ def test_a_file_is_opened_by_the_vault_of_the_nearest_folder(vault, tmp_path):
         assert file.read() == "plain"
     assert binary(plain) == plain
     assert binary(sealed).read() == b"one\r\ntwo"
+
+
+def test_an_open_file_among_sealed_ones_is_not_read(vault, memory):
+    """Somebody put it there: findings and signed reports must come from here."""
+    found = vault.root / "found"
+    remember(found, vault, strict=True)
+    found.mkdir()
+    vault.write(found / "mask.nii", b"ours")
+    assert content(found / "mask.nii") == b"ours"
+    (found / "mask.nii").write_bytes(b"theirs")
+    readers = (content, binary, lambda p: text(p, "utf-8"), lambda p: readable(p).__enter__())
+    for read in readers:
+        with pytest.raises(DataError, match="lies open"):
+            read(found / "mask.nii")
+    with pytest.raises(FileNotFoundError):
+        content(found / "none")
+    (vault.root / "other").write_bytes(b"plain")
+    assert content(vault.root / "other") == b"plain"
 
 
 def test_a_scan_is_copied_with_what_is_called_alike_and_the_copy_goes(vault, memory):
@@ -111,6 +131,49 @@ def test_copies_of_processes_that_are_gone_are_swept(vault, memory):
         remember(vault.root, vault)
         assert own.is_dir()
         assert [f.name for f in memory.iterdir()] == [own.name]
+
+
+HOLDER = """
+import os, sys
+from pathlib import Path
+from medfed.core import private_files
+private_files.MEMORY = Path(sys.argv[1])
+kept = private_files.private_memory("views")
+(kept / "hu.npy").write_bytes(b"voxels")
+with private_files.in_memory() as copy:
+    (copy / "slice").write_bytes(b"voxels")
+    print(kept.name, flush=True)
+    sys.stdin.readline() or os._exit(1)
+"""
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_nothing_of_a_viewer_stays_when_its_last_process_is_gone(ends, vault, memory):
+    """Whether it ended, or was killed: then it goes when an encrypted folder is next opened."""
+    command = [sys.executable, "-c", HOLDER, str(memory)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as other:
+        name = other.stdout.readline().strip()
+        remember(vault.root, vault)  # which sweeps
+        assert (memory / name / "hu.npy").exists(), "it is in use"
+        assert len(list(memory.iterdir())) == 2
+        if ends:
+            other.communicate("go\n")
+        else:
+            other.kill()
+            other.wait()
+    if not ends:
+        assert (memory / name / "hu.npy").exists()
+        remember(vault.root, vault)
+    assert not list(memory.iterdir())
+
+
+def test_an_archive_in_memory_is_unpacked_in_memory(memory, tmp_path):
+    with in_memory() as copy, unpacking(copy / "ct.zip") as folder:
+        assert folder.is_relative_to(memory)
+    with unpacking(tmp_path / "ct.zip") as folder:
+        assert not folder.is_relative_to(memory)
+    assert not list(memory.iterdir())
 
 
 def test_a_lasting_folder_is_its_owners_or_refused(memory):

@@ -2,6 +2,8 @@
 
 import shutil
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,17 +11,25 @@ from unit.storage.test_catalogue import SCAN
 from unit.storage.test_ledger import Counting, spend
 
 from medfed.core.errors import DataError, SiteError
+from medfed.core.files import sync
 from medfed.core.vault import OPEN
 from medfed.privacy.at_rest import database
 from medfed.privacy.at_rest.vault import SealedVault
 from medfed.storage.catalogue import Catalogue
 from medfed.storage.ledger import SqliteLedger
+from medfed.storage.ledger_head import HEAD
 
 KEY, OTHER = bytes(range(32)), bytes(32)
 
 
 def ledger(folder, key=KEY):
     return SqliteLedger(folder / "ledger.sqlite", Counting(), SealedVault(folder, key))
+
+
+def seal_head(vault):
+    """As `medfed site encrypt` does with all private files."""
+    file = vault.root / HEAD
+    vault.write(file, file.read_bytes())
 
 
 def contents(folder):
@@ -104,13 +114,40 @@ def test_it_is_encrypted_in_place_with_all_that_was_in_it(tmp_path):
     vault = SealedVault(tmp_path, KEY)
     assert vault.encrypt_database(plain.path)
     assert not vault.encrypt_database(plain.path), "once is enough"
-    assert [f.name for f in tmp_path.iterdir()] == ["ledger.sqlite"]
+    assert sorted(f.name for f in tmp_path.iterdir()) == [HEAD, "ledger.sqlite"]
+    seal_head(vault)
     assert plain.path.stat().st_mode & 0o077 == 0
     found = ledger(tmp_path)
     assert found.entries() == before
     assert found.balance().limit == 30
     assert found.spend(spend()).spent == 4
     assert not vault.encrypt_database(tmp_path / "none.sqlite")
+
+
+ENTER = """
+import sqlite3, sys
+with sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None) as db:
+    db.execute("BEGIN IMMEDIATE")
+"""
+
+
+def test_nobody_enters_anything_between_the_copy_and_its_taking_the_place(tmp_path, monkeypatch):
+    plain = SqliteLedger(tmp_path / "ledger.sqlite", Counting())
+    plain.spend(spend())
+    tried = []
+
+    def enter():
+        command = [sys.executable, "-c", ENTER, str(plain.path)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    def watched(file):
+        tried.append(enter())
+        return sync(file)
+
+    monkeypatch.setattr(database, "sync", watched)
+    assert enter().returncode == 0
+    assert SealedVault(tmp_path, KEY).encrypt_database(plain.path)
+    assert "database is locked" in tried[0].stderr
 
 
 def test_stopped_while_it_is_encrypted_it_is_the_old_one(tmp_path, monkeypatch):
@@ -125,8 +162,9 @@ def test_stopped_while_it_is_encrypted_it_is_the_old_one(tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             SealedVault(tmp_path, KEY).encrypt_database(plain.path)
     assert plain.balance().spent == 1
-    assert [f.name for f in tmp_path.iterdir()] == ["ledger.sqlite"]
+    assert sorted(f.name for f in tmp_path.iterdir()) == [HEAD, "ledger.sqlite"]
     assert SealedVault(tmp_path, KEY).encrypt_database(plain.path)
+    seal_head(SealedVault(tmp_path, KEY))
     assert ledger(tmp_path).balance().spent == 1
 
 

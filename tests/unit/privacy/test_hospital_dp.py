@@ -36,6 +36,22 @@ def study(*, noise=0.1, clip=1.0, more="", rounds=3, **changes):
     return parse_study(private_text(privacy=privacy, rounds=rounds, **changes))
 
 
+COUNT = """
+[[statistics]]
+name = "dp-count"
+epsilon = 1.0
+"""
+
+
+def test_noise_for_a_patient_is_refused_beside_it_for_it_hides_no_hospital():
+    with pytest.raises(StudyError, match="the whole hospital would show") as no:
+        study(more=COUNT)
+    assert "statistics" in str(no.value)
+    text = private_text(privacy=HOSPITAL.format(noise=0.1, clip=1.0, more=""))
+    with pytest.raises(StudyError, match="Remove facts_epsilon"):
+        parse_study(text.replace("hidden =", "facts_epsilon = 1.0\nhidden ="))
+
+
 class Till:
     round = 1
 

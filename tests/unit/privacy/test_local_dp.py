@@ -6,20 +6,27 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from integration.federated import SITES, Recorder, go
 from integration.test_private_runs import PUBLIC_FACTS, text_of
 
-from medfed.core.errors import PartError, QuorumError, StudyError
-from medfed.core.mechanism import Bounds, NoisyAnswer
+from medfed.core.errors import PartError, QuorumError, Refused, StudyError
+from medfed.core.ledger import Spend
+from medfed.core.mechanism import Bounds, Cost, NoisyAnswer
 from medfed.core.rehearsal import site_plan
 from medfed.core.study_file import parse_study
+from medfed.core.task import Execution
 from medfed.federation.spool import decode_update
+from medfed.frameworks.examples import TensorExamples
 from medfed.frameworks.records import RecordsJob
+from medfed.frameworks.torch_job import TorchJob
 from medfed.privacy import accountant
+from medfed.privacy.dp_sgd import DpSgd
 from medfed.privacy.local_dp import LocalDp
 from medfed.privacy.statistics import noise as noising
 from medfed.services import run_sites
-from medfed.services.sites import open_ledger
+from medfed.services.sites import open_ledger, open_site
+from medfed.storage.ledger import SqliteLedger
 
 LOCAL = """
 [[privacy]]
@@ -104,7 +111,7 @@ def test_it_costs_its_epsilon_once_however_many_rounds():
     for rounds in (1, 30):
         study = local_study(4.0, "", rounds=rounds)
         cost = LocalDp(epsilon=4.0).cost(site_plan(study, "north"))
-        assert cost.unit == "patient"
+        assert cost.unit == "record"
         assert accountant.epsilon(cost.answers, 1e-12) == pytest.approx(4.0, rel=0.01)
 
 
@@ -175,6 +182,19 @@ def test_a_study_is_held_to_its_price_and_may_draw_anew_as_often_as_allowed(tmp_
             assert turn < 3
 
 
+def test_a_site_that_serves_another_study_in_between_keeps_what_it_drew(tmp_path):
+    """Else it would draw, and pay, anew in every round."""
+    local, other = local_study(rounds=1), parse_study(text_of(top='question = "another"'))
+    go(local, tmp_path / "run")
+    site = open_site(tmp_path / "run" / "sites" / "north")
+    first, passing = site._desk("local", local), site._desk("other", other)
+    assert site._desk("local", local) is first
+    assert site._desk("other", other) is passing
+    site._desk("third", other)
+    assert site._desk("local", local) is first
+    assert site._desk("other", other) is not passing, "others still go: they cost memory only"
+
+
 def test_it_is_refused_where_a_part_of_the_record_would_be_learnt_as_it_is():
     def complaint(*changes):
         text = local_text()
@@ -192,8 +212,65 @@ def test_it_is_refused_where_a_part_of_the_record_would_be_learnt_as_it_is():
     values = ("public_ranges =", 'public_values = { "worst area" = ["1", "2"] }\npublic_ranges =')
     assert "worst area" in complaint(several, values)
     assert "keep" in complaint(("[source]", 'keep = "best"\n[source]'))
+    chosen = '[cohort]\nwhere = ["mean texture > 20"]\n\n[source]'
+    assert "how many patients fulfil it" in complaint(("[source]", chosen))
     with pytest.raises(PartError, match="nothing can be seen"):
         LocalDp(epsilon=1e-6)
+
+
+@pytest.mark.parametrize("local_first", [True, False])
+def test_a_second_mechanism_never_throws_the_first_away(local_first, tmp_path):
+    """Neither by a study, nor by a workplace that was opened in spite of it."""
+    from integration.test_private_runs import PRIVATE
+
+    tables = [LOCAL.format(epsilon=4.0, more=""), PRIVATE]
+    text = text_of(tables="".join(tables if local_first else tables[::-1]))
+    text = text.replace("hidden =", f"{PUBLIC_FACTS}\nhidden =")
+    with pytest.raises(StudyError, match="dp-sgd and local-dp both protect patients"):
+        parse_study(text)
+    alone = local_study()
+    other = DpSgd(noise=2.0, patients={"north": 110})
+    both = [LocalDp(epsilon=4.0), other] if local_first else [other, LocalDp(epsilon=4.0)]
+    plan, till = site_plan(alone, "north"), None
+    job = workplace()
+    once = both[0].wrap(job, plan, till)
+    with pytest.raises(Refused, match="cannot be at work together") as no:
+        both[1].wrap(once, plan, till)
+    assert no.value.name == "not-private"
+
+
+def workplace():
+    """A small table's workplace, with 8 patients of two inputs."""
+    patients = TensorExamples(torch.zeros(8, 2), torch.zeros(8))
+    return TorchJob("north", torch.nn.Linear(2, 1), {"train": patients}, None, 3, Execution())
+
+
+def test_a_value_that_is_no_number_is_hidden_as_others_are():
+    """As a whole number it would be the lowest there is."""
+    found = LocalDp(epsilon=2000.0).records(
+        np.float32([[np.nan, np.inf], [-np.inf, 0.0]]), Bounds(2, -2.0, 2.0)
+    )
+    np.testing.assert_allclose(found, [[0, 2], [-2, 0]], atol=0.1)
+
+
+def test_records_have_a_sum_of_their_own(tmp_path):
+    """To replace a record is another relation than to add a patient: they have no common sum."""
+    book = SqliteLedger(tmp_path / "ledger.sqlite", accountant.LossAccountant())
+    answers = (NoisyAnswer("laplace", 1.0),)
+
+    def spend(unit):
+        cost = Cost(unit, answers)
+        return book.spend(Spend("d", "t", "r", "o", 1, "train", "s", ("p", "q"), cost))
+
+    book.set_limit(1.5, 1e-5)
+    assert spend("record").spent == pytest.approx(1.0, rel=0.01)
+    assert spend("patient").spent == pytest.approx(1.0, rel=0.01), "not two"
+    assert book.balance("record").limit == 1.5, "the patients' limit, until it has its own"
+    with pytest.raises(Refused, match="a record would have spent"):
+        spend("record")
+    book.set_limit(4.0, 1e-5, "record")
+    spend("record")
+    assert book.balance("patient").limit == 1.5
 
 
 def test_the_check_says_what_it_protects_costs_and_leaves_open():
@@ -208,6 +285,7 @@ def test_the_check_says_what_it_protects_costs_and_leaves_open():
         "for 2 inputs",
         "turned over in 11.9%",
         "once a run",
+        "adds it up by itself",
         "Does not hide who is among",
     ):
         assert part in words, part

@@ -19,6 +19,7 @@ from medfed.core.vault import OPEN
 from medfed.privacy.accountant import LossAccountant, epsilon
 from medfed.privacy.at_rest.vault import SealedVault
 from medfed.storage.ledger import SqliteLedger
+from medfed.storage.ledger_head import HEAD, REMEDY
 
 EVERYBODY = tuple(f"p{i}" for i in range(30))
 
@@ -177,6 +178,85 @@ def test_a_file_that_was_only_begun_is_an_empty_ledger(ledger):
     assert ledger.entries() == []
     assert ledger.balance().spent == 0
     assert ledger.spend(spend()).spent == 1
+
+
+@pytest.fixture(params=[False, True], ids=["open", "sealed"])
+def book(request, tmp_path):
+    vault = SealedVault(tmp_path, bytes(32)) if request.param else OPEN
+    return SqliteLedger(tmp_path / "ledger.sqlite", Counting(), vault)
+
+
+def emptied(book, old):
+    book.path.write_bytes(b"")
+
+
+def older(book, old):
+    book.path.write_bytes(old[book.path])
+
+
+def beheaded(book, old):
+    book.path.with_name(HEAD).unlink()
+
+
+def older_and_beheaded(book, old):
+    older(book, old)
+    beheaded(book, old)
+
+
+def another_head(book, old):
+    book.path.with_name(HEAD).write_bytes(b'{"entries": 0, "sha256": ""}'[:-1])
+
+
+def gone(book, old):
+    book.path.unlink()
+
+
+@pytest.mark.parametrize("harm", [emptied, older, beheaded, older_and_beheaded, another_head, gone])
+def test_a_ledger_that_forgot_something_answers_nothing(harm, book):
+    book.set_limit(10.0, 1e-5)
+    book.spend(spend(times=3))
+    old = {file: file.read_bytes() for file in book.path.parent.iterdir()}
+    book.spend(spend(times=3))
+    harm(book, old)
+    again = SqliteLedger(book.path, Counting(), book.vault)
+    for work in (lambda: again.spend(spend()), again.balance, again.entries):
+        with pytest.raises(SiteError) as no:
+            work()
+        assert no.value.remedy == REMEDY
+
+
+def test_a_kill_between_an_entry_and_its_head_stops_nobody(book, monkeypatch):
+    def killed(self, db):
+        raise KeyboardInterrupt
+
+    for times in (1, 2):  # at the very first entry too
+        with monkeypatch.context() as patched:
+            patched.setattr(SqliteLedger, "_keep_head", killed)
+            with pytest.raises(KeyboardInterrupt):
+                book.spend(spend())
+        assert book.balance().spent == 2 * times - 1, "it was entered"
+        assert book.spend(spend()).spent == 2 * times
+
+
+def test_no_answer_leaves_before_the_head_is_written(book, monkeypatch):
+    book.spend(spend())
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(book.vault), "write", full)
+    with pytest.raises(SiteError, match="No space left"):
+        book.spend(spend())
+
+
+def test_a_ledger_of_the_form_before_gets_a_head(ledger):
+    ledger.spend(spend())
+    ledger.path.with_name(HEAD).unlink()
+    with sqlite3.connect(ledger.path) as db:
+        db.execute("PRAGMA user_version = 1")
+    assert ledger.balance().spent == 1
+    assert ledger.spend(spend()).spent == 2
+    assert ledger.path.with_name(HEAD).exists()
 
 
 WORK = """

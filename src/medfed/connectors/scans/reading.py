@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 from medfed.connectors.scans.problems import ScanError
 from medfed.connectors.scans.stores import Folder, Store, is_zip, open_store
 from medfed.core.no_pickles import unpickling_refused
-from medfed.core.private_files import readable
+from medfed.core.private_files import readable, unpacking
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,8 +77,8 @@ def _read(path: Path, series_uid: str | None) -> ReadScan:
             return ReadScan(volume, "DICOM", series, notes)
         if isinstance(store, Folder):
             return read_scan(store.root / inner)
-        with tempfile.TemporaryDirectory(prefix="medfed-") as folder:
-            return read_scan(_unpacked(store, inner, Path(folder)))
+        with unpacking(path) as folder:
+            return read_scan(_unpacked(store, inner, folder))
 
 
 @unpickling_refused()

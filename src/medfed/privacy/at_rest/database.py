@@ -59,13 +59,17 @@ def encrypt(path: Path, key: bytes) -> None:
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     try:
-        with closing(sqlcipher.connect(str(path), isolation_level=None)) as db:
+        with (
+            closing(sqlcipher.connect(str(path), isolation_level=None)) as held,
+            closing(sqlcipher.connect(str(path), isolation_level=None)) as db,
+        ):
+            held.execute("BEGIN IMMEDIATE")  # nobody enters anything that would not be in the copy
             db.execute(f"ATTACH DATABASE ? AS sealed KEY {_literal(key)}", (str(part),))
             db.execute("SELECT sqlcipher_export('sealed')")
             db.execute(f"PRAGMA sealed.user_version = {int(version)}")
             db.execute("DETACH DATABASE sealed")
-        sync(part)
-        part.replace(path)
+            sync(part)
+            part.replace(path)
     finally:
         part.unlink(missing_ok=True)
     sync(path.parent)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from medfed.core.categories import category_key
 from medfed.core.data import SetName, SiteData
 from medfed.core.errors import DataError, PartError, Problem
 from medfed.core.mechanism import Cost
@@ -88,8 +89,9 @@ class NoisyStatistic(ABC):
         return Cost("patient", noising.answers(self.kind, self.noise_scale, self.moved))
 
     def beside(self, study: Study) -> Sequence[Problem]:
-        """Patients whom the ledger could not tell from others."""
-        return rules.named_patients(study)
+        """Patients whom the ledger could not tell from others, or who move others between sets."""
+        moving = rules.by_patient(study) if self.training else []
+        return [*rules.named_patients(study), *moving]
 
     def of(self, data: SiteData) -> Sequence[SetName]:
         """Whose records it is made of; see `medfed.core.mechanism.PaidQuery`."""
@@ -132,8 +134,7 @@ class OfNumbers(NoisyStatistic):
 
     def problems(self) -> Sequence[Problem]:
         """Bounds that are none."""
-        finite = all(np.isfinite(one) for one in self.bounds)
-        if len(self.bounds) == 2 and finite and self.bounds[0] < self.bounds[1]:
+        if is_range(self.bounds):
             return []
         remedy = "Write the lowest and the highest value: bounds = [0, 120]"
         return [Problem("statistics.bounds", "are not two numbers, the lower one first", remedy)]
@@ -170,20 +171,23 @@ class OfNumbers(NoisyStatistic):
         return there.astype(np.float64), place
 
 
+def is_range(bounds: Sequence[float]) -> bool:
+    """Whether they are a lower and a higher number, a finite distance apart."""
+    if len(bounds) != 2 or not all(np.isfinite(one) for one in bounds):
+        return False
+    return bounds[0] < bounds[1] and 0 < (bounds[1] - bounds[0]) / 2 < np.inf
+
+
 def within(value: float, low: float, high: float) -> float:
     """A figure that noise may have driven beyond what is possible."""
     return float(min(max(value, low), high))
 
 
 def codes(series: Any, values: Sequence[str]) -> Array:
-    """The place of each entry among some values; −1 for another, or none."""
-    known = {value: place for place, value in enumerate(values)}
-    return np.array([known.get(_text(one), -1) for one in series.tolist()], np.int64)
+    """The place of each entry among some values; −1 for another, or none.
 
-
-def _text(value: Any) -> str:
-    """A value as a study writes it: whole numbers without a point."""
-    if isinstance(value, bool):
-        return str(int(value))
-    whole = isinstance(value, float) and value.is_integer()
-    return str(int(value)) if whole else str(value)
+    Both are compared by their keys, as a model's inputs are: 1, 1.0, " 1" and true are one value.
+    """
+    known = {category_key(value): place for place, value in enumerate(values)}
+    found = [known.get(category_key(one), -1) for one in series.tolist()]
+    return np.where(series.isna(), -1, np.array(found, np.int64))

@@ -13,7 +13,7 @@ import numpy as np
 from medfed.core.errors import Problem
 from medfed.core.options import option
 from medfed.core.update import Array
-from medfed.privacy.statistics.base import NoisyStatistic, codes, within
+from medfed.privacy.statistics.base import NoisyStatistic, codes, is_range, within
 
 LEAST_SPREAD = 0.05
 """Of half a declared range: noise must not make a column look the same everywhere."""
@@ -36,7 +36,7 @@ class NoisyMoments(NoisyStatistic):
 
     def problems(self) -> Sequence[Problem]:
         """Ranges that are none."""
-        if self.ranges and all(len(r) == 2 and r[0] < r[1] for r in self.ranges.values()):
+        if self.ranges and all(is_range(r) for r in self.ranges.values()):
             return []
         remedy = "Write the lowest and the highest value of each column"
         return [Problem("statistics.ranges", "are not two numbers for each column", remedy)]
@@ -61,7 +61,8 @@ class NoisyMoments(NoisyStatistic):
             values = np.asarray(found.to_numpy(np.float64, na_value=np.nan))
             middle, reach = self._within(column)
             there = ~np.isnan(values)
-            place = np.where(there, np.clip((values - middle) / reach, -1.0, 1.0), 0.0)
+            held = np.clip(values, *self.ranges[column])  # first: infinity knows no place between
+            place = np.where(there, np.clip((held - middle) / reach, -1.0, 1.0), 0.0)
             parts += [there.astype(np.float64), place, place**2]
         return np.stack(parts, axis=1)
 

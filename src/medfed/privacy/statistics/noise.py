@@ -66,9 +66,11 @@ def on_grid(contributions: Array) -> Array:
     """What each patient adds, rounded to the grid, and summed: int64 ``(figures,)``.
 
     Args:
-        contributions: Numbers from −1 to 1, shape ``(patients, figures)``.
+        contributions: Numbers from −1 to 1, shape ``(patients, figures)``. What is none counts as
+            0: as a whole number it would be the lowest there is, and show through any noise.
     """
-    steps = np.rint(np.clip(contributions, -1.0, 1.0) * GRID).astype(np.int64)
+    numbers = np.nan_to_num(contributions, nan=0.0)
+    steps = np.rint(np.clip(numbers, -1.0, 1.0) * GRID).astype(np.int64)
     return np.asarray(steps.sum(axis=0), np.int64)
 
 

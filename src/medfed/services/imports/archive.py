@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import contextmanager
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medfed.connectors.pacs import PacsError, Query
 from medfed.core.errors import DataError
+from medfed.core.private_files import in_memory
 from medfed.federation.site_folder import SiteFolder
 from medfed.services.imports.importing import ImportOptions, import_scans
 from medfed.services.imports.place import only_one
 from medfed.services.imports.report import ImportReport, Trouble
+from medfed.services.sites import site_vault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from medfed.connectors.pacs import Pacs, PacsSeries
 
@@ -32,8 +35,8 @@ def import_from_pacs(
 ) -> ImportReport:
     """Retrieve the matching series one by one, and import each.
 
-    Originals lie in a folder of the site that only its owner can read, and are removed as soon as
-    their series is imported.
+    Originals lie in a folder of the site that only its owner can read, in memory where the site's
+    folder is encrypted, and are removed as soon as their series is imported.
 
     Args:
         site: the site's own folder.
@@ -68,8 +71,7 @@ def _fetched(
     """Fetch one series, import it, and remove the originals."""
     trouble = None
     try:
-        with tempfile.TemporaryDirectory(prefix=FETCHED, dir=site) as name:  # 0700
-            folder = Path(name)
+        with _aside(site) as folder:
             try:
                 pacs.fetch(series, folder)
             except PacsError as error:
@@ -77,7 +79,19 @@ def _fetched(
             return _imported(site, folder, options, trouble)
     except OSError as error:
         message = f"what the PACS sends cannot be kept: {error.strerror}"
-        raise DataError(message, remedy="See to the disk of the site's folder") from error
+        remedy = "See to the disk of the site's folder; of an encrypted one, to room in /dev/shm"
+        raise DataError(message, remedy=remedy) from error
+
+
+@contextmanager
+def _aside(site: Path) -> Iterator[Path]:
+    """A folder that its owner alone can read: in memory where nothing may lie open on the disk."""
+    if site_vault(site).sealed:
+        with in_memory() as folder:
+            yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix=FETCHED, dir=site) as name:  # 0700
+        yield Path(name)
 
 
 def _imported(

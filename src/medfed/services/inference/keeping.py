@@ -6,7 +6,7 @@ from pathlib import Path
 
 from medfed.core.private_files import in_memory, remember
 from medfed.core.vault import Vault
-from medfed.services.inference.place import InferencePlace
+from medfed.services.inference.place import INFERENCES, InferencePlace
 from medfed.services.prediction.folder import appearing
 from medfed.services.sites import site_vault
 
@@ -15,6 +15,8 @@ def vault_of(place: InferencePlace) -> Vault:
     """How results lie in a console's folder: as private files do in its site's."""
     vault = site_vault(place.site)
     remember(place.console, vault)
+    if place.console.resolve().is_relative_to(place.site.resolve()):  # elsewhere old ones lie open
+        remember(place.console / INFERENCES, vault, strict=True)
     return vault
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+INFERENCES = "inferences"
 FOUND: Mapping[str, str] = {
     "findings.json": "application/json",
     "mask.nii.gz": "application/gzip",
@@ -68,4 +69,4 @@ class InferencePlace:
 
 def inference_folder(console: Path, inference: str) -> Path:
     """Of one inference, in the console's folder."""
-    return console / "inferences" / inference
+    return console / INFERENCES / inference

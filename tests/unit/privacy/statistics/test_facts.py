@@ -11,12 +11,15 @@ from integration.federated import SITES, go, text_of
 from unit.privacy.test_local_dp import least_epsilon
 
 from medfed.core.data import SiteData
-from medfed.core.errors import PartError, StudyError
+from medfed.core.errors import PartError, SiteError, StudyError
+from medfed.core.split import HashSplit
 from medfed.core.study_file import parse_study
 from medfed.privacy import accountant, words
 from medfed.privacy.statistics import noise as noising
 from medfed.privacy.statistics.facts import NoisyMoments, NoisyValues
 from medfed.services.sites import open_ledger
+from medfed.storage.ledger import LEDGER
+from medfed.storage.ledger_head import HEAD
 
 RANGES = {"b": [0, 100], "a": [-1, 1]}
 PUBLIC = """
@@ -99,28 +102,71 @@ def test_the_price_is_that_of_all_columns_together():
 
 def test_the_claim_is_met_and_cut_noise_is_seen(monkeypatch):
     """A patient at the highest bounds, there or not, in a thousand tables."""
-    query, times = NoisyMoments(ranges={"a": [0, 1]}, epsilon=1.5), 40_000
-    with_one, without = np.full(3, 1.0), np.zeros(3)
+    query, times, plain = NoisyMoments(ranges={"a": [0, 1]}, epsilon=1.5), 40_000, noising.noised
+    everybody = [f"p{i}" for i in range(60)]
 
-    def seen():
-        drawn = [
-            noising.noised(
-                np.tile(noising.on_grid(one[None]), times), query.kind, query.noise_scale
-            ).reshape(times, 3)
-            / noising.GRID
-            for one in (with_one, without)
-        ]
-        return least_epsilon(*((figures >= 1.0).all(axis=1) for figures in drawn))
+    def figures(people, share):
+        """What leaves, drawn many times: from the split to the noise as a site does it."""
+        frame = pd.DataFrame({"a": [0.5] * len(people)}, index=people)
+        frame.loc[frame.index == added, "a"] = math.inf  # which counts as the highest bound
+        source = SimpleNamespace(
+            patients=lambda: tuple(people), strata=lambda: None, load=lambda w: frame.loc[list(w)]
+        )
+        data = SiteData.split("north", source, HashSplit(), 3)
+        many = lambda f, kind, scale: plain(np.tile(f, times), kind, share * scale)  # noqa: E731
+        monkeypatch.setattr(noising, "noised", many)
+        return query.local(data, {}).stats["figures"].reshape(times, 3)
+
+    added = next(p for p in everybody if p in trained(everybody))
+    others = [p for p in everybody if p != added]
+
+    def seen(share=1.0):
+        least = [len(trained(others)) + 1.0, 1.0, 1.0]
+        drawn = [figures(people, share) for people in (everybody, others)]
+        return least_epsilon(*((one >= least).all(axis=1) for one in drawn))
 
     assert 0.6 * 1.5 < seen() <= 1.5
-    plain = noising.noised
-    monkeypatch.setattr(noising, "noised", lambda f, kind, scale: plain(f, kind, 0.7 * scale))
-    assert seen() > 1.5, "the alarm"
+    assert seen(0.7) > 1.5, "the alarm"
 
 
-def study(epsilon=2.0, **changes):
+def trained(people):
+    """Who of some people trains, by the hash."""
+    return [people[i] for i in HashSplit().assign(people, None, 3)["train"]]
+
+
+def test_one_patient_more_must_not_move_others_into_training():
+    shuffled = study_text().replace('name = "hash"', 'name = "shuffle"')
+    with pytest.raises(StudyError, match="lets one patient decide where others fall"):
+        parse_study(shuffled)
+
+
+def test_infinity_counts_as_a_bound_and_never_shows(monkeypatch):
+    monkeypatch.setattr(noising, "noised", lambda f, kind, scale: f)
+    frame = pd.DataFrame({"a": [0.0, np.inf, -np.inf, 1e308]}, index=list("pqrs"))
+    (found,) = [NoisyMoments(ranges={"a": [-1, 1]}, epsilon=1.0).local(site(frame), {})]
+    assert found.stats["figures"].tolist() == [4, 1, 3]
+    for range_ in ([0, math.inf], [-1.7e308, 1.7e308], [0, 5e-324], [math.nan, 1]):
+        with pytest.raises(PartError, match="two numbers"):
+            NoisyMoments(ranges={"a": range_}, epsilon=1.0)
+    assert noising.on_grid(np.array([[np.nan], [1.0]])).tolist() == [noising.GRID]
+
+
+def test_values_count_however_a_table_or_a_study_writes_them(monkeypatch):
+    """By the key by which a model's inputs know them."""
+    monkeypatch.setattr(noising, "noised", lambda f, kind, scale: f)
+    frame = pd.DataFrame({"x": ["1.0", " 1", "true", "2", None]}, index=list("pqrst"))
+    for known in (["1", "2"], ["1.0", " 2"]):
+        found = NoisyValues(values={"x": known}, epsilon=1.0).local(site(frame), {})
+        assert found.stats["figures"].tolist() == [3, 1]
+
+
+def study_text(epsilon=2.0, **changes):
     text = text_of(**changes)
-    return parse_study(text.replace("hidden =", f"{PUBLIC.format(epsilon=epsilon)}\nhidden ="))
+    return text.replace("hidden =", f"{PUBLIC.format(epsilon=epsilon)}\nhidden =")
+
+
+def study(*args, **changes):
+    return parse_study(study_text(*args, **changes))
 
 
 def test_a_run_fits_and_pays_for_its_facts_once(tmp_path):
@@ -135,6 +181,18 @@ def test_a_run_fits_and_pays_for_its_facts_once(tmp_path):
     promised = dict(words.all_promises(asked))["facts"]
     assert "ε = 2" in " ".join(promised)
     assert math.isclose(2.0, accountant.epsilon(entries[0].answers, 1e-12), rel_tol=0.01)
+
+
+def test_a_ledger_that_is_gone_with_its_head_is_missed_where_receipts_name_it(tmp_path):
+    go(study(rounds=1), tmp_path / "run")
+    plain = parse_study(text_of(rounds=1))
+    go(plain, tmp_path / "plain")
+    for run in ("run", "plain"):
+        for name in (LEDGER, HEAD):
+            (tmp_path / run / "sites" / "north" / name).unlink(missing_ok=True)
+    with pytest.raises(SiteError, match="took part in private work"):
+        open_ledger(tmp_path / "run" / "sites" / "north")
+    assert open_ledger(tmp_path / "plain" / "sites" / "north").entries() == []
 
 
 def test_undeclared_columns_are_refused():

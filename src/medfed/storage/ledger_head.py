@@ -1,0 +1,97 @@
+"""How far a ledger had come, in a file beside it: so a ledger that forgot something is noticed.
+
+The head is written after each entry and before the answer that it pays for leaves. So a ledger may
+be ahead of its head, by what a kill left, and never behind. Who puts back both as they once were
+together is not noticed by this; the checkpoints of the log that others keep notice that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from medfed.core.errors import DataError, SiteError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from pathlib import Path
+
+    from medfed.core.vault import Vault
+
+HEAD = "ledger.head"
+REMEDY = "Bring the newest ledger and its head back; without them nothing private is answered"
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a ledger must still hold.
+
+    Attributes:
+        entries: How many entries; −1 before it was made.
+        sha256: Of all of them, in their order.
+    """
+
+    entries: int = -1
+    sha256: str = ""
+
+
+def head_beside(ledger: Path) -> Path:
+    """Where a ledger's head lies."""
+    return ledger.with_suffix(".head")
+
+
+def kept(ledger: Path, vault: Vault) -> Head | None:
+    """The head as it was last written; None where there is none.
+
+    Raises:
+        SiteError: It cannot be read, or is not this ledger's.
+    """
+    file = head_beside(ledger)
+    if not file.exists():
+        return None
+    try:
+        return Head(**json.loads(vault.read(file)))
+    except (OSError, DataError, ValueError, TypeError):
+        message = f"{file} cannot be read, and says what the ledger must hold"
+        raise SiteError(message, remedy=REMEDY) from None
+
+
+def keep(ledger: Path, vault: Vault, head: Head) -> None:
+    """Write the head, durably; nobody else may write the ledger meanwhile."""
+    vault.write(head_beside(ledger), json.dumps(asdict(head)).encode())
+
+
+def head_of(db: sqlite3.Connection, most: int = -1) -> Head:
+    """The head of a ledger that has tables, or of its first entries."""
+    found, count = hashlib.sha256(), 0
+    for row in db.execute("SELECT * FROM entries ORDER BY number LIMIT ?", (most,)):
+        found.update(json.dumps(row).encode() + b"\n")
+        count += 1
+    return Head(count, found.hexdigest())
+
+
+def check(ledger: Path, db: sqlite3.Connection | None, head: Head | None) -> None:
+    """Complain about a ledger that holds less than its head says.
+
+    Args:
+        ledger: Its file.
+        db: The open ledger; None where it is missing or has no tables.
+        head: Read before the ledger was, which may have grown since.
+
+    Raises:
+        SiteError: It was emptied, or an older copy was put in its place.
+    """
+    if head is None or head.entries < 0:
+        return
+    if db is None or head_of(db, head.entries) != head:
+        message = f"the ledger {ledger} holds less than was entered: an older copy, or emptied"
+        raise SiteError(message, remedy=REMEDY)
+
+
+def check_missing(ledger: Path, head: Head | None) -> None:
+    """Complain where a ledger is made with a head, and there is none any more."""
+    if head is None:
+        message = f"{head_beside(ledger)} is missing, and says what the ledger must hold"
+        raise SiteError(message, remedy=REMEDY)
