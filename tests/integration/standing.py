@@ -111,7 +111,7 @@ class Standing:
     def receipts(self, name: str, run: str) -> list:
         return list(SiteFolder(self.home / name).receipts(run))
 
-    def open(self, folders, place, on_event):
+    def open(self, folders, place, on_event, *, in_memory=False):
         """In the place of `open_loopback`."""
         place.mkdir(exist_ok=True)
         return FlowerChannel(self.link.at, tuple(folders), place / "run", *told_of(on_event))
