@@ -108,7 +108,7 @@ def write_a_study(page: Page, picture) -> None:
     page.get_by_role("button", name="line 33").click()
     picture("study-problems", phone=True)
     editor.fill(BREAST_CANCER.replace("rounds = 15", "rounds = 40"))
-    expect(page.get_by_text("The study is in order.")).to_be_visible()
+    expect(page.get_by_text("The study is in order.", exact=True)).to_be_visible()
     picture("study-edit")
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("draft")).to_be_visible()
@@ -118,7 +118,7 @@ def write_a_study(page: Page, picture) -> None:
 
 
 def step_by_step(page: Page, picture) -> None:
-    expect(page.get_by_text("The study is in order.")).to_be_visible()
+    expect(page.get_by_text("The study is in order.", exact=True)).to_be_visible()
     picture("wizard", phone=True)
     page.get_by_role("button", name="Cohort").click()
     page.locator('[data-path="min_sites"]').fill("5")
@@ -138,7 +138,7 @@ def step_by_step(page: Page, picture) -> None:
     page.get_by_role("button", name="Rounds").click()
     page.locator('[data-path="rounds"]').fill("4")
     expect(page.locator("[data-toml]")).to_contain_text("rounds = 4")
-    expect(page.get_by_text("The study is in order.")).to_be_visible()
+    expect(page.get_by_text("The study is in order.", exact=True)).to_be_visible()
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_text("draft")).to_be_visible()
     page.get_by_role("button", name="Duplicate").click()
