@@ -28,7 +28,7 @@ def at_rest(*, quick: bool) -> list[Row]:
         rows = _rows("MLP, an epoch a round", table, folder / "tables", folder, 2 if quick else 7)
         if not quick:
             scans = nodule_study(folder / "scans", 3, 32)
-            rows += _rows("3D U-Net, 30 steps a round", scans, folder / "scans", folder, 3)
+            rows += _rows("3D U-Net, 30 steps a round", scans, folder / "scans", folder, 2)
         return rows
 
 
