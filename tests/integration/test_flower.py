@@ -256,7 +256,7 @@ def test_a_site_that_is_offline_when_its_order_goes_out_is_waited_for(
 @pytest.mark.slow
 def test_a_straggler_is_left_out_of_its_round_and_takes_part_again(over, standing, tmp_path):
     study = study_of(rounds=4, sites=SITES, top="deadline = 8")
-    north = lambda: family(standing.lines["north"]._process.pid)  # noqa: E731
+    north = lambda: family(standing.lines["north"]._process.pid)  # noqa: E731  # one line, used at once
 
     def trouble():
         for pid in north():

@@ -210,7 +210,7 @@ def test_an_uninvited_site_is_told_what_to_do(intruder, tmp_path):
 def at_work(running, fleet, name):
     """A site that answers, in this process."""
     site = open_site(running.path / name)
-    answer = lambda sealed: (site.handle(sealed), 0.1)  # noqa: E731
+    answer = lambda sealed: (site.handle(sealed), 0.1)  # noqa: E731  # one line, used at once
     link = Link(fleet, answer, running.path / name / "order", lambda text: None)
     thread = threading.Thread(target=link.run, daemon=True)
     thread.start()

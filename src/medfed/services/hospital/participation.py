@@ -212,7 +212,7 @@ class Participation:
                 record(session, by, DECIDE, f"study {study.digest}", reason="approved")
                 session.flush()
                 self.folder.approve(study, by.name)
-        except BaseException:
+        except BaseException:  # also Ctrl-C: what is not recorded is not approved
             with suppress(SiteError):  # it may have come to nothing before the file was there
                 self.folder.revoke(study.digest)
             raise

@@ -113,7 +113,7 @@ def test_the_claim_is_met_and_cut_noise_is_seen(monkeypatch):
             patients=lambda: tuple(people), strata=lambda: None, load=lambda w: frame.loc[list(w)]
         )
         data = SiteData.split("north", source, HashSplit(), 3)
-        many = lambda f, kind, scale: plain(np.tile(f, times), kind, share * scale)  # noqa: E731
+        many = lambda f, kind, scale: plain(np.tile(f, times), kind, share * scale)  # noqa: E731  # one line, used at once
         monkeypatch.setattr(noising, "noised", many)
         return query.local(data, {}).stats["figures"].reshape(times, 3)
 
