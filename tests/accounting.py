@@ -17,9 +17,10 @@ BREAST_CANCER = (EXAMPLES / "breast_cancer.toml").read_text("utf-8")
 """A study that needs no data folder and runs in seconds."""
 
 
-def accounts_of(database: Database) -> Accounts:
+def accounts_of(database: Database, passwords: Passwords | None = None) -> Accounts:
     """The accounts of a new console, with one user for each role, called like it."""
-    accounts = Accounts(database, Passwords(b"pepper of the tests", rounds=FAST))
+    own = passwords or Passwords(b"pepper of the tests", rounds=FAST)
+    accounts = Accounts(database, own)
     accounts.begin()
     root = Identity(id=1, name="admin", rights=frozenset({"user.manage"}))
     for role in ROLES:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from accounting import identity
-from consoles import Stage, hospital_of
+from consoles import Stage, copy_of, hospital_of
 from unit.connectors.dicom_files import write_series
 from unit.inference.threshold import balls, oblique, run_folder
 
@@ -22,6 +22,7 @@ from medfed.web import WebOptions
 
 GRID = Geometry((16, 56, 60), (2.5, 0.9, 0.8), (10.0, -20.0, 30.0), oblique())
 CENTRES = [GRID.to_world(at) for at in ((6.0, 14.0, 14.0), (7.0, 40.0, 20.0), (8.0, 26.0, 46.0))]
+HOSPITAL = "hospital"
 AIR = -250.0
 CARD = "# Card\n\nFor research. <script>alert(1)</script>\n"
 FACTS = {
@@ -105,7 +106,7 @@ def clinic_of(
     folder: Path, url: str = "", options: WebOptions | None = None, encrypt_with: str | None = None
 ) -> Clinic:
     """A hospital whose clinician may begin."""
-    stage = hospital_of(folder / "hospital", url, options, encrypt_with)
+    stage = hospital_of(folder / HOSPITAL, url, options, encrypt_with)
     desk = stage.console.desk
     assert desk is not None
     volume = balls(GRID, CENTRES, radius_mm=5.0)
@@ -115,3 +116,8 @@ def clinic_of(
     nodules = desk.models.admit(steward, run_folder(folder / "nodules", threshold_hu=AIR))
     risk = desk.models.admit(steward, risk_folder(folder / "risk"), guideline=GUIDELINE)
     return Clinic(stage, scan, nodules.id, risk.id)
+
+
+def clinic_copy(made: Clinic, folder: Path, options: WebOptions | None = None) -> Clinic:
+    """The same in a folder to which that of `clinic_of` was copied."""
+    return replace(made, stage=copy_of(made.stage, folder / HOSPITAL, options=options))

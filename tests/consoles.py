@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from accounting import BREAST_CANCER, FAST, PASSWORD, accounts_of
 from flask import Flask
@@ -11,7 +11,6 @@ from flask.testing import FlaskClient
 
 from medfed.core.events import ReplyCounted, RoundFinished, RunFinished, RunStarted, Scored
 from medfed.services.accounts import Identity
-from medfed.services.accounts.passwords import Passwords
 from medfed.services.accounts.roles import ROLES
 from medfed.services.console import Console, Faces
 from medfed.services.console.recording import Recorder, recorded
@@ -19,6 +18,7 @@ from medfed.services.sites import create_site
 from medfed.storage.database.tables import RunRow
 from medfed.web import WebOptions, create_app
 
+SITE = "site"
 TOKEN = re.compile(r'name="csrf_token" value="([^"]+)"')
 WANG = Identity(id=1, name="coordinator", rights=frozenset(ROLES["coordinator"]))
 METRICS = {"auc": {"value": 0.91, "low": 0.85, "high": None}, "loss": {"value": 0.3}}
@@ -56,9 +56,7 @@ def csrf_of(client: FlaskClient, page: str = "/login") -> str:
 
 def stage_of(folder, url: str, options: WebOptions | None = None, federation=None) -> Stage:
     """A console with a user for each role, a study, and a finished run of it."""
-    console = Console.open(folder, url, faces=Faces(federation=federation), bcrypt_rounds=FAST)
-    accounts = accounts_of(console.database)
-    console = replace(console, accounts=replace_passwords(accounts, console))
+    console = peopled(_console(folder, url, federation))
     study = console.studies.create(WANG, BREAST_CANCER)
     console.studies.approve(WANG, study.id, study.digest)
     run = console.runs.start(WANG, study.id)
@@ -70,21 +68,30 @@ def hospital_of(
     folder, url: str = "", options: WebOptions | None = None, encrypt_with: str | None = None
 ) -> Stage:
     """A hospital's console with a user for each role, over a site of its own."""
-    site = folder / "site"
-    create_site(site, "north", None, encrypt_with=encrypt_with)
-    faces = Faces(site=site, coordinates=False)
-    console = Console.open(site / "console", url, faces=faces, bcrypt_rounds=FAST)
-    accounts = accounts_of(console.database)
-    console = replace(console, accounts=replace_passwords(accounts, console))
+    create_site(folder / SITE, "north", None, encrypt_with=encrypt_with)
+    console = peopled(_console(folder, url))
     return Stage(console, create_app(console, options), 0, "")
 
 
-def replace_passwords(accounts, console: Console):
-    """The same people, under the console's own pepper."""
-    accounts.passwords = Passwords(console.place.pepper, FAST)
-    for user in accounts.users():
-        accounts._set_password(WANG, user, PASSWORD, must_change=False)
-    return accounts
+def copy_of(made: Stage, folder, url: str = "", options: WebOptions | None = None) -> Stage:
+    """The same in a folder to which that of `stage_of` or `hospital_of` was copied."""
+    console = _console(folder, url)
+    return Stage(console, create_app(console, options), made.study, made.run)
+
+
+def _console(folder, url: str, federation=None) -> Console:
+    """The console of the folder; a hospital's where a site is in it."""
+    site = folder / SITE
+    if not site.is_dir():
+        return Console.open(folder, url, faces=Faces(federation=federation), bcrypt_rounds=FAST)
+    faces = Faces(site=site, coordinates=False)
+    return Console.open(site / "console", url, faces=faces, bcrypt_rounds=FAST)
+
+
+def peopled(console: Console) -> Console:
+    """The console with its people, under its own pepper."""
+    accounts_of(console.database, console.accounts.passwords)
+    return console
 
 
 def finish(console: Console, run: RunRow) -> None:

@@ -150,6 +150,7 @@ def test_sealed_messages_arrive_though_an_actor_dies_and_ray_is_given_none_to_re
     assert given[0][1] != given[1][1], "which has a key of its own"
 
 
+@pytest.mark.slow
 def test_a_slow_site_is_waited_for_no_longer_than_told(echo):
     echo.send({"a": ("1", Sealed(b"sleep", b"")), "b": ("2", Sealed(b"h", b""))})
     assert set(answers(echo, 1.0)) == {"2"}

@@ -73,6 +73,7 @@ def resumed(study, *arguments):
     return last_json(done)["model_sha256"], figures(out)
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on_and_loses_nothing(study, tmp_path):
     process = started(study, "--seed", "5")
     wait_for(process, lambda: rows(study) >= 3)

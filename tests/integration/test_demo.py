@@ -81,6 +81,7 @@ def done(tmp_path_factory):
     return Done(out, made, run, summary, again, said)
 
 
+@pytest.mark.slow
 def test_the_demo_writes_what_it_promises(done):
     run, summary = done.folder, done.summary
     report = (run / "report.html").read_text("utf-8")
@@ -146,6 +147,7 @@ def test_the_example_is_in_order_and_names_the_phantoms_hospitals(pytestconfig, 
     assert study.sites == tuple(make_phantom(tmp_path / "p", 3, 1).hospitals)
 
 
+@pytest.mark.slow
 def test_the_console_shows_the_run_and_uses_its_model(done):
     with served(done.made.folder, done.made.faces, 0, {}) as server:
         visitor = Visitor(f"http://127.0.0.1:{server.port}")
@@ -197,6 +199,7 @@ def test_patients_may_be_drawn_before(tmp_path, monkeypatch):
     assert (demo_helper.cached_phantom() / "manifest.json").exists()
 
 
+@pytest.mark.slow
 def test_the_other_hospitals_have_consoles_that_know_of_each_other(tmp_path, monkeypatch):
     made = furnish(tmp_path, bcrypt_rounds=FAST)
     monkeypatch.setattr(

@@ -188,6 +188,7 @@ def test_large_updates_are_passed_on_as_they_come(federation, superlink):
         assert superlink.kind.began.wait(20)  # before the rest was sent
 
 
+@pytest.mark.slow
 def test_sizes_are_limited(federation):
     too_long = "Content-Length: 100000000\r\n"
     head = f"POST /v1/fleet/x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{too_long}\r\n"

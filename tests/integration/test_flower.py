@@ -441,6 +441,7 @@ class RandomKills:
 # --- what is taken down ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_federation_that_does_not_come_up_is_taken_down(tmp_path, monkeypatch):
     create_site(tmp_path / "north", "north", None)
     monkeypatch.setattr(loopback, "ONLINE_WITHIN", 0.0)

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 import requests
 import tomli_w
-from accounting import PASSWORD, accounts_of
-from consoles import csrf_of, replace_passwords
+from accounting import PASSWORD
+from consoles import csrf_of, peopled
 from integration.enrolling import free_port
 from oidc_provider import GROUPS, SECRET, identity_provider
 from sqlalchemy import update
@@ -48,7 +48,7 @@ def console(tmp_path, sqlite_url, settings) -> Iterator[Console]:
     folder.mkdir()
     (folder / "oidc.toml").write_text(tomli_w.dumps(settings))
     made = Console.open(folder, sqlite_url, bcrypt_rounds=4)
-    replace_passwords(accounts_of(made.database), made)
+    peopled(made)
     yield made
     made.close()
 

@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 SHAPE = (5, 16, 12)
-WAYS = ["web", "get", "move"]
+WAYS = ["web", pytest.param("get", marks=pytest.mark.slow), "move"]
 SERIES = uid("one", "series")
 
 
@@ -89,7 +89,7 @@ def test_it_is_asked_for_series_and_names_nobody(filled, way):
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", ["one", "packed"])
+@pytest.mark.parametrize("name", [pytest.param("one", marks=pytest.mark.slow), "packed"])
 def test_what_is_fetched_is_what_was_stored(filled, originals, tmp_path, way, name):
     pacs = pacs_of(filled, way)
     (found,) = pacs.find(Query(series=uid(name, "series")))

@@ -211,6 +211,7 @@ def test_strategies_learn_from_noised_steps(strategy, answers, tmp_path):
     assert {a.rate for e in entries for a in e.answers} == {1.0 if answers == 1 else 64 / 110}
 
 
+@pytest.mark.slow
 def test_where_held_out_patients_are_public_they_are_scored(tmp_path):
     privacy = PRIVATE.replace('"none"', '"public"').replace("noise = 2.0", "epsilon = 6.0")
     study = private_study(privacy=privacy, rounds=3, top='keep = "best"')

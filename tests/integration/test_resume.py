@@ -111,8 +111,8 @@ def test_killed_at_events_of_all_kinds(tmp_path):
 @pytest.mark.parametrize(
     ("name", "step"),
     [
-        ("several exchanges", 7),
-        ("fedbuff", 7),
+        ("several exchanges", 17),
+        pytest.param("fedbuff", 7, marks=pytest.mark.slow),
         pytest.param("secure sum", 23, marks=pytest.mark.slow),
     ],
 )
@@ -191,7 +191,9 @@ def empty(file):
 
 
 @pytest.mark.parametrize("damage", [cut, flip, empty, lambda f: flip(f, 60)])
-@pytest.mark.parametrize("name", ["scaffold+top-k", "fedbuff"])
+@pytest.mark.parametrize(
+    "name", ["scaffold+top-k", pytest.param("fedbuff", marks=pytest.mark.slow)]
+)
 def test_a_damaged_checkpoint_is_said_and_the_one_before_it_used(name, damage, tmp_path):
     study = STUDIES[name]
     wanted = outcome(study, tmp_path / "whole")

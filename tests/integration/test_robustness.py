@@ -23,7 +23,16 @@ def test_the_mean_is_ruined_by_a_flipped_sign_and_not_without_it(accuracy):
     assert accuracy("mean", "sign flip") < 0.6
 
 
-@pytest.mark.parametrize("rule", ["centred-clipping", "multi-krum", "nnm-trimmed-mean"])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "centred-clipping",
+        *(
+            pytest.param(rule, marks=pytest.mark.slow)
+            for rule in ("multi-krum", "nnm-trimmed-mean")
+        ),
+    ],
+)
 def test_robust_rules_hold_where_the_mean_does_not(rule, accuracy):
     assert accuracy(rule, "sign flip") > 0.88
 

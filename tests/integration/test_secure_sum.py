@@ -36,7 +36,10 @@ def rounding(out):
     return sum(row.get("aggregation", {}).get("rounding", 0.0) for row in rows)
 
 
-@pytest.mark.parametrize("strategy", ["fedavg", "scaffold", "fedadam"])
+@pytest.mark.parametrize(
+    "strategy",
+    ["scaffold", *(pytest.param(name, marks=pytest.mark.slow) for name in ("fedavg", "fedadam"))],
+)
 def test_a_run_gives_the_means_model_within_the_rounding_it_tells(strategy, tmp_path):
     plain = go(study_of(strategy), tmp_path / "mean")
     masked = go(study_of(strategy, aggregator="secure-sum"), tmp_path / "sum")
@@ -73,7 +76,14 @@ def losing(site, phase, round_):
     return tamper
 
 
-AT = [("keys", 1), ("shares", 1), ("masked", 1), ("next", 2), ("agree", 2), ("unmask", 2)]
+AT = [
+    ("shares", 1),
+    ("unmask", 2),
+    *(
+        pytest.param(phase, round_, marks=pytest.mark.slow)
+        for phase, round_ in (("keys", 1), ("masked", 1), ("next", 2), ("agree", 2))
+    ),
+]
 
 
 @pytest.mark.parametrize(("phase", "round_"), AT)
@@ -293,12 +303,17 @@ def test_sites_that_were_sent_different_models_never_come_together(purpose, work
 
 
 OTHER_WORDS = [
-    {"blanks": " "},
-    {"unused": 1},
     {"phase": "other"},
-    {"round_": 2},
-    {"explain": True},
-    {"execution": {}},
+    *(
+        pytest.param(words, marks=pytest.mark.slow)
+        for words in (
+            {"blanks": " "},
+            {"unused": 1},
+            {"round_": 2},
+            {"explain": True},
+            {"execution": {}},
+        )
+    ),
 ]
 
 

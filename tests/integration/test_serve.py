@@ -7,9 +7,12 @@ import subprocess
 import sys
 import urllib.request
 
+import pytest
+
 MEDFED = [sys.executable, "-m", "medfed", "serve"]
 
 
+@pytest.mark.slow
 def test_a_console_starts_answers_and_ends(tmp_path):
     folder = tmp_path / "console"
     command = [*MEDFED, "--data", str(folder), "--port", "0"]

@@ -222,7 +222,7 @@ def test_missing_packages_are_installed_under_ci(made_up_package, monkeypatch):
     [
         ("", "medfed-made-up", {"skipped": 1}),
         ("true", "medfed-made-up", {"errors": 1}),
-        ("", "not-in-the-list", {"errors": 1}),
+        pytest.param("", "not-in-the-list", {"errors": 1}, marks=pytest.mark.slow),
     ],
 )
 def test_a_test_that_needs_a_package(ci, name, outcome, pytester, monkeypatch):

@@ -38,6 +38,7 @@ def run(*arguments):
     return 0
 
 
+@pytest.mark.slow
 def test_json_is_the_last_line_and_progress_is_elsewhere(study, tmp_path, capsys):
     out = tmp_path / "out"
     arguments = (study, "--recipes", "federated,local", "--seeds", 2, "--out", out)

@@ -31,11 +31,13 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits(phantom: Path, tmp_path: Path) -> None:
     make_phantom(tmp_path / "again", HOSPITALS, 2, "small", seed=7)
     assert content(tmp_path / "again") == content(phantom)
 
 
+@pytest.mark.slow
 def test_more_patients_leave_the_earlier_ones_alone(phantom: Path, tmp_path: Path) -> None:
     make_phantom(tmp_path / "more", HOSPITALS[:1], 3, "small", seed=7)
     more, less = content(tmp_path / "more"), content(phantom)

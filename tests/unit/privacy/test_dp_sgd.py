@@ -80,7 +80,7 @@ def test_the_rate_and_the_steps_come_from_public_numbers():
     assert (answer.noise, answer.rate, answer.times) == (2.0, 64 / 110, 5 * 2)
 
 
-@pytest.mark.parametrize("budget", ["constant", "rising"])
+@pytest.mark.parametrize("budget", ["constant", pytest.param("rising", marks=pytest.mark.slow)])
 def test_the_noise_follows_from_epsilon(budget):
     dp, study = made(f'epsilon = 4.0\nbudget = "{budget}"', rounds=6)
     plan = site_plan(study, "north")

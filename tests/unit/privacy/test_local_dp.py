@@ -69,7 +69,10 @@ def audited(mechanism, inputs):
     return least_epsilon((high >= 2.0).all(axis=1), (low >= 2.0).all(axis=1))
 
 
-@pytest.mark.parametrize(("epsilon", "inputs"), [(1.0, 1), (2.0, 2)])
+@pytest.mark.parametrize(
+    ("epsilon", "inputs"),
+    [(1.0, 1), pytest.param(2.0, 2, marks=pytest.mark.slow)],
+)
 def test_the_claimed_epsilon_is_met_and_cut_noise_is_seen(epsilon, inputs, monkeypatch):
     found = audited(LocalDp(epsilon=epsilon), inputs)
     assert 0.8 * epsilon < found <= epsilon
@@ -78,6 +81,7 @@ def test_the_claimed_epsilon_is_met_and_cut_noise_is_seen(epsilon, inputs, monke
     assert audited(LocalDp(epsilon=epsilon), inputs) > epsilon, "the alarm"
 
 
+@pytest.mark.slow
 def test_an_epsilon_given_to_each_input_and_not_shared_out_is_seen(monkeypatch):
     monkeypatch.setattr(LocalDp, "noise", lambda self, bounds: 1.0 / self.epsilon)
     assert audited(LocalDp(epsilon=2.0), 2) > 2.0

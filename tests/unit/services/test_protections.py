@@ -31,6 +31,7 @@ def test_a_secure_sum_is_explained_without_a_process():
     assert said.sentences[0].startswith("Protects each site's update")
 
 
+@pytest.mark.slow
 def test_another_process_says_the_same_and_is_asked_once(monkeypatch):
     console = Protections()
     found = console.of(NOISED)
@@ -40,6 +41,7 @@ def test_another_process_says_the_same_and_is_asked_once(monkeypatch):
     assert console.of(NOISED) is found
 
 
+@pytest.mark.slow
 def test_other_words_for_people_are_no_other_study(monkeypatch):
     console = Protections()
     found = console.of(NOISED)

@@ -22,8 +22,8 @@ API = "/api/v1"
 
 
 @pytest.fixture
-def clinic(tmp_path) -> Clinic:
-    return clinic_of(tmp_path)
+def clinic(make_clinic) -> Clinic:
+    return make_clinic()
 
 
 @pytest.fixture(scope="module")
@@ -243,7 +243,7 @@ def test_what_a_withdrawn_model_said_is_shown_as_that(clinic: Clinic, kind):
     assert "Withdrawn: do not use" in client.get(f"/inference/{inference}").text
 
 
-@pytest.mark.parametrize("encrypted", [True, False])
+@pytest.mark.parametrize("encrypted", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_in_an_encrypted_hospital_no_voxel_lies_open_and_all_works(encrypted, tmp_path):
     """Imported, looked at, asked about, signed: slices and masks are looked for on the disk."""
     key = tmp_path / "key"
@@ -267,6 +267,7 @@ def test_in_an_encrypted_hospital_no_voxel_lies_open_and_all_works(encrypted, tm
     assert not list(private_files.MEMORY.glob(copies)), "working copies are gone"
 
 
+@pytest.mark.slow
 def test_a_hospital_that_worked_in_the_open_is_encrypted_with_its_console(tmp_path):
     clinic = clinic_of(tmp_path)
     clinic.stage.console.hospital.scans.view(clinic.scan)

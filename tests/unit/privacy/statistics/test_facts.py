@@ -100,6 +100,7 @@ def test_the_price_is_that_of_all_columns_together():
         assert accountant.epsilon(query.cost().answers, 1e-12) == pytest.approx(2.0, rel=0.01)
 
 
+@pytest.mark.slow
 def test_the_claim_is_met_and_cut_noise_is_seen(monkeypatch):
     """A patient at the highest bounds, there or not, in a thousand tables."""
     query, times, plain = NoisyMoments(ranges={"a": [0, 1]}, epsilon=1.5), 40_000, noising.noised

@@ -140,6 +140,7 @@ def test_claims_are_found_wherever_they_stand_and_other_sites_are_passed_over():
     assert list(claimed(listed, "north", ("north", "south"))) == [kept]
 
 
+@pytest.mark.slow
 def test_a_personal_model_is_looked_for_at_the_site(tmp_path):
     data = write_tables(tmp_path / "data", ("north", "south"), patients=60)
     out = run_here(
@@ -152,6 +153,7 @@ def test_a_personal_model_is_looked_for_at_the_site(tmp_path):
     assert "a model of its own" in check_page((tmp_path / "south.html").read_text()).words
 
 
+@pytest.mark.slow
 def test_a_strategy_with_batch_normalisation_is_judged_as_far_as_it_goes(tmp_path):
     data = write_tables(tmp_path / "data", patients=60)
     text = study_text(hidden=(4,), options="batch_size = 32", rounds=1)

@@ -9,8 +9,8 @@ from medfed.web import WebOptions
 
 
 @pytest.fixture
-def clinic(tmp_path) -> Clinic:
-    return clinic_of(tmp_path, options=WebOptions(live=False))
+def clinic(make_clinic) -> Clinic:
+    return make_clinic(WebOptions(live=False))
 
 
 @pytest.fixture(scope="module")
