@@ -18,7 +18,7 @@ from medfed.core.study_file import parse_study
 from medfed.federation import wire_pb2
 from medfed.federation.keys import load_key
 from medfed.federation.seat import Seats
-from medfed.federation.site import _Work
+from medfed.federation.site_work import Work
 from medfed.federation.spool import decode_update
 from medfed.federation.wire import Order, open_reply, seal
 from medfed.privacy.accountant import epsilon
@@ -118,7 +118,7 @@ def orders_of(passed, purpose):
 
 def test_the_same_order_again_costs_nothing(recorded, monkeypatch):
     out, _, passed = recorded
-    monkeypatch.setattr(_Work, "answer", lambda self: pytest.fail("it worked again"))
+    monkeypatch.setattr(Work, "answer", lambda self: pytest.fail("it worked again"))
     before = open_ledger(out / "sites" / "north").balance().spent
     assert handled(out, orders_of(passed, "train")[-1])[0] == ""
     assert open_ledger(out / "sites" / "north").balance().spent == before

@@ -3,17 +3,13 @@
 import errno
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from medfed.core.aggregator import Aggregator, Answering, Compression, Seated
-from medfed.core.data import MODELS, SetName, SiteData, selected
 from medfed.core.errors import (
     DataError,
     MedfedError,
@@ -23,17 +19,14 @@ from medfed.core.errors import (
     WireVersionError,
 )
 from medfed.core.ledger import Ledger
-from medfed.core.query import Query
-from medfed.core.registry import make, part_from_json
-from medfed.core.strategy import Strategy, Turn
 from medfed.core.study import Study
-from medfed.core.task import Execution, LocalJob, Task, WatchedJob
-from medfed.core.update import Stats, Tensors, Update, group, grouped
+from medfed.core.update import Update
 from medfed.federation.audit.log import AuditLog
-from medfed.federation.privacy import SitePrivacy
 from medfed.federation.receipts import make_receipt, sign_receipt
 from medfed.federation.seat import Seats
+from medfed.federation.site_desk import Desk
 from medfed.federation.site_folder import SiteFolder, SiteSettings
+from medfed.federation.site_work import Work, patients_used
 from medfed.federation.spool import decode_update, encode_update
 from medfed.federation.wire import (
     Order,
@@ -46,36 +39,6 @@ from medfed.federation.wire import (
     shown,
     version_asked_in,
 )
-
-NEEDED = {
-    "query": {"query", "facts"},
-    "train": {"facts", "execution", "score"},
-    "evaluate": {"facts", "execution", "score"},
-}
-"""What the body of an order must hold."""
-
-
-@dataclass
-class _Desk:
-    """What a site keeps warm for one study: its parts, its data and its job.
-
-    Attributes:
-        seated: The aggregator, where its half needs a seat.
-        terms: The facts and the execution that the job was opened with.
-        watch: How the job scores a round.
-    """
-
-    study: Study
-    task: Task
-    strategy: Strategy
-    aggregator: Aggregator
-    compression: Compression | None
-    data: SiteData
-    privacy: SitePrivacy
-    seated: Seated | None = None
-    job: LocalJob | None = None
-    terms: tuple[Any, Any] | None = None
-    watch: Callable[[Tensors, SetName], Stats] | None = None
 
 
 class Site:
@@ -107,7 +70,7 @@ class Site:
         self.log = log
         self.ledger = ledger
         self._audit: AuditLog | None = None
-        self._desks: dict[str, _Desk] = {}
+        self._desks: dict[str, Desk] = {}
         self._seats = Seats(folder, settings, key)
 
     @property
@@ -172,11 +135,11 @@ class Site:
         self.folder.turn_to(order)
         desk = self._desk(order.study, study)
         desk.privacy.begin(order)
-        work = _Work(order, desk, decode_update(sealed.payload), self.folder.memory(order))
+        work = Work(order, desk, decode_update(sealed.payload), self.folder.memory(order))
         if desk.seated:
             work.aggregator = desk.seated.seated(self._seats.seat(order, study))
         update = work.answer()
-        patients = _patients_used(order, work.content, desk.data)
+        patients = patients_used(order, work.content, desk.data)
         reply = self._seal(order, desk, update, patients, start)
         if order.purpose != "query":
             self.folder.propose_memory(order, work.memory)
@@ -185,40 +148,16 @@ class Site:
         self.folder.store_reply(order, reply)
         return reply
 
-    def _desk(self, digest: str, study: Study) -> _Desk:
+    def _desk(self, digest: str, study: Study) -> Desk:
         if digest not in self._desks:
             # A study that paid once keeps its noised records: another draw would be paid for anew.
             kept = {known: desk for known, desk in self._desks.items() if desk.privacy.once}
-            self._desks = {**kept, digest: self._open_desk(study)}
+            desk = Desk.open(study, self.folder, self.settings, self.ledger)
+            self._desks = {**kept, digest: desk}
         return self._desks[digest]
 
-    def _open_desk(self, study: Study) -> _Desk:
-        task: Task = make("task", study.task)
-        opener = make("source", study.source)
-        opened = opener.open(self.settings.data, self.name, study.sites)
-        source = selected(opened, study.cohort.where)
-        split = make("split", study.split)
-        data = SiteData.split(self.name, source, split, study.seed, self._models())
-        needed = max(self.settings.min_patients, study.cohort.min_patients)
-        if data.count("train") < needed:
-            message = f"this site has fewer than {needed} training patients"
-            raise Refused("too-few-patients", message)
-        strategy, aggregator = (
-            make("strategy", study.strategy),
-            make("aggregator", study.aggregator),
-        )
-        compression = make("compression", study.compression) if study.compression else None
-        privacy = SitePrivacy(study, data, self.ledger, self.settings.privacy_repeats)
-        seated = aggregator if isinstance(aggregator, Seated) else None
-        return _Desk(study, task, strategy, aggregator, compression, data, privacy, seated)
-
-    def _models(self) -> list[Path]:
-        """Where whoever runs this site puts the models that studies may build on."""
-        beside = [self.settings.data / MODELS] if self.settings.data else []
-        return [self.folder.path / MODELS, *beside]
-
     def _seal(
-        self, order: Order, desk: _Desk, update: Update, patients: int, start: float
+        self, order: Order, desk: Desk, update: Update, patients: int, start: float
     ) -> Sealed:
         payload = encode_update(update)
         digest = sha256(payload)
@@ -275,122 +214,6 @@ class Site:
             version=order.version if order else version_asked_in(sealed.header),
         )
         return seal(reply, self.key)
-
-
-class _Work:
-    """One order's work: the aggregator asks for it at most once, whatever its phases."""
-
-    def __init__(
-        self, order: Order, desk: _Desk, received: Update, memory: Mapping[str, Any]
-    ) -> None:
-        self.order = order
-        self.desk = desk
-        self.received = received
-        self.memory: dict[str, Any] = dict(memory)
-        self.content = _content(order)
-        self.aggregator: Answering = desk.aggregator
-        self.personal_model: Tensors = {}
-
-    def answer(self) -> Update:
-        """Hold the site's half of the aggregator's conversation."""
-        work = {"query": self._query, "train": self._train, "evaluate": self._evaluate}
-        todo: Callable[[], Update] = work[self.order.purpose]
-        mine = group("aggregator", self.memory)
-        update, kept = self.aggregator.answer(self.order.phase, self.received, todo, mine)
-        self._remember("aggregator", kept)
-        return update
-
-    def _query(self) -> Update:
-        asked = part_from_json(self.content["query"])
-        query: Query = make("query", asked)
-        self.desk.privacy.admit(asked, query)
-        return query.local(self.desk.data, self.content["facts"])
-
-    def _train(self) -> Update:
-        job, strategy, turn = self._job(), self.desk.strategy, self._turn()
-        mine = group("strategy", self.memory)
-        model = strategy.local_model(self.received.tensors, mine)
-        scores = self._scores(job, model)
-        update, kept = strategy.train(self.received.tensors, mine, job, turn)
-        self._remember("strategy", kept)
-        packed = self._packed(self.desk.privacy.sealed(update, self.content))
-        return Update(packed.tensors, packed.weights, {**packed.stats, **scores})
-
-    def _packed(self, update: Update) -> Update:
-        compression = self.desk.compression
-        if compression is None:
-            return update
-        packed, kept = compression.pack(update, group("compression", self.memory))
-        self._remember("compression", kept)
-        return packed
-
-    def _evaluate(self) -> Update:
-        job, strategy = self._job(), self.desk.strategy
-        mine: Tensors = group("strategy", self.memory)
-        if self.content.get("finish"):
-            mine = strategy.finish(self.received.tensors, mine, job, self._turn())
-            self._remember("strategy", mine)
-        model = strategy.local_model(self.received.tensors, mine)
-        if strategy.personal:
-            self.personal_model = model
-        final = self.content.get("explain", False)  # else it scores one more round
-        stats = self._scores(job, model, final=final)
-        if final and self.desk.privacy.explains:
-            stats |= grouped("explain", job.explain(model))
-        return Update(stats=stats)
-
-    def _scores(self, job: LocalJob, model: Tensors, *, final: bool = False) -> dict[str, Any]:
-        score = job.evaluate if final or self.desk.watch is None else self.desk.watch
-        stats: dict[str, Any] = {}
-        for on in self.desk.privacy.scored(self.content["score"]):
-            scores = {"patients": np.array(self.desk.data.count(on)), **score(model, on)}
-            stats |= grouped(f"score/{on}", scores)
-        return {**stats, **self._counted(job, model, final=final)}
-
-    def _counted(self, job: LocalJob, model: Tensors, *, final: bool) -> dict[str, Any]:
-        """The final figures of test patients as noised counts, where the study has them so."""
-        privacy = self.desk.privacy
-        if not privacy.counts("test", final=final) or "test" not in self.content["score"]:
-            return {}
-        found = privacy.counted(self.desk.task, lambda: job.evaluate(model, "test"), "test")
-        return dict(grouped("score/test", found))
-
-    def _job(self) -> LocalJob:
-        desk, terms = self.desk, (self.content["facts"], self.content["execution"])
-        if desk.job is None or desk.terms != terms:
-            facts, execution = terms
-            seed = desk.study.seed
-            plain = desk.task.job(desk.data, facts, seed, Execution(**execution))
-            desk.job = desk.privacy.wrap(plain)
-            desk.watch = desk.job.watch if isinstance(desk.job, WatchedJob) else None
-            desk.terms = terms
-        return desk.job
-
-    def _turn(self) -> Turn:
-        return Turn(self.order.round, self.desk.study.rounds, len(self.desk.study.sites))
-
-    def _remember(self, whose: str, memory: Tensors) -> None:
-        kept = {k: v for k, v in self.memory.items() if not k.startswith(f"{whose}/")}
-        self.memory = {**kept, **grouped(whose, memory)}
-
-
-def _content(order: Order) -> Mapping[str, Any]:
-    """What the order asks, once it is certain that it says so in full."""
-    try:
-        content = order.content()
-    except WireError as error:
-        raise Refused("malformed-order", error.message) from None
-    if not isinstance(content, Mapping) or NEEDED[order.purpose] - content.keys():
-        raise Refused("malformed-order")
-    return content
-
-
-def _patients_used(order: Order, content: Mapping[str, Any], data: SiteData) -> int:
-    """Patients whose records went into a reply."""
-    sets = set(content.get("score", ()))
-    if order.purpose != "evaluate" or content.get("finish"):
-        sets.add("train")
-    return sum(data.count(name) for name in sets)
 
 
 def _public(error: Exception) -> Refused:

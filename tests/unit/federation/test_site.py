@@ -18,8 +18,9 @@ from medfed.core.files import read_lines
 from medfed.federation import wire_pb2
 from medfed.federation.keys import load_key, load_public, make_key, verify
 from medfed.federation.receipts import verify_receipt
-from medfed.federation.site import Site, _Work
+from medfed.federation.site import Site
 from medfed.federation.site_folder import SiteFolder, SiteSettings, init_site
+from medfed.federation.site_work import Work
 from medfed.federation.spool import decode_update, encode_update
 from medfed.federation.wire import Order, Sealed, open_reply, seal, sha256
 from medfed.frameworks.torch_job import TorchJob
@@ -75,7 +76,7 @@ def order_of(sealed, key, **changes):
 
 def test_the_same_order_again_gets_the_stored_reply_and_no_work(north, monkeypatch):
     site, _, passed = north
-    monkeypatch.setattr(_Work, "answer", lambda self: pytest.fail("it worked again"))
+    monkeypatch.setattr(Work, "answer", lambda self: pytest.fail("it worked again"))
     before = len(list(site.folder.receipts()))
     for order, reply in passed[-2:]:
         assert site.handle(order) == reply
@@ -103,14 +104,14 @@ def test_nothing_leaves_once_the_approval_is_withdrawn(north):
 def test_nothing_leaves_when_the_approval_is_withdrawn_during_the_work(north, monkeypatch):
     site, key, passed = north
     train = next(order for order, _ in passed if b"train" in order.header)
-    work, folder = _Work.answer, site.folder
+    work, folder = Work.answer, site.folder
 
     def withdrawn(self):
         done = work(self)
         SiteFolder(folder.path).revoke(STUDY.digest)  # as another process does
         return done
 
-    monkeypatch.setattr(_Work, "answer", withdrawn)
+    monkeypatch.setattr(Work, "answer", withdrawn)
     before = len(list(folder.receipts()))
     sealed = site.handle(order_of(train, key, run="fresh"))
     reply = read(site, sealed)
@@ -230,7 +231,7 @@ def test_a_failure_inside_says_nothing_of_patients(north, monkeypatch, capsys):
     def fail(self):
         raise RuntimeError("Mrs Miller, born 1931-04-01, HIV positive")
 
-    monkeypatch.setattr(_Work, "_train", fail)
+    monkeypatch.setattr(Work, "_train", fail)
     order = order_of(train, key, run="another")
     reply = read(site, site.handle(order))
     assert reply.refusal == "training-failed"

@@ -14,7 +14,7 @@ from medfed.core.errors import REFUSALS, WireError, WireVersionError
 from medfed.federation import wire, wire_pb2
 from medfed.federation.keys import load_public
 from medfed.federation.local import LocalChannel, WorkerChannel
-from medfed.federation.site import _Work
+from medfed.federation.site_work import Work
 from medfed.federation.spool import decode_update
 from medfed.federation.wire import Order, Sealed, open_order, open_reply, seal, sha256
 from medfed.services import run_sites
@@ -146,7 +146,7 @@ def test_an_order_is_answered_in_its_own_version(version, north):
 
 def test_a_stored_reply_is_sent_again_in_the_version_it_is_asked_in(north, monkeypatch):
     site, key, order, payload = north
-    monkeypatch.setattr(_Work, "answer", lambda self: pytest.fail("it worked again"))
+    monkeypatch.setattr(Work, "answer", lambda self: pytest.fail("it worked again"))
     receipts = len(list(site.folder.receipts()))
     replies = [
         site.handle(seal(dataclasses.replace(order, version=v, deadline=d), key, payload))
