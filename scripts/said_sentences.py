@@ -33,10 +33,8 @@ FILES = (
     *("services/comparison/runner.py", "services/comparison/recipes.py"),
     *("services/comparison/scoring.py", "storage/run_folder.py"),
     *("frameworks/torch_job.py", "frameworks/held.py"),
-    *(
-        f"federation/{name}.py"
-        for name in ("exchange", "coordinator", "asynchronous", "site", "gates")
-    ),
+    *("federation/exchange.py", "federation/coordinator.py", "federation/asynchronous.py"),
+    *(f"federation/{name}.py" for name in ("site", "site_desk", "site_work", "gates")),
     *("federation/privacy.py", "federation/enrolment/invites.py"),
     *("federation/receipts.py", "federation/audit/verify.py", "services/protections.py"),
 )

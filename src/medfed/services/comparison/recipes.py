@@ -23,11 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from medfed.connectors.pooled import as_text
+from medfed.core.contradictions import contradictions
 from medfed.core.errors import Problem, StudyError
 from medfed.core.options import describe, did_you_mean
 from medfed.core.registry import Part, load, make
 from medfed.core.study import Criteria, Sampling, Study
-from medfed.core.study_file import contradictions, read_study
+from medfed.core.study_file import read_study
 
 POOLED_SITE = "pooled"
 FEWER_ROUNDS = 4
