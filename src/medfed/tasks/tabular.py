@@ -23,25 +23,22 @@ from medfed.tasks.columns import category_keys, load_table, load_training_table
 from medfed.tasks.columns import numbers as number_columns
 from medfed.tasks.encoding import Encoder, Scaling
 from medfed.tasks.facts import Moments, Vocabulary
-from medfed.tasks.importance import importance, permuted_stats
+from medfed.tasks.importance import importance
 from medfed.tasks.metrics import (
     HIGHER_IS_BETTER,
     classification_metrics,
     coarse_counts,
     figures,
     from_coarse,
-    score_stats,
 )
 from medfed.tasks.tabular_answers import log_odds, questions
+from medfed.tasks.tabular_learning import evaluate, explain, loss
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
-    from medfed.frameworks.examples import Examples, TableBatch, TensorExamples
+    from medfed.frameworks.examples import TableBatch, TensorExamples
 
-BATCH = 65_536
-"""Rows that are scored at once."""
 _SETS: tuple[SetName, ...] = ("train", "valid", "test")
 _ORDER = {">": np.greater, ">=": np.greater_equal, "<": np.less, "<=": np.less_equal}
 
@@ -294,9 +291,9 @@ class TabularClassification:
         sets = {name: self._examples(data, name, encoder, execution) for name in _SETS}
         self._check_classes(sets["train"].labels.cpu().numpy(), data.site)
         learning: Learning[TableBatch] = Learning(
-            loss=_loss,
-            evaluate=_evaluate,
-            explain=lambda module, on, seed: _explain(module, on, seed, encoder.groups),
+            loss=loss,
+            evaluate=evaluate,
+            explain=lambda module, on, seed: explain(module, on, seed, encoder.groups),
         )
         module = seeded_build(lambda: self.build(facts), seed)
         return TorchJob(data.site, module, sets, learning, seed, execution)
@@ -384,53 +381,3 @@ class TabularClassification:
             + (", and indicated" if self.indicate_missing else ""),
             "training": {"activation": self.activation, "norm": self.norm, "dropout": self.dropout},
         }
-
-
-def _logits(module: "nn.Module", features: "torch.Tensor") -> "torch.Tensor":
-    logits: torch.Tensor = module(features)
-    return logits[:, 0].float()
-
-
-def _loss(module: "nn.Module", batch: "TableBatch") -> "torch.Tensor":
-    from torch.nn import functional
-
-    features, labels = batch
-    return functional.binary_cross_entropy_with_logits(
-        _logits(module, features), labels, reduction="none"
-    )
-
-
-def _scored(module: "nn.Module", batches: "Sequence[TableBatch]") -> Any:
-    """Logits and labels of a set, as arrays."""
-    scored = [(_logits(module, features), labels) for features, labels in batches]
-    return (_whole(list(parts)).cpu().numpy() for parts in zip(*scored, strict=True))
-
-
-def _whole(parts: "list[torch.Tensor]") -> "torch.Tensor":
-    import torch
-
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
-def _evaluate(module: "nn.Module", on: "Examples[TableBatch]") -> Stats:
-    logits, labels = _scored(module, list(on.batches(None, BATCH)))
-    return score_stats(logits, labels)
-
-
-def _explain(
-    module: "nn.Module",
-    on: "Examples[TableBatch]",
-    seed: int,
-    groups: Mapping[str, Sequence[int]],
-) -> Stats:
-    batches = list(on.batches(None, BATCH))
-    features = _whole([features for features, _ in batches])
-    logits, labels = _scored(module, batches)
-
-    def score(columns: Sequence[int], order: NDArray[np.int64]) -> NDArray[Any]:
-        changed = features.clone()
-        changed[:, columns] = features[order][:, columns]
-        scores: NDArray[Any] = _logits(module, changed).cpu().numpy()
-        return scores
-
-    return permuted_stats(logits, labels, groups, score, seed)
