@@ -6,7 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, Page
+from accounting import PASSWORD
+from playwright.sync_api import Browser, Page, expect
+
+
+def log_in(page: Page, name: str, password: str = PASSWORD) -> None:
+    """Log in as a person does; there is a menu then."""
+    page.goto("/login")
+    page.get_by_label("User name").fill(name)
+    page.get_by_label("Password").fill(password)
+    page.get_by_label("Password").press("Enter")
+    expect(page.get_by_role("link", name="Help").first).to_be_visible(timeout=30_000)
 
 
 @contextmanager

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from accounting import BREAST_CANCER, FAST, PASSWORD, accounts_of
@@ -17,6 +20,7 @@ from medfed.services.console.recording import Recorder, recorded
 from medfed.services.sites import create_site
 from medfed.storage.database.tables import RunRow
 from medfed.web import WebOptions, create_app
+from medfed.web.server import Server
 
 SITE = "site"
 TOKEN = re.compile(r'name="csrf_token" value="([^"]+)"')
@@ -117,3 +121,15 @@ def finish(console: Console, run: RunRow) -> None:
                 "metrics": {"overall": METRICS, "sites": {"north": METRICS}},
             }
         )  # fmt: skip
+
+
+@contextmanager
+def serving(server: Server) -> Iterator[str]:
+    """A console in a thread; its address."""
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.port}"
+    finally:
+        server.stop()
+        thread.join()

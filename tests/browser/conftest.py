@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 import databases
 import pytest
 from browsing import opened
+from consoles import serving
 from playwright.sync_api import Browser, Page, sync_playwright
 from production import Production, in_production
 
@@ -67,11 +67,8 @@ def served(request: pytest.FixtureRequest) -> Iterator[Served]:
 def _alone(folder: Path, url: str) -> Iterator[Served]:
     environment = {"OMP_NUM_THREADS": "1", "MEDFED_DATA": str(folder)}
     server = Server(folder / "console", url, environment=environment, bcrypt_rounds=4)
-    thread = threading.Thread(target=server.serve)
-    thread.start()
-    yield Served(f"http://127.0.0.1:{server.port}", server.password or "")
-    server.stop()
-    thread.join()
+    with serving(server) as address:
+        yield Served(address, server.password or "")
 
 
 @pytest.fixture

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browsing import opened
-from consoles import PASSWORD, Stage, stage_of
+from browsing import log_in, opened
+from consoles import PASSWORD, Stage, serving, stage_of
 from playwright.sync_api import Page, expect
 
 from medfed.services.accounts import Identity
@@ -51,12 +50,8 @@ def stage(tmp_path, sqlite_url) -> Stage:
 @pytest.fixture
 def page(stage, tmp_path, sqlite_url, chromium) -> Iterator[Page]:
     server = Server(tmp_path / "console", sqlite_url, bcrypt_rounds=4)
-    thread = threading.Thread(target=server.serve)
-    thread.start()
-    with opened(chromium, f"http://127.0.0.1:{server.port}", strict=False) as made:
+    with serving(server) as url, opened(chromium, url, strict=False) as made:
         yield made
-    server.stop()
-    thread.join()
 
 
 def paths(stage: Stage) -> list[str]:
@@ -70,14 +65,6 @@ def paths(stage: Stage) -> list[str]:
                 given = {name: fill[name] for name in rule.arguments}
                 found.append(stage.app.url_for(rule.endpoint, **given))
     return sorted(set(found))
-
-
-def log_in(page: Page) -> None:
-    page.goto("/login")
-    page.get_by_label("User name").fill("all")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_label("Password").press("Enter")
-    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
 
 
 def faults(page: Page, where: str) -> list[str]:
@@ -100,7 +87,7 @@ def test_no_page_shuts_anybody_out(page, stage, theme, size):
     page.add_init_script(f"localStorage.setItem('medfed-theme', '{theme}')")
     page.goto("/login")
     found = faults(page, f"/login, {theme}")
-    log_in(page)
+    log_in(page, "all")
     for path in paths(stage):
         page.goto(path)
         found += faults(page, f"{path}, {theme}")
@@ -109,7 +96,7 @@ def test_no_page_shuts_anybody_out(page, stage, theme, size):
 
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 def test_everything_is_reached_by_keys_and_shows_where_one_is(page, stage, size):
-    log_in(page)
+    log_in(page, "all")
     page.set_viewport_size(size)
     for path in ("/", "/studies/new", f"/runs/{stage.run}", "/users/viewer", "/profile/"):
         page.goto(path)
@@ -128,7 +115,7 @@ def test_everything_is_reached_by_keys_and_shows_where_one_is(page, stage, size)
 
 
 def test_the_menu_of_a_phone_opens_by_keys(page):
-    log_in(page)
+    log_in(page, "all")
     page.set_viewport_size(PHONE)
     page.goto("/")
     link = page.get_by_role("link", name="Studies", exact=True)

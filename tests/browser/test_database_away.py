@@ -7,7 +7,7 @@ import re
 import databases
 import pytest
 from accounting import BREAST_CANCER
-from browsing import opened
+from browsing import log_in, opened
 from playwright.sync_api import expect
 from production import in_production
 
@@ -46,7 +46,7 @@ def watched(server, production, chromium, monkeypatch, pictures) -> None:
     study = console.studies.create(WHO, BREAST_CANCER.replace("= 15", f"= {ROUNDS}"))
     console.studies.approve(WHO, study.id, study.digest)
     with opened(chromium, production.url, strict=False) as page:
-        log_in(page)
+        log_in(page, "admin", OWN)
         run = console.runs.start(WHO, study.id).id
         page.goto(f"/runs/{run}")
         expect(page.get_by_text("Round 4 is finished")).to_be_visible(timeout=WAIT_MS)
@@ -67,7 +67,7 @@ def watched(server, production, chromium, monkeypatch, pictures) -> None:
         page.screenshot(path=pictures / "refused.png", full_page=True)
         # Somebody else logs in meanwhile, with the password of before.
         with opened(chromium, production.url, strict=False) as other:
-            log_in(other)
+            log_in(other, "admin", OWN)
             expect(other.get_by_text(AWAY)).to_be_visible()
         page.goto(f"/runs/{run}")
         page.screenshot(path=pictures / "run.png", full_page=True)
@@ -79,14 +79,6 @@ def watched(server, production, chromium, monkeypatch, pictures) -> None:
         expect(page.get_by_text(AWAY)).to_have_count(0)
     check(console, run)
     console.close()
-
-
-def log_in(page) -> None:
-    page.goto("/login")
-    page.get_by_label("User name").fill("admin")
-    page.get_by_label("Password").fill(OWN)
-    page.get_by_label("Password").press("Enter")
-    expect(page.get_by_role("heading", name="Overview")).to_be_visible(timeout=WAIT_MS)
 
 
 def check(console: Console, run: str) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import base64
 import re
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from accounting import PASSWORD, accounts_of
 from browser.conftest import Served
-from browsing import until
-from consoles import WANG
+from browsing import log_in, until
+from consoles import WANG, serving
 from hospitals import zipped
 from playwright.sync_api import Browser, Page, expect
 
@@ -52,25 +51,14 @@ def server(tmp_path: Path) -> Iterator[Server]:
     accounts.passwords = server.console.accounts.passwords
     for user in accounts.users():
         accounts._set_password(WANG, user, PASSWORD, must_change=False)
-    thread = threading.Thread(target=server.serve)
-    thread.start()
-    yield server
-    server.stop()
-    thread.join()
+    with serving(server):
+        yield server
 
 
 @pytest.fixture
 def served(server: Server) -> Served:
     """Where it answers."""
     return Served(f"http://127.0.0.1:{server.port}", server.password or "")
-
-
-def log_in(page: Page, name: str) -> None:
-    page.goto("/login")
-    page.get_by_label("User name").fill(name)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_label("Password").press("Enter")
-    expect(page.get_by_role("heading", name="north")).to_be_visible()
 
 
 def test_from_an_empty_hospital_to_a_scan_that_is_looked_at(page: Page, phantom, pictures):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -13,7 +12,9 @@ import numpy as np
 import pytest
 from accounting import PASSWORD
 from browser.conftest import Served
+from browsing import log_in
 from clinics import ANSWERS, GUIDELINE, risk_folder
+from consoles import serving
 from PIL import Image
 from playwright.sync_api import Page, expect
 from unit.connectors.dicom_files import write_series
@@ -51,11 +52,8 @@ def served(tmp_path: Path) -> Iterator[Served]:
     accounts._set_password(root, user, PASSWORD, must_change=False)
     desk.models.enter(root, run_folder(tmp_path / "nodules", threshold_hu=250.0))
     desk.models.enter(root, risk_folder(tmp_path / "risk"), guideline=GUIDELINE)
-    thread = threading.Thread(target=server.serve)
-    thread.start()
-    yield Served(f"http://127.0.0.1:{server.port}", server.password or "")
-    server.stop()
-    thread.join()
+    with serving(server) as url:
+        yield Served(url, server.password or "")
 
 
 def test_from_a_scan_to_a_signed_segmentation(page: Page, pictures):
@@ -73,7 +71,7 @@ def test_from_a_scan_to_a_signed_segmentation(page: Page, pictures):
             page.wait_for_timeout(300)
 
     page.set_viewport_size(DESK)
-    log_in(page)
+    log_in(page, "clinician")
     page.get_by_role("link", name="Inference").click()
     picture("none", phone=True)
     ask(page, picture)
@@ -85,14 +83,6 @@ def test_from_a_scan_to_a_signed_segmentation(page: Page, pictures):
         page.goto(f"/{path}")
         picture(path.strip("/").replace("/", "-"), phone=True)
     in_chinese_and_dark(page, picture)
-
-
-def log_in(page: Page) -> None:
-    page.goto("/login")
-    page.get_by_label("User name").fill("clinician")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_label("Password").press("Enter")
-    expect(page.get_by_role("link", name="Inference")).to_be_visible()
 
 
 def ask(page: Page, picture) -> None:

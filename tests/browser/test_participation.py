@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,8 @@ import pytest
 from accounting import EXAMPLES, PASSWORD, accounts_of
 from axe_playwright_python.sync_playwright import Axe
 from browser.conftest import Served
-from consoles import WANG
+from browsing import log_in
+from consoles import WANG, serving
 from playwright.sync_api import Page, expect
 from working_sites import worked
 
@@ -36,11 +36,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
     accounts.passwords = server.console.accounts.passwords
     for user in accounts.users():
         accounts._set_password(WANG, user, PASSWORD, must_change=False)
-    thread = threading.Thread(target=server.serve)
-    thread.start()
-    yield server
-    server.stop()
-    thread.join()
+    with serving(server):
+        yield server
 
 
 @pytest.fixture
@@ -70,11 +67,7 @@ def picture(page: Page, pictures):
 
 
 def test_from_a_file_to_an_approval_and_what_left(page: Page, picture):
-    page.goto("/login")
-    page.get_by_label("User name").fill("data-steward")
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_label("Password").press("Enter")
-    expect(page.get_by_role("heading", name="north")).to_be_visible()
+    log_in(page, "data-steward")
     page.get_by_role("link", name="Participation").click()
     picture("list")
     page.get_by_label("File").set_input_files(EXAMPLES / "breast_cancer_dp.toml")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from accounting import PASSWORD
-from browsing import opened
-from consoles import WANG, stage_of
+from browsing import log_in, opened
+from consoles import WANG, serving, stage_of
 from playwright.sync_api import Page, expect
 
 from medfed.core.events import ReplyComing, ReplyCounted, RoundStarted, RunStarted
@@ -47,17 +45,9 @@ def under_way(tmp_path, sqlite_url) -> str:
 @pytest.fixture
 def page(tmp_path, sqlite_url, under_way, chromium) -> Iterator[Page]:
     server = Server(tmp_path / "console", sqlite_url, bcrypt_rounds=4)
-    thread = threading.Thread(target=server.serve)
-    thread.start()
-    with opened(chromium, f"http://127.0.0.1:{server.port}") as made:
-        made.goto("/login")
-        made.get_by_label("User name").fill("viewer")
-        made.get_by_label("Password").fill(PASSWORD)
-        made.get_by_label("Password").press("Enter")
-        expect(made.get_by_role("heading", name="Overview")).to_be_visible()
+    with serving(server) as url, opened(chromium, url) as made:
+        log_in(made, "viewer")
         yield made
-    server.stop()
-    thread.join()
 
 
 def test_a_reply_that_is_on_its_way_is_shown_as_that(page: Page, under_way, pictures):

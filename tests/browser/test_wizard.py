@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 
 import pytest
-from accounting import PASSWORD
 from axe_playwright_python.sync_playwright import Axe
-from browsing import opened
-from consoles import stage_of
+from browsing import log_in, opened
+from consoles import serving, stage_of
 from playwright.sync_api import Page, expect
 
 from medfed.web.server import Server
@@ -24,17 +22,9 @@ DESK = {"width": 1280, "height": 860}
 def page(tmp_path, sqlite_url, chromium) -> Iterator[Page]:
     stage_of(tmp_path / "console", sqlite_url)
     server = Server(tmp_path / "console", sqlite_url, bcrypt_rounds=4)
-    thread = threading.Thread(target=server.serve)
-    thread.start()
-    with opened(chromium, f"http://127.0.0.1:{server.port}") as made:
-        made.goto("/login")
-        made.get_by_label("User name").fill("researcher")
-        made.get_by_label("Password").fill(PASSWORD)
-        made.get_by_label("Password").press("Enter")
-        expect(made.get_by_role("heading", name="Overview")).to_be_visible()
+    with serving(server) as url, opened(chromium, url) as made:
+        log_in(made, "researcher")
         yield made
-    server.stop()
-    thread.join()
 
 
 def look(page: Page, pictures, name: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from accounting import identity
 from clinics import ANSWERS, Clinic
-from consoles import Stage, stage_of
+from consoles import Stage, serving, stage_of
 
 from medfed.core.errors import AccessError, SiteError
 from medfed.services.accounts import tokens
@@ -259,11 +259,8 @@ def coordinator(tmp_path, sqlite_url) -> Iterator[tuple[Stage, str, str]]:
     who = identity(accounts, "viewer")
     secret = tokens.make_token(accounts.database, who, "hospital", ["recall"], 1)
     server = Server(tmp_path / "coordinator", sqlite_url, bcrypt_rounds=4)
-    thread = threading.Thread(target=server.serve)
-    thread.start()
-    yield stage, f"http://127.0.0.1:{server.port}", secret
-    server.stop()
-    thread.join()
+    with serving(server) as url:
+        yield stage, url, secret
 
 
 def test_a_real_coordinator_withdraws_and_the_hospital_hears_of_it(clinic, coordinator):
