@@ -19,6 +19,7 @@ from medfed.federation import wire_pb2
 from medfed.federation.keys import load_key, load_public, make_key, verify
 from medfed.federation.receipts import verify_receipt
 from medfed.federation.site import Site
+from medfed.federation.site_desk import Desk
 from medfed.federation.site_folder import SiteFolder, SiteSettings, init_site
 from medfed.federation.site_work import Work
 from medfed.federation.spool import decode_update, encode_update
@@ -304,7 +305,7 @@ def test_a_site_killed_between_receipt_and_reply_writes_no_second_receipt(north)
 
 def test_receipts_count_the_patients_that_were_used(north):
     site, _, _ = north
-    sets = site._open_desk(STUDY).data
+    sets = Desk.open(STUDY, site.folder, site.settings, site.ledger).data
     by_purpose = {}
     for r in site.folder.receipts():
         by_purpose.setdefault(r["purpose"], set()).add(r["patients"])
