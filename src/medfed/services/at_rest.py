@@ -10,11 +10,10 @@ from pathlib import Path
 from medfed.connectors.pseudonyms import KEY_FILE
 from medfed.core.errors import DataError, RunError, SiteError
 from medfed.core.files import write_atomic
-from medfed.core.vault import Vault
 from medfed.federation.site_folder import SiteFolder
-from medfed.privacy.at_rest.envelope import ENVELOPE, PASSPHRASE, Secret, open_envelope, rotate
+from medfed.privacy.at_rest.envelope import ENVELOPE, Secret, open_envelope, rotate
 from medfed.privacy.at_rest.stream import is_sealed
-from medfed.privacy.at_rest.vault import SealedVault, new_vault, open_vault
+from medfed.privacy.at_rest.vault import SealedVault, new_vault
 from medfed.services.federation.alone import alone
 from medfed.services.imports.archive import FETCHED
 from medfed.services.imports.archive import LOCK as FETCH_LOCK
@@ -24,7 +23,6 @@ from medfed.storage.catalogue import CATALOGUE
 from medfed.storage.ledger import LEDGER
 from medfed.storage.ledger_head import HEAD
 from medfed.storage.links import LINKS
-from medfed.storage.run_folder import RunFolder
 
 PRIVATE = (
     HEAD,
@@ -48,25 +46,6 @@ LOG = "site.log"
 LINES: Mapping[str, str] = {LOG: "", LINKS: LINKS, KEY_FILE: KEY_FILE}
 """Files whose lines it seals one by one, and as what."""
 _LINE = re.compile(r"^\s*encrypt_with\s*=.*\n?", re.MULTILINE)
-
-
-def place_of(encrypt_with: str | None) -> str | None:
-    """What to remember of a key file: its place, wherever the next command is given."""
-    if encrypt_with is None or encrypt_with == PASSPHRASE or encrypt_with.startswith("$"):
-        return encrypt_with
-    return str(Path(encrypt_with).expanduser().resolve())
-
-
-def run_vault(folder: RunFolder, encrypt_with: str | None) -> Vault:
-    """The vault of a run; made where the run has only begun.
-
-    Raises:
-        SiteError: The secret does not open it.
-    """
-    fresh = not (folder.path / ENVELOPE).exists() and not folder.has_checkpoints()
-    if encrypt_with is not None and fresh:
-        return new_vault(folder.path, Secret.named(encrypt_with))
-    return open_vault(folder.path, encrypt_with)
 
 
 def encrypt_site(path: Path, encrypt_with: str) -> int:

@@ -20,11 +20,11 @@ from medfed.core.update import State
 from medfed.federation.asynchronous import AsynchronousCoordinator
 from medfed.federation.coordinator import STATISTICS, Coordinator
 from medfed.federation.exchange import Post
-from medfed.services.at_rest import place_of, run_vault
 from medfed.services.privacy_spent import privacy_of
 from medfed.services.run_options import Listener, RunOptions
 from medfed.services.run_record import SCHEMA, new_record, result_of
 from medfed.services.run_sites import check_engine, open_sites
+from medfed.services.run_vault import place_of, run_vault
 from medfed.storage.attempts import Attempts
 from medfed.storage.run_folder import RunFolder
 
