@@ -22,11 +22,13 @@ from medfed.core.events import (
     RoundFinished,
     SiteMissing,
 )
-from medfed.core.study_file import read_study
+from medfed.core.study_file import read_comparison, read_study
 from medfed.services.run_options import Listener
 
 
-def _names(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]:
+def _names(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    if value is None:
+        return None
     return tuple(name.strip() for name in value.split(",") if name.strip())
 
 
@@ -35,15 +37,14 @@ def _names(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]
 @click.option(
     "--recipes",
     callback=_names,
-    default="federated,local,leave-one-out,pooled",
-    show_default=True,
-    help="What to compare, the first against all others; other study files (NAME.toml) too.",
+    help="What to compare, the first against all others; other study files (NAME.toml) too. If "
+    "silent, what the study has under [compare], else federated,local,leave-one-out,pooled.",
 )
 @click.option(
     "--strategies",
     callback=_names,
-    default="",
-    help="Strategies to try in the place of the study's, such as fedprox,scaffold.",
+    help="Strategies to try in the place of the study's, such as fedprox,scaffold. If silent, what "
+    "the study has under [compare]; none beside --recipes.",
 )
 @click.option("--seeds", type=int, help="How many seeds, from the study's own on; 3 if silent.")
 @click.option("--seed", "chosen", type=int, multiple=True, help="This seed; may be repeated.")
@@ -64,8 +65,8 @@ def _names(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]
 def compare(  # noqa: PLR0913, PLR0917  # one argument per option
     settings: Settings,
     study_file: Path,
-    recipes: tuple[str, ...],
-    strategies: tuple[str, ...],
+    recipes: tuple[str, ...] | None,
+    strategies: tuple[str, ...] | None,
     seeds: int | None,
     chosen: tuple[int, ...],
     metric: str | None,
@@ -82,7 +83,7 @@ def compare(  # noqa: PLR0913, PLR0917  # one argument per option
     holds 0, it says "no difference shown". A comparison that was stopped goes on where it was.
     """
     set_up_logs(settings)
-    study = read_study(study_file)
+    study, told = read_study(study_file), read_comparison(study_file)
     folder = out or settings.runs / f"{study_file.stem}-{study.digest[:8]}-comparison"
     from medfed.services.comparison import CompareOptions  # imports the numerics
     from medfed.services.comparison import compare as start
@@ -90,8 +91,8 @@ def compare(  # noqa: PLR0913, PLR0917  # one argument per option
     options = CompareOptions(
         out=folder,
         data=data or settings.data,
-        recipes=recipes,
-        strategies=strategies,
+        recipes=told.recipes if recipes is None else recipes,
+        strategies=told.strategies if recipes is None and strategies is None else strategies or (),
         seeds=_seeds(seeds, chosen, study.seed),
         workers=workers,
         metric=metric,

@@ -64,9 +64,27 @@ class _Cohort:
     min_patients: int = option(1, help="A site with fewer training patients refuses", low=1)
 
 
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """What `medfed compare` trains where it is not told otherwise; no site signs it."""
+
+    recipes: tuple[str, ...] = option(
+        ("federated", "local", "leave-one-out", "pooled"),
+        help="What `medfed compare` trains, the first against all others; study files too",
+    )
+    strategies: tuple[str, ...] = option(
+        (), help="Strategies that `medfed compare` tries in the place of the study's"
+    )
+
+
 LISTS: Mapping[str, str] = {"privacy": "mechanism", "statistics": "query"}
 """Tables that may be there several times, and the kind of part that each names."""
-TABLES: Mapping[str, type] = {"sampling": _Sampling, "stop": _Stop, "cohort": _Cohort}
+TABLES: Mapping[str, type] = {
+    "sampling": _Sampling,
+    "stop": _Stop,
+    "cohort": _Cohort,
+    "compare": Comparison,
+}
 
 
 def study_fields() -> dict[str, tuple[Option, ...]]:
@@ -88,6 +106,17 @@ def read_study(path: Path) -> Study:
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError(f"{path} cannot be read as text: {error}") from None
     return parse_study(text, str(path))
+
+
+def read_comparison(path: Path) -> Comparison:
+    """What a study file says under ``[compare]``; study files it names lie beside it.
+
+    Args:
+        path: A file that `read_study` takes.
+    """
+    told = Comparison(**tomllib.loads(path.read_text(encoding="utf-8")).get("compare", {}))
+    beside = (str(path.parent / name) if name.endswith(".toml") else name for name in told.recipes)
+    return dataclasses.replace(told, recipes=tuple(beside), strategies=tuple(told.strategies))
 
 
 def parse_study(text: str, where: str = "study") -> Study:

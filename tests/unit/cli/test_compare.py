@@ -5,6 +5,7 @@ import json
 import pytest
 
 from medfed.cli import main
+from medfed.core.errors import RunError
 
 TEXT = """
 title = "Two hospitals"
@@ -36,6 +37,28 @@ def run(*arguments):
     except SystemExit as end:
         return end.code
     return 0
+
+
+@pytest.mark.parametrize(
+    ("given", "recipes", "strategies"),
+    [
+        ((), ("federated", "pooled"), ("fedprox",)),
+        (("--recipes", "federated,local"), ("federated", "local"), ()),
+        (("--strategies", "scaffold"), ("federated", "pooled"), ("scaffold",)),
+    ],
+)
+def test_the_study_says_what_to_compare(given, recipes, strategies, study, monkeypatch):
+    table = '[compare]\nrecipes = ["federated", "pooled"]\nstrategies = ["fedprox"]\n'
+    study.write_text(TEXT + table)
+    asked = []
+
+    def start(_, options, __):
+        asked.append(options)
+        raise RunError("enough", remedy="None")
+
+    monkeypatch.setattr("medfed.services.comparison.compare", start)
+    run(study, *given)
+    assert [(o.recipes, o.strategies) for o in asked] == [(recipes, strategies)]
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from integration.federated import text_of
 from medfed.core.errors import StudyError
 from medfed.core.registry import Part
 from medfed.core.study import Criteria, Sampling, Stop, Study
-from medfed.core.study_file import parse_study, read_study
+from medfed.core.study_file import parse_study, read_comparison, read_study
 
 ROOT = Path(__file__).resolve().parents[3]
 GOOD = text_of()
@@ -162,6 +162,23 @@ def test_the_digest_does_not_see_how_the_file_is_written():
         assert parse_study(text.replace(" = ", "=")).digest == STUDY.digest
     explicit = put("lr = 0.1", "lr = 1e-1\nlocal_epochs = 1")
     assert parse_study(explicit).digest == STUDY.digest
+
+
+COMPARED = GOOD + '\n[compare]\nrecipes = ["federated", "other.toml"]\nstrategies = ["fedprox"]\n'
+
+
+def test_what_is_to_be_compared_is_no_part_of_a_study(tmp_path):
+    assert parse_study(COMPARED).digest == STUDY.digest
+    (tmp_path / "study.toml").write_text(COMPARED)
+    told = read_comparison(tmp_path / "study.toml")
+    assert told.recipes == ("federated", str(tmp_path / "other.toml"))
+    assert told.strategies == ("fedprox",)
+    (tmp_path / "study.toml").write_text(GOOD)
+    assert read_comparison(tmp_path / "study.toml").recipes[-1] == "pooled"
+    with pytest.raises(StudyError) as caught:
+        parse_study(COMPARED.replace("strategies", "strategy"))
+    (problem,) = caught.value.problems
+    assert (problem.field, problem.line) == ("compare.strategy", COMPARED.count("\n"))
 
 
 CHANGES = {
