@@ -9,7 +9,6 @@ from flask_babel import lazy_gettext as _l
 from medfed.core.errors import PartError
 from medfed.services.hospital.privacy import Outlook, Spending
 from medfed.services.part_list import part_json
-from medfed.web.said import said
 
 UNITS = {
     "patient": (
@@ -92,15 +91,21 @@ def studies(runs: Iterable[str], titles: Mapping[str, str]) -> list[str]:
 
 
 def source(text: str) -> str:
-    """Where patients come from, as the ledger knows it."""
+    """Where patients come from, as the ledger knows it: its name, and what is not usual of it."""
     part: Mapping[str, object] = json.loads(text)
     name = str(part["name"])
     try:
-        about = f"{said(part_json('source', name)['summary'])} ({name})"
+        usual = {each["name"]: each["default"] for each in part_json("source", name)["options"]}
     except PartError:  # no longer installed
-        about = name
-    given = ", ".join(f"{key} = {value}" for key, value in part.items() if key != "name")
-    return f"{about}: {given}" if given else about
+        usual = {}
+    given = {k: v for k, v in part.items() if k != "name" and v != _plain(usual.get(k))}
+    told = ", ".join(f"{key} = {value}" for key, value in given.items())
+    return f"{name}: {told}" if told else name
+
+
+def _plain(value: object) -> object:
+    """A default as it comes out of JSON."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def outlook(each: Outlook) -> list[str]:

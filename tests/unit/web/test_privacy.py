@@ -221,6 +221,10 @@ def test_what_a_study_has_spent_already_is_not_counted_twice(priced):
     page = priced.client("data-steward").get(f"/participation/{NOISED.digest}").text
     assert "Runs of this study have spent ε = 2" in page
     assert "would be spent" not in page
+    assert "more than this hospital allows" not in page
+    book_of(priced).set_limit(2.0, 1e-5)
+    page = priced.client("data-steward").get(f"/participation/{NOISED.digest}").text
+    assert "more than this hospital allows" in page, "nothing is left for its next round"
 
 
 def test_a_studys_page_lives_without_a_ledger(priced, monkeypatch):

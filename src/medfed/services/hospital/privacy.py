@@ -88,8 +88,8 @@ class Outlook:
 
     @property
     def fits(self) -> bool:
-        """Whether the limit has room for a whole run."""
-        return self.after is None or self.after <= self.before.limit
+        """Whether the limit has room for a whole run; for anything, where some is spent already."""
+        return self.before.left > 0 if self.after is None else self.after <= self.before.limit
 
 
 class Privacy:
