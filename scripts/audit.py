@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Ask which locked packages have known vulnerabilities: `make audit`.
 
-pip-audit asks OSV (https://osv.dev) about each line of requirements.lock, by name and version, and
+pip-audit asks OSV (osv.dev) about each line of requirements.lock, by name and version, and
 installs nothing. Other options of pip-audit go through, as in `make audit ARGS="-s pypi"`.
 
 Status 0: none is known. 1: some are, and each is named. 2: nobody could be asked, or not about all.
@@ -64,7 +64,7 @@ def main() -> int:
     if isinstance(answer, str):
         print("audit: the advisory service could not be asked, so nothing is known.")
         print(f"  {textwrap.shorten(answer, LONGEST)}")
-        print("Run it where https://api.osv.dev can be reached, or name another service:")
+        print("Run it where api.osv.dev can be reached, or name another service:")
         print('  make audit ARGS="-s pypi"')
         return UNKNOWN
     lines = told(answer)
