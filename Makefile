@@ -10,7 +10,7 @@ PYTEST  := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations=40
 COVER   := --cov=medfed --cov-branch --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
-.PHONY: help setup base install demo test test-slow check format docs bench lock system-packages clean
+.PHONY: help setup base install demo test test-slow check format docs bench lock audit system-packages clean
 
 help:            ## this list
 	@echo "medfed: federated medical AI between hospitals"
@@ -60,6 +60,9 @@ bench: setup     ## run benchmarks/*.py and write docs/reference/benchmarks.md (
 
 lock: setup      ## resolve requirements.lock again (KEEP=1: only what pyproject.toml changed)
 	$(BIN)/python scripts/lock.py
+
+audit: setup     ## ask OSV whether locked packages have known vulnerabilities (needs the network)
+	@$(BIN)/python scripts/audit.py $(ARGS)
 
 system-packages: ## install the Debian packages that tests need
 	@$(PYTHON3) scripts/system_packages.py --install

@@ -29,6 +29,7 @@ SPOKEN = (
 )
 """Whose complaints pages show."""
 FILES = (
+    *("storage/ledger.py", "storage/ledger_head.py", "services/sites.py"),
     *("services/runs.py", "services/run_sites.py", "services/accounts/rights.py"),
     *("services/comparison/runner.py", "services/comparison/recipes.py"),
     *("services/comparison/scoring.py", "storage/run_folder.py"),
@@ -66,7 +67,7 @@ CALLS = re.compile(
 )
 NAMES = re.compile(
     r"\w*(message|remedy|why|complaint|warning|notes?|protection|faults)"
-    r"|_what|_sentence|LEDGERS|SAID|SENT|WHY|ALL_REJECTED|NOTHING_FOUND"
+    r"|_what|_sentence|LEDGERS|REMEDY|SAID|SENT|WHY|ALL_REJECTED|NOTHING_FOUND"
 )
 
 

@@ -34,7 +34,12 @@ FACTS = {
 }
 TASK = Part(
     "tabular-classification",
-    {"target": "cancer", "numeric": ["age", "size"], "categorical": ["smoker"]},
+    {
+        "target": "cancer",
+        "numeric": ["age", "size"],
+        "categorical": ["smoker"],
+        "units": {"age": "years"},
+    },
 )
 ANSWERS = {"age": 80.0, "size": 4.0, "smoker": "1"}
 GUIDELINE = {"title": "A guideline", "url": "https://guidelines.example/nodules"}

@@ -15,7 +15,12 @@ from consoles import WANG, serving
 from playwright.sync_api import Page, expect
 from working_sites import worked
 
+from medfed.core.files import canonical_json
+from medfed.core.ledger import Spend
+from medfed.core.mechanism import Cost, NoisyAnswer
+from medfed.core.study_file import read_study
 from medfed.services.console import Faces
+from medfed.services.sites import open_ledger
 from medfed.web.server import Server
 
 pytestmark = [pytest.mark.needs_package("chromium"), pytest.mark.slow]
@@ -95,3 +100,38 @@ def test_from_a_file_to_an_approval_and_what_left(page: Page, picture):
         page.goto(f"/{path}/")
         page.locator("tbody a").last.click()
         picture(f"zh-{path}")
+
+
+def test_what_is_left_of_privacy_and_a_new_limit(server: Server, page: Page, picture):
+    log_in(page, "data-steward")
+    page.get_by_role("link", name="Privacy spent").click()
+    expect(page.get_by_text("Nothing is spent yet")).to_be_visible()
+    picture("privacy-empty")
+    study = read_study(EXAMPLES / "breast_cancer_dp.toml")
+    site, source = server.console.hospital.site, canonical_json(study.source.to_json()).decode()
+    people = tuple(f"p{i}" for i in range(150))
+    for run, patients, rounds in (
+        ("first", people[:130], (1, 2, 2)),
+        ("second", people[90:], (1,)),
+    ):
+        for order, round_ in enumerate(rounds):
+            cost = Cost("patient", (NoisyAnswer("gaussian", 1.5, 0.2, 9),))
+            work = (study.digest, study.title, run, f"{order}", round_, "train", source)
+            open_ledger(site).spend(Spend(*work, patients, cost))
+    page.reload()
+    expect(page.get_by_text("rounds paid for again: 1")).to_be_visible()
+    picture("privacy")
+    card = page.locator("#patient")
+    card.get_by_text("Change the limit").click()
+    card.get_by_label("Limit (ε)").fill("4")
+    picture("privacy-limit")
+    card.get_by_role("button", name="Set the limit").click()
+    expect(page.get_by_text("The limit is set.")).to_be_visible()
+    assert open_ledger(site).balance().limit == 4.0
+    page.get_by_role("button", name="中文").click()
+    picture("zh-privacy")
+    page.goto("/participation/")
+    page.locator("input[type=file]").set_input_files(EXAMPLES / "breast_cancer_dp.toml")
+    page.locator("button.main").last.click()
+    expect(page.locator(f"code:text-is('{study.digest}')").first).to_be_visible(timeout=WAIT_MS)
+    picture("zh-price")

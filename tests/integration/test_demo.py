@@ -148,6 +148,27 @@ def test_the_example_is_in_order_and_names_the_phantoms_hospitals(pytestconfig, 
 
 
 @pytest.mark.slow
+def test_each_hospital_shows_what_left_its_site_in_the_run(done):
+    first = Console.open(done.made.folder, faces=done.made.faces, bcrypt_rounds=FAST)
+    try:
+        (run,) = first.hospital.receipts.runs()
+        assert (run.bad, run.damaged) == (0, False)
+        assert first.hospital.receipts.verified().verdict.receipts == run.count > 0
+    finally:
+        first.close()
+    for name in demo_study.HOSPITALS[1:]:
+        house = furnish_house(
+            done.out, name, done.made.password, text=tiny_text(), bcrypt_rounds=FAST
+        )
+        other = Console.open(house.console, faces=house.faces, bcrypt_rounds=FAST)
+        try:
+            assert [each.run for each in other.hospital.receipts.runs()] == [run.run]
+            assert other.hospital.receipts.verified().verdict.faults == []
+        finally:
+            other.close()
+
+
+@pytest.mark.slow
 def test_the_console_shows_the_run_and_uses_its_model(done):
     with served(done.made.folder, done.made.faces, 0, {}) as server:
         visitor = Visitor(f"http://127.0.0.1:{server.port}")

@@ -290,7 +290,8 @@ def test_the_benchmark_page_keeps_the_tables_of_scripts_not_run(tmp_path, monkey
 def test_make_alone_lists_the_targets():
     env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     printed = subprocess.check_output(["make", "-C", ROOT], text=True, env=env)
-    for target in ("setup", "demo", "test", "test-slow", "check", "bench", "system-packages"):
+    names = ("setup", "demo", "test", "test-slow", "check", "bench", "audit", "system-packages")
+    for target in names:
         assert f"make {target} " in printed
 
 

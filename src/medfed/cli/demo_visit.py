@@ -13,12 +13,12 @@ from medfed.core.errors import RunError
 TOKEN = re.compile(r'name="csrf_token" value="([^"]+)"')
 PAGES = (
     "/", "/studies/", "/runs/", "/models/", "/sites/", "/data/", "/imports/", "/inference/",
-    "/released/", "/participation/", "/receipts/", "/users/", "/audit/", "/settings/", "/profile/",
-    "/help/",
+    "/released/", "/participation/", "/privacy/", "/receipts/", "/users/", "/audit/", "/settings/",
+    "/profile/", "/help/",
 )  # fmt: skip
 HOSPITAL_PAGES = (
-    "/", "/data/", "/imports/", "/inference/", "/released/", "/participation/", "/receipts/",
-    "/users/", "/audit/", "/profile/", "/help/",
+    "/", "/data/", "/imports/", "/inference/", "/released/", "/participation/", "/privacy/",
+    "/receipts/", "/users/", "/audit/", "/profile/", "/help/",
 )  # fmt: skip
 HEALTH = ("/healthz", "/readyz")
 PICTURES = 9
@@ -106,6 +106,7 @@ def look_at_result(visitor: Visitor, run: str) -> None:
         "the hospital has no scan to show": not scans,
         f"its model ({made}) is not at work at the hospital": made
         not in visitor.get("/api/v1/released"),
+        **_receipts_of(visitor),
     }
     if wrong := [what for what, so in said.items() if so]:
         raise RunError(f"the console is not in order: {'; '.join(wrong)}", remedy=BROKEN)
@@ -127,9 +128,19 @@ def look_at_hospital(url: str, name: str, password: str) -> None:
         "has approved nothing": not any(
             each["approved"] for each in _json(visitor, "/api/v1/participation")["items"]
         ),
+        **_receipts_of(visitor),
     }
     if wrong := [what for what, so in said.items() if so]:
         raise RunError(f"the hospital at {url} {'; '.join(wrong)}", remedy=BROKEN)
+
+
+def _receipts_of(visitor: Visitor) -> dict[str, bool]:
+    """What would be wrong with a hospital's receipts, and whether it is."""
+    verdict = _json(visitor, "/api/v1/receipts/verdict")
+    return {
+        "shows nothing that left": not verdict["receipts"],
+        "has a record that is not as it was signed": bool(verdict["faults"]),
+    }
 
 
 def _json(visitor: Visitor, path: str) -> dict[str, Any]:

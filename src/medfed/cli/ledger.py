@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from medfed.core.errors import SiteError
+from medfed.core.ledger import UNITS, check_limit
 from medfed.core.mechanism import Unit
 from medfed.federation.site_folder import SiteFolder
 
@@ -18,7 +18,6 @@ SITE = click.option(
     type=click.Path(path_type=Path),
     help="The site's folder.",
 )
-UNITS: tuple[Unit, ...] = ("patient", "record", "hospital")
 
 
 @click.group()
@@ -51,19 +50,18 @@ def show(folder: Path, as_json: bool) -> None:
         span = f"rounds {min(rounds)} to {max(rounds)}, {len(rounds)} entries"
         click.echo(f'{day}  run {run[:16]}  "{title}": {span}; alone ε = {spent:.3g} a {unit}')
     for unit, found in balances.items():
-        left = max(0.0, found.limit - found.spent)
         click.echo(
             f"{unit}: spent ε = {found.spent:.3g} of {found.limit:.3g} at δ = {found.delta:g}; "
-            f"left {left:.3g}"
+            f"left {found.left:.3g}"
         )
 
 
 @ledger.command("set-limit")
 @SITE
-@click.option("--epsilon", type=click.FloatRange(min=0), required=True, help="ε in all.")
+@click.option("--epsilon", type=float, required=True, help="ε in all, 0 or more.")
 @click.option(
     "--delta",
-    type=click.FloatRange(min=0, max=0.1, min_open=True),
+    type=float,
     default=1e-5,
     show_default=True,
     help="δ, below one by the number of patients.",
@@ -74,9 +72,8 @@ def set_limit(folder: Path, epsilon: float, delta: float, unit: Unit) -> None:
     from medfed.services.sites import open_ledger  # slow import
 
     SiteFolder(folder).settings()
-    if not epsilon < float("inf"):
-        raise SiteError("an endless limit is none", remedy="Give a number, such as --epsilon 10")
     book = open_ledger(folder)
+    check_limit(epsilon, delta)
     book.set_limit(epsilon, delta, unit)
     found = book.balance(unit)
     click.echo(f"A {unit} may spend ε = {epsilon:g} at δ = {delta:g}; {found.spent:.3g} is spent.")

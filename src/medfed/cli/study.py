@@ -11,6 +11,7 @@ from medfed.core.errors import StudyError
 from medfed.core.files import write_atomic
 from medfed.core.study import Study
 from medfed.core.study_file import read_study
+from medfed.services.prices import prices
 from medfed.services.protections import protections
 from medfed.services.study_templates import TEMPLATES
 
@@ -40,13 +41,19 @@ def new(file: Path, task: str) -> None:
 
 @study.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Digest and protections, in JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Digest, protections and prices, in JSON.")
 def check(file: Path, as_json: bool) -> None:
     """Check FILE: every problem is named by line, field and remedy."""
     found = read_study(file)
     if as_json:
         said = [dataclasses.asdict(each) for each in protections(found)]
-        told = {"schema": 1, "digest": found.digest, "title": found.title, "protections": said}
+        told = {
+            "schema": 1,
+            "digest": found.digest,
+            "title": found.title,
+            "protections": said,
+            "prices": [each.to_json() for each in prices(found)],
+        }
         click.echo(json.dumps(told, ensure_ascii=False))
         return
     click.echo(f"{file} is in order. Digest {found.digest}")

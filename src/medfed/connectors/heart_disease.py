@@ -24,12 +24,12 @@ COLUMNS = (
     "sex",  # 1 male, 0 female
     "cp",  # chest pain: 1 typical angina, 2 atypical, 3 not angina, 4 none
     "trestbps",  # resting blood pressure, mm Hg
-    "chol",  # serum cholesterol, mg/dl
+    "chol",  # serum cholesterol, mg/dL
     "fbs",  # fasting blood sugar above 120 mg/dl
     "restecg",  # resting ECG: 0 normal, 1 ST-T abnormality, 2 hypertrophy
-    "thalach",  # highest heart rate
+    "thalach",  # highest heart rate, beats/min
     "exang",  # angina under exercise
-    "oldpeak",  # ST depression by exercise
+    "oldpeak",  # ST depression by exercise, mm
     "slope",  # of the ST segment: 1 up, 2 flat, 3 down
     "ca",  # vessels coloured by fluoroscopy, 0 to 3
     "thal",  # 3 normal, 6 fixed defect, 7 reversible defect

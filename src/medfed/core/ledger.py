@@ -1,10 +1,16 @@
 """What a site has spent of its patients' privacy: the ledger and the accountant, as protocols."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from medfed.core.mechanism import Cost, NoisyAnswer
+from medfed.core.errors import SiteError
+from medfed.core.mechanism import Cost, NoisyAnswer, Unit
+
+UNITS: tuple[Unit, ...] = ("patient", "record", "hospital")
+"""Whose spending has a sum of its own."""
+LARGEST_DELTA = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +59,32 @@ class Balance:
     spent: float
     limit: float
     delta: float
+
+    @property
+    def left(self) -> float:
+        """What is left of the limit; nothing where it was lowered below what is spent."""
+        return max(0.0, self.limit - self.spent)
+
+
+def check_limit(epsilon: float, delta: float) -> None:
+    """Complain about a limit that is none.
+
+    Args:
+        epsilon: What may be spent in all; 0 stops all private work.
+        delta: At which δ.
+
+    Raises:
+        SiteError: With what to give instead.
+    """
+    if math.isnan(epsilon) or epsilon < 0:
+        message = f"ε is a number of 0 or more, and not {epsilon:g}"
+        raise SiteError(message, remedy="Give one such as 10; 0 stops all private work")
+    if math.isinf(epsilon):
+        raise SiteError("an endless limit is none", remedy="Give a number, such as 10")
+    if not 0 < delta <= LARGEST_DELTA:
+        message = f"δ lies above 0 and is at most {LARGEST_DELTA:g}, and not {delta:g}"
+        remedy = "Give less than one by the number of patients, such as 1e-5"
+        raise SiteError(message, remedy=remedy)
 
 
 class Ledger(Protocol):

@@ -24,6 +24,7 @@ class Option:
     high: float | None = None
     above: float | None = None
     choices: tuple[Any, ...] = ()
+    later: bool = False
 
     @property
     def required(self) -> bool:
@@ -52,6 +53,7 @@ def option(
     high: float | None = None,
     above: float | None = None,
     choices: Sequence[Any] = (),
+    later: bool = False,
 ) -> Any:
     """Declare an option of a part, as a dataclass field.
 
@@ -62,11 +64,20 @@ def option(
         high: Largest value allowed.
         above: The value must be greater than this one.
         choices: The only values allowed.
+        later: Whether it came when studies had been approved: one that is silent about it does not
+            hold it, and keeps its digest.
 
     Returns:
         A dataclass field.
     """
-    metadata = {"help": help, "low": low, "high": high, "above": above, "choices": tuple(choices)}
+    metadata = {
+        "help": help,
+        "low": low,
+        "high": high,
+        "above": above,
+        "choices": tuple(choices),
+        "later": later,
+    }
     return dataclasses.field(default=default, metadata={"option": metadata}, kw_only=True)
 
 
@@ -89,7 +100,8 @@ def check(part: type, given: Mapping[str, Any], where: str) -> tuple[dict[str, A
         where: The field's place in the study, such as ``strategy``.
 
     Returns:
-        All options with their values, and every problem found.
+        The options with their values, without those that came later and are not given; and every
+        problem found.
     """
     known = {o.name: o for o in describe(part)}
     problems = [
@@ -102,7 +114,7 @@ def check(part: type, given: Mapping[str, Any], where: str) -> tuple[dict[str, A
         if name not in given:
             if declared.required:
                 problems.append(Problem(f"{where}.{name}", "is missing", f"{declared.help}"))
-            else:
+            elif not declared.later:
                 values[name] = declared.default
             continue
         value, complaint = _coerce(given[name], declared)

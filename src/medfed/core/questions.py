@@ -26,6 +26,7 @@ class Question:
         low: Of numbers: the lowest usual value, where the study declares one.
         high: The highest.
         choices: Of words: those that the federation knows.
+        unit: Of numbers: the unit, where the study says it.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Question:
     low: float | None = None
     high: float | None = None
     choices: tuple[str, ...] = ()
+    unit: str = ""
 
 
 @runtime_checkable

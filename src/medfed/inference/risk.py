@@ -26,6 +26,7 @@ class Contribution:
         usual: The federation's mean or most common value.
         log_odds: By how much the log-odds are higher than with the usual value in its place.
         far: Whether the model has seen hardly anybody with such an answer.
+        unit: Of the answer; empty where the study says none.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Contribution:
     usual: float | str
     log_odds: float
     far: bool
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Risk:
                     "usual": each.usual,
                     "log_odds": each.log_odds,
                     "far": each.far,
+                    "unit": each.unit,
                 }
                 for each in self.contributions
             ],
@@ -129,7 +132,8 @@ class RiskModel:
 def _contribution(question: Question, answer: Answer, log_odds: float) -> Contribution:
     """What is not known adds nothing, though rows of one batch may differ in the last bit."""
     known = log_odds if answer is not None else 0.0
-    return Contribution(question.name, answer, question.usual, known, far(question, answer))
+    seldom = far(question, answer)
+    return Contribution(question.name, answer, question.usual, known, seldom, question.unit)
 
 
 def asking_task(about: Mapping[str, Any]) -> AskingTask:

@@ -20,7 +20,7 @@ from medfed.services.accounts.accounts import ADMINISTRATOR
 from medfed.services.accounts.passwords import ROUNDS
 from medfed.services.console import Console, Faces
 from medfed.services.console.runs import OPEN
-from medfed.services.demo_hospitals import House, take_part
+from medfed.services.demo_hospitals import House, runs_of, take_part
 from medfed.services.demo_study import HOSPITALS, TEXT
 from medfed.services.sites import create_site
 from medfed.storage.database.tables import RunRow
@@ -56,7 +56,7 @@ class Furnished:
     @property
     def faces(self) -> Faces:
         """What the console shows."""
-        return Faces(site=self.site, coordinates=True)
+        return Faces(site=self.site, coordinates=True, rehearsed=runs_of(self.folder.parent))
 
 
 def furnish(out: Path, *, text: str = TEXT, bcrypt_rounds: int = ROUNDS) -> Furnished:

@@ -39,11 +39,13 @@ class House:
         name: Its name.
         site: Its own folder.
         admin: The user `ADMIN` of its console.
+        runs: The demo's runs, whose sites stand for it.
     """
 
     name: str
     site: Path
     admin: Identity
+    runs: Path
 
     @property
     def console(self) -> Path:
@@ -53,7 +55,7 @@ class House:
     @property
     def faces(self) -> Faces:
         """What its console shows."""
-        return Faces(site=self.site, coordinates=False)
+        return Faces(site=self.site, coordinates=False, rehearsed=self.runs)
 
 
 def furnish_house(
@@ -90,7 +92,12 @@ def furnish_house(
         console.accounts.end_session(admin, admin.session)
     finally:
         console.close()
-    return House(name, site, admin)
+    return House(name, site, admin, runs_of(out))
+
+
+def runs_of(out: Path) -> Path:
+    """Where the runs of a demo lie: in its coordinator's console."""
+    return out / "console" / "runs"
 
 
 def take_part(console: Console, by: Identity, text: str) -> None:

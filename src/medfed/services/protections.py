@@ -23,6 +23,7 @@ from medfed.core.files import canonical_json
 from medfed.core.registry import make
 from medfed.core.rehearsal import noised_facts
 from medfed.core.study import Study
+from medfed.services.prices import Price
 from medfed.services.trouble import Busy
 
 PATIENCE_SECONDS = 120.0
@@ -48,10 +49,23 @@ class Protection:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What the other process said of a study.
+
+    Attributes:
+        protections: What its lines promise.
+        prices: What it costs, hospital by hospital.
+    """
+
+    protections: tuple[Protection, ...] = ()
+    prices: tuple[Price, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class _Known:
     """What was found for a study, and until when that counts; None where it failed."""
 
-    promises: tuple[Protection, ...] | None
+    told: Told | None
     until: float
 
 
@@ -96,11 +110,25 @@ class Protections:
         """
         if not _counted(study):
             return tuple(protections(study))
+        return self._of(study).protections
+
+    def prices(self, study: Study, site: str) -> tuple[Price, ...]:
+        """What a study costs at one hospital, by unit.
+
+        Raises:
+            RunError: As `of`.
+            Busy: As `of`.
+        """
+        if not _counted(study):
+            return ()
+        return tuple(price for price in self._of(study).prices if price.site == site)
+
+    def _of(self, study: Study) -> Told:
         key = _key(study)
         known = self._look(key) or self._in_turn(key, study)
-        if known.promises is None:
+        if known.told is None:
             raise _unknown()
-        return known.promises
+        return known.told
 
     def _in_turn(self, key: bytes, study: Study) -> "_Known":
         """Ask once whoever came before is answered; few may wait, and not for long."""
@@ -135,7 +163,7 @@ class Protections:
             self._known.move_to_end(key)
             return known
 
-    def _asked(self, study: Study) -> tuple[Protection, ...]:
+    def _asked(self, study: Study) -> Told:
         from medfed.services.reports.toml_text import study_toml  # slow import
 
         with tempfile.TemporaryDirectory() as folder:
@@ -144,9 +172,8 @@ class Protections:
             told = self._told(file)
         if told.get("digest") != study.digest:
             raise _unknown()
-        return tuple(
-            Protection(each["name"], tuple(each["sentences"])) for each in told["protections"]
-        )
+        said = (Protection(each["name"], tuple(each["sentences"])) for each in told["protections"])
+        return Told(tuple(said), tuple(Price.from_json(each) for each in told["prices"]))
 
     def _told(self, file: Path) -> Mapping[str, Any]:
         command = ["nice", "-n", "5", *self._command, "study", "check", str(file), "--json"]

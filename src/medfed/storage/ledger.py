@@ -19,6 +19,7 @@ import hmac
 import json
 import os
 import secrets
+from collections import Counter
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -80,10 +81,38 @@ class Entry:
     study: str
     title: str
     run: str
+    order: str
     round: int
     purpose: str
     unit: Unit
     answers: tuple[NoisyAnswer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where those stand who went through the same work.
+
+    Attributes:
+        source: What makes their identifiers comparable; see `medfed.core.ledger.Spend`.
+        members: How many they are.
+        runs: The runs that they were in.
+        spent: ε that each has spent, at the ledger's δ.
+    """
+
+    source: str
+    members: int
+    runs: tuple[str, ...]
+    spent: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """What those of one source went through who were in the same cohorts."""
+
+    source: str
+    cohorts: frozenset[str]
+    members: int
+    answers: list[NoisyAnswer]
 
 
 class SqliteLedger:
@@ -150,7 +179,11 @@ class SqliteLedger:
             raise Refused("budget-spent", message, remedy=remedy)
 
     def balance(
-        self, unit: Unit = "patient", run: str | None = None, delta: float | None = None
+        self,
+        unit: Unit = "patient",
+        run: str | None = None,
+        delta: float | None = None,
+        study: str | None = None,
     ) -> Balance:
         """Where the unit stands that has spent most.
 
@@ -158,15 +191,46 @@ class SqliteLedger:
             unit: Patient, record or hospital.
             run: What one run spent alone; all entries when None.
             delta: At which δ; the ledger's own when None.
+            study: What one study spent alone, by its digest; all entries when None.
         """
         with self._reading() as db:
             if db is None:
                 return Balance(0.0, EPSILON, delta or DELTA)
             limit, usual = _limit(db, unit)
             delta = delta or usual
-            histories = _all_histories(db, unit, run)
-            spent = max((self.accountant.epsilon(h, delta) for h in histories), default=0.0)
+            pasts = _pasts(db, unit, run, study)
+            spent = max((self.accountant.epsilon(p.answers, delta) for p in pasts), default=0.0)
             return Balance(spent, limit, delta)
+
+    def after(self, answers: Sequence[NoisyAnswer], unit: Unit = "patient") -> Balance:
+        """Where the unit would stand that has spent most, had it been in more answers.
+
+        Args:
+            answers: Those; they are not entered.
+            unit: Patient, record or hospital.
+        """
+        with self._reading() as db:
+            limit, delta = _limit(db, unit) if db else (EPSILON, DELTA)
+            pasts = [past.answers for past in _pasts(db, unit)] if db else []
+        totals = [merge([*past, *answers]) for past in pasts or [[]]]
+        return Balance(max(self.accountant.epsilon(t, delta) for t in totals), limit, delta)
+
+    def standings(self, unit: Unit = "patient") -> list[Standing]:
+        """All who spent anything, those of the same past together, whoever spent most first."""
+        with self._reading() as db:
+            if db is None:
+                return []
+            delta, runs = _limit(db, unit)[1], _runs_of(db, unit)
+            found = [
+                Standing(
+                    past.source,
+                    past.members,
+                    tuple(sorted({run for cohort in past.cohorts for run in runs[cohort]})),
+                    self.accountant.epsilon(merge(past.answers), delta),
+                )
+                for past in _pasts(db, unit)
+            ]
+        return sorted(found, key=lambda each: -each.spent)
 
     def set_limit(self, epsilon: float, delta: float, unit: Unit = "patient") -> None:
         """Say how much each patient (or record, or the hospital) may spend in all."""
@@ -175,7 +239,7 @@ class SqliteLedger:
 
     def entries(self) -> list[Entry]:
         """All entries, in the order they were made."""
-        wanted = "time, study, title, run, round, purpose, unit, answers"
+        wanted = "time, study, title, run, run_order, round, purpose, unit, answers"
         with self._reading() as db:
             if db is None:
                 return []
@@ -340,19 +404,29 @@ def _spent(
     return {cohort: list(merge(a)) for cohort, a in own.items()}, list(merge(elsewhere))
 
 
-def _all_histories(
-    db: sqlite3.Connection, unit: str, run: str | None
-) -> Iterator[list[NoisyAnswer]]:
+def _pasts(
+    db: sqlite3.Connection, unit: str, run: str | None = None, study: str | None = None
+) -> Iterator[_Past]:
     """The pasts of everybody who is in some entry."""
     sources = db.execute("SELECT DISTINCT source FROM entries WHERE unit = ?", (unit,))
     for (source,) in sources.fetchall():
-        by_cohort, elsewhere = _spent(db, unit, source, run)
+        by_cohort, elsewhere = _spent(db, unit, source, run, study)
         groups: dict[bytes, set[str]] = {}
         for cohort, member in db.execute("SELECT cohort, member FROM cohorts"):
             if cohort in by_cohort:
                 groups.setdefault(member, set()).add(cohort)
-        for group in {frozenset(own) for own in groups.values()}:
-            yield [*elsewhere, *(a for c in sorted(group) for a in by_cohort[c])]
+        for group, members in Counter(map(frozenset, groups.values())).items():
+            answers = [*elsewhere, *(a for c in sorted(group) for a in by_cohort[c])]
+            yield _Past(source, group, members, answers)
+
+
+def _runs_of(db: sqlite3.Connection, unit: str) -> dict[str, set[str]]:
+    """The runs that each cohort was in."""
+    found: dict[str, set[str]] = {}
+    rows = db.execute("SELECT DISTINCT cohort, run FROM entries WHERE unit = ?", (unit,))
+    for cohort, run in rows:
+        found.setdefault(cohort, set()).add(run)
+    return found
 
 
 def _enter(db: sqlite3.Connection, spend: Spend, cohort: str) -> None:
@@ -380,5 +454,5 @@ def _answers(text: str) -> tuple[NoisyAnswer, ...]:
 
 
 def _entry(time: str, study: str, title: str, run: str, *rest: Any) -> Entry:
-    round_, purpose, unit, text = rest
-    return Entry(time, study, title, run, round_, purpose, unit, _answers(text))
+    order, round_, purpose, unit, text = rest
+    return Entry(time, study, title, run, order, round_, purpose, unit, _answers(text))

@@ -18,7 +18,7 @@ from medfed.core.query import Query
 from medfed.core.questions import Question
 from medfed.core.task import Execution, Interval, LocalJob
 from medfed.core.update import Facts, Stats, Tensors
-from medfed.tasks import public_facts
+from medfed.tasks import input_units, public_facts
 from medfed.tasks.columns import category_keys, load_table, load_training_table
 from medfed.tasks.columns import numbers as number_columns
 from medfed.tasks.encoding import Encoder, Scaling
@@ -105,6 +105,11 @@ class TabularClassification:
         "what is declared; silent to take what is declared as it is",
         above=0,
     )
+    units: Mapping[str, Any] | None = option(
+        None,
+        help='Units of numeric columns, { age = "years" }: shown where the model asks for them',
+        later=True,
+    )
 
     def __post_init__(self) -> None:
         problems = list(self._problems())
@@ -130,6 +135,7 @@ class TabularClassification:
             remedy = 'Write a comparison and a value, such as "> 0" or "= malignant"'
             message = f"{self.positive!r} does not say which outcomes are positive"
             found.append(Problem("task.positive", message, remedy))
+        found += input_units.problems(self.numeric, self.units or {})
         known = self.public_ranges or {}, self.public_values or {}
         found += public_facts.problems(self.numeric, self.categorical, *known)
         absent = self._unknown(self.numeric, known[0]) + self._unknown(self.categorical, known[1])
@@ -238,7 +244,7 @@ class TabularClassification:
 
     def questions(self, facts: Facts) -> Sequence[Question]:
         """What a form asks; see `medfed.core.questions`."""
-        return questions(self.encoder(facts), self.public_ranges or {})
+        return questions(self.encoder(facts), self.public_ranges or {}, self.units or {})
 
     def log_odds(
         self, model: Tensors, facts: Facts
@@ -374,6 +380,7 @@ class TabularClassification:
         return {
             "model": f"{kind}, {layers}",
             "inputs": list(encoder.inputs),
+            **({"units": dict(self.units)} if self.units else {}),
             "outputs": f"probability that {self.target} {self.positive or '= 1'}",
             "parameters": sum(p.numel() for p in module.parameters()),
             "scaling": self.scaling,

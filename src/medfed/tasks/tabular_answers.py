@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 HERE = "this hospital"
 
 
-def questions(encoder: Encoder, ranges: Mapping[str, Any]) -> list[Question]:
+def questions(
+    encoder: Encoder, ranges: Mapping[str, Any], units: Mapping[str, str]
+) -> list[Question]:
     """What a form asks.
 
     Args:
         encoder: How tables become inputs.
         ranges: Usual lowest and highest value of numeric columns, where the study declares them.
+        units: Of numeric columns, where the study says them.
 
     Raises:
         DataError: Numbers are scaled by each hospital's own patients.
@@ -33,15 +36,15 @@ def questions(encoder: Encoder, ranges: Mapping[str, Any]) -> list[Question]:
             remedy='Give a model of a study with scaling = "federated"',
         )
     return [
-        *(_number(c, encoder.moments[c], ranges.get(c)) for c in encoder.numeric),
+        *(_number(c, encoder.moments[c], ranges.get(c), units.get(c, "")) for c in encoder.numeric),
         *(_choice(c, encoder.vocabulary[c]) for c in encoder.categorical),
     ]
 
 
-def _number(column: str, moments: Mapping[str, Any], usual: Any) -> Question:
+def _number(column: str, moments: Mapping[str, Any], usual: Any, unit: str) -> Question:
     low, high = (float(v) for v in usual) if usual else (None, None)
     mean, spread = float(moments["fill"]), float(moments["std"])
-    return Question(column, "number", usual=mean, spread=spread, low=low, high=high)
+    return Question(column, "number", usual=mean, spread=spread, low=low, high=high, unit=unit)
 
 
 def _choice(column: str, words: Mapping[str, Any]) -> Question:

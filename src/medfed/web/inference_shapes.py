@@ -87,6 +87,7 @@ def question(asked: Question) -> dict[str, Any]:
         "low": asked.low,
         "high": asked.high,
         "choices": list(asked.choices),
+        "unit": asked.unit,
     }
 
 

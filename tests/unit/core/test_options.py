@@ -68,6 +68,20 @@ def test_all_problems_are_told_at_once_and_defaults_filled_in():
     assert list(values) == [o.name for o in describe(Example)]
 
 
+def test_an_option_that_came_later_is_not_filled_in():
+    @dataclasses.dataclass(frozen=True)
+    class Grown:
+        """A part that has got another option."""
+
+        old: int = option(1)
+        new: int = option(2, later=True)
+
+    assert check(Grown, {}, "p") == ({"old": 1}, [])
+    assert check(Grown, {"new": 2}, "p") == ({"old": 1, "new": 2}, [])
+    (problem,) = check(Grown, {"new": "x"}, "p")[1]
+    assert problem.field == "p.new"
+
+
 def test_options_describe_themselves():
     options = {o.name: o for o in describe(Example)}
     assert options["count"].required

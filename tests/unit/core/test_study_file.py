@@ -15,10 +15,13 @@ from medfed.core.errors import StudyError
 from medfed.core.registry import Part
 from medfed.core.study import Criteria, Sampling, Stop, Study
 from medfed.core.study_file import parse_study, read_comparison, read_study
+from medfed.services.reports.toml_text import study_toml
 
 ROOT = Path(__file__).resolve().parents[3]
 GOOD = text_of()
 STUDY = parse_study(GOOD)
+APPROVED = "03ab6430c57d098c840acf9c09d6cff7a63e15a58a69dd393bbd3a2464b67f15"
+"""Its digest before tasks knew units."""
 
 
 def line(text, start):
@@ -179,6 +182,16 @@ def test_what_is_to_be_compared_is_no_part_of_a_study(tmp_path):
         parse_study(COMPARED.replace("strategies", "strategy"))
     (problem,) = caught.value.problems
     assert (problem.field, problem.line) == ("compare.strategy", COMPARED.count("\n"))
+
+
+def test_a_study_without_units_keeps_the_digest_that_it_was_approved_under():
+    assert "units" not in STUDY.task.options
+    assert STUDY.digest == APPROVED
+    with_units = put("numeric =", 'units = { "mean texture" = "grey levels" }\nnumeric =')
+    found = parse_study(with_units)
+    assert found.digest != STUDY.digest
+    assert parse_study(study_toml(found)).digest == found.digest
+    assert Study.from_json(json.loads(json.dumps(found.to_json()))).digest == found.digest
 
 
 CHANGES = {

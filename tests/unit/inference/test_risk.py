@@ -110,6 +110,15 @@ def test_answers_far_from_what_the_model_has_seen_are_marked():
     assert far(ranged["age"], 71.0)
 
 
+def test_units_go_from_the_study_to_the_question_and_the_answer():
+    told = about(units={"age": "years"})
+    asked = {q.name: q.unit for q in questions_of(told)}
+    assert asked == {"age": "years", "size": "", "smoker": ""}
+    weights = {"head.weight": np.ones((1, 4), np.float32), "head.bias": np.zeros(1, np.float32)}
+    risk = RiskModel(weights, told)({"age": 80.0})
+    assert {p["name"]: p["unit"] for p in risk.to_json()["contributions"]} == asked
+
+
 def test_models_that_answer_no_form_are_refused():
     with pytest.raises(DataError, match="own patients"):
         questions_of(about(scaling="local"))

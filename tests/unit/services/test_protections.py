@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -13,7 +14,9 @@ from working_sites import a_study
 from medfed.core.errors import RunError
 from medfed.core.registry import Part
 from medfed.core.study_file import read_study
+from medfed.privacy.accountant import epsilon
 from medfed.services import protections as at_work
+from medfed.services.prices import Price, prices
 from medfed.services.protections import Protections, protections
 from medfed.services.trouble import Busy
 from medfed.web.errors import status_of
@@ -23,6 +26,21 @@ NOISED = read_study(EXAMPLES / "breast_cancer_dp.toml")
 
 def test_a_plain_study_promises_nothing_and_needs_no_process():
     assert Protections(["false"]).of(a_study()) == ()
+
+
+def test_a_price_is_what_the_ledger_would_enter():
+    (north,) = (price for price in prices(NOISED) if price.site == "north")
+    assert north.unit == "patient"
+    assert 2.9 < epsilon(north.answers, 1e-4) <= 3.0
+    assert Price.from_json(json.loads(json.dumps(north.to_json()))) == north
+    assert Protections(["false"]).prices(a_study(), "north") == ()
+
+
+def test_statistics_and_training_are_one_price():
+    asked = read_study(EXAMPLES / "breast_cancer_statistics.toml").statistics
+    alone, both = prices(a_study(statistics=asked)), prices(NOISED.evolve(statistics=asked))
+    assert [price.site for price in alone] == list(NOISED.sites)
+    assert all(set(a.answers) < set(b.answers) for a, b in zip(alone, both, strict=True))
 
 
 def test_a_secure_sum_is_explained_without_a_process():
@@ -37,6 +55,7 @@ def test_another_process_says_the_same_and_is_asked_once(monkeypatch):
     found = console.of(NOISED)
     assert list(found) == protections(NOISED)
     assert "Costs a patient of " in " ".join(found[0].sentences)
+    assert console.prices(NOISED, "north") == tuple(p for p in prices(NOISED) if p.site == "north")
     monkeypatch.setattr("subprocess.run", None)
     assert console.of(NOISED) is found
 
@@ -76,7 +95,7 @@ def test_nobody_waits_long_for_others_and_what_is_known_is_told_meanwhile(monkey
     def slow(study):
         begun.set()
         over.wait(60)
-        return ()
+        return at_work.Told()
 
     monkeypatch.setattr(console, "_asked", slow)
     monkeypatch.setattr(at_work, "WAIT_SECONDS", 0.01)

@@ -125,6 +125,32 @@ def test_what_one_run_spent(ledger):
     assert [ledger.balance(run=r).spent for r in ("first", "second", "third")] == [2, 3, 0]
 
 
+def test_what_one_study_spent_in_all_its_runs(ledger):
+    ledger.spend(spend(times=2, run="first"))
+    ledger.spend(spend(times=3, run="second"))
+    ledger.spend(spend(times=1, study="another"))
+    assert [ledger.balance(study=s).spent for s in ("digest", "another", "third")] == [5, 1, 0]
+
+
+def test_those_of_the_same_past_stand_together(ledger):
+    ledger.spend(spend(EVERYBODY[:20], times=4, run="first"))
+    ledger.spend(spend(EVERYBODY[15:], times=2, run="second"))
+    ledger.spend(spend((), times=1, unit="hospital", run="third"))
+    found = [(each.members, each.runs, each.spent) for each in ledger.standings()]
+    assert found == [(5, ("first", "second"), 6), (15, ("first",), 4), (10, ("second",), 2)]
+    assert [each.members for each in ledger.standings("hospital")] == [1]
+    assert ledger.standings("record") == []
+
+
+def test_what_more_work_would_come_to_is_told_and_not_entered(ledger):
+    more = (NoisyAnswer("gaussian", 2.0, 1.0, 3),)
+    assert ledger.after(more).spent == 3, "nobody spent anything"
+    ledger.spend(spend(times=4))
+    ledger.spend(spend(EVERYBODY[:3], times=2))
+    assert ledger.after(more).spent == 9
+    assert ledger.balance().spent == 6
+
+
 def test_studies_are_composed_and_not_added(tmp_path):
     ledger = SqliteLedger(tmp_path / "ledger.sqlite", LossAccountant())
     first = ledger.spend(spend(noise=4.0, times=10)).spent

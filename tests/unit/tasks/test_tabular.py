@@ -168,6 +168,11 @@ def test_label_rules(positive, outcomes, expected):
         ({"positive": "> high"}, "task.positive"),
         ({"positive": "is missing"}, "task.positive"),
         ({"positive": "x > 3"}, "task.positive"),
+        ({"units": {"sex": "years"}}, "task.units"),
+        ({"units": {"age": 3}}, "task.units"),
+        ({"units": {"age": " "}}, "task.units"),
+        ({"units": {"age": "y" * 31}}, "task.units"),
+        ({"units": {"age": "years\nor months"}}, "task.units"),
     ],
 )
 def test_options_that_cannot_be_used(options, field):

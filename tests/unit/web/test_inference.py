@@ -108,7 +108,9 @@ def test_text_that_people_write_stays_text(signed):
 def test_a_risk_is_explained_with_its_guideline(clinic: Clinic):
     client = clinic.stage.client("clinician")
     page = client.get(f"/inference/form/{clinic.risk}").text
-    assert "mean 60, standard deviation 10" in page
+    assert "mean 60 years, standard deviation 10 years" in page
+    assert "mean 8, standard deviation 4" in page
+    assert "Where no unit stands" in page, "of the size the study says none"
     wrong = clinic.stage.post(client, f"/inference/form/{clinic.risk}", age="old", smoker="1")
     assert wrong.status_code == 422
     assert "age" in wrong.text
@@ -118,6 +120,7 @@ def test_a_risk_is_explained_with_its_guideline(clinic: Clinic):
     assert clinic.do(path.rsplit("/", 1)[-1]) == "finished"
     page = client.get(path).text
     assert "43.8 %" in page
+    assert "80 years" in page
     assert "https://guidelines.example/nodules" in page
     assert page.index("+1.00") < page.index("not the disease")
     assert "Research use only" in page

@@ -142,6 +142,9 @@ HOSPITAL = {
     "api.participation.list_participation": "participation.read",
     "api.participation.propose_study": "participation.decide",
     "api.participation.withdraw_participation": "participation.decide",
+    "api.privacy.get_privacy_spent": "participation.read",
+    "api.privacy.list_privacy_runs": "participation.read",
+    "api.privacy.set_privacy_limit": "participation.decide",
     "api.receipts.get_verdict": "receipt.read",
     "api.receipts.list_receipts": "receipt.read",
     "api.receipts.list_run_receipts": "receipt.read",
@@ -179,6 +182,8 @@ HOSPITAL = {
     "participation.propose": "participation.decide",
     "participation.show": "participation.read",
     "participation.withdraw": "participation.decide",
+    "privacy.index": "participation.read",
+    "privacy.set_limit": "participation.decide",
     "receipts.download": "receipt.read",
     "receipts.download_all": "receipt.read",
     "receipts.index": "receipt.read",
@@ -194,7 +199,7 @@ HOSPITAL = {
 EXPECTED = {**ALWAYS, **COORDINATOR, **HOSPITAL}
 FILL = {"number": "1", "name": "viewer", "filename": "console.css", "sha256": "ab" * 32}
 FILL |= {"scan": "s-1", "plane": "axial", "index": "1", "job": "1", "upload": "1"}
-FILL |= {"inference": "x", "part": "x", "digest": "ab" * 32}
+FILL |= {"inference": "x", "part": "x", "digest": "ab" * 32, "unit": "patient"}
 
 
 def calls(stage) -> list[tuple[str, str, str]]:

@@ -34,11 +34,14 @@ class Faces:
         site: A hospital's own folder, for its face.
         coordinates: Whether to show the coordinator's face.
         federation: Folder of a coordinator on this machine, where there is one.
+        rehearsed: Folder of runs that make sites of their own for the hospital, as in a demo: what
+            left those is shown as what left it.
     """
 
     site: Path | None = None
     coordinates: bool = True
     federation: Path | None = None
+    rehearsed: Path | None = None
 
 
 COORDINATOR = Faces()
@@ -98,7 +101,8 @@ class Console:
         if database.on_postgres:
             database = Mirrored(url, place.path / "mirror")
         database.upgrade()
-        releases = Releases(database)
+        releases, site = Releases(database), faces.site
+        hospital = Hospital.open(site, database, place.path, faces.rehearsed) if site else None
         local = releases.by_digest if faces.coordinates else None
         return cls(
             place,
@@ -112,9 +116,9 @@ class Console:
             Comparisons(place),
             Results(place),
             Protections(),
-            Hospital.open(faces.site, database, place.path) if faces.site else None,
+            hospital,
             faces.coordinates,
-            Desk.open(database, place.path, faces.site, local) if faces.site else None,
+            Desk.open(database, place.path, site, local) if site else None,
         )
 
     @property

@@ -7,7 +7,9 @@ from medfed.federation.site_folder import SiteFolder
 from medfed.services.hospital.imports import Imports
 from medfed.services.hospital.jobs import Jobs
 from medfed.services.hospital.participation import Participation
+from medfed.services.hospital.privacy import Privacy
 from medfed.services.hospital.receipts import Receipts
+from medfed.services.hospital.rehearsed import RehearsedReceipts
 from medfed.services.hospital.scans import Scans
 from medfed.services.hospital.tables import Tables
 from medfed.services.hospital.uploads import Uploads
@@ -29,6 +31,7 @@ class Hospital:
         tables: Its tables.
         participation: Studies that ask for its part, and those that it approved.
         receipts: What left it.
+        privacy: What was spent of its patients' privacy.
     """
 
     name: str
@@ -40,15 +43,19 @@ class Hospital:
     tables: Tables
     participation: Participation
     receipts: Receipts
+    privacy: Privacy
 
     @classmethod
-    def open(cls, site: Path, database: Database, console: Path) -> "Hospital":
+    def open(
+        cls, site: Path, database: Database, console: Path, rehearsed: Path | None = None
+    ) -> "Hospital":
         """Look whose folder it is.
 
         Args:
             site: The site's own folder.
             database: The console's.
             console: The console's folder, where what the console makes of the data lies.
+            rehearsed: Folder of runs on this machine that make sites for the hospital.
 
         Raises:
             SiteError: It is no site's folder.
@@ -66,5 +73,6 @@ class Hospital:
             Scans(here, database, Views(console, here)),
             Tables(here, database),
             Participation(here, database, console),
-            Receipts(here),
+            RehearsedReceipts(here, rehearsed) if rehearsed else Receipts(here),
+            Privacy(here, database),
         )

@@ -125,8 +125,12 @@ class Receipts:
             Missing: Nothing left in such a run.
             DataError: A file is damaged.
         """
-        found = [each.content for each in self.of_run(run)] if run else self.folder.receipts()
+        found = [each.content for each in self.of_run(run)] if run else self.all()
         return (json.dumps(each, ensure_ascii=False) + "\n" for each in found)
+
+    def all(self) -> Iterator[Mapping[str, Any]]:
+        """All receipts as they were signed."""
+        return self.folder.receipts()
 
     def verified(self) -> Verified:
         """Whether the site's log and its receipts are what was signed; looked at when they change.

@@ -14,6 +14,7 @@ from medfed.web.api import (
     participation,
     parts,
     people,
+    privacy,
     receipts,
     runs,
     settings,
@@ -25,7 +26,7 @@ from medfed.web.api import (
 
 ALWAYS = (people,)
 COORDINATOR = (studies, parts, runs, models, sites, settings)
-HOSPITAL = (data, tables, imports, uploads, participation, receipts, inference)
+HOSPITAL = (data, tables, imports, uploads, participation, receipts, privacy, inference)
 
 
 def register(app: APIFlask, console: Console) -> None:

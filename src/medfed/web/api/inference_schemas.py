@@ -97,6 +97,7 @@ class QuestionOut(Schema):
     low = Float(allow_none=True)
     high = Float(allow_none=True)
     choices = List(String())
+    unit = String()
 
 
 class ReleasedOut(Schema):

@@ -3,6 +3,7 @@
 from apiflask import Schema
 from apiflask.fields import Boolean, Dict, Integer, List, Nested, String
 
+from medfed.web.api.privacy_schemas import OutlookOut
 from medfed.web.api.schemas import ProtectionOut
 
 
@@ -24,6 +25,7 @@ class ParticipationWhole(ParticipationOut):
     leaves = List(String())
     stays = List(String())
     protections = List(Nested(ProtectionOut))
+    price = List(Nested(OutlookOut))
     toml = String()
 
 

@@ -16,6 +16,7 @@ from medfed.web.pages import (
     overview,
     participation,
     people,
+    privacy,
     profile,
     receipts,
     released,
@@ -28,7 +29,7 @@ from medfed.web.pages import (
 
 ALWAYS = (access, outside, overview, people, profile, audit, guide)
 COORDINATOR = (studies, runs, comparisons, models, sites, settings)
-HOSPITAL = (data, tables, imports, participation, receipts, inference, released)
+HOSPITAL = (data, tables, imports, participation, receipts, privacy, inference, released)
 
 
 def register(app: Flask, console: Console) -> None:

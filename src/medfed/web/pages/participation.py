@@ -1,13 +1,16 @@
 """What a hospital takes part in: studies that ask, explained; approved and withdrawn by digest."""
 
+from collections.abc import Sequence
+
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from medfed.core.errors import MedfedError, StudyError
 from medfed.core.study import Study
+from medfed.services.hospital.privacy import Outlook
 from medfed.services.reports.toml_text import study_toml
-from medfed.web import participation_words, words
+from medfed.web import participation_words, privacy_words, words
 from medfed.web.errors import status_of
 from medfed.web.rules import console, hospital, needs, user
 
@@ -44,6 +47,7 @@ def show(digest: str) -> ResponseReturnValue:
     here = hospital().participation
     asking = here.find(digest)
     promised, problem = _promised(asking.study)
+    price, broken = ((), None) if problem else _price(asking.study)
     return render_template(
         "participation.html",
         asking=asking,
@@ -54,6 +58,8 @@ def show(digest: str) -> ResponseReturnValue:
         stays=participation_words.stays(),
         promised=promised,
         problem=problem,
+        price=[(each, privacy_words.outlook(each)) for each in price],
+        broken=broken,
         toml=study_toml(asking.study),
     )
 
@@ -106,6 +112,14 @@ def _decoded(content: bytes) -> str:
         raise StudyError(
             "the study is not UTF-8 text", remedy="Send the TOML file that the researcher wrote"
         ) from None
+
+
+def _price(study: Study) -> tuple[Sequence[Outlook], tuple[str, str] | None]:
+    try:
+        prices = console().protections.prices(study, hospital().name)
+        return hospital().privacy.outlook(study.digest, prices), None
+    except MedfedError as error:
+        return (), words.error(error)
 
 
 def _promised(study: Study) -> tuple[object, tuple[str, str] | None]:

@@ -1,0 +1,218 @@
+"""What a hospital has spent of its patients' privacy, by its site's ledger, and what it allows."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from medfed.core.errors import AccessError, MedfedError, Refused, SiteError
+from medfed.core.ledger import UNITS, Balance, check_limit
+from medfed.core.mechanism import Unit
+from medfed.federation.site_folder import SiteFolder
+from medfed.services.accounts import Identity, Subject, require
+from medfed.services.accounts.login import require_confirmed
+from medfed.services.audit import record
+from medfed.services.hospital.participation import DECIDE
+from medfed.services.prices import Price
+from medfed.services.sites import open_ledger
+from medfed.services.trouble import Missing
+from medfed.storage.database import Database
+from medfed.storage.ledger import Entry, SqliteLedger, Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What one kind of unit may spend, and has.
+
+    Attributes:
+        unit: Patient, record or hospital.
+        balance: Where the one stands who has spent most.
+        standings: All who spent anything, those of the same past together.
+    """
+
+    unit: Unit
+    balance: Balance
+    standings: Sequence[Standing]
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What one run of a study was paid for.
+
+    Attributes:
+        run: The run.
+        study: Digest of its study.
+        title: Of its study.
+        unit: Who paid.
+        first: When the first entry was made, ISO 8601.
+        last: When the last one was.
+        rounds: Rounds of training.
+        questions: Noised statistics and facts.
+        figures: Noised final figures.
+        again: How often a round was paid for beyond once, mostly because its work was done anew.
+        lost: Rounds and questions that were paid for and of which no receipt tells; None where
+            the receipts cannot be read.
+    """
+
+    run: str
+    study: str
+    title: str
+    unit: Unit
+    first: str
+    last: str
+    rounds: int
+    questions: int
+    figures: int
+    again: int
+    lost: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a study would cost one kind of unit here, and whether the limit has room for it.
+
+    Attributes:
+        unit: Patient, record or hospital.
+        alone: ε of a whole run, by itself.
+        spent: What the study's runs have spent so far.
+        before: Where the one stands who has spent most.
+        after: Where they would stand with a whole run of the study besides; None where some of it
+            is spent already.
+    """
+
+    unit: Unit
+    alone: float
+    spent: float
+    before: Balance
+    after: float | None
+
+    @property
+    def fits(self) -> bool:
+        """Whether the limit has room for a whole run; for anything, where some is spent already."""
+        return self.before.left > 0 if self.after is None else self.after <= self.before.limit
+
+
+class Privacy:
+    """What one hospital has spent, and what it allows.
+
+    Args:
+        site: The site's own folder.
+        database: The console's.
+    """
+
+    def __init__(self, site: Path, database: Database) -> None:
+        self.folder = SiteFolder(site)
+        self.database = database
+
+    def accounts(self) -> Sequence[Account]:
+        """Each kind of unit, those that nothing was spent of too.
+
+        Raises:
+            SiteError: The ledger cannot be used.
+        """
+        book = self._book()
+        return [Account(unit, book.balance(unit), book.standings(unit)) for unit in UNITS]
+
+    def spendings(self) -> Sequence[Spending]:
+        """What runs were paid for, the latest first.
+
+        Raises:
+            SiteError: The ledger cannot be used.
+        """
+        runs: dict[tuple[str, Unit], list[Entry]] = {}
+        for entry in self._book().entries():
+            runs.setdefault((entry.run, entry.unit), []).append(entry)
+        found = [self._spending(entries) for entries in runs.values()]
+        return sorted(found, key=lambda each: each.last, reverse=True)
+
+    def cost_of(self, spending: Spending) -> float:
+        """ε of a run by itself; those of several runs together cost less than their sum."""
+        return self._book().balance(spending.unit, run=spending.run).spent
+
+    def outlook(self, digest: str, prices: Iterable[Price]) -> Sequence[Outlook]:
+        """What a study would cost here, and what is left for it.
+
+        Args:
+            digest: The study's.
+            prices: What it costs at this hospital, by unit.
+
+        Raises:
+            SiteError: The ledger cannot be used.
+        """
+        book = self._book()
+        return [self._outlook(book, digest, price) for price in prices]
+
+    def set_limit(self, by: Identity, unit: str, epsilon: float, delta: float) -> Account:
+        """Say how much may be spent in all, by all studies together.
+
+        Raises:
+            AccessError: ``by`` may not, must confirm first, or is a program.
+            Missing: There is no such unit.
+            SiteError: It is no limit, or the ledger cannot be used.
+        """
+        require(self.database, by, DECIDE, Subject(f"privacy limit of a {unit}"))
+        if by.scopes is not None:
+            message = "a program cannot set a limit for a hospital"
+            raise AccessError(message, remedy="Set it in a browser, as a person")
+        require_confirmed(self.database, by)
+        known = next((each for each in UNITS if each == unit), None)
+        if known is None:
+            raise Missing("there is no such unit", remedy=f"Choose one of {', '.join(UNITS)}")
+        check_limit(epsilon, delta)
+        book = self._book()
+        self._set(by, book, known, epsilon, delta)
+        return Account(known, book.balance(known), book.standings(known))
+
+    def _set(
+        self, by: Identity, book: SqliteLedger, unit: Unit, epsilon: float, delta: float
+    ) -> None:
+        """Set the limit and record it: both, or neither."""
+        old = book.balance(unit)
+        said = f"ε = {old.limit:g} at δ = {old.delta:g} became ε = {epsilon:g} at δ = {delta:g}"
+        try:
+            with self.database.write() as session:
+                record(session, by, DECIDE, f"privacy limit of a {unit}", reason=said)
+                session.flush()
+                book.set_limit(epsilon, delta, unit)
+        except BaseException:  # also Ctrl-C: what is not recorded is not allowed
+            with suppress(SiteError):
+                book.set_limit(old.limit, old.delta, unit)
+            raise
+
+    def _book(self) -> SqliteLedger:
+        return open_ledger(self.folder.path)
+
+    def _outlook(self, book: SqliteLedger, digest: str, price: Price) -> Outlook:
+        before = book.balance(price.unit)
+        spent = book.balance(price.unit, study=digest).spent
+        alone = book.accountant.epsilon(price.answers, before.delta)
+        after = None if spent else book.after(price.answers, price.unit).spent
+        return Outlook(price.unit, alone, spent, before, after)
+
+    def _spending(self, entries: Sequence[Entry]) -> Spending:
+        first, last = entries[0], entries[-1]
+        trained = [each for each in entries if each.purpose == "train"]
+        rounds = {each.round for each in trained}
+        return Spending(
+            run=last.run,
+            study=last.study,
+            title=last.title,
+            unit=last.unit,
+            first=first.time,
+            last=last.time,
+            rounds=len(rounds),
+            questions=sum(each.purpose == "query" for each in entries),
+            figures=sum(each.purpose == "evaluate" for each in entries),
+            again=len({each.order for each in trained}) - len(rounds),
+            lost=self._lost(last.run, {(each.round, each.purpose) for each in entries}),
+        )
+
+    def _lost(self, run: str, paid: set[tuple[int, str]]) -> int | None:
+        """How many rounds and questions no receipt tells of."""
+        try:
+            left = {(each.get("round"), each.get("purpose")) for each in self.folder.receipts(run)}
+        except Refused:
+            left = set()  # no run whose answers could leave is called so
+        except (MedfedError, AttributeError, TypeError):
+            return None  # the page of receipts says that they are damaged
+        return len(paid - left)

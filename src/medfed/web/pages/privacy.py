@@ -1,0 +1,71 @@
+"""What was spent of patients' privacy, what is left, and the limits."""
+
+from collections.abc import Mapping
+from urllib.parse import urlencode
+
+from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+
+from medfed.core.errors import SiteError
+from medfed.web import privacy_words, words
+from medfed.web.errors import status_of
+from medfed.web.paging import page_number
+from medfed.web.rules import console, hospital, needs, user
+
+blueprint = Blueprint("privacy", __name__, url_prefix="/privacy")
+PER_PAGE = 25
+
+
+@blueprint.get("/")
+@needs("participation.read")
+def index() -> ResponseReturnValue:
+    """What is left, by whom it was spent, and on which studies."""
+    return _page(request.args)
+
+
+@blueprint.post("/limits/<unit>")
+@needs("participation.decide")
+def set_limit(unit: str) -> ResponseReturnValue:
+    """Say how much may be spent in all."""
+    form = request.form
+    typed = {"unit": unit, "epsilon": form.get("epsilon", ""), "delta": form.get("delta", "")}
+    if not console().accounts.confirmed(user()):
+        back = f"{url_for('.index')}?{urlencode(typed)}"
+        return redirect(url_for("access.confirm", next=back))
+    try:
+        epsilon, delta = float(typed["epsilon"]), float(typed["delta"])
+    except ValueError:
+        problem = (_("A limit is two numbers."), _("Write them with a point, as 10 and 1e-5."))
+        return _page(typed, problem, 422)
+    try:
+        hospital().privacy.set_limit(user(), unit, epsilon, delta)
+    except SiteError as error:
+        return _page(typed, words.error(error), status_of(error))
+    flash(_("The limit is set."))
+    return redirect(url_for(".index"))
+
+
+def _page(
+    typed: Mapping[str, str], problem: tuple[str, str] | None = None, status: int = 200
+) -> ResponseReturnValue:
+    here, page = hospital().privacy, page_number()
+    try:
+        accounts, spendings = here.accounts(), here.spendings()
+        rows = spendings[(page - 1) * PER_PAGE : page * PER_PAGE]
+        costs = [here.cost_of(each) for each in rows]
+    except SiteError as error:
+        told = render_template("privacy.html", broken=words.error(error))
+        return told, status_of(error)
+    return render_template(
+        "privacy.html",
+        accounts=accounts,
+        rows=list(zip(rows, costs, strict=True)),
+        titles={each.run: each.title for each in spendings},
+        known={each.study.digest for each in hospital().participation.list()},
+        typed=typed,
+        problem=problem,
+        page=page,
+        pages=-(-len(spendings) // PER_PAGE),
+        privacy_words=privacy_words,
+    ), status

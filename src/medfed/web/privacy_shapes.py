@@ -1,0 +1,67 @@
+"""What was spent of patients' privacy as plain data, for the API."""
+
+import math
+from typing import Any
+
+from medfed.core.ledger import Balance
+from medfed.services.hospital.privacy import Account, Outlook, Spending
+
+
+def account(each: Account) -> dict[str, Any]:
+    """What one kind of unit may spend, and has."""
+    limit = each.balance.limit
+    standings = [
+        {
+            "source": one.source,
+            "members": one.members,
+            "runs": list(one.runs),
+            "spent": _finite(one.spent),
+            "left": max(0.0, limit - one.spent),
+        }
+        for one in each.standings
+    ]
+    return {"unit": each.unit, **_balance(each.balance), "cohorts": standings}
+
+
+def spending(each: Spending, epsilon: float) -> dict[str, Any]:
+    """What one run was paid for."""
+    return {
+        "run": each.run,
+        "study": each.study,
+        "title": each.title,
+        "unit": each.unit,
+        "first": each.first,
+        "last": each.last,
+        "rounds": each.rounds,
+        "questions": each.questions,
+        "figures": each.figures,
+        "again": each.again,
+        "lost": each.lost,
+        "epsilon": _finite(epsilon),
+    }
+
+
+def outlook(each: Outlook) -> dict[str, Any]:
+    """What a study would cost here."""
+    return {
+        "unit": each.unit,
+        **_balance(each.before),
+        "alone": _finite(each.alone),
+        "by_study": _finite(each.spent),
+        "after": None if each.after is None else _finite(each.after),
+        "fits": each.fits,
+    }
+
+
+def _balance(each: Balance) -> dict[str, Any]:
+    return {
+        "limit": each.limit,
+        "delta": each.delta,
+        "spent": _finite(each.spent),
+        "left": each.left,
+    }
+
+
+def _finite(value: float) -> float | None:
+    """ε as JSON; nothing where it has no bound."""
+    return value if math.isfinite(value) else None

@@ -1,0 +1,139 @@
+"""What was spent of patients' privacy, in the reader's language."""
+
+import json
+from collections.abc import Iterable, Mapping
+
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+
+from medfed.core.errors import PartError
+from medfed.services.hospital.privacy import Outlook, Spending
+from medfed.services.part_list import part_json
+
+UNITS = {
+    "patient": (
+        _l("Each patient"),
+        _l(
+            "Paid by studies in which no patient is to show (dp-sgd), and by noised statistics. "
+            "Shown is the patient who has spent most."
+        ),
+    ),
+    "record": (
+        _l("Each record"),
+        _l(
+            "Paid by studies that noise the records themselves (local-dp). Shown is the record "
+            "that has spent most."
+        ),
+    ),
+    "hospital": (
+        _l("The hospital"),
+        _l("Paid by studies in which no hospital is to show (hospital-dp)."),
+    ),
+}
+PAYS = {
+    "patient": _l("a training patient"),
+    "record": _l("a record"),
+    "hospital": _l("the hospital"),
+}
+
+
+def unit(name: str) -> str:
+    """Who pays."""
+    return str(UNITS[name][0])
+
+
+def unit_about(name: str) -> str:
+    """For what."""
+    return str(UNITS[name][1])
+
+
+def epsilon(value: float) -> str:
+    """ε with three digits that count."""
+    return f"{value:.3g}"
+
+
+def what(spending: Spending) -> str:
+    """What a run was paid for."""
+    found = []
+    if spending.rounds:
+        found.append(_("training: %(count)s rounds", count=spending.rounds))
+    if spending.questions:
+        found.append(_("noised statistics: %(count)s", count=spending.questions))
+    if spending.figures:
+        found.append(_("final figures of test patients"))
+    return "; ".join(found)
+
+
+def wasted(spending: Spending) -> list[str]:
+    """What was paid for without an answer that counted."""
+    found = []
+    if spending.lost:
+        found.append(_("nothing left for it (yet): %(count)s", count=spending.lost))
+    if spending.lost is None:
+        found.append(_("unknown: its receipts cannot be read"))
+    if spending.again:
+        found.append(_("rounds paid for again: %(count)s", count=spending.again))
+    return found
+
+
+def members(unit: str, count: int) -> str:
+    """How many are in a group."""
+    if unit == "hospital":
+        return str(UNITS[unit][0])
+    if unit == "record":
+        return str(_("records: %(count)s", count=count))
+    return str(_("patients: %(count)s", count=count))
+
+
+def studies(runs: Iterable[str], titles: Mapping[str, str]) -> list[str]:
+    """The titles of runs, each once."""
+    return list(dict.fromkeys(titles.get(run, run) for run in runs))
+
+
+def source(text: str) -> str:
+    """Where patients come from, as the ledger knows it: its name, and what is not usual of it."""
+    part: Mapping[str, object] = json.loads(text)
+    name = str(part["name"])
+    try:
+        usual = {each["name"]: each["default"] for each in part_json("source", name)["options"]}
+    except PartError:  # no longer installed
+        usual = {}
+    given = {k: v for k, v in part.items() if k != "name" and v != _plain(usual.get(k))}
+    told = ", ".join(f"{key} = {value}" for key, value in given.items())
+    return f"{name}: {told}" if told else name
+
+
+def _plain(value: object) -> object:
+    """A default as it comes out of JSON."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+def outlook(each: Outlook) -> list[str]:
+    """What a study would cost here, and what is left for it."""
+    before, who = each.before, str(PAYS[each.unit])
+    found = [
+        _(
+            "By itself a whole run costs %(who)s ε = %(alone)s (at δ = %(delta)s).",
+            who=who,
+            alone=epsilon(each.alone),
+            delta=f"{before.delta:g}",
+        ),
+        _(
+            "This hospital allows ε = %(limit)s for all studies together; at most %(spent)s is "
+            "spent, and %(left)s is left.",
+            limit=epsilon(before.limit),
+            spent=epsilon(before.spent),
+            left=epsilon(before.left),
+        ),
+    ]
+    if each.after is None:
+        found.append(_("Runs of this study have spent ε = %(spent)s.", spent=epsilon(each.spent)))
+    else:
+        found.append(
+            _(
+                "With a whole run of it at most %(after)s would be spent: studies cost less "
+                "together than one by one.",
+                after=epsilon(each.after),
+            )
+        )
+    return found
