@@ -314,14 +314,14 @@ def test_a_model_that_is_sent_touches_no_disk_of_an_encrypted_hospital(encrypted
     key.write_bytes(bytes(range(32)))
     clinic = clinic_of(tmp_path, encrypt_with=str(key) if encrypted else None)
     files = {"model": (io.BytesIO(b"model"), "model.safetensors")}
-    with clinic.stage.app.test_request_context("/released/", method="POST", data=files):
-        with closing(request.files["model"]) as sent:
-            assert sent.read() == b"model"
-            on_disk = isinstance(sent.stream, SpooledTemporaryFile)  # as soon as it is large
-            assert on_disk is not encrypted
-            if encrypted:
-                lies = Path(f"/proc/self/fd/{sent.stream.fileno()}").readlink()
-                assert lies.is_relative_to(private_files.MEMORY)
+    asked = clinic.stage.app.test_request_context("/released/", method="POST", data=files)
+    with asked, closing(request.files["model"]) as sent:
+        assert sent.read() == b"model"
+        on_disk = isinstance(sent.stream, SpooledTemporaryFile)  # as soon as it is large
+        assert on_disk is not encrypted
+        if encrypted:
+            lies = Path(f"/proc/self/fd/{sent.stream.fileno()}").readlink()
+            assert lies.is_relative_to(private_files.MEMORY)
     place, seen = clinic.desk.place, []
     with aside(place) as folder:
         seen.append(folder)

@@ -241,6 +241,9 @@ def test_a_changed_piece_is_an_error_of_the_disk_to_whoever_reads_a_file(job, va
     folder = sealed_whole(job, vault, "f", CONTENT)
     last = folder / f"{len(CONTENT) // 16 - 1:06d}"
     last.write_bytes(last.read_bytes()[:-1] + b"!")
-    with laid_out(job, {"f": ("a.zip", len(CONTENT))}, vault) as files:
-        with seekable(files / "a.zip") as file, pytest.raises(OSError, match="changed"):
-            file.read()
+    with (
+        laid_out(job, {"f": ("a.zip", len(CONTENT))}, vault) as files,
+        seekable(files / "a.zip") as file,
+        pytest.raises(OSError, match="changed"),
+    ):
+        file.read()
