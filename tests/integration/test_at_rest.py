@@ -329,7 +329,7 @@ def test_released_models_beside_the_data_are_found_when_they_are_sealed(tmp_path
         open_released("0" * 64, [site / "models"], "north")
 
 
-IDENTITY = (b"MRN-4711", b"Doe")
+IDENTITY = (b"MRN-4711", b"Doe, Jane")
 
 
 def imported(folder, tmp_path, **how):

@@ -15,7 +15,7 @@ from medfed.services.hospital import parts, uploads
 from medfed.services.hospital.parts import Pieces, folder_of
 from medfed.services.sites import site_vault
 
-IDENTITIES = (b"MRN-4711", b"Doe", b"anna")
+IDENTITIES = (b"MRN-4711", b"Doe-Jane", b"anna")
 
 
 @pytest.fixture(params=[True, pytest.param(False, marks=pytest.mark.slow)])
@@ -42,7 +42,7 @@ def lying(sender: Sender) -> bytes:
 def test_a_file_goes_up_in_pieces_and_on_after_a_break(sender, encrypted, monkeypatch):
     monkeypatch.setattr(uploads, "BIT", 100)
     here = sender.stage.console.hospital.uploads
-    url = sender.announce(sender.begin(), "Doe/a.raw", len(CONTENT)).headers["Location"]
+    url = sender.announce(sender.begin(), "Doe-Jane/a.raw", len(CONTENT)).headers["Location"]
     number = url.rsplit("/", 1)[-1]
     assert sender.patch(url, 0, CONTENT[:5000]).headers["Upload-Offset"] == "5000"
 
@@ -100,11 +100,11 @@ def test_all_that_is_sent_is_taken_in_and_lies_open_nowhere(sender, encrypted, t
     """A zip, a folder of DICOM, a volume with its voxels, a table; looked for before and after."""
     job = sender.begin(naming="folder")
     zipped = series_zip(tmp_path / "a", patient="MRN-4711")
-    sender.send(job, "Doe/scans.zip", zipped)
+    sender.send(job, "Doe-Jane/scans.zip", zipped)
     loose = write_series(tmp_path / "b", ramp((4, 8, 10)), series="b", patient="MRN-4711")
     slices = sorted(file for file in loose.rglob("*") if file.is_file())
     for number, file in enumerate(slices):
-        sender.send(job, f"Doe/b/IM{number:04d}", file.read_bytes())
+        sender.send(job, f"Doe-Jane/b/IM{number:04d}", file.read_bytes())
     own = volume(tmp_path / "own")
     header = own["anna.mhd"].replace(b"anna.raw", b"voxels.raw")
     sender.send(job, "anna/anna.mhd", header)
@@ -127,14 +127,14 @@ def test_all_that_is_sent_is_taken_in_and_lies_open_nowhere(sender, encrypted, t
 
 def test_what_was_refused_stays_sealed_for_another_try(sender, encrypted, tmp_path):
     job = sender.begin()
-    sender.send(job, "Doe.zip", b"PK\x03\x04 is no zip MRN-4711")
+    sender.send(job, "Doe-Jane.zip", b"PK\x03\x04 is no zip MRN-4711")
     sender.send(job, "good.zip", series_zip(tmp_path / "a", patient="MRN-4711"))
     done = sender.run(job)
     assert done["result"]["kept"]
     assert len(done["result"]["imported"]) == len(done["result"]["refused"]) == 1
-    assert done["result"]["where"] == [["Doe.zip"]]
+    assert done["result"]["where"] == [["Doe-Jane.zip"]]
     raw = lying(sender)
-    assert any(secret in raw for secret in (b"MRN-4711", b"Doe")) is not encrypted
+    assert any(secret in raw for secret in (b"MRN-4711", b"Doe-Jane")) is not encrypted
     again = sender.call("POST", f"imports/{job}/again", json={"accept_doubts": False})
     assert again.status_code == 200, again.text
     do_jobs(sender.stage)
