@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 
 import pytest
-from consoles import hospital_of
+from consoles import copy_of, hospital_of
 from hospitals import Sender, do_jobs, series_zip
 from unit.connectors.dicom_files import ramp, write_series
 from unit.web.test_imports import volume
 from unit.web.test_uploads import CONTENT
 
+from medfed.privacy.at_rest.envelope import Secret
+from medfed.services.at_rest import encrypt_site, rotate_site
 from medfed.services.hospital import parts, uploads
 from medfed.services.hospital.parts import Pieces, folder_of
 from medfed.services.sites import site_vault
@@ -142,3 +144,32 @@ def test_what_was_refused_stays_sealed_for_another_try(sender, encrypted, tmp_pa
     assert len(found["result"]["unchanged"]) == 1
     assert sender.call("DELETE", f"imports/{job}").status_code == 204
     assert not sender.stage.console.hospital.jobs.folder(job).exists()
+
+
+@pytest.mark.slow
+def test_a_file_that_was_half_sent_goes_on_when_the_site_is_encrypted_and_rotated(tmp_path):
+    sender = Sender(hospital_of(tmp_path / "hospital"))
+    job, content = sender.begin(), series_zip(tmp_path / "ct", patient="MRN-4711")
+    url = sender.announce(job, "Doe-Jane.zip", len(content)).headers["Location"]
+    sender.patch(url, 0, content[:5000])
+    kept = sender.begin()
+    sender.send(kept, "bad.zip", b"PK\x03\x04 is no zip MRN-4711")
+    assert sender.run(kept)["result"]["kept"]
+    site, keys = sender.stage.console.hospital.site, [tmp_path / "old", tmp_path / "new"]
+    sender.stage.console.close()
+    for number, key in enumerate(keys):
+        key.write_bytes(bytes(range(number, number + 32)))
+    encrypt_site(site, str(keys[0]))
+    rotate_site(site, Secret.named(str(keys[1])), str(keys[1]))
+    keys[0].unlink()
+    assert b"MRN-4711" not in lying(sender)
+    again = Sender(copy_of(sender.stage, tmp_path / "hospital"))
+    assert again.call("HEAD", url).headers["Upload-Offset"] == "5000"
+    assert again.patch(url, 5000, content[5000:]).status_code == 204
+    assert len(again.run(job)["result"]["imported"]) == 1
+    retried = again.call("POST", f"imports/{kept}/again", json={"accept_doubts": False})
+    assert retried.status_code == 200
+    do_jobs(again.stage)
+    (refused,) = again.call("GET", f"imports/{kept}").json["result"]["refused"]
+    assert refused["name"] == "bad-zip"
+    assert b"MRN-4711" not in lying(again)
