@@ -19,7 +19,7 @@ from medfed.connectors.csv_table import CsvTable
 from medfed.connectors.pacs import Query
 from medfed.connectors.scans import read_scan, reading
 from medfed.connectors.volumes import Volumes
-from medfed.core.errors import DataError, RunError, SiteError
+from medfed.core.errors import DataError, Refused, RunError, SiteError
 from medfed.core.packing import PackedUpdate
 from medfed.core.study_file import parse_study
 from medfed.core.update import Update
@@ -39,9 +39,12 @@ from medfed.services.imports import (
     remove_scan,
 )
 from medfed.services.imports.place import LOCK, only_one
+from medfed.services.reports.view import RunView
 from medfed.services.sites import create_site, open_ledger, open_site
 from medfed.storage.links import LINKS
+from medfed.storage.models import write_model
 from medfed.storage.run_folder import RunFolder
+from medfed.tasks.detection_released import open_released
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 pytestmark = pytest.mark.usefixtures("quick")
@@ -229,7 +232,104 @@ def test_a_federations_own_store_is_no_place_for_an_encrypted_run(tmp_path, key)
         )
 
 
-IDENTITY = (b"MRN-4711", b"Doe")
+def test_a_key_does_not_go_to_a_coordinator_elsewhere(key):
+    """It was once passed over in silence, and the run was not encrypted."""
+    words = ["run", str(EXAMPLES / "breast_cancer.toml"), "--coordinator", "http://127.0.0.1:9"]
+    done = CliRunner().invoke(cli, [*words, "--encrypt-with", str(key)])
+    assert isinstance(done.exception, RunError)
+    assert "encrypt_with in coordinator.toml" in done.exception.remedy
+
+
+def audit(*words):
+    """``medfed audit``; whether it is content, and what it says."""
+    result = CliRunner().invoke(cli, ["audit", *map(str, words)])
+    return result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("encrypted", [True, False])
+def test_what_left_is_sealed_and_anybody_can_be_shown_it(encrypted, tmp_path, key):
+    """Receipts and log: unreadable on the disk, verified with the key, and without it by a copy."""
+    run, copy = tmp_path / "run", tmp_path / "copy"
+    go(study_of(rounds=1), run, **({"encrypt_with": str(key)} if encrypted else {}))
+    site = run / "sites" / SITES[0]
+    record = b"".join(c for f, c in everything(site).items() if f.parts[0] in ("receipts", "audit"))
+    told = (b"No patient's record", b'"patients"', b'"commitment"')
+    assert [words in record for words in told] == [not encrypted] * 3
+    salt = (site / "audit" / "salt.key").read_bytes()
+    assert salt.startswith(b'"') is not encrypted
+    assert audit("verify", run)[0]
+    shown = CliRunner().invoke(cli, ["site", "receipts", str(site)])
+    assert "No patient's record was in it." in shown.output
+    assert RunView(RunFolder(run), RunFolder(run).result()).receipts[0].signed > 1
+    assert audit("export", site, copy)[0]
+    proof = tmp_path / "proof.json"
+    proof.write_text(audit("prove", site, 1)[1])
+    checkpoint = tmp_path / "checkpoint"
+    checkpoint.write_text(audit("checkpoint", site)[1])
+    public = tmp_path / "north.pub"
+    public.write_bytes((site / "key.pub").read_bytes())
+    key.unlink()  # from here on somebody else's machine
+    assert audit("verify", site)[0] is not encrypted
+    assert audit("verify", copy, "--key", public, "--checkpoint", checkpoint)[0]
+    assert audit("check", proof, "--site", SITES[0], "--key", public)[0]
+    (file,) = (copy / "receipts").iterdir()
+    file.write_text(file.read_text().replace('"patients": ', '"patients": 1', 1))
+    assert not audit("verify", copy, "--key", public)[0]
+    assert len(RunView(RunFolder(run), {}).receipts) == (0 if encrypted else len(SITES))
+
+
+@pytest.mark.parametrize("harm", ["changed", "removed", "moved", "another run's"])
+def test_what_is_done_to_a_sealed_record_is_found(harm, tmp_path, key):
+    go(study_of(rounds=1), tmp_path / "run", encrypt_with=str(key))
+    site = tmp_path / "run" / "sites" / SITES[0]
+    (receipts,) = (site / "receipts").iterdir()
+    lines = receipts.read_bytes().splitlines(keepends=True)
+    assert audit("verify", site)[0]
+    if harm == "changed":
+        receipts.write_bytes(lines[0][:50] + b"AAAA" + lines[0][54:] + b"".join(lines[1:]))
+    elif harm == "removed":
+        receipts.write_bytes(b"".join(lines[1:]))
+    elif harm == "moved":
+        (site / "audit" / "entries.jsonl").write_bytes(b"".join(lines))
+    else:
+        receipts.rename(receipts.with_name("other.jsonl"))
+    assert not audit("verify", site)[0]
+
+
+def test_a_record_from_before_goes_on_sealed(tmp_path, key):
+    """What was written before a site sealed its record is read as it is."""
+    site = tmp_path / "run" / "sites" / SITES[0]
+    go(study_of(rounds=1), tmp_path / "run", encrypt_with=str(key))
+    assert audit("export", site, tmp_path / "copy")[0]
+    for file in everything(tmp_path / "copy"):
+        if file.parts[0] in ("receipts", "audit"):
+            (site / file).write_bytes((tmp_path / "copy" / file).read_bytes())
+    assert audit("verify", site)[0]
+    found = open_site(site)
+    found._logged("refusal", {"name": "not-approved", "study": "0" * 64})
+    (first, *_, last) = (site / "audit" / "entries.jsonl").read_bytes().splitlines()
+    assert first.startswith(b"{")
+    assert b"not-approved" not in last
+    assert audit("verify", site)[0]
+
+
+def test_released_models_beside_the_data_are_found_when_they_are_sealed(tmp_path, key):
+    """As a study with the task nodule-detection asks for one."""
+    site = tmp_path / "north"
+    create_site(site, "north", None)
+    (site / "models").mkdir()
+    file = site / "models" / "any.safetensors"
+    digest = write_model(file, {"w": np.arange(40, dtype=np.float32)}, {"study": "s"})
+    encrypt_site(site, str(key))
+    assert np.arange(40, dtype=np.float32).tobytes() not in file.read_bytes()
+    open_site(site)
+    with pytest.raises(Refused, match="does not know"):  # found, and it names no task
+        open_released(digest, [site / "models"], "north")
+    with pytest.raises(Refused, match="has not released"):
+        open_released("0" * 64, [site / "models"], "north")
+
+
+IDENTITY = (b"MRN-4711", b"Doe, Jane")
 
 
 def imported(folder, tmp_path, **how):
@@ -353,7 +453,8 @@ def test_a_sites_folder_is_encrypted_in_place_rotated_and_opened(tmp_path, key, 
 
     say = CliRunner().invoke(cli, ["site", "encrypt", str(site), "--key-file", str(key)])
     assert say.exit_code == 0, say.output
-    assert f"{len(before) + 1} files" in say.output
+    # site.log; and of the record receipts, entries and the secret of its salts
+    assert f"{len(before) + 4} files" in say.output
     found = open_site(site)
     assert found.folder.vault.sealed
     for file, content in before.items():
@@ -380,7 +481,7 @@ def test_encrypting_goes_on_where_it_was_stopped(tmp_path, key):
     site = tmp_path / "run" / "sites" / SITES[0]
     files = [f for f in everything(site) if f.parts[0] == "runs"]
     new_vault(site, Secret.named(str(key))).write(site / files[0], b"was sealed before the stop")
-    assert encrypt_site(site, str(key)) == len(files) - 1
+    assert encrypt_site(site, str(key)) == len(files) - 1 + 3, "with what tells of what left"
     assert open_site(site).folder.vault.read(site / files[0]) == b"was sealed before the stop"
     with pytest.raises(SiteError, match="encrypted already"):
         encrypt_site(site, str(key))

@@ -44,6 +44,7 @@ def verify(folder: Path, key_file: Path | None, earlier: tuple[Path, ...], as_js
     With --checkpoint also that the site itself rewrote nothing since.
     """
     from medfed.federation.audit.verify import verify_folder
+    from medfed.services.sites import site_vault  # slow import
 
     sites = _sites(folder)
     if len(sites) > 1 and (key_file or earlier):
@@ -52,7 +53,8 @@ def verify(folder: Path, key_file: Path | None, earlier: tuple[Path, ...], as_js
     found = []
     for path in sites:
         key = load_public(key_file or path / PUBLIC)
-        verdict = verify_folder(path, SiteFolder(path).settings().name, key, notes)
+        name, vault = SiteFolder(path).settings().name, site_vault(path)
+        verdict = verify_folder(path, name, key, notes, vault)
         found.append(verdict)
         if not as_json:
             _tell(verdict.site, key, verdict.entries, verdict.receipts, verdict.faults)
@@ -84,9 +86,24 @@ def checkpoint(folder: Path) -> None:
 def prove(folder: Path, index: int) -> None:
     """Print, as JSON, the proof that entry INDEX is in the site's log; it shows no other entry."""
     from medfed.federation.audit.verify import prove as proof_of
+    from medfed.services.sites import site_vault
 
-    SiteFolder(folder).settings()
-    click.echo(json.dumps(proof_of(folder, index), ensure_ascii=False))
+    click.echo(json.dumps(proof_of(folder, index, site_vault(folder)), ensure_ascii=False))
+
+
+@audit.command()
+@FOLDER
+@click.argument("to", type=click.Path(path_type=Path))
+def export(folder: Path, to: Path) -> None:
+    """Copy the record of the site in FOLDER, opened, to the new folder TO.
+
+    Give it to whoever is to verify it and has no key of an encrypted site: `medfed audit verify`
+    needs the site's public key alone then.
+    """
+    from medfed.services.record_copy import copy_record  # slow import
+
+    copy_record(folder, to)
+    click.echo(f"The record is in {to}. It holds what receipts hold: studies, counts, no patient.")
 
 
 @audit.command()

@@ -109,6 +109,12 @@ def run(  # noqa: PLR0913, PLR0917  # one argument per option
         study = study.evolve(seed=seed)
         text = study_toml(study)  # what is kept beside the run is what was run
     if coordinator and coordinator.startswith(("http://", "https://")):
+        if encrypt_with:
+            message = (
+                "a run's key lies where the run does, and this run will lie at the coordinator"
+            )
+            remedy = "Leave out --encrypt-with; encrypt_with in coordinator.toml encrypts its runs"
+            raise RunError(message, remedy=remedy)
         _submit(
             coordinator,
             settings.token,

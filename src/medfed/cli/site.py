@@ -309,8 +309,9 @@ def _files(count: int) -> str:
 @click.option("--json", "as_json", is_flag=True, help="Whole receipts, one JSON object a line.")
 def receipts(folder: Path, run_id: str | None, as_json: bool) -> None:
     """Show what left this site, reply by reply, after checking every signature."""
-    keeper = SiteFolder(folder)
-    keeper.settings()
+    from medfed.services.sites import site_vault  # slow import
+
+    keeper = SiteFolder(folder, site_vault(folder))
     key = load_public(folder / PUBLIC)
     count = 0
     for receipt in keeper.receipts(run_id):

@@ -7,6 +7,7 @@ somebody else: it is read and checked here, and so are the voxels, which are pla
 from __future__ import annotations
 
 import math
+import re
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -96,6 +97,12 @@ def read_geometry(path: Path) -> Geometry:
         ScanError: the header is missing or nonsense.
     """
     return _geometry(path, _header(path).fields)
+
+
+def voxels_beside(header: bytes) -> tuple[str, ...]:
+    """The file that a header names for its voxels, as it names it; none where it names none."""
+    found = re.search(rb"^\s*ElementDataFile\s*=([^\r\n]*)", header[:LONGEST_HEADER], re.MULTILINE)
+    return (found[1].decode("utf-8", "replace").strip(),) if found else ()
 
 
 def _read(path: Path) -> tuple[NDArray[Any], Geometry]:

@@ -3,7 +3,7 @@
 import json
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -82,8 +82,12 @@ def append_text(path: Path, text: str, *, durable: bool = True) -> None:
         os.close(handle)
 
 
-def read_lines(path: Path) -> list[Any]:
+def read_lines(path: Path, opened: Callable[[str], str] = str) -> list[Any]:
     """The JSON objects of a line file; a last line cut off by a crash is left out.
+
+    Args:
+        path: The file.
+        opened: Makes JSON of a line that lies there otherwise.
 
     Raises:
         DataError: Another line is damaged.
@@ -94,8 +98,8 @@ def read_lines(path: Path) -> list[Any]:
     rows = []
     for number, line in enumerate(lines, start=1):
         try:
-            rows.append(json.loads(line))
-        except ValueError:
+            rows.append(json.loads(opened(line.decode("utf-8", "surrogatepass"))))
+        except (ValueError, DataError):
             remedy = "Restore the file from a backup"
             raise DataError(f"line {number} of {path} is damaged", remedy=remedy) from None
     return rows

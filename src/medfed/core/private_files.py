@@ -15,24 +15,27 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import IO, TextIO
 
 from medfed.core.errors import DataError
-from medfed.core.vault import OPEN, Vault
+from medfed.core.files import Buffer
+from medfed.core.vault import OPEN, Blob, Reader
 
 MEMORY = Path("/dev/shm")  # noqa: S108  # the one folder that Linux keeps in memory
 PREFIX = "medfed-open-"
-_VAULTS: dict[Path, Vault] = {}
+PIECE = 1 << 20
+"""Bytes of a file that are held at a time."""
+_VAULTS: dict[Path, Reader] = {}
 _STRICT: set[Path] = set()
 """Folders of files that are sealed without exception."""
 _LASTING: dict[tuple[Path, int, int], int] = {}
 """By folder, its inode and who asked: the lock on each lasting folder."""
 
 
-def remember(folder: Path, vault: Vault, *, strict: bool = False) -> None:
+def remember(folder: Path, vault: Reader, *, strict: bool = False) -> None:
     """Have private files below a folder be read through its vault from now on.
 
     Args:
@@ -46,6 +49,16 @@ def remember(folder: Path, vault: Vault, *, strict: bool = False) -> None:
         if strict:
             _STRICT.add(folder.resolve())
         _sweep()
+
+
+@contextmanager
+def lent(folder: Path, vault: Reader) -> Iterator[None]:
+    """Have files below a folder be read through a vault for a while."""
+    _VAULTS[folder.resolve()] = vault
+    try:
+        yield
+    finally:
+        del _VAULTS[folder.resolve()]
 
 
 def _seals(path: Path) -> bool:
@@ -63,7 +76,7 @@ def _seals(path: Path) -> bool:
     return False
 
 
-def vault_over(path: Path) -> Vault:
+def vault_over(path: Path) -> Reader:
     """The vault of the nearest folder above a path; files as they are where there is none."""
     if not _VAULTS:
         return OPEN
@@ -81,6 +94,54 @@ def content(path: Path) -> bytes:
     """
     vault = vault_over(path)
     return vault.read(path) if _seals(path) else path.read_bytes()
+
+
+def size(path: Path) -> int:
+    """Bytes of content of a file.
+
+    Raises:
+        OSError: It cannot be read.
+        DataError: It was changed.
+    """
+    return len(vault_over(path).blob(path)) if _seals(path) else path.stat().st_size
+
+
+def stretch(path: Path, start: int, count: int) -> Buffer:
+    """At most ``count`` bytes of a file's content, from ``start``.
+
+    Raises:
+        OSError: It cannot be read.
+        DataError: It was changed.
+    """
+    if _seals(path):
+        return vault_over(path).blob(path).read(start, start + count)
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read(count)
+
+
+def sealed(path: Path) -> bool:
+    """Whether a file lies sealed; False where it is not there, or cannot be read."""
+    try:
+        return _seals(path)
+    except OSError:
+        return False
+
+
+def sha256(path: Path) -> str:
+    """The digest of a file's content, which is never held whole.
+
+    Raises:
+        OSError: It cannot be read.
+        DataError: It was changed.
+    """
+    if not _seals(path):
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    for piece in _pieces(vault_over(path).blob(path)):
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def text(path: Path, encoding: str) -> TextIO:
@@ -106,18 +167,75 @@ def binary(path: Path) -> Path | io.BytesIO:
     return io.BytesIO(content(path)) if _seals(path) else path
 
 
+def seekable(path: Path) -> Path | IO[bytes]:
+    """What a reader that jumps about can open: the path, or a sealed file as one that is open.
+
+    Raises:
+        OSError: It cannot be read.
+        DataError: It was changed, or put there open.
+    """
+    if not _seals(path):
+        return path
+    return io.BufferedReader(_BlobFile(vault_over(path).blob(path)), 1 << 16)
+
+
+class _BlobFile(io.RawIOBase):
+    """A `Blob` as a file to be read."""
+
+    def __init__(self, blob: Blob) -> None:
+        super().__init__()
+        self._blob, self._at = blob, 0
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Yes."""
+        return True
+
+    def tell(self) -> int:
+        """Where the next byte is read."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go elsewhere."""
+        begin = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: len(self._blob)}[whence]
+        if begin + offset < 0:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        self._at = begin + offset
+        return self._at
+
+    def readinto(self, buffer: Buffer) -> int:  # type: ignore[override]  # as wide as is used
+        """Some of the bytes that come next; one that was changed is an error of the disk."""
+        try:
+            piece = self._blob.read(self._at, self._at + len(buffer))
+        except DataError as error:
+            raise OSError(errno.EIO, error.message) from error
+        memoryview(buffer)[: len(piece)] = piece
+        self._at += len(piece)
+        return len(piece)
+
+
+def _beside_nothing(_path: Path) -> Iterable[str]:
+    return ()
+
+
 @contextmanager
-def readable(path: Path) -> Iterator[Path]:
+def readable(
+    path: Path, beside: Callable[[Path], Iterable[str]] = _beside_nothing
+) -> Iterator[Path]:
     """A scan as its readers can open it: where it lies, or a copy in memory of one that is sealed.
 
     Args:
         path: A folder of files; or a file, with those beside it that are called alike.
+        beside: Names further files beside it that belong to it.
 
     Raises:
         DataError: It was changed, or there is no room in memory.
     """
     vault = vault_over(path)
-    files = _files(path) if vault.sealed else []
+    files = _files(path, beside) if vault.sealed else []
     sealed = [_seals(file) for file in files]  # all: none hides behind others
     if not any(sealed):
         yield path
@@ -127,7 +245,7 @@ def readable(path: Path) -> Iterator[Path]:
         for file in files:
             target = copy / file.relative_to(top)
             target.parent.mkdir(parents=True, exist_ok=True)
-            _write(target, vault.read(file) if vault.seals(file) else file.read_bytes())
+            _copy(file, target, vault)
         yield copy / path.name
 
 
@@ -191,7 +309,26 @@ def private_memory(name: str) -> Path:
     Raises:
         DataError: This system has none, or the folder is somebody else's.
     """
-    folder = MEMORY / f"{_lasting()}{hashlib.sha256(name.encode()).hexdigest()[:24]}"
+    folder = _own_folder(f"{_lasting()}{_short(name)}")
+    inode = folder.stat(follow_symlinks=False).st_ino
+    if (folder, inode, os.getpid()) not in _LASTING:
+        _LASTING[folder, inode, os.getpid()] = _hold(folder)
+    return folder
+
+
+def kept_memory(name: str) -> Path:
+    """A folder in memory, known by a name, that stays until the machine is started anew.
+
+    For what has to survive the end of any process. Only its owner may use it.
+
+    Raises:
+        DataError: This system has none, or the folder is somebody else's.
+    """
+    return _own_folder(f"medfed-kept-{os.getuid()}-{_short(name)}")
+
+
+def _own_folder(name: str) -> Path:
+    folder = MEMORY / name
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         about = folder.stat(follow_symlinks=False)
@@ -200,9 +337,11 @@ def private_memory(name: str) -> Path:
     if about.st_uid != os.getuid() or not stat.S_ISDIR(about.st_mode) or about.st_mode & 0o077:
         message = f"{folder} is somebody else's"
         raise DataError(message, remedy="Find out whose, and remove it")
-    if (folder, about.st_ino, os.getpid()) not in _LASTING:
-        _LASTING[folder, about.st_ino, os.getpid()] = _hold(folder)
     return folder
+
+
+def _short(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:24]
 
 
 def _lasting() -> str:
@@ -230,21 +369,32 @@ def _remove_unheld(folder: Path) -> None:
             os.close(handle)
 
 
-def _files(path: Path) -> list[Path]:
+def _files(path: Path, beside: Callable[[Path], Iterable[str]]) -> list[Path]:
     if path.is_dir():
         return sorted(file for file in path.rglob("*") if file.is_file())
-    alike = f"{path.name.partition('.')[0]}."
-    return sorted(f for f in path.parent.iterdir() if f.name.startswith(alike) and f.is_file())
+    alike, also = f"{path.stem}.", {path.name, *beside(path)}
+    found = (file for file in path.parent.iterdir() if file.is_file())
+    return sorted(file for file in found if file.name in also or file.name.startswith(alike))
 
 
-def _write(file: Path, blob: bytes) -> None:
+def _copy(file: Path, target: Path, vault: Reader) -> None:
+    """Copy a file into memory, opened where it is sealed."""
     try:
-        file.write_bytes(blob)
+        if not vault.seals(file):
+            shutil.copyfile(file, target)
+            return
+        with target.open("wb") as copy:
+            copy.writelines(_pieces(vault.blob(file)))
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
         message = f"{MEMORY} has no room for a scan"
         raise DataError(message, remedy="Give it more: docker run --shm-size=4g") from None
+
+
+def _pieces(blob: Blob) -> Iterator[Buffer]:
+    for start in range(0, len(blob), PIECE):
+        yield blob.read(start, start + PIECE)
 
 
 def _sweep() -> None:

@@ -21,11 +21,29 @@ class Blob(Protocol):
         """Bytes ``start:stop``."""
 
 
-class Vault(Protocol):
-    """Writes and reads the private files of one folder."""
+class Reader(Protocol):
+    """Reads the private files of one folder."""
 
     sealed: bool
     """Whether the disk holds something else than the bytes written."""
+
+    def seals(self, path: Path) -> bool:
+        """Whether a file that is there lies sealed."""
+
+    def read(self, path: Path) -> bytes:
+        """A whole file.
+
+        Raises:
+            OSError: It is not there, or cannot be read.
+            DataError: It was changed, or is not of this folder.
+        """
+
+    def blob(self, path: Path) -> Blob:
+        """A file to be read in part; raises what `read` raises."""
+
+
+class Vault(Reader, Protocol):
+    """Writes and reads the private files of one folder."""
 
     @property
     def sqlite(self) -> Any:
@@ -47,20 +65,6 @@ class Vault(Protocol):
             durable: Flush it to the disk.
             place: Where it will be moved to, and opened; ``path`` when None.
         """
-
-    def seals(self, path: Path) -> bool:
-        """Whether a file that is there lies sealed."""
-
-    def read(self, path: Path) -> bytes:
-        """A whole file.
-
-        Raises:
-            OSError: It is not there, or cannot be read.
-            DataError: It was changed, or is not of this folder.
-        """
-
-    def blob(self, path: Path) -> Blob:
-        """A file to be read in part; raises what `read` raises."""
 
     def line(self, text: str, what: str = "") -> str:
         """One line for a file that grows by lines; `what` it is, and it opens as nothing else."""

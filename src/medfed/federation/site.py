@@ -185,7 +185,9 @@ class Site:
     def _logged(self, kind: str, record: Mapping[str, Any]) -> None:
         if self._audit is None:
             receipts = self.folder.receipts()
-            self._audit = AuditLog(self.folder.path, self.name, self.key, receipts)
+            self._audit = AuditLog(
+                self.folder.path, self.name, self.key, receipts, self.folder.vault
+            )
         self._audit.add(kind, record)
 
     def _worked(self, order: Order, start: float) -> float:

@@ -34,6 +34,7 @@ from medfed.core.errors import DataError, Refused, SiteError, WireError
 from medfed.core.files import append_line, canonical_json, read_lines, write_atomic
 from medfed.core.no_pickles import unpickling_refused
 from medfed.core.options import check, option
+from medfed.core.private_lines import append_private, read_private
 from medfed.core.study import PLAIN, PLAIN_NAME, RESERVED, Study
 from medfed.core.update import Tensors
 from medfed.core.vault import OPEN, Vault
@@ -43,6 +44,7 @@ from medfed.federation.wire import Order, Sealed
 TRUST = "coordinator.pub"
 MEMORY, ENDING = "memory-", ".safetensors"
 SUMS = "sums.jsonl"
+RECEIPTS = "receipts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +90,8 @@ class SiteFolder:
 
     Args:
         path: The folder.
-        vault: How replies, memory and personal models lie there. Whoever reads none of them needs
-            none.
+        vault: How replies, memory, personal models and receipts lie there. Whoever reads none of
+            them needs none.
     """
 
     def __init__(self, path: Path, vault: Vault = OPEN) -> None:
@@ -280,16 +282,16 @@ class SiteFolder:
         A site that was killed after it wrote one and before its reply was safe makes that reply
         again: it has its receipt already.
         """
-        file = self.path / "receipts" / f"{_safe(order.run)}.jsonl"
+        file = self.path / RECEIPTS / f"{_safe(order.run)}.jsonl"
         last = []
         if file not in self._receipted:
             file.parent.mkdir(exist_ok=True)
-            last = read_lines(file)[-1:]
+            last = read_receipts(file, self.vault)[-1:]
         self._receipted = {file}
         for one in last:
             if all(one.get(k) == receipt[k] for k in SAME_REPLY):
                 return dict(one)
-        append_line(file, receipt)
+        append_private(file, receipt, self.vault, receipts_of(file))
         return receipt
 
     def summed(self, order: Order, question: str) -> str:
@@ -306,8 +308,8 @@ class SiteFolder:
     def receipts(self, run: str | None = None) -> Iterator[dict[str, Any]]:
         """Receipts of one run or of all, in the order they were written."""
         pattern = f"{_safe(run)}.jsonl" if run else "*.jsonl"
-        for file in sorted((self.path / "receipts").glob(pattern)):
-            yield from read_lines(file)
+        for file in sorted((self.path / RECEIPTS).glob(pattern)):
+            yield from read_receipts(file, self.vault)
 
     def _run(self, order: Order) -> Path:
         if order.run not in self._runs:
@@ -370,6 +372,20 @@ def stored_study(file: Path) -> Study | None:
         return Study.from_json(json.loads(file.read_bytes()))
     except (OSError, LookupError, TypeError, ValueError, AttributeError):
         return None
+
+
+def read_receipts(file: Path, vault: Vault) -> list[Any]:
+    """The receipts of one run.
+
+    Raises:
+        DataError: A line is damaged, or was changed.
+    """
+    return read_private(file, vault, receipts_of(file))
+
+
+def receipts_of(file: Path) -> str:
+    """What a file of receipts is, for whoever seals its lines."""
+    return f"{RECEIPTS}/{file.name}"
 
 
 def _memory_name(round_: int) -> str:

@@ -10,7 +10,10 @@ from pathlib import Path
 from medfed.connectors.pseudonyms import KEY_FILE
 from medfed.core.errors import DataError, RunError, SiteError
 from medfed.core.files import write_atomic
-from medfed.federation.site_folder import SiteFolder
+from medfed.core.vault import Vault
+from medfed.federation.audit.log import ENTRIES, SALT, SEALED_AS
+from medfed.federation.audit.log import FOLDER as AUDIT
+from medfed.federation.site_folder import RECEIPTS, SiteFolder, receipts_of
 from medfed.privacy.at_rest.envelope import ENVELOPE, Secret, open_envelope, rotate
 from medfed.privacy.at_rest.stream import is_sealed
 from medfed.privacy.at_rest.vault import SealedVault, new_vault
@@ -32,6 +35,9 @@ PRIVATE = (
     "imports/*.json",
     "line/order",
     "console/inferences/*/*/*",
+    "console/models/*.safetensors",
+    "models/*.safetensors",
+    f"{AUDIT}/{SALT}",
 )
 """Files that a site's vault seals."""
 PUBLIC = frozenset({"manifest.json"})
@@ -44,7 +50,7 @@ SERVED = (("line", "site"), ("console", "jobs"))
 """Where long-lived processes of a site hold a lock, and under what name."""
 LOG = "site.log"
 LINES: Mapping[str, str] = {LOG: "", LINKS: LINKS, KEY_FILE: KEY_FILE}
-"""Files whose lines it seals one by one, and as what."""
+"""Files whose lines it seals one by one, and as what; the record of what left is beside them."""
 _LINE = re.compile(r"^\s*encrypt_with\s*=.*\n?", re.MULTILINE)
 
 
@@ -80,7 +86,10 @@ def _encrypt(path: Path, encrypt_with: str) -> int:
         count += 1
     for name in REMADE:
         shutil.rmtree(path / name, ignore_errors=True)
-    count += sum(_seal_lines(path / name, vault, what) for name, what in LINES.items())
+    from medfed.services.hospital.parts import seal_jobs  # a console's: slow to load
+
+    count += seal_jobs(path / "console", vault)
+    count += sum(_seal_lines(file, vault, what) for file, what in _files_of_lines(path))
     _say(path, encrypt_with)
     return count
 
@@ -125,9 +134,10 @@ def read_file(path: Path, name: str) -> bytes:
     if not file.is_file() or not file.resolve().is_relative_to(path.resolve()):
         raise SiteError(f"there is no file {name} in {path}", remedy="Name one from that folder")
     vault = site_vault(path)
-    if name in LINES and vault.sealed:
+    what = dict(_files_of_lines(path)).get(file)
+    if what is not None and vault.sealed:
         lines = file.read_text(encoding="utf-8").splitlines()
-        return "".join(vault.opened_line(one, LINES[name]) + "\n" for one in lines).encode()
+        return "".join(_opened_line(one, vault, what) + "\n" for one in lines).encode()
     return vault.read(file) if is_sealed(file) else file.read_bytes()
 
 
@@ -185,28 +195,45 @@ def _own_vault(path: Path, secret: Secret) -> SealedVault:
     return SealedVault(path, open_envelope(path, secret))  # it was stopped half-way
 
 
-def _seal_lines(file: Path, vault: SealedVault, what: str) -> bool:
-    """Seal a file of lines, unless they are sealed already; whether there was one to seal."""
+def _files_of_lines(path: Path) -> Iterator[tuple[Path, str]]:
+    """Files of a site's folder whose lines are sealed, and as what."""
+    yield from ((path / name, what) for name, what in LINES.items())
+    yield path / AUDIT / ENTRIES, SEALED_AS
+    yield from ((file, receipts_of(file)) for file in sorted((path / RECEIPTS).glob("*.jsonl")))
+
+
+def _seal_lines(file: Path, vault: Vault, what: str) -> bool:
+    """Seal those lines of a file that are not; whether there was one."""
     lines = _lines_of(file)
+    sealed = [line if _opens(line, vault, what) else vault.line(line, what) for line in lines]
+    if sealed != lines:
+        write_atomic(file, "".join(f"{line}\n" for line in sealed).encode())
+    return sealed != lines
+
+
+def _opens(line: str, vault: Vault, what: str) -> bool:
     try:
-        for line in lines:
-            vault.opened_line(line, what)
+        vault.opened_line(line, what)
     except DataError:
-        text = "".join(vault.line(line, what) + "\n" for line in lines)
-        write_atomic(file, text.encode())
-        return True
-    return False
+        return False
+    return True
+
+
+def _opened_line(line: str, vault: Vault, what: str) -> str:
+    """A line, opened; the record's may lie open from before, for its signatures vouch for it."""
+    signed = what not in LINES.values() and line.startswith("{")
+    return line if signed else vault.opened_line(line, what)
 
 
 def _lines_of(file: Path) -> list[str]:
     """Lines as their writers end them: other ends of a line, such as U+2028, may be within one.
 
-    A last link that was cut off in the middle is none; of the log each piece tells something, and
-    the key may have been brought back by hand, without an end of its line.
+    A last line that was cut off in the middle is none; but of the log each piece tells something,
+    and the key may have been brought back by hand, without an end of its line.
     """
     text = file.read_bytes().decode("utf-8") if file.exists() else ""
     *lines, rest = text.split("\n")
-    return lines if not rest or file.name == LINKS else [*lines, rest]
+    return [*lines, rest] if rest and file.name in (LOG, KEY_FILE) else lines
 
 
 def _say(path: Path, encrypt_with: str) -> None:

@@ -41,9 +41,6 @@ def check_engine(options: RunOptions) -> None:
     if options.engine != "flower" and options.coordinator:
         message = "--coordinator speaks of a federation between machines"
         raise RunError(message, remedy="Add --engine flower, or leave it out")
-    if options.coordinator and options.encrypt_with:
-        message = "a federation's SuperLink keeps messages on disk, which would not be encrypted"
-        raise RunError(message, remedy="Leave out --encrypt-with, and use an encrypted disk")
     if options.coordinator and (options.sites or options.data):
         message = "the sites of a federation have folders and data of their own"
         raise RunError(message, remedy="Leave out --sites and --data, or --coordinator")
@@ -51,6 +48,10 @@ def check_engine(options: RunOptions) -> None:
         if options.engine == engine and find_spec(package) is None:
             message = f"the package {package} is not installed"
             raise RunError(message, remedy=f"Install it: pip install 'medfed[{engine}]'")
+    if options.coordinator and options.encrypt_with:
+        from medfed.services.federation.attached import check_encrypted  # an extra
+
+        check_encrypted(options.coordinator)
 
 
 def open_sites(
@@ -86,8 +87,14 @@ def _attached(
     on_event: Listener,
 ) -> tuple[Channel, Post]:
     """The sites of a federation that is up, and its coordinator's key."""
-    from medfed.services.federation.attached import enrolled_keys, open_attached  # an extra
+    from medfed.services.federation.attached import (  # an extra
+        check_encrypted,
+        enrolled_keys,
+        open_attached,
+    )
 
+    if folder.vault.sealed:  # once more: it goes on, and the coordinator may be another by now
+        check_encrypted(home)
     key, keys = load_key(home), enrolled_keys(study, home)
     channel = open_attached(study, home, folder.path, on_event)
     return channel, _post(study, folder, record, channel, key, keys, on_event)

@@ -81,15 +81,16 @@ def open_ledger(path: Path, vault: Vault | None = None) -> SqliteLedger:
         SiteError: It is gone with its head, and receipts say that there was one.
     """
     file = path / LEDGER
-    if not file.exists() and not head_beside(file).exists() and _paid_before(path):
+    vault = vault or site_vault(path)
+    if not file.exists() and not head_beside(file).exists() and _paid_before(path, vault):
         message = f"{file} is gone, and the receipts say that this site took part in private work"
         raise SiteError(message, remedy=REMEDY)
-    return SqliteLedger(path / LEDGER, LossAccountant(), vault or site_vault(path))
+    return SqliteLedger(path / LEDGER, LossAccountant(), vault)
 
 
-def _paid_before(path: Path) -> bool:
+def _paid_before(path: Path, vault: Vault) -> bool:
     """Whether a site trained in a study that was paid for from a ledger, by then at the latest."""
-    receipts = SiteFolder(path).receipts()
+    receipts = SiteFolder(path, vault).receipts()
     trained = {one.get("study") for one in receipts if one.get("purpose") == "train"}
     studies = [stored_study(path / "approved" / f"{digest}.json") for digest in trained]
     return any(one.privacy or one.statistics or noised_facts(one) for one in studies if one)

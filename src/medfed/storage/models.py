@@ -14,7 +14,7 @@ from medfed.core.errors import DataError
 from medfed.core.files import Buffer, canonical_json
 from medfed.core.no_pickles import unpickling_refused
 from medfed.core.update import Array, Tensors
-from medfed.core.vault import OPEN, Vault
+from medfed.core.vault import OPEN, Reader, Vault
 
 KEY = "medfed"
 """The one metadata key; several would be written in an arbitrary order."""
@@ -80,7 +80,7 @@ def _pieces(tensors: Tensors, metadata: Mapping[str, str]) -> Iterator[Buffer]:
 
 
 @unpickling_refused()
-def read_model(path: Path, vault: Vault = OPEN) -> tuple[dict[str, Array], dict[str, Any]]:
+def read_model(path: Path, vault: Reader = OPEN) -> tuple[dict[str, Array], dict[str, Any]]:
     """Read a model file: its tensors, and what it says about itself.
 
     Raises:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from medfed.core.errors import DataError, MedfedError, Refused
+from medfed.core.private_files import content, sha256
 from medfed.core.registry import make, part_from_json
 from medfed.core.task import Execution
 from medfed.core.update import Facts, Tensors
@@ -78,13 +79,11 @@ def _find(digest: str, folders: Sequence[Path]) -> bytes | None:
     for folder in folders:
         for path in sorted(folder.glob("*.safetensors")):
             try:
-                with path.open("rb") as file:
-                    found = hashlib.file_digest(file, "sha256").hexdigest()
-                if found == digest:
-                    blob = path.read_bytes()
+                if sha256(path) == digest:
+                    blob = content(path)
                     if hashlib.sha256(blob).hexdigest() == digest:
                         return blob
-            except OSError:
+            except (OSError, DataError):
                 continue  # another copy may be readable
     return None
 

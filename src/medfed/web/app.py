@@ -8,7 +8,7 @@ from flask_babel import Babel
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from medfed.services.console import Console
-from medfed.web import api, errors, filters, health, live, outside, pages, rules, security
+from medfed.web import api, arriving, errors, filters, health, live, outside, pages, rules, security
 from medfed.web.language import choose, time_zone
 from medfed.web.options import WebOptions
 
@@ -43,6 +43,7 @@ def create_app(console: Console, options: WebOptions | None = None) -> Flask:
     security.add_headers(app, https=options.https)
     errors.handle_errors(app)
     filters.register(app)
+    arriving.register(app, console)
     outside.register(app, console)
     pages.register(app, console)
     api.register(app, console)

@@ -1,9 +1,9 @@
 """Private files: read where they lie, opened in memory where sealed, and nothing is left."""
 
 import errno
+import hashlib
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -14,9 +14,15 @@ from medfed.core.private_files import (
     binary,
     content,
     in_memory,
+    kept_memory,
     private_memory,
     readable,
     remember,
+    sealed,
+    seekable,
+    sha256,
+    size,
+    stretch,
     text,
     unpacking,
     vault_over,
@@ -110,11 +116,11 @@ def test_a_changed_file_leaves_no_copy(vault, memory):
 def test_no_room_and_no_memory_are_said(vault, memory, monkeypatch):
     vault.write(vault.root / "ct.mhd", b"x")
 
-    def full(self, blob):
+    def full(*_):
         raise OSError(errno.ENOSPC, "full")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "write_bytes", full)
+        patched.setattr(private_files, "_pieces", full)
         with pytest.raises(DataError, match="no room"), readable(vault.root / "ct.mhd"):
             pytest.fail("opened")
     monkeypatch.setattr(private_files, "MEMORY", memory / "none")
@@ -174,6 +180,45 @@ def test_an_archive_in_memory_is_unpacked_in_memory(memory, tmp_path):
     with unpacking(tmp_path / "ct.zip") as folder:
         assert not folder.is_relative_to(memory)
     assert not list(memory.iterdir())
+
+
+def test_a_kept_folder_outlives_processes_and_is_not_swept(vault, memory):
+    code = """
+import sys
+from pathlib import Path
+from medfed.core import private_files
+private_files.MEMORY = Path(sys.argv[1])
+(private_files.kept_memory("store") / "db").write_bytes(b"kept")
+"""
+    subprocess.run([sys.executable, "-c", code, str(memory)], check=True)
+    remember(vault.root, vault)  # which sweeps
+    assert (kept_memory("store") / "db").read_bytes() == b"kept"
+    assert kept_memory("store").stat().st_mode & 0o077 == 0
+    assert kept_memory("other") != kept_memory("store")
+    kept_memory("other").chmod(0o750)
+    with pytest.raises(DataError, match="somebody else's"):
+        kept_memory("other")
+
+
+def test_content_is_the_same_however_it_is_asked_for(vault):
+    blob = bytes(range(256)) * 1000
+    vault.write(vault.root / "sealed", blob)
+    (vault.root / "open").write_bytes(blob)
+    for name in ("sealed", "open"):
+        path = vault.root / name
+        assert size(path) == len(blob)
+        assert bytes(stretch(path, 70_000, 9)) == blob[70_000:70_009]
+        assert bytes(stretch(path, len(blob) - 2, 9)) == blob[-2:]
+        assert sha256(path) == hashlib.sha256(blob).hexdigest()
+        assert sealed(path) is (name == "sealed")
+        given = seekable(path)
+        with given if name == "sealed" else path.open("rb") as file:
+            file.seek(-3, 2)
+            assert file.read() == blob[-3:]
+            file.seek(100)
+            assert file.tell() == 100
+            assert file.read(5) == blob[100:105]
+    assert not sealed(vault.root / "none")
 
 
 def test_a_lasting_folder_is_its_owners_or_refused(memory):

@@ -5,11 +5,16 @@ from __future__ import annotations
 import gzip
 import io
 import os
+from contextlib import closing
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
 
 import pytest
 from accounting import identity
 from clinics import ANSWERS, Clinic, clinic_of
 from consoles import csrf_of
+from flask import request
+from hospitals import Sender, series_zip
 from unit.web.test_live import news
 
 from medfed.connectors.scans import read_scan
@@ -17,6 +22,7 @@ from medfed.core import private_files
 from medfed.services.accounts import tokens
 from medfed.services.at_rest import encrypt_site
 from medfed.services.console import Console, Faces
+from medfed.services.inference.keeping import aside
 
 API = "/api/v1"
 
@@ -248,7 +254,10 @@ def test_what_a_withdrawn_model_said_is_shown_as_that(clinic: Clinic, kind):
 
 @pytest.mark.parametrize("encrypted", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_in_an_encrypted_hospital_no_voxel_lies_open_and_all_works(encrypted, tmp_path):
-    """Imported, looked at, asked about, signed: slices and masks are looked for on the disk."""
+    """Imported, looked at, asked about, signed: slices and masks are looked for on the disk.
+
+    So are a model that was approved, and files that are being sent.
+    """
     key = tmp_path / "key"
     key.write_bytes(bytes(range(32)))
     clinic = clinic_of(tmp_path, encrypt_with=str(key) if encrypted else None)
@@ -264,6 +273,15 @@ def test_in_an_encrypted_hospital_no_voxel_lies_open_and_all_works(encrypted, tm
     raw = read_scan(next((site / "data" / "north").glob("p-*/s-*/ct"))).series.slices[8]
     secrets = [view.hu[8].tobytes(), gzip.decompress(packed)[-4000:], report[-2000:]]
     secrets += [segments[-600:], str(raw.SOPInstanceUID).encode(), b"part-solid"]
+    assert clinic.do(clinic.desk.inferences.assess(clinic.who(), clinic.risk, ANSWERS).id)
+    model = (tmp_path / "risk" / "model.safetensors").read_bytes()
+    secrets += [model[8:100], model[-16:]]
+    sender, sent = Sender(clinic.stage), series_zip(tmp_path / "sent", patient="MRN-4711")
+    job = sender.begin()
+    sender.send(job, "ages.csv", b"patient,age\nMRN-4712,61\n")
+    half = sender.announce(job, "Roe.zip", len(sent)).headers["Location"]
+    assert sender.patch(half, 0, sent[:-50]).status_code == 204
+    secrets += [sent[:100], b"MRN-4711", b"MRN-4712", b"Roe.zip"]
     found = [any(secret in content for content in opened(site)) for secret in secrets]
     assert found == [not encrypted] * len(secrets)
     copies = f"{private_files.PREFIX}{os.getpid()}-*"
@@ -291,6 +309,27 @@ def test_a_hospital_that_worked_in_the_open_is_encrypted_with_its_console(tmp_pa
     assert private_files.content(path)[128:132] == b"DICM"
     assert again.hospital.scans.view(clinic.scan).png("axial", 3)[:4] == b"\x89PNG"
     again.database.close()
+
+
+@pytest.mark.parametrize("encrypted", [True, False])
+def test_a_model_that_is_sent_touches_no_disk_of_an_encrypted_hospital(encrypted, tmp_path):
+    key = tmp_path / "key"
+    key.write_bytes(bytes(range(32)))
+    clinic = clinic_of(tmp_path, encrypt_with=str(key) if encrypted else None)
+    files = {"model": (io.BytesIO(b"model"), "model.safetensors")}
+    asked = clinic.stage.app.test_request_context("/released/", method="POST", data=files)
+    with asked, closing(request.files["model"]) as sent:
+        assert sent.read() == b"model"
+        on_disk = isinstance(sent.stream, SpooledTemporaryFile)  # as soon as it is large
+        assert on_disk is not encrypted
+        if encrypted:
+            lies = Path(f"/proc/self/fd/{sent.stream.fileno()}").readlink()
+            assert lies.is_relative_to(private_files.MEMORY)
+    place, seen = clinic.desk.place, []
+    with aside(place) as folder:
+        seen.append(folder)
+    assert seen[0].is_relative_to(private_files.MEMORY) is encrypted
+    assert not seen[0].exists()
 
 
 def got(client, path):

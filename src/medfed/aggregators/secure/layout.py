@@ -168,7 +168,8 @@ class Filler:
             if flat is None:
                 piece[:] = 0
             else:
-                np.multiply(flat[first : first + count], np.float64(scale), out=piece)
+                np.copyto(piece, flat[first : first + count])  # quicker than on the way
+                np.multiply(piece, scale, out=piece)
             done, at = done + count, at + 1
 
 

@@ -12,6 +12,8 @@ from medfed.core.update import Array
 
 _PIECE = 2 * 8 * CHUNK
 _BLOCK = 16
+_LINE = 64
+"""Bytes of a line of the cache: adding across two of them costs a quarter more."""
 
 
 class Stream:
@@ -33,13 +35,22 @@ class Pad:
     """Room for a piece of a stream, with views of it made once."""
 
     def __init__(self) -> None:
-        self.room = bytearray(_PIECE + _BLOCK)
-        self._words = {np.dtype(w): np.frombuffer(self.room, w) for w in (np.uint32, np.uint64)}
+        room = aligned(_PIECE + _BLOCK, np.uint8)
+        self.room = room.data
+        self._words = {np.dtype(w): room.view(w) for w in (np.uint32, np.uint64)}
         self._zeros = memoryview(bytes(_PIECE))
 
     def cut(self, words: Array) -> tuple[memoryview, Array]:
         """Bytes to encrypt for so many words, and where the encrypted ones are to be seen."""
         return self._zeros[: words.nbytes], self._words[words.dtype][: words.size]
+
+
+def aligned(count: int, dtype: type[np.generic]) -> Array:
+    """An array with nothing in it yet, shape ``(count,)``, which begins where a line does."""
+    size = count * np.dtype(dtype).itemsize
+    room = np.empty(size + _LINE, np.uint8)
+    begin = -room.ctypes.data % _LINE
+    return room[begin : begin + size].view(dtype)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 from medfed.aggregators.secure import keys
 from medfed.aggregators.secure.fixed_point import Narrow, Wide
 from medfed.aggregators.secure.layout import Layout, arrays_of
-from medfed.aggregators.secure.masks import Masks, Stream
+from medfed.aggregators.secure.masks import Masks, Stream, aligned
 from medfed.aggregators.secure.messages import coded, decoded, inner, message, table_of
 from medfed.aggregators.secure.rules import Roster, sign_of
 from medfed.aggregators.secure.seated import DRAWER, SeatedSite, Talk, agreed, names_of, unpacked
@@ -128,7 +128,7 @@ class SecureSite(SeatedSite):
             ("narrow", narrow, layout.narrow),
             ("wide", Wide(), layout.wide),
         ):
-            found[name] = np.empty(codec.words * region.size, codec.word)
+            found[name] = aligned(codec.words * region.size, codec.word)
             masks.write(codec, region.size, region.filler(arrays).fill, found[name])
         counted = np.array([narrow.clipped], np.float64)
         found["clipped"] = np.empty(2, np.uint64)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from medfed.connectors.scans.problems import ScanError
 from medfed.connectors.scans.stores import Folder, Store, is_zip, open_store
 from medfed.core.no_pickles import unpickling_refused
-from medfed.core.private_files import readable, unpacking
+from medfed.core.private_files import content, readable, unpacking
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +53,7 @@ def read_scan(path: Path, series_uid: str | None = None) -> ReadScan:
     Raises:
         ScanError: there is none, or it cannot be used; under one of ``PROBLEMS``.
     """
-    with readable(path) as open_:
+    with readable(path, _beside) as open_:
         return _read(open_, series_uid)
 
 
@@ -88,7 +88,7 @@ def read_grid(path: Path) -> Geometry:
     Raises:
         ScanError: see `read_scan`.
     """
-    with readable(path) as open_:
+    with readable(path, _beside) as open_:
         return _grid(open_)
 
 
@@ -127,7 +127,7 @@ def read_labels(path: Path, like: Geometry) -> NDArray[np.uint8]:
     Raises:
         ScanError: it cannot be read, or lies on another grid than ``like``.
     """
-    with readable(path) as open_:
+    with readable(path, _beside) as open_:
         return _labels(open_, like)
 
 
@@ -144,6 +144,15 @@ def _labels(path: Path, like: Geometry) -> NDArray[np.uint8]:
     from medfed.connectors.dicom.segmentation import read_segmentation
 
     return read_segmentation(path, like)
+
+
+def _beside(path: Path) -> tuple[str, ...]:
+    """What lies beside a scan and belongs to it, under whatever name."""
+    if path.suffix.lower() != ".mhd" or not path.is_file():
+        return ()
+    from medfed.connectors.metaimage import voxels_beside
+
+    return voxels_beside(content(path))
 
 
 def _form(path: Path) -> str:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from medfed.connectors.scans.problems import ScanError, ScanProblem, problem
+from medfed.core.errors import DataError
+from medfed.core.private_files import sealed, seekable, size, stretch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,7 +70,7 @@ class Folder:
         outside = [n for n in names if path.is_dir() and self._leads_out(n)]
         if outside:
             self.problems = (problem("outside-folder", files=tuple(outside)),)
-        self._sizes = {n: (self.root / n).stat().st_size for n in sorted({*names} - {*outside})}
+        self._sizes = {n: size(self.root / n) for n in sorted({*names} - {*outside})}
 
     def _walk(self) -> Iterator[str]:
         count = 0
@@ -97,14 +99,17 @@ class Folder:
 
     def read(self, name: str, offset: int, count: int) -> bytes:
         """See `Store.read`."""
+        path = self.root / name
         try:
-            with (self.root / name).open("rb", buffering=0) as file:
+            if sealed(path):
+                return bytes(stretch(path, offset, count))
+            with path.open("rb", buffering=0) as file:
                 if offset:
                     file.seek(offset)
                 return _all_of(file.read, count)
         except FileNotFoundError:
             raise ScanError("missing-file") from None
-        except OSError as error:
+        except (OSError, DataError) as error:
             raise ScanError("unreadable-file") from error
 
 
@@ -177,7 +182,7 @@ def open_store(path: Path) -> Iterator[Store]:
         yield Folder(path)
         return
     try:
-        archive = zipfile.ZipFile(path)
+        archive = zipfile.ZipFile(seekable(path))
     except UNPACKING as error:
         raise ScanError("bad-zip") from error
     with archive:
@@ -189,8 +194,7 @@ def is_zip(path: Path) -> bool:
     if path.suffix.lower() == ".zip":
         return True
     try:
-        with path.open("rb") as file:
-            return file.read(4) in {b"PK\x03\x04", b"PK\x05\x06"}
+        return stretch(path, 0, 4) in {b"PK\x03\x04", b"PK\x05\x06"}
     except OSError:
         return False
 

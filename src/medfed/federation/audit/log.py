@@ -9,7 +9,9 @@
 An entry's signature is the one under the checkpoint of the log that ends with it: it holds for all
 that came before. What an entry holds is a *commitment*: SHA-256 of a salt and the record itself. So
 an entry may be shown to anybody; what it stands for shows only to those whom the site gives the
-record and its salt. No entry holds a count, a name of a tensor or a patient.
+record and its salt. No entry holds a count, a name of a tensor or a patient. In an encrypted folder
+entries and the secret of the salts are sealed all the same: together with guesses at receipts they
+would tell which are right. The checkpoint lies open.
 """
 
 import hashlib
@@ -18,7 +20,6 @@ import json
 import os
 import secrets
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,15 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from medfed.core.errors import DataError
-from medfed.core.files import append_line, canonical_json, read_lines
+from medfed.core.files import canonical_json
+from medfed.core.private_lines import append_private, read_private
+from medfed.core.vault import OPEN, Vault
 from medfed.federation.audit.merkle import Frontier, leaf_hash
 from medfed.federation.audit.note import Checkpoint, note_of
 
 FOLDER, ENTRIES, CHECKPOINT, SALT = "audit", "entries.jsonl", "checkpoint", "salt.key"
+SEALED_AS = f"{FOLDER}/{ENTRIES}"
+"""What the lines of the entries are, for whoever seals them."""
 
 Record = Mapping[str, Any]
 """What is logged: a receipt or a refusal, as the site keeps it."""
@@ -46,15 +51,21 @@ class AuditLog:
         key: Its key.
         records: All receipts that the site keeps: a power cut may have taken the entries of the
             latest, which are made again.
+        vault: How entries lie there.
     """
 
     def __init__(
-        self, folder: Path, site: str, key: Ed25519PrivateKey, records: Iterable[Record] = ()
+        self,
+        folder: Path,
+        site: str,
+        key: Ed25519PrivateKey,
+        records: Iterable[Record] = (),
+        vault: Vault = OPEN,
     ) -> None:
-        self._folder = folder / FOLDER
+        self._folder, self._vault = folder / FOLDER, vault
         self._site, self._key = site, key
         self._folder.mkdir(exist_ok=True)
-        self._salt = _salt_key(self._folder / SALT)
+        self._salt = _salt_key(folder, vault)
         self._tree = Frontier()
         self._known: set[str] = set()
         self._reopen()
@@ -84,14 +95,15 @@ class AuditLog:
         }
         self._grow(entry)
         signature = self._key.sign(self._head().text().encode())
-        append_line(self._folder / ENTRIES, {**entry, "signature": signature.hex()}, durable=False)
+        signed = {**entry, "signature": signature.hex()}
+        append_private(self._folder / ENTRIES, signed, self._vault, SEALED_AS, durable=False)
         self._point(signature)
 
     def _reopen(self) -> None:
         """Take up the entries that are there, if they are what was signed."""
         file, signature = self._folder / ENTRIES, b""
         try:
-            for entry in read_lines(file):
+            for entry in read_private(file, self._vault, SEALED_AS):
                 self._grow(entry)
                 signature = bytes.fromhex(entry["signature"])
             if self._tree.size:
@@ -141,7 +153,16 @@ def salt_of(text: bytes, salt_key: bytes) -> bytes:
     return hmac.digest(salt_key, text, "sha256")
 
 
-def salt_key_of(folder: Path) -> bytes:
+def entries_of(folder: Path, vault: Vault = OPEN) -> list[Any]:
+    """The entries of a site's log.
+
+    Raises:
+        DataError: One is damaged.
+    """
+    return read_private(folder / FOLDER / ENTRIES, vault, SEALED_AS)
+
+
+def salt_key_of(folder: Path, vault: Vault = OPEN) -> bytes:
     """The secret of a site's commitments.
 
     Raises:
@@ -149,19 +170,18 @@ def salt_key_of(folder: Path) -> bytes:
     """
     file = folder / FOLDER / SALT
     try:
-        key = bytes.fromhex(json.loads(file.read_bytes()))
-    except (OSError, ValueError, TypeError):
+        blob = vault.read(file) if vault.seals(file) else file.read_bytes()
+        key = bytes.fromhex(json.loads(blob))
+    except (OSError, ValueError, TypeError, DataError):
         key = b""
     if len(key) != 32:
         raise DataError(f"{file} is missing or damaged", remedy="Restore it from a backup")
     return key
 
 
-def _salt_key(file: Path) -> bytes:
-    with suppress(FileExistsError):
-        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "wb") as new:
-            new.write(json.dumps(secrets.token_hex(32)).encode())
-            new.flush()
-            os.fsync(new.fileno())
-    return salt_key_of(file.parent.parent)
+def _salt_key(folder: Path, vault: Vault) -> bytes:
+    """The same; made where there is none."""
+    file = folder / FOLDER / SALT
+    if not file.exists():
+        vault.write(file, json.dumps(secrets.token_hex(32)).encode())
+    return salt_key_of(folder, vault)

@@ -1,4 +1,4 @@
-"""Checking a site's log offline: with the site's public key and nothing else.
+"""Checking a site's log offline: with the site's public key, and nothing else but what opens it.
 
 What can be found out depends on what the checker holds. With the folder alone: that nobody without
 the site's key changed, added or moved anything, or removed what a later entry or the checkpoint
@@ -14,12 +14,13 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from medfed.core.errors import DataError, MedfedError, WireError
-from medfed.core.files import canonical_json, read_lines
+from medfed.core.files import canonical_json
+from medfed.core.vault import OPEN, Vault
 from medfed.federation.audit.log import (
     CHECKPOINT,
-    ENTRIES,
     FOLDER,
     commitment_of,
+    entries_of,
     leaf_of,
     origin,
     salt_key_of,
@@ -35,6 +36,7 @@ from medfed.federation.audit.merkle import (
 from medfed.federation.audit.note import Checkpoint, open_note
 from medfed.federation.keys import verify
 from medfed.federation.receipts import verify_receipt
+from medfed.federation.site_folder import read_receipts
 
 Entry = Mapping[str, Any]
 
@@ -57,7 +59,11 @@ class Verdict:
 
 
 def verify_folder(
-    folder: Path, site: str, key: Ed25519PublicKey, earlier: Sequence[str] = ()
+    folder: Path,
+    site: str,
+    key: Ed25519PublicKey,
+    earlier: Sequence[str] = (),
+    vault: Vault = OPEN,
 ) -> Verdict:
     """Check a site's log and that its receipts are those that were logged.
 
@@ -69,9 +75,10 @@ def verify_folder(
         site: The site's name.
         key: Its public key, as the checker knows it.
         earlier: Checkpoints that the checker kept from other days.
+        vault: What opens the folder, where it is encrypted.
     """
     verdict = Verdict(site)
-    entries = _entries(folder, verdict)
+    entries = _entries(folder, vault, verdict)
     verdict.entries = len(entries)
     _check_entries(entries, site, key, verdict)
     leaves = [leaf_of(entry) for entry in entries]
@@ -84,17 +91,17 @@ def verify_folder(
     for note in earlier:
         _check_earlier(note, site, key, leaves, verdict)
     if not new:
-        _check_receipts(folder, entries, key, verdict)
+        _check_receipts(folder, vault, entries, key, verdict)
     return verdict
 
 
-def prove(folder: Path, index: int) -> dict[str, Any]:
+def prove(folder: Path, index: int, vault: Vault = OPEN) -> dict[str, Any]:
     """What shows to an outsider that one entry is in the log, and nothing of the others.
 
     Raises:
         DataError: There is no such entry.
     """
-    entries = read_lines(folder / FOLDER / ENTRIES)
+    entries = entries_of(folder, vault)
     if not 0 <= index < len(entries):
         raise DataError(f"the log has no entry {index}", remedy=f"It has {len(entries)}, from 0")
     leaves = [leaf_of(entry) for entry in entries]
@@ -128,9 +135,9 @@ def check_proof(proof: Mapping[str, Any], site: str, key: Ed25519PublicKey) -> E
     return entry
 
 
-def _entries(folder: Path, verdict: Verdict) -> list[Entry]:
+def _entries(folder: Path, vault: Vault, verdict: Verdict) -> list[Entry]:
     try:
-        found = read_lines(folder / FOLDER / ENTRIES)
+        found = entries_of(folder, vault)
     except DataError as error:
         verdict.faults.append(error.message)
         return []
@@ -198,14 +205,14 @@ def _check_earlier(
 
 
 def _check_receipts(
-    folder: Path, entries: Sequence[Entry], key: Ed25519PublicKey, to: Verdict
+    folder: Path, vault: Vault, entries: Sequence[Entry], key: Ed25519PublicKey, to: Verdict
 ) -> None:
     """Each receipt under an entry, each entry over a receipt."""
     logged = [entry.get("commitment") for entry in entries if entry.get("kind") == "receipt"]
     try:
-        salt_key, found = salt_key_of(folder), {}
+        salt_key, found = salt_key_of(folder, vault), {}
         for file in sorted((folder / "receipts").glob("*.jsonl")):
-            for number, receipt in enumerate(read_lines(file), start=1):
+            for number, receipt in enumerate(read_receipts(file, vault), start=1):
                 where = f"receipt {number} of {file.name}"
                 commitment = commitment_of(receipt, salt_key)
                 if commitment in found:

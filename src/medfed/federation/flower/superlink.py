@@ -25,6 +25,7 @@ from medfed.core.errors import RunError
 from medfed.federation.guarded import Guarded
 
 READY_WITHIN = 60.0
+DATABASE = "superlink.db"
 IN_MEMORY = ":flwr-in-memory:"
 """What Flower calls a database that is none."""
 
@@ -86,11 +87,20 @@ class SuperLink:
         port: On 127.0.0.1.
         tls: Its certificates; they must name localhost.
         in_memory: Whether it keeps everything in memory; then it forgets all when it ends.
+        store: Folder of its database instead of ``folder``.
     """
 
-    def __init__(self, folder: Path, port: int, tls: Tls, *, in_memory: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        tls: Tls,
+        *,
+        in_memory: bool = False,
+        store: Path | None = None,
+    ) -> None:
         self.folder = folder
-        self._database = IN_MEMORY if in_memory else str((folder / "superlink.db").resolve())
+        self._database = IN_MEMORY if in_memory else str(((store or folder) / DATABASE).resolve())
         self.port = port
         self.tls = tls
         self.at = SuperLinkAt(f"localhost:{port}", tls.ca, folder / "superexec.secret")

@@ -26,6 +26,11 @@ class _Fields:
     superlink_port: int = option(0, help="Flower's SuperLink, loopback; 0: any", low=0, high=65535)
     enrol_port: int = option(0, help="Enrolment, loopback; 0: any free", low=0, high=65535)
     control_port: int = option(0, help="Where studies are taken, loopback", low=0, high=65535)
+    encrypt_with: str | None = option(
+        None,
+        help='What submitted runs are encrypted with, messages staying in memory: "passphrase", '
+        "or the path of a key file",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,7 @@ class CoordinatorSettings:
         superlink_port: Port of Flower's SuperLink on loopback; 0 for any.
         enrol_port: Port of the enrolment's server on loopback; 0 for any.
         control_port: Port where studies are taken, on loopback; 0 for any.
+        encrypt_with: What runs that are submitted are encrypted with; messages stay in memory then.
         short: The short form for one machine, if the file is one.
     """
 
@@ -75,6 +81,7 @@ class CoordinatorSettings:
     superlink_port: int = 0
     enrol_port: int = 0
     control_port: int = 0
+    encrypt_with: str | None = None
     short: ShortForm | None = None
 
     def pinned(self, site: str) -> str | None:
@@ -121,8 +128,16 @@ def read_coordinator(file: Path, overrides: Mapping[str, Any] | None = None) -> 
         superlink_port=values["superlink_port"],
         enrol_port=values["enrol_port"],
         control_port=values["control_port"],
+        encrypt_with=_secret(reader, values["encrypt_with"]),
         short=short.form if short else None,
     )
+
+
+def _secret(reader: Reader, how: str | None) -> str | None:
+    """What opens encrypted runs; the path of a key file taken from the file's own folder."""
+    if how is None or how == "passphrase" or how.startswith(("$", "~")):
+        return how
+    return str(reader.path(how))
 
 
 def _own_folder(file: Path, short: bool) -> Path:

@@ -1,20 +1,47 @@
 """A run over a federation that is up: its sites are elsewhere, and known by their enrolment."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from medfed.core.errors import MedfedError, SiteError
+from medfed.core.errors import MedfedError, RunError, SiteError
 from medfed.core.events import Event, Notice, ReplyComing
 from medfed.core.study import Study
 from medfed.federation.channel import Channel
 from medfed.federation.enrolment.roster import enrolled_sites
+from medfed.federation.nginx import SUPERLINK
 from medfed.services.federation.activity import ActivityFile
 
 MEMO = "flower-run"
 """File in the run's folder with the number of its conversation at the SuperLink."""
+
+
+AT = "at.json"
+"""File beside the SuperLink that says where it listens, and whether it keeps messages in memory."""
+
+
+def where_it_listens(home: Path) -> dict[str, Any]:
+    """What a coordinator wrote of its SuperLink; empty where it has never run."""
+    try:
+        return dict(json.loads((home / SUPERLINK / AT).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def check_encrypted(home: Path) -> None:
+    """Complain about an encrypted run whose messages a federation would keep as they are.
+
+    Raises:
+        RunError: Its SuperLink keeps them on the disk.
+    """
+    if where_it_listens(home).get("in_memory") is not True:
+        message = "this federation's SuperLink keeps messages on disk, which would not be encrypted"
+        remedy = "Write encrypt_with into coordinator.toml, and start the coordinator again"
+        raise RunError(message, remedy=remedy)
 
 
 def open_attached(

@@ -37,8 +37,13 @@ def control_token(home: Path) -> str:
     return file.read_text("ascii").strip()
 
 
-def control_app(home: Path) -> Flask:
-    """The WSGI application of a coordinator's folder."""
+def control_app(home: Path, encrypt_with: str | None = None) -> Flask:
+    """The WSGI application of a coordinator's folder.
+
+    Args:
+        home: The folder.
+        encrypt_with: What its runs are encrypted with: a key file, or ``passphrase``.
+    """
     token = control_token(home)
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
@@ -60,7 +65,8 @@ def control_app(home: Path) -> Flask:
         given = request.get_json(silent=True)
         if not isinstance(given, dict) or not isinstance(given.get("study"), str):
             return _no(400, RunError("a run is begun with a study file"))
-        begin_run(home, name, given["study"], resume=bool(given.get("resume")))
+        resume = bool(given.get("resume"))
+        begin_run(home, name, given["study"], resume=resume, encrypt_with=encrypt_with)
         return _json(202, {"schema": 1, "name": name})
 
     @app.get("/v1/runs/<name>")
@@ -78,7 +84,9 @@ def control_app(home: Path) -> Flask:
     return app
 
 
-def begin_run(home: Path, name: str, study: str, *, resume: bool) -> None:
+def begin_run(
+    home: Path, name: str, study: str, *, resume: bool, encrypt_with: str | None = None
+) -> None:
     """Start a run as a process of its own, which lives on when the coordinator's ends.
 
     Raises:
@@ -94,6 +102,7 @@ def begin_run(home: Path, name: str, study: str, *, resume: bool) -> None:
     write_atomic(file, study.encode())
     command = [sys.executable, "-m", "medfed", "run", str(file), "--json"]
     command += ["--engine", "flower", "--coordinator", str(home), "--out", str(place)]
+    command += ["--encrypt-with", encrypt_with] if encrypt_with else []
     with place.with_suffix(".out").open("wb") as out, place.with_suffix(".log").open("ab") as log:
         subprocess.Popen(
             [*command, *(["--resume"] if resume else [])],

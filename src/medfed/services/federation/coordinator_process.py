@@ -3,15 +3,17 @@
 ::
 
     flower/           the SuperLink's database, certificates of the loopback, its log
-    flower/at.json    where it listens
+    flower/at.json    where it listens, and whether its database is in memory
     nginx/            configuration and scratch of nginx
     activity/         what runs are doing
 
 Whatever of it ends is started again. A run is a process of its own (`medfed run`): it goes on when
 this one is killed, and waits until it is back.
+
+A coordinator that encrypts keeps the SuperLink's database in memory, where it outlives processes,
+and goes with the machine. Then orders are sent anew, as after any loss.
 """
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -23,6 +25,7 @@ import httpx
 
 from medfed.core.errors import RunError, SiteError
 from medfed.core.files import write_json
+from medfed.core.private_files import kept_memory
 from medfed.federation.enrolment.address import Address
 from medfed.federation.enrolment.app import enrolment_app
 from medfed.federation.enrolment.folder import CoordinatorFolder
@@ -32,7 +35,9 @@ from medfed.federation.guarded import Guarded
 from medfed.federation.loopback_server import LoopbackServer
 from medfed.federation.nginx import SUPERLINK, prepare_nginx
 from medfed.federation.settings.coordinator import CoordinatorSettings, read_coordinator
+from medfed.privacy.at_rest.envelope import Secret
 from medfed.services.federation.alone import alone, ending_on_signals
+from medfed.services.federation.attached import AT, where_it_listens
 from medfed.services.federation.control import TOKEN, control_app
 from medfed.services.federation.loopback import free_port, make_certificates
 from medfed.services.federation.short_form import prepare
@@ -40,7 +45,6 @@ from medfed.services.federation.short_form import prepare
 if TYPE_CHECKING:
     from medfed.federation.flower.superlink import SuperLink, SuperLinkAt
 
-AT = "at.json"
 EVERY = 1.0
 """Seconds between looks whether everything still runs."""
 Say = Callable[[str], None]
@@ -65,6 +69,8 @@ def serve_coordinator(file: Path, overrides: Mapping[str, Any], say: Say) -> Non
         raise SiteError(message, remedy=remedy)
     for warning in keeper.warnings():
         say(f"Warning: {warning}")
+    if settings.encrypt_with:
+        Secret.named(settings.encrypt_with)  # now, and not when a run begins
     with alone(settings.folder, "coordinator"), ExitStack() as stack:
         services = _Services(settings, keeper, stack, say)
         services.start()
@@ -90,11 +96,14 @@ class _Services:
         self.link = self._superlink()
         self.stack.callback(self.stop)
         self.link.start()
-        self._register_all()
+        self._register_all(self.link)
         app = enrolment_app(self.keeper, self._enrolled)
         server = self.stack.enter_context(LoopbackServer(app, self.settings.enrol_port))
         control = self.stack.enter_context(
-            LoopbackServer(control_app(self.keeper.path), self.settings.control_port)
+            LoopbackServer(
+                control_app(self.keeper.path, self.settings.encrypt_with),
+                self.settings.control_port,
+            )
         )
         self.command = prepare_nginx(self.settings, self.link.port, server.port)
         self.nginx = self._start_nginx()
@@ -114,7 +123,7 @@ class _Services:
             self.nginx = self._start_nginx()
         known = frozenset(site.name for site in enrolled_sites(self.keeper.path))
         if known != self.registered:
-            self._register_all()
+            self._register_all(self.link)
 
     def stop(self) -> None:
         """End what was started."""
@@ -123,20 +132,34 @@ class _Services:
         self.link.stop()
 
     def _superlink(self) -> "SuperLink":
-        from medfed.federation.flower.superlink import SuperLink, Tls
+        from medfed.federation.flower.superlink import DATABASE, SuperLink, Tls
 
-        place = self.keeper.path / SUPERLINK
-        port = self.settings.superlink_port or _kept_port(place) or free_port()
+        place, encrypts = self.keeper.path / SUPERLINK, self.settings.encrypt_with is not None
+        port = self.settings.superlink_port or _kept_port(self.keeper.path) or free_port()
         tls = Tls(*make_certificates(place, Address("localhost", port)))
-        write_json(place / AT, {"port": port})
-        return SuperLink(place, port, tls)
+        store = kept_memory(str(place.resolve())) if encrypts else place
+        if encrypts:
+            for left in place.glob(f"{DATABASE}*"):  # messages from before
+                left.unlink()
+            if not (store / DATABASE).exists():
+                self._begin_anew(SuperLink(place, free_port(), tls, store=store))
+        write_json(place / AT, {"port": port, "in_memory": encrypts})
+        return SuperLink(place, port, tls, store=store)
 
-    def _register_all(self) -> None:
+    def _begin_anew(self, link: "SuperLink") -> None:
+        """Have a store know the sites before runs find it: they take who is missing for removed."""
+        try:
+            link.start()
+            self._register_all(link)
+        finally:
+            link.stop()
+
+    def _register_all(self, link: "SuperLink") -> None:
         from medfed.federation.flower.superlink import Registry
 
         sites = enrolled_sites(self.keeper.path)
         try:
-            with Registry(self.link.at) as registry:
+            with Registry(link.at) as registry:
                 names = {site.name for site in sites}
                 for name, node in registry.nodes().items():
                     if name not in names:
@@ -180,7 +203,7 @@ def superlink_at(home: Path) -> "SuperLinkAt":
     from medfed.federation.flower.superlink import SuperLinkAt
 
     place = (home / SUPERLINK).resolve()
-    port = _kept_port(place)
+    port = _kept_port(home)
     if not port:
         raise RunError(
             f"no coordinator has run in {home}",
@@ -189,8 +212,8 @@ def superlink_at(home: Path) -> "SuperLinkAt":
     return SuperLinkAt(f"localhost:{port}", place / CA, place / "superexec.secret")
 
 
-def _kept_port(place: Path) -> int:
+def _kept_port(home: Path) -> int:
     try:
-        return int(json.loads((place / AT).read_bytes())["port"])
-    except (OSError, ValueError, LookupError, TypeError):
+        return int(where_it_listens(home)["port"])
+    except (ValueError, LookupError, TypeError):
         return 0

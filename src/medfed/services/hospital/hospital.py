@@ -63,7 +63,7 @@ class Hospital:
         settings = SiteFolder(site).settings()
         here = site.resolve()
         jobs = Jobs(database, console)
-        uploads = Uploads(database, jobs)
+        uploads = Uploads(database, jobs, here)
         return cls(
             settings.name,
             here,

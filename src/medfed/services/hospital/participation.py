@@ -17,15 +17,15 @@ from pathlib import Path
 from sqlalchemy import select
 
 from medfed.core.errors import AccessError, DataError, MedfedError, Refused, SiteError, StudyError
-from medfed.core.files import canonical_json, read_lines, write_atomic
+from medfed.core.files import canonical_json, write_atomic
 from medfed.core.study import Study
 from medfed.core.study_file import parse_study
-from medfed.federation.audit.log import ENTRIES
-from medfed.federation.audit.log import FOLDER as LOG
+from medfed.federation.audit.log import entries_of
 from medfed.federation.site_folder import SiteFolder, stored_study
 from medfed.services.accounts import Identity, Subject, require
 from medfed.services.accounts.login import require_confirmed
 from medfed.services.audit import record
+from medfed.services.sites import site_vault
 from medfed.services.trouble import Conflict, Missing
 from medfed.services.trouble import Refused as Unfit
 from medfed.storage.database import Database
@@ -95,7 +95,7 @@ class Participation:
         known = {each.study.digest for each in self.list()}
         found: dict[str, list[str]] = {}
         try:
-            entries = read_lines(self.folder.path / LOG / ENTRIES)
+            entries = entries_of(self.folder.path, site_vault(self.folder.path))
         except DataError:
             return []  # the page of receipts says that it is damaged
         for entry in entries:

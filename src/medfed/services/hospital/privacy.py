@@ -8,13 +8,12 @@ from pathlib import Path
 from medfed.core.errors import AccessError, MedfedError, Refused, SiteError
 from medfed.core.ledger import UNITS, Balance, check_limit
 from medfed.core.mechanism import Unit
-from medfed.federation.site_folder import SiteFolder
 from medfed.services.accounts import Identity, Subject, require
 from medfed.services.accounts.login import require_confirmed
 from medfed.services.audit import record
 from medfed.services.hospital.participation import DECIDE
 from medfed.services.prices import Price
-from medfed.services.sites import open_ledger
+from medfed.services.sites import open_ledger, site_vault
 from medfed.services.trouble import Missing
 from medfed.storage.database import Database
 from medfed.storage.ledger import Entry, SqliteLedger, Standing
@@ -101,7 +100,7 @@ class Privacy:
     """
 
     def __init__(self, site: Path, database: Database) -> None:
-        self.folder = SiteFolder(site)
+        self.site = site
         self.database = database
 
     def accounts(self) -> Sequence[Account]:
@@ -180,7 +179,7 @@ class Privacy:
             raise
 
     def _book(self) -> SqliteLedger:
-        return open_ledger(self.folder.path)
+        return open_ledger(self.site)
 
     def _outlook(self, book: SqliteLedger, digest: str, price: Price) -> Outlook:
         before = book.balance(price.unit)
@@ -209,8 +208,9 @@ class Privacy:
 
     def _lost(self, run: str, paid: set[tuple[int, str]]) -> int | None:
         """How many rounds and questions no receipt tells of."""
+        folder = SiteFolder(self.site, site_vault(self.site))
         try:
-            left = {(each.get("round"), each.get("purpose")) for each in self.folder.receipts(run)}
+            left = {(each.get("round"), each.get("purpose")) for each in folder.receipts(run)}
         except Refused:
             left = set()  # no run whose answers could leave is called so
         except (MedfedError, AttributeError, TypeError):

@@ -15,6 +15,7 @@ from medfed.federation.audit.verify import Verdict, verify_folder
 from medfed.federation.keys import PUBLIC, fingerprint, load_public
 from medfed.federation.receipts import verify_receipt
 from medfed.federation.site_folder import SiteFolder
+from medfed.services.sites import site_vault
 from medfed.services.trouble import Missing
 from medfed.storage.database.types import now
 
@@ -94,12 +95,17 @@ class Receipts:
     """
 
     def __init__(self, site: Path) -> None:
-        self.folder = SiteFolder(site)
+        self.site = site
         self._verified: tuple[tuple[Any, ...], Verified] | None = None
+
+    @property
+    def folder(self) -> SiteFolder:
+        """The site's folder, opened."""
+        return SiteFolder(self.site, site_vault(self.site))
 
     def runs(self) -> Sequence[RunReceipts]:
         """All runs in which something left, the latest first."""
-        files = sorted((self.folder.path / PLACE).glob("*.jsonl"))
+        files = sorted((self.site / PLACE).glob("*.jsonl"))
         return sorted(map(self._of_file, files), key=lambda each: each.last, reverse=True)
 
     def of_run(self, run: str) -> Sequence[Receipt]:
@@ -109,7 +115,7 @@ class Receipts:
             Missing: Nothing did.
             DataError: The file is damaged.
         """
-        key = load_public(self.folder.path / PUBLIC)
+        key = load_public(self.site / PUBLIC)
         try:
             found = list(self.folder.receipts(run))
         except Refused:
@@ -159,15 +165,15 @@ class Receipts:
         return replace(found, writing=bool(found.verdict.faults))
 
     def _verify(self) -> Verified:
-        key = load_public(self.folder.path / PUBLIC)
-        verdict = verify_folder(self.folder.path, self.folder.settings().name, key)
+        key, here = load_public(self.site / PUBLIC), self.folder
+        verdict = verify_folder(self.site, here.settings().name, key, vault=here.vault)
         return Verified(verdict, fingerprint(key), now())
 
     def _state(self) -> tuple[Any, ...]:
         """What the files look like from outside."""
-        places = (self.folder.path / PLACE, self.folder.path / LOG)
+        places = (self.site / PLACE, self.site / LOG)
         files = [file for place in places for file in sorted(place.glob("*"))]
-        return tuple(_looks(file) for file in [*files, self.folder.path / PUBLIC])
+        return tuple(_looks(file) for file in [*files, self.site / PUBLIC])
 
     def _of_file(self, file: Path) -> RunReceipts:
         try:

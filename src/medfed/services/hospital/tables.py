@@ -129,11 +129,11 @@ def _take(site: Path, path: Path) -> dict[str, Any]:
     with open_place(site) as place:
         target = place.scans.parent / path.name
         known = target.exists()
-        if known and content(target) != path.read_bytes():
+        if known and content(target) != content(path):
             message = f"there is a table {path.name} already, with other content"
             raise DataError(message, remedy="Delete that one first, or give this another name")
         if not known:
-            place.keeps.write(target, path.read_bytes())
+            place.keeps.write(target, content(path))
     about = asdict(_facts(target))
     return {**about, "gaps": gaps, "state": "unchanged" if known else "imported"}
 

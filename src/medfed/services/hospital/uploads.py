@@ -2,6 +2,8 @@
 
 What counts is what the database says was received, and it says so only after the disk has it for
 good: bytes beyond that, from a process that was killed or a machine that went down, are cut off.
+Where the site is encrypted they are sealed before the disk has them; see
+`medfed.services.hospital.parts`.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import os
 import secrets
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -23,19 +25,21 @@ from medfed.core.files import sync
 from medfed.services.accounts import Identity, require
 from medfed.services.hospital.jobs import OPEN
 from medfed.services.hospital.names import checked
+from medfed.services.hospital.parts import PARTS, OpenPart, SealedPart, folder_of
+from medfed.services.sites import site_vault
 from medfed.services.trouble import Conflict, Missing, NoSpace, Refused, TooLarge
 from medfed.storage.database.tables import JobRow, UploadRow
 from medfed.storage.database.types import now
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from io import FileIO
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
     from sqlalchemy import Select
 
     from medfed.services.hospital.jobs import Jobs
+    from medfed.services.hospital.parts import Part
     from medfed.storage.database import Database
 
 LARGEST = 32 * 1024**3
@@ -44,10 +48,8 @@ MOST_FILES = 10_000
 SPARE = 512 * 1024**2
 """Bytes that stay free on the disk."""
 BIT = 1024**2
-KEPT_EVERY = 16 * 1024**2
 ACTION = "data.add"
 TELL = "Tell whoever runs the console"
-PARTS = "parts"
 
 
 class Uploads:
@@ -56,11 +58,13 @@ class Uploads:
     Args:
         database: The console's.
         jobs: Those that they are for.
+        site: The hospital's own folder, which says whether they are sealed.
     """
 
-    def __init__(self, database: Database, jobs: Jobs) -> None:
+    def __init__(self, database: Database, jobs: Jobs, site: Path) -> None:
         self.database = database
         self.jobs = jobs
+        self.site = site
 
     def begin(self, by: Identity, job: str, name: str, length: int) -> UploadRow:
         """Announce a file for a job of one's own that is open.
@@ -84,8 +88,7 @@ class Uploads:
         self._check_size(length)
         folder = self.jobs.folder(job) / PARTS
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle = os.open(folder / row.id, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        os.close(handle)
+        self._make(folder / row.id)
         sync(folder)
         message = "there is a file of this name already"
         try:
@@ -94,7 +97,7 @@ class Uploads:
                     raise Conflict(message, remedy="Send each file once")
                 session.add(row)
         except (IntegrityError, Conflict):
-            (folder / row.id).unlink()
+            _remove(folder / row.id)
             raise Conflict(message, remedy="Send each file once") from None
         return row
 
@@ -117,7 +120,7 @@ class Uploads:
             return session.scalars(query).all()
 
     def part(self, row: UploadRow) -> Path:
-        """Where the bytes of a file are until its job begins."""
+        """Where the bytes of a file are until its job begins, or beside it their pieces."""
         return self.jobs.folder(row.job_id) / PARTS / row.id
 
     def append(self, by: Identity, upload: str, offset: int, source: BinaryIO) -> int:
@@ -136,23 +139,14 @@ class Uploads:
             Missing: There is no such file of theirs.
             Conflict: They belong elsewhere, somebody else adds some now, or the job has begun.
         """
-        with self._alone(self.find(by, upload)) as file:
+        with self._alone(self.find(by, upload)):
             row = self.find(by, upload)  # once more: another may have added some
             self._check_job(by, row.job_id)
             if offset != row.received:
                 message = "the bytes do not begin where those received end"
                 raise Conflict(message, remedy="Ask how many were received, and go on from there")
-            file.truncate(offset)
-            file.seek(offset)
-            try:
-                kept = self._receive(row, file, source)
-            except BaseException as error:  # whatever ended it, what came is kept
-                self._keep(row.id, file, file.tell())
-                if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-                    raise NoSpace("the disk is full", remedy=TELL) from error
-                raise
-            self._keep(row.id, file, kept)
-            return kept
+            with closing(self._opened(row)) as part:
+                return self._added(row, part, source)
 
     def remove(self, by: Identity, upload: str) -> None:
         """Forget a file.
@@ -165,51 +159,81 @@ class Uploads:
         self._check_job(by, row.job_id)
         with self.database.write() as session:
             session.delete(session.get_one(UploadRow, row.id))
-        self.part(row).unlink(missing_ok=True)
+        _remove(self.part(row))
 
-    def _receive(self, row: UploadRow, file: FileIO, source: BinaryIO) -> int:
-        """Take bytes; the disk is made to keep them while the next are on their way."""
-        kept, over, flushed = file.tell(), False, Future[None]()
-        flushed.set_result(None)
-        with ThreadPoolExecutor(1, "flush") as pool:
-            while kept < row.length and not over:
-                kept, over = self._some(file, source, kept, row.length)
-                if flushed.done():
-                    flushed.result()
-                    flushed = pool.submit(self._keep, row.id, file, kept)
-            flushed.result()
+    def _make(self, path: Path) -> None:
+        """An empty file, or an empty folder for its pieces."""
+        if site_vault(self.site).sealed:
+            folder_of(path).mkdir(mode=0o700)
+        else:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+    def _opened(self, row: UploadRow) -> Part:
+        """What of a file counts, to be added to."""
+        path, vault = self.part(row), site_vault(self.site)
+        if vault.sealed:
+            return SealedPart(folder_of(path), vault, row.received)
+        return OpenPart(path, row.received)
+
+    def _added(self, row: UploadRow, part: Part, source: BinaryIO) -> int:
+        """Add bytes; how many of the file are kept then."""
+        try:
+            try:
+                self._receive(row, part, source)
+            finally:  # whatever ended it, what came is kept
+                kept = self._keep(row.id, part.settle())
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise NoSpace("the disk is full", remedy=TELL) from error
+            raise
         return kept
 
-    @staticmethod
-    def _some(file: FileIO, source: BinaryIO, kept: int, length: int) -> tuple[int, bool]:
-        """Take what is kept at once; where the file ends then, and whether the source did."""
-        end = min(length, kept + KEPT_EVERY)
-        while kept < end:
-            bit = source.read(min(BIT, end - kept))
-            if not bit:
-                return kept, True
-            kept += len(bit)
-            while bit:  # without a buffer, a write may take less
-                bit = bit[file.write(bit) :]
-        return kept, False
+    def _receive(self, row: UploadRow, part: Part, source: BinaryIO) -> None:
+        """Take bytes; the disk is made to keep them while the next are on their way."""
+        missing, over, flushed = row.length - row.received, False, Future[int]()
+        flushed.set_result(row.received)
+        with ThreadPoolExecutor(1, "flush") as pool:
+            while missing and not over:
+                count, over = self._some(part, source, missing)
+                missing -= count
+                if part.waits or flushed.done():
+                    flushed.result()
+                    flushed = pool.submit(self._keep, row.id, part.settle())
+            flushed.result()
 
-    def _keep(self, upload: str, file: FileIO, received: int) -> None:
-        os.fsync(file.fileno())
+    @staticmethod
+    def _some(part: Part, source: BinaryIO, missing: int) -> tuple[int, bool]:
+        """Take what is kept at once; how many bytes, and whether the source is at its end."""
+        count = room = min(missing, part.room())
+        while count:
+            bit = source.read(min(BIT, count))
+            if not bit:
+                break
+            count -= len(bit)
+            part.write(bit)
+        return room - count, bool(count)
+
+    def _keep(self, upload: str, settle: Callable[[], int]) -> int:
+        """Have the disk keep what came, then say so; where it ends."""
+        received = settle()
         with self.database.write() as session:
             row = session.get_one(UploadRow, upload)
             row.received, row.updated = received, now()
+        return received
 
     @contextmanager
-    def _alone(self, row: UploadRow) -> Iterator[FileIO]:
+    def _alone(self, row: UploadRow) -> Iterator[None]:
+        path = self.part(row)
+        where = folder_of(path) if site_vault(self.site).sealed else path
         try:
-            with self.part(row).open("r+b", buffering=0) as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                yield file
-        except BlockingIOError:
-            message = "this file is being sent already"
-            raise Conflict(message, remedy="Wait a little, then go on") from None
+            handle = os.open(where, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             raise Missing("there is no such upload", remedy="Begin it again") from None
+        try:
+            _lock(handle)
+            yield
+        finally:
+            os.close(handle)
 
     def _check_job(self, by: Identity, job: str) -> None:
         if self.jobs.find(job, owner=by.name).state != OPEN:
@@ -229,6 +253,19 @@ class Uploads:
         if shutil.disk_usage(self.jobs.console).free < coming + length + SPARE:
             message = "the disk has no room for this file"
             raise NoSpace(message, remedy=TELL)
+
+
+def _lock(handle: int) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        message = "this file is being sent already"
+        raise Conflict(message, remedy="Wait a little, then go on") from None
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    shutil.rmtree(folder_of(path), ignore_errors=True)
 
 
 def _in_the_way(row: UploadRow) -> Select[str]:

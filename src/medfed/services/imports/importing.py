@@ -13,6 +13,7 @@ from medfed.connectors.deidentify import Deidentifier
 from medfed.connectors.scans.problems import ScanError
 from medfed.connectors.scans.stores import open_store
 from medfed.core.errors import DataError
+from medfed.core.private_files import content
 from medfed.services.imports.findings import Findings
 from medfed.services.imports.place import RECORDS, open_place
 from medfed.services.imports.report import ImportReport, Trouble
@@ -229,7 +230,7 @@ def _is_synthetic(path: Path) -> bool:
     folder = path.resolve()
     for above in [folder, *folder.parents][: HOW_FAR_UP + 1]:
         try:
-            manifest = json.loads((above / MANIFEST).read_bytes())
+            manifest = json.loads(content(above / MANIFEST))
         except (OSError, ValueError):
             continue
         if isinstance(manifest, dict) and manifest.get("synthetic") is True:

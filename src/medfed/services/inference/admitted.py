@@ -1,6 +1,5 @@
 """Released models that a hospital uses: approved there, by digest, and withdrawn."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,12 @@ from urllib.parse import urlsplit
 from sqlalchemy import select
 
 from medfed.core.errors import DataError
-from medfed.core.files import write_atomic
+from medfed.core.private_files import content, sha256
 from medfed.core.questions import AskingTask, Question
 from medfed.core.registry import make, part_from_json
 from medfed.services.accounts import Identity, Subject, require
 from medfed.services.audit import plain, record
+from medfed.services.inference.keeping import vault_of
 from medfed.services.inference.place import InferencePlace
 from medfed.services.trouble import Conflict, Missing
 from medfed.storage.database import Database
@@ -40,7 +40,7 @@ class AdmittedModels:
     def admit(
         self, by: Identity, given: Path, *, guideline: Mapping[str, str] | None = None
     ) -> AdmittedRow:
-        """Approve a model for this hospital; its file is copied.
+        """Approve a model for this hospital; its file is copied, and sealed as results are.
 
         Args:
             by: Who approves it.
@@ -71,7 +71,8 @@ class AdmittedModels:
         identity = ModelIdentity.read(opened.about, opened.sha256)
         kind = kind_of(opened.about)
         self.place.models.mkdir(mode=0o700, exist_ok=True)
-        write_atomic(self.place.model_file(opened.sha256), opened.path.read_bytes())
+        blob = content(opened.path)
+        vault_of(self.place).write(self.place.model_file(opened.sha256), blob)
         with self.database.write() as session:
             row = session.scalar(select(AdmittedRow).where(AdmittedRow.sha256 == opened.sha256))
             if row is None:
@@ -167,10 +168,10 @@ class AdmittedModels:
             DataError: It is another, or gone.
         """
         path = self.place.model_file(row.sha256)
+        vault_of(self.place)  # it may be sealed
         try:
-            with path.open("rb") as file:
-                same = hashlib.file_digest(file, "sha256").hexdigest() == row.sha256
-        except OSError:
+            same = sha256(path) == row.sha256
+        except (OSError, DataError):
             same = False
         if not same:
             message = "the model's file is gone, or another than the one approved"

@@ -1,5 +1,6 @@
-"""Results of a model on the disk of a hospital: sealed where the site's folder is encrypted."""
+"""Models and their results on a hospital's disk: sealed where the site's folder is encrypted."""
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,3 +42,18 @@ def kept_privately(place: InferencePlace, folder: Path) -> Iterator[Path]:
         with appearing(folder) as part:
             for file in sorted(file for file in (bench / folder.name).iterdir() if file.is_file()):
                 vault.write(part / file.name, file.read_bytes(), place=folder / file.name)
+
+
+@contextmanager
+def aside(place: InferencePlace) -> Iterator[Path]:
+    """A folder for what a person sends, gone afterwards; in memory where the site is encrypted.
+
+    Raises:
+        DataError: This system has no folder in memory.
+    """
+    if vault_of(place).sealed:
+        with in_memory() as folder:
+            yield folder
+        return
+    with tempfile.TemporaryDirectory(dir=place.console) as name:
+        yield Path(name)

@@ -1,6 +1,5 @@
 """Opening a trained model together with what it says about itself."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,8 +8,10 @@ from typing import Any
 
 from medfed.core.data import MODELS
 from medfed.core.errors import DataError
+from medfed.core.private_files import sealed, sha256, vault_over
 from medfed.core.study import Study
 from medfed.core.update import Tensors
+from medfed.core.vault import OPEN
 from medfed.storage.models import read_model
 
 NAME = "model.safetensors"
@@ -49,8 +50,9 @@ def open_model(given: Path) -> OpenedModel:
     if path.suffix in {".pth", ".pt"}:
         tensors, about = _read_pth(path), _about_from_run(path.parent, path)
     else:
-        tensors, about = read_model(path)
-    return OpenedModel(tensors, _with_notices(about, path), _sha256(path), path)
+        vault = vault_over(path)
+        tensors, about = read_model(path, vault if sealed(path) else OPEN)
+    return OpenedModel(tensors, _with_notices(about, path), sha256(path), path)
 
 
 def released_near(path: Path) -> list[Path]:
@@ -108,8 +110,3 @@ def _json(path: Path) -> Any:
         return None
     except ValueError:
         raise DataError(f"{path} is damaged", remedy="Restore it from a backup") from None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

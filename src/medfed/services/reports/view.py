@@ -8,15 +8,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from medfed.core.errors import MedfedError
-from medfed.core.files import read_lines
+from medfed.core.errors import MedfedError, SiteError
 from medfed.core.registry import make
 from medfed.core.study import Study
 from medfed.core.study_file import parse_study
 from medfed.core.task import Task
+from medfed.core.vault import OPEN, Vault
 from medfed.federation.keys import load_public
 from medfed.federation.receipts import verify_receipt
+from medfed.federation.site_folder import RECEIPTS, SiteFolder
+from medfed.privacy.at_rest.envelope import ENVELOPE
 from medfed.services.reports.words import Figure
+from medfed.services.sites import site_vault
 from medfed.storage.run_folder import RunFolder
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -149,13 +152,13 @@ class RunView:
 
     @cached_property
     def receipts(self) -> tuple[Receipts, ...]:
-        """The sites' receipts, where the sites' folders lie in the run's."""
-        folders = {site: self.path / "sites" / site / "receipts" for site in self.sites}
-        return tuple(
-            _sum_receipts(site, folder, str(self.record.get("run")), self.shows_sites)
-            for site, folder in folders.items()
-            if folder.is_dir()
-        )
+        """The sites' receipts, where the sites' folders lie in the run's and can be opened."""
+        folders = {site: self.path / "sites" / site for site in self.sites}
+        run, found = str(self.record.get("run")), []
+        for site, folder in folders.items():
+            if (folder / RECEIPTS).is_dir() and (vault := _vault(folder)):
+                found.append(_sum_receipts(site, folder, vault, run, self.shows_sites))
+        return tuple(found)
 
     @cached_property
     def pictures(self) -> tuple[Picture, ...]:
@@ -201,9 +204,16 @@ def _seed(file: Path) -> int | None:
         return None
 
 
-def _sum_receipts(site: str, folder: Path, run: str, shows_sites: bool) -> Receipts:
-    receipts = [r for f in sorted(folder.glob("*.jsonl")) for r in read_lines(f)]
-    receipts = [r for r in receipts if r.get("run", run) == run]
+def _vault(folder: Path) -> Vault | None:
+    """What opens a site's folder; None where its key is elsewhere."""
+    try:
+        return site_vault(folder) if (folder / ENVELOPE).exists() else OPEN
+    except SiteError:
+        return None
+
+
+def _sum_receipts(site: str, folder: Path, vault: Vault, run: str, shows_sites: bool) -> Receipts:
+    receipts = [r for r in SiteFolder(folder, vault).receipts() if r.get("run", run) == run]
     # Replies to training orders count the patients they scored too; those to queries do not.
     trained = [int(r.get("patients", 0)) for r in receipts if r.get("purpose") == "query"]
     last = str(receipts[-1].get("sentence", "")) if receipts else ""
@@ -213,7 +223,7 @@ def _sum_receipts(site: str, folder: Path, run: str, shows_sites: bool) -> Recei
         bytes=sum(int(r.get("bytes", 0)) for r in receipts),
         patients=max(trained) if trained and shows_sites else None,
         last=last if shows_sites else "",
-        signed=_signed(receipts, folder.parent / "key.pub"),
+        signed=_signed(receipts, folder / "key.pub"),
     )
 
 

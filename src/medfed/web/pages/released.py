@@ -1,6 +1,5 @@
 """Released models that the hospital uses: approved here, with their cards; withdrawn."""
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from medfed.core.errors import DataError, MedfedError
+from medfed.services.inference.keeping import aside
 from medfed.web import words
 from medfed.web.errors import status_of
 from medfed.web.rules import desk, hospital, needs, takes, user
@@ -42,11 +42,11 @@ def show(number: int) -> ResponseReturnValue:
 def admit() -> ResponseReturnValue:
     """Approve a model that was sent along."""
     guideline = {"title": request.form.get("title", ""), "url": request.form.get("url", "")}
-    with tempfile.TemporaryDirectory(dir=desk().place.console) as folder:
+    with aside(desk().place) as folder:
         try:
-            _keep("model", Path(folder) / "model.safetensors", needed=True)
-            _keep("card", Path(folder) / "model_card.md", needed=False)
-            row = desk().models.admit(user(), Path(folder), guideline=guideline)
+            _keep("model", folder / "model.safetensors", needed=True)
+            _keep("card", folder / "model_card.md", needed=False)
+            row = desk().models.admit(user(), folder, guideline=guideline)
         except MedfedError as error:
             return _list(words.error(error), request.form), status_of(error)
     if _asks():

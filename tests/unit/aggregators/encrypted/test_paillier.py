@@ -235,6 +235,16 @@ def test_what_is_no_key_and_no_ciphertext_is_refused_in_words(kit, blob):
         paillier.added(kit, None, blob)
 
 
+@pytest.mark.parametrize("begin", [b"", b"\x91"])
+@pytest.mark.parametrize("many", [b"\xdd", b"\xdf"])
+def test_a_ciphertext_that_claims_to_be_long_takes_no_memory(kit, begin, many):
+    blob = begin + many + b"\xff\xff\xff\xff" + bytes(95)
+    with pytest.raises(ValueError, match="no ciphertext"):
+        paillier.added(kit, None, blob)
+    with pytest.raises(ValueError, match="no ciphertext"):
+        paillier.decrypted(kit, blob)
+
+
 def test_halves_of_keys_that_are_nonsense_are_refused(kit):
     whole = paillier.without_key(kit)
     for cut in (20, 200, len(whole) - 20):

@@ -72,6 +72,12 @@ def test_a_study_becomes_a_process_of_its_own(home, door, started):
     assert (home / "runs" / "first.toml").read_text() == STUDY
 
 
+def test_runs_of_a_coordinator_that_encrypts_are_encrypted(home, started):
+    with LoopbackServer(control.control_app(home, "/keys/run.key")) as server:
+        Control(f"http://127.0.0.1:{server.port}", control.control_token(home)).submit("a", STUDY)
+    assert started[0][-2:] == ["--encrypt-with", "/keys/run.key"]
+
+
 def test_a_name_that_is_taken_is_refused_unless_resumed(home, door, started):
     (home / "runs" / "first").mkdir(parents=True)
     with pytest.raises(RunError, match="already"):
