@@ -11,6 +11,7 @@ from accounting import identity
 from clinics import ANSWERS, Clinic, clinic_of
 from consoles import csrf_of
 from unit.web.test_live import news
+from unit.web.test_reports import english_in, structure
 
 from medfed.connectors.scans import read_scan
 from medfed.core import private_files
@@ -191,6 +192,24 @@ def test_the_api_does_what_the_pages_do(clinic: Clinic):
         assert loaded.data[:4] == b"%PDF"
     for part, name in (("view", "view-ct.nii.gz"), ("found", "..%2f..%2fsecrets.json"), ("x", "y")):
         assert call("GET", f"/inferences/{inference}/files/{part}/{name}").status_code == 404
+
+
+def test_the_models_report_is_in_the_readers_language(signed):
+    clinic, inference = signed
+    path, client = f"/inference/{inference}/report", clinic.stage.client("clinician")
+    english = client.get(path).text
+    clinic.stage.post(client, "/language", "/", language="zh_Hans_CN")
+    chinese = client.get(path).text
+    assert structure(chinese) == structure(english)
+    about = clinic.desk.inferences.find(inference).result
+    named = (
+        about["model"],
+        about["made"],
+        about["files"],
+        "European Radiology",
+        "Fleischner Society",
+    )
+    assert english_in(chinese, *named, "Scholten et al") == set()
 
 
 @pytest.mark.parametrize("name", ["viewer", "auditor", "administrator", "data-steward"])
