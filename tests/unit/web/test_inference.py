@@ -202,14 +202,9 @@ def test_the_models_report_is_in_the_readers_language(signed):
     chinese = client.get(path).text
     assert structure(chinese) == structure(english)
     about = clinic.desk.inferences.find(inference).result
-    named = (
-        about["model"],
-        about["made"],
-        about["files"],
-        "European Radiology",
-        "Fleischner Society",
-    )
-    assert english_in(chinese, *named, "Scholten et al") == set()
+    cited = "Scholten et al., European Radiology; Fleischner Society; U-Net, DynUNet"
+    named = [about[part] for part in ("model", "made", "input", "files")]
+    assert english_in(chinese, *named, cited) == set()
 
 
 @pytest.mark.parametrize("name", ["viewer", "auditor", "administrator", "data-steward"])

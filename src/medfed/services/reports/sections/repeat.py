@@ -4,14 +4,16 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from medfed.services.reports.speech import Speech
+from medfed.services.reports.speech import Speech, later
 from medfed.services.reports.view import RunView
+
+_EXECUTION = (later("threads"), later("precision"), later("device"), later("layout"))
 
 
 def section(view: RunView) -> dict[str, Any]:
     """Digests, versions and the command that makes the same model again."""
     say, record = view.say, view.record
-    execution = record.get("execution", {})
+    execution = record.get("execution", {}).items()
     digests = [
         (say("study digest"), str(view.result.get("study", record.get("study", "")))),
         (say("model SHA-256"), str(view.result.get("model_sha256", ""))),
@@ -21,7 +23,7 @@ def section(view: RunView) -> dict[str, Any]:
         (say("started"), say.moment(str(record.get("started", "")))),
         (say("engine"), _engine(record, say)),
         (say("seed"), str(view.study.seed)),
-        (say("execution"), say(", ").join(f"{name} {value}" for name, value in execution.items())),
+        (say("execution"), say(", ").join(_set(name, value, say) for name, value in execution)),
     ]
     return {
         "digests": [row for row in digests if row[1]],
@@ -31,6 +33,10 @@ def section(view: RunView) -> dict[str, Any]:
         "command": shlex.join(view.repeat),
         "same_bits": not view.study.privacy,
     }
+
+
+def _set(name: str, value: object, say: Speech) -> str:
+    return f"{say(name) if name in _EXECUTION else name} {value}"
 
 
 def _engine(record: Mapping[str, Any], say: Speech) -> str:
