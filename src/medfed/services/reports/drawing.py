@@ -2,7 +2,6 @@
 
 import io
 import re
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
+from medfed.services.greenlets import real_lock
 from medfed.services.reports import palette
 from medfed.services.reports.words import Figure, finite
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 WIDE = Path(__file__).with_name("wide.ttf")
 """Measures Han characters, see ``scripts/wide_font.py``; readers' own fonts draw them."""
-_ALONE = threading.RLock()
+_ALONE = real_lock()
 """Matplotlib's settings are those of the whole process."""
 _STYLE = {
     "font.family": ["sans-serif", "medfed wide"],
