@@ -32,17 +32,24 @@ FILES = (
     *("storage/ledger.py", "storage/ledger_head.py", "services/sites.py"),
     *("services/runs.py", "services/run_sites.py", "services/accounts/rights.py"),
     *("services/comparison/runner.py", "services/comparison/recipes.py"),
-    *("services/comparison/scoring.py", "storage/run_folder.py"),
+    *("services/comparison/scoring.py", "services/comparison/answer.py", "storage/run_folder.py"),
     *("frameworks/torch_job.py", "frameworks/held.py"),
     *("services/federation/attached.py", "federation/exchange.py"),
     *("federation/coordinator.py", "federation/asynchronous.py"),
     *(f"federation/{name}.py" for name in ("site", "site_desk", "site_work", "gates")),
     *("federation/privacy.py", "federation/enrolment/invites.py"),
     *("federation/receipts.py", "federation/audit/verify.py", "services/protections.py"),
+    *("services/demo.py", "services/demo_pictures.py"),
+    *("services/prediction/predict.py", "services/prediction/findings_json.py"),
+    *(f"inference/{name}.py" for name in ("model", "predictor", "second_look")),
 )
 TOLD = ("privacy/words.py", "privacy/local_words.py")
 """Where every string is shown."""
-READERS = ("dicom", "nifti", "metaimage", "pacs", "fetch", "annotations.py", "pseudonyms", "scans")
+READERS = (
+    *(f"dicom/{name}" for name in ("codecs", "decoder", "headers", "pixels", "planes")),
+    *("dicom/segmentation", "dicom/series", "metaimage", "pacs", "fetch", "annotations.py"),
+    *("pseudonyms", "scans"),
+)
 NOT: tuple[str, ...] = (
     *(f"connectors/{name}" for name in (*READERS, "phantom", "pooled.py", "patches_2d.py")),
     *(f"aggregators/secure/{name}" for name in ("k", "l", "m", "o", "rules", "site", "fixed")),
@@ -50,7 +57,6 @@ NOT: tuple[str, ...] = (
     *(f"core/{name}.py" for name in ("vault", "no_pickles", "packing", "files", "update", "query")),
     "tasks/segmentation_predictor.py",
     "tasks/detection_predictor.py",
-    "tasks/calibration.py",
     "privacy/at_rest",
 )
 """What only technicians meet: readers of files, and protocols that were broken."""
@@ -60,6 +66,7 @@ MORE = (
     *("a whole number", "a number", "text in quotes", "true or false", "a table"),
     *("a list, each {0}", "{0} or {1}", "{0}; {1}", "{0}: {1}, {2}"),
     *("{0} of the {1} sites", "one of the sites", "receipt {0} of {1}"),
+    *("mirroring", "no hospital"),
     *KINDS,
 )
 """What is put into other sentences, and what `_is_sentence` takes for none."""
@@ -69,6 +76,7 @@ CALLS = re.compile(
 NAMES = re.compile(
     r"\w*(message|remedy|why|complaint|warning|notes?|protection|faults)"
     r"|_what|_sentence|LEDGERS|REMEDY|SAID|SENT|WHY|ALL_REJECTED|NOTHING_FOUND"
+    r"|_?about\w*|_?reason|_rounding|describe|statement|captions|\w*notice|SYNTHETIC"
 )
 
 

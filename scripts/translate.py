@@ -1,4 +1,6 @@
-"""Gather the consoles' sentences and compile their translations: `python scripts/translate.py`.
+"""Gather what people read and compile its translations: `python scripts/translate.py`.
+
+The consoles' sentences, those of the pages that services write, and those that other layers say.
 
 Adds what is new to src/medfed/web/translations/*/LC_MESSAGES/messages.po, takes out what is gone,
 and compiles. A test says which sentences are still without a translation.
@@ -20,21 +22,32 @@ from babel.messages.pofile import read_po, write_po
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import said_sentences
 
+from medfed.services.reports import speech
+
 ROOT = Path(__file__).resolve().parent.parent
-WEB = ROOT / "src" / "medfed" / "web"
+PACKAGE = ROOT / "src" / "medfed"
+WEB = PACKAGE / "web"
 METHODS = [("**.py", "python"), ("templates/**.html", "jinja2")]
+OPTIONS = {"templates/**.html": {"trimmed": "true", "silent": "false"}}
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 KEYWORDS = {"_": None, "_l": None, "gettext": None}
+PAGES = ("services/reports", "services/comparison", "services/prediction")
+"""Whose pages speak through a `medfed.services.reports.speech.Speech`."""
+SAYS = {"say": None, "later": None, "many": (1, 2)}
 
 
 def gather() -> Catalog:
-    """Every sentence of the pages, with where it stands."""
+    """Every sentence, with where it stands."""
     catalog = Catalog(project="medfed", charset="utf-8")
-    options = {"templates/**.html": {"trimmed": "true", "silent": "false"}}
-    found = extract_from_dir(WEB, METHODS, options, keywords=KEYWORDS)
+    found = extract_from_dir(WEB, METHODS, OPTIONS, keywords=KEYWORDS)
     for file, _line, message, comments, context in found:
         place: list[Any] = [(file, None)]  # without its line, which every edit would move
         catalog.add(message, None, place, auto_comments=comments, context=context)
+    for folder in PAGES:
+        said = extract_from_dir(PACKAGE / folder, METHODS, OPTIONS, keywords=SAYS)
+        for file, _line, message, _comments, _context in said:
+            place = [(f"{folder}/{file}", None)]
+            catalog.add(message, None, place, context=speech.CONTEXT)
     for sentence, file in said_sentences.gather():
         place = [(file, None)]
         catalog.add(sentence, None, place, context=said_sentences.CONTEXT)
@@ -74,7 +87,7 @@ def main() -> int:
         path.write_text(header + buffer.getvalue().decode(), "utf-8")
         path.with_suffix(".mo").write_bytes(compiled(path))
         for message in catalog:
-            if message.id and not message.string:
+            if message.id and not "".join(message.string or ()):
                 missing += 1
                 print(f"{path.parent.parent.name}: {message.id}")
     return 1 if missing else 0

@@ -207,8 +207,9 @@ class NodulePredictor:
                 chosen.append((candidate, box))
         if outside:
             notes.append(
-                f"What the model marked outside the lungs was left out: {outside} "
-                f"{'piece' if outside == 1 else 'pieces'}."
+                "What the model marked outside the lungs was left out: 1 piece."
+                if outside == 1
+                else f"What the model marked outside the lungs was left out: {outside} pieces."
             )
         if more:
             notes.append(
@@ -339,9 +340,9 @@ def _triple(values: NDArray[np.float64]) -> Triple:
 def _about_lungs(sides: Lungs | None, shape: tuple[int, int, int]) -> list[str]:
     if sides is None:
         return ["No lungs were recognised, so the whole scan was looked at. Is it a chest CT?"]
-    found = []
+    notes = []
     if sides.split is None:
-        found.append("Right and left lung could not be told apart.")
+        notes.append("Right and left lung could not be told apart.")
     if sides.cut_off(shape[0]):
-        found.append("The scan does not show the whole lungs; thirds are of what it shows.")
-    return found
+        notes.append("The scan does not show the whole lungs; thirds are of what it shows.")
+    return notes

@@ -44,7 +44,21 @@ def judged(
     out = len(scored) - len(kept)
     if not out:
         return kept, []
-    places = f"{out} of the {len(scored)} places" if len(scored) > 1 else "The one place"
-    were, them = ("were", "them") if out > 1 else ("was", "it")
-    why = f"the second model gave {them} a score below {least:g}"
-    return kept, [f"{places} that the first model marked {were} left out: {why}."]
+    return kept, [_note(out, len(scored), least)]
+
+
+def _note(out: int, many: int, least: float) -> str:
+    if many == 1:
+        return (
+            "The one place that the first model marked was left out: the second model gave it a "
+            f"score below {least:g}."
+        )
+    if out == 1:
+        return (
+            f"1 of the {many} places that the first model marked was left out: the second model "
+            f"gave it a score below {least:g}."
+        )
+    return (
+        f"{out} of the {many} places that the first model marked were left out: the second model "
+        f"gave them a score below {least:g}."
+    )

@@ -23,7 +23,6 @@ from medfed.core.update import Stats, Tensors, add_stats
 from medfed.services.demo_pictures import names, write_pictures
 from medfed.services.demo_study import alone, demo_study
 from medfed.services.reports import write_report
-from medfed.services.reports.words import listing
 from medfed.services.runs import RunOptions, start
 from medfed.storage.models import read_model
 from medfed.storage.run_folder import RunFolder
@@ -198,7 +197,7 @@ def statement(summary: Mapping[str, Any]) -> str:
         for site, own in summary["sites"][LOCAL].items()
         if summary["sites"][FEDERATED].get(site, 0.0) > own
     ]
-    who = listing(better) if better else "no hospital"
+    who = ", ".join(better) or "no hospital"
     return (
         f"Mean Dice of {patients} held-out patients with nodules: {dice[FEDERATED]:.2f} learning "
         f"together, {dice[LOCAL]:.2f} with each hospital's own model, {dice[UNTRAINED]:.2f} "

@@ -41,13 +41,18 @@ def write_pictures(
         together = job.predict(federated, case) >= threshold
         alone = job.predict(local[site], case) >= threshold
         panels = {
-            "ct": ("a patient no model has seen (synthetic)", None, None),
-            "together": ("learned together: truth green, marked orange", case.truth, together),
-            "alone": ("learned alone: truth green, marked orange", case.truth, alone),
+            "ct": (None, None),
+            "together": (case.truth, together),
+            "alone": (case.truth, alone),
         }
-        for name, (caption, truth, marked) in panels.items():
+        captions = {
+            "ct": f"{site}, a patient no model has seen (synthetic)",
+            "together": f"{site}, learned together: truth green, marked orange",
+            "alone": f"{site}, learned alone: truth green, marked orange",
+        }
+        for name, (truth, marked) in panels.items():
             write_atomic(folder / f"{site}-{name}.png", _panel(case, z, truth, marked))
-            index.append({"file": f"{site}-{name}.png", "caption": f"{site}, {caption}"})
+            index.append({"file": f"{site}-{name}.png", "caption": captions[name]})
     write_json(folder / "index.json", index)
 
 

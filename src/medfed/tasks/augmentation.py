@@ -44,18 +44,18 @@ class Augmentation:
     noise_hu: float = 20.0
     blur: float = 0.15
 
-    def describe(self) -> str:
+    def describe(self) -> tuple[str, ...]:
         """In words, for a model card."""
-        said = {
-            "mirroring": self.mirror,
-            f"brightness within {self.shift_hu:g} HU": self.shift_hu,
-            f"contrast within {self.contrast:.0%}": self.contrast,
-            f"turns within {self.rotate:g}°": self.rotate and self.share,
-            f"sizes within {self.zoom:.0%}": self.zoom and self.share,
-            f"noise up to {self.noise_hu:g} HU": self.noise_hu and self.share,
-            "mild blur": self.blur and self.share,
-        }
-        return ", ".join(words for words, done in said.items() if done) or "none"
+        notes = [
+            ("mirroring", self.mirror),
+            (f"brightness within {self.shift_hu:g} HU", self.shift_hu),
+            (f"contrast within {self.contrast:.0%}", self.contrast),
+            (f"turns within {self.rotate:g}°", self.rotate and self.share),
+            (f"sizes within {self.zoom:.0%}", self.zoom and self.share),
+            (f"noise up to {self.noise_hu:g} HU", self.noise_hu and self.share),
+            ("mild blur", self.blur and self.share),
+        ]
+        return tuple(words for words, done in notes if done)
 
 
 @dataclass(frozen=True)

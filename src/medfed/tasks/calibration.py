@@ -62,10 +62,12 @@ def curve(total: Stats) -> dict[str, Any]:
         "misses": int(misses.sum()),
     }
     if min(plain["hits"], plain["misses"]) < FEWEST:
-        return {**plain, "reason": f"it takes {FEWEST} candidates of either kind"}
+        why = f"it takes {FEWEST} candidates of either kind"
+        return {**plain, "reason": why}
     slope, offset = _platt(hits, misses)
     if slope <= 0:
-        return {**plain, "reason": "higher scores were not more often right"}
+        why = "higher scores were not more often right"
+        return {**plain, "reason": why}
     odds = np.linspace(-EDGE, EDGE, BINS + 1)
     return {
         **plain,

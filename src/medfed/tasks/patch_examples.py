@@ -45,17 +45,17 @@ class Augmentation:
     brightness: float
     contrast: float
 
-    def describe(self) -> str:
+    def describe(self) -> tuple[str, ...]:
         """In words, for a model card."""
-        said = {
-            "mirroring": self.mirror,
-            f"turns within {self.rotate:g}°": self.rotate,
-            f"sizes within {self.zoom:.0%}": self.zoom,
-            f"moves within {self.move:.0%}": self.move,
-            f"brightness within {self.brightness:.0%}": self.brightness,
-            f"contrast within {self.contrast:.0%}": self.contrast,
-        }
-        return ", ".join(words for words, done in said.items() if done) or "none"
+        notes = [
+            ("mirroring", self.mirror),
+            (f"turns within {self.rotate:g}°", self.rotate),
+            (f"sizes within {self.zoom:.0%}", self.zoom),
+            (f"moves within {self.move:.0%}", self.move),
+            (f"brightness within {self.brightness:.0%}", self.brightness),
+            (f"contrast within {self.contrast:.0%}", self.contrast),
+        ]
+        return tuple(words for words, done in notes if done)
 
 
 class PictureExamples:

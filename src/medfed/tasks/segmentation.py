@@ -335,15 +335,17 @@ class NoduleSegmentation:
     def describe(self, facts: Facts) -> dict[str, Any]:
         """Words for the model card."""
         module = self.build()
-        spacing = (
+        spacing_note = (
             f"resampled to {self.spacing_mm:g} mm" if self.spacing_mm else "at its own spacing"
         )
         low, high = self._window
         return {
             "model": f"3D U-Net (MONAI DynUNet), {len(self.filters)} levels, "
             f"{' → '.join(map(str, self.filters))} channels, group normalisation",
-            "inputs": f"chest CT {spacing}, {low:g} to {high:g} HU as 0 to 1"
-            + (", the box around the lungs" if self.crop else ""),
+            "inputs": f"chest CT {spacing_note}, {low:g} to {high:g} HU as 0 to 1, the box around "
+            "the lungs"
+            if self.crop
+            else f"chest CT {spacing_note}, {low:g} to {high:g} HU as 0 to 1",
             "outputs": f"probability of nodule for each voxel; marked from {self.threshold:g}",
             "rounds scored on": f"{self.round_windows} fixed windows of each scan"
             if self.round_windows

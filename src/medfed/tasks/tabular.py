@@ -376,15 +376,17 @@ class TabularClassification:
         encoder = self.encoder(facts)
         module = self.build(facts)
         layers = " → ".join(map(str, (len(encoder.inputs), *self.hidden, 1)))
-        kind = "neural network" if self.hidden else "logistic regression"
         return {
-            "model": f"{kind}, {layers}",
+            "model": f"neural network, {layers}"
+            if self.hidden
+            else f"logistic regression, {layers}",
             "inputs": list(encoder.inputs),
             **({"units": dict(self.units)} if self.units else {}),
             "outputs": f"probability that {self.target} {self.positive or '= 1'}",
             "parameters": sum(p.numel() for p in module.parameters()),
             "scaling": self.scaling,
-            "missing values": "filled with the mean or the most common value"
-            + (", and indicated" if self.indicate_missing else ""),
+            "missing values": "filled with the mean or the most common value, and indicated"
+            if self.indicate_missing
+            else "filled with the mean or the most common value",
             "training": {"activation": self.activation, "norm": self.norm, "dropout": self.dropout},
         }

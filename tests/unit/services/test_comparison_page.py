@@ -19,7 +19,6 @@ def answer(recipes=("federated", "local"), sites=("north", "south"), metric="auc
     ahead = {"recipe": first, "metric": metric, "better": None}
     ahead |= {"value": -0.0001, "low": -0.02, "high": 0.01, "shown": False}
     shown = {"value": 0.05, "low": 0.01, "high": 0.09, "shown": True, "better": first}
-    against = [f"Against {r}: difference +0.050: {first} is better." for r in others]
     return {
         "study": "ab" * 32,
         "title": "Tumours",
@@ -33,9 +32,7 @@ def answer(recipes=("federated", "local"), sites=("north", "south"), metric="auc
             for r in others
             for place in places
         ],
-        "statement": "\n".join(
-            [f"{first}: so good.", *against, "  for north: so so.", "Note: few."]
-        ),
+        "notes": ["few"],
     }
 
 
@@ -47,7 +44,9 @@ def written(folder, found, question=""):
 def test_the_page_says_what_the_answer_says(tmp_path):
     page = written(tmp_path, answer(), "Malignant or benign?")
     for said in (
-        "Is it worth it for us? federated: so good.",
+        "federated: mean AUC of 2 hospitals 0.900 [0.850, 0.950], over 2 seeds.",
+        "Against local (each hospital alone) 0.900 [0.850, 0.950]: difference 0.000",
+        "for north: federated 0.900 against local 0.900, difference 0.000",
         "Malignant or benign?",
         "The same for each hospital",
         "Note: few.",
@@ -65,7 +64,7 @@ def test_the_page_says_what_the_answer_says(tmp_path):
 
 def test_what_others_wrote_cannot_become_markup(tmp_path):
     found = answer(recipes=("federated", EVIL), sites=(EVIL, "_south"))
-    page = written(tmp_path, found | {"title": EVIL, "statement": f"{EVIL}\n`{EVIL}`"}, EVIL)
+    page = written(tmp_path, found | {"title": EVIL, "notes": [EVIL, f"`{EVIL}`"]}, EVIL)
     assert not page.tags["img"]
     assert page.words.count("alert(2)") > 5
 

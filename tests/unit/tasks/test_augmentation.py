@@ -102,7 +102,7 @@ def test_nothing_is_varied_when_all_options_are_off():
     looks(hu, how, np.random.default_rng(0))
     assert np.array_equal(hu, before)
     assert drawn_turn(how, np.random.default_rng(0)) is None
-    assert how.describe() == "none"
+    assert how.describe() == ()
 
 
 def test_a_share_of_patches_is_turned():

@@ -16,6 +16,7 @@ from consoles import csrf_of
 from flask import request
 from hospitals import Sender, series_zip
 from unit.web.test_live import news
+from unit.web.test_reports import english_in, structure
 
 from medfed.connectors.scans import read_scan
 from medfed.core import private_files
@@ -200,6 +201,19 @@ def test_the_api_does_what_the_pages_do(clinic: Clinic):
         assert loaded.data[:4] == b"%PDF"
     for part, name in (("view", "view-ct.nii.gz"), ("found", "..%2f..%2fsecrets.json"), ("x", "y")):
         assert call("GET", f"/inferences/{inference}/files/{part}/{name}").status_code == 404
+
+
+def test_the_models_report_is_in_the_readers_language(signed):
+    clinic, inference = signed
+    path, client = f"/inference/{inference}/report", clinic.stage.client("clinician")
+    english = client.get(path).text
+    clinic.stage.post(client, "/language", "/", language="zh_Hans_CN")
+    chinese = client.get(path).text
+    assert structure(chinese) == structure(english)
+    about = clinic.desk.inferences.find(inference).result
+    cited = "Scholten et al., European Radiology; Fleischner Society; U-Net, DynUNet"
+    named = [about[part] for part in ("model", "made", "input", "files")]
+    assert english_in(chinese, *named, cited) == set()
 
 
 @pytest.mark.parametrize("name", ["viewer", "auditor", "administrator", "data-steward"])

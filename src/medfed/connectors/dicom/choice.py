@@ -66,11 +66,16 @@ def _reason(best: SeriesSummary, usable: Sequence[SeriesSummary], total: int) ->
     if total == 1:
         return ""
     assert best.geometry is not None  # noqa: S101 - usable ones only
-    what = "chest CT series" if best.of_the_chest else "CT series, none of them named a chest CT,"
     rivals = sum(s.of_the_chest == best.of_the_chest for s in usable)
+    apart = best.geometry.spacing_mm[0]
+    if best.of_the_chest:
+        return (
+            f"Chose one of {total} series: of the {rivals} usable chest CT series the one with the "
+            f"thinnest spacing, {best.slices} slices {apart:g} mm apart."
+        )
     return (
-        f"Chose one of {total} series: of the {rivals} usable {what} the one with the thinnest "
-        f"spacing, {best.slices} slices {best.geometry.spacing_mm[0]:g} mm apart."
+        f"Chose one of {total} series: of the {rivals} usable CT series, none of them named a "
+        f"chest CT, the one with the thinnest spacing, {best.slices} slices {apart:g} mm apart."
     )
 
 

@@ -1,6 +1,6 @@
-"""From figures on every draw to rows, intervals, differences and plain words."""
+"""From figures on every draw to rows, intervals and differences."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,12 +21,6 @@ from medfed.services.reports import words
 
 _OFTEN = 0.05
 """From this share of draws without a figure on, its interval comes with a caution."""
-
-_AGAINST = {
-    "local": "each hospital alone",
-    "leave-one-out": "without the hospital's own data",
-    "pooled": "all patients in one place",
-}
 
 
 def rows(
@@ -93,89 +87,9 @@ def cautions(tables: Mapping[str, Table], metric: str) -> list[str]:
         for place, draws in table.get(metric, {}).items():
             share = undefined_share(draws)
             if share > _OFTEN and place not in (MEAN, ALL):
-                found[place] = (
+                note = (
                     f"{name} at {place} is undefined in {share:.0%} of the draws, for want of "
                     "patients of one class: do not rely on it"
                 )
+                found[place] = note
     return list(found.values())
-
-
-def statement(found: Mapping[str, Any], sites: Sequence[str]) -> str:
-    """Is it worth it for us? In words, by the metric asked for."""
-    metric, seeds = found["metric"], found["seeds"]
-    figures = {(s["recipe"], s["site"]): s for s in found["summary"] if s["metric"] == metric}
-    many = [d for d in found["differences"] if d["metric"] == metric]
-    lines = list(_opening(metric, figures, found, len(sites)))
-    for against in dict.fromkeys(d["against"] for d in many):
-        own = {d["site"]: d for d in many if d["against"] == against}
-        lines.append(_headline(own.get(MEAN), figures, len(seeds)))
-        lines += [_for_site(own[site], figures, len(seeds)) for site in sites if site in own]
-    if any(figures.get((recipe, MEAN)) for recipe in ("pooled",)):
-        lines.append(
-            "pooled is a yardstick only: it needs all patients in one place, as on this machine."
-        )
-    lines += [f"Note: {note}." for note in found["notes"]]
-    return "\n".join(line for line in lines if line)
-
-
-def _opening(
-    metric: str, figures: Mapping[tuple[str, str], Any], found: Mapping[str, Any], sites: int
-) -> Iterator[str]:
-    first, name = next(iter(found["recipes"])), words.metric_name(metric)
-    figure = figures.get((first, MEAN))
-    seeds = len(found["seeds"])
-    if figure is None:
-        yield f"{words.first_capital(name)} is undefined here: the test patients are too few."
-        return
-    times = "one seed" if seeds == 1 else f"{seeds} seeds"
-    yield f"{first}: mean {name} of {sites} hospitals {_figure(figure)}, over {times}."
-    if seeds == 1:
-        yield (
-            "One seed only: the differences below may be the chance of one training run, and none "
-            "is claimed. Compare with several (--seeds 5)."
-        )
-
-
-def _headline(difference: Any, figures: Mapping[tuple[str, str], Any], seeds: int) -> str:
-    if difference is None:
-        return ""
-    against = difference["against"]
-    what = f" ({_AGAINST[against]})" if against in _AGAINST else ""
-    theirs = figures.get((against, MEAN))
-    beside = f" {_figure(theirs)}" if theirs else ""
-    return f"Against {against}{what}{beside}: {_difference(difference, seeds)}."
-
-
-def _for_site(difference: Any, figures: Mapping[tuple[str, str], Any], seeds: int) -> str:
-    site, recipe, against = difference["site"], difference["recipe"], difference["against"]
-    ours, theirs = figures.get((recipe, site)), figures.get((against, site))
-    if ours is None or theirs is None:
-        return ""
-    pair = f"{recipe} {_number(ours['value'])} against {against} {_number(theirs['value'])}"
-    return f"  for {site}: {pair}, {_difference(difference, seeds)}."
-
-
-def _difference(difference: Mapping[str, Any], seeds: int) -> str:
-    value = difference["value"]
-    text = f"difference {_signed(value)}"
-    if difference["low"] is not None:
-        text += f" [{_signed(difference['low'])}, {_signed(difference['high'])}]"
-    if difference["better"]:
-        return f"{text}: {difference['better']} is better"
-    return (
-        f"{text}: nothing is claimed from one seed" if seeds < 2 else f"{text}: no difference shown"
-    )
-
-
-def _figure(figure: Mapping[str, Any]) -> str:
-    if figure["low"] is None:
-        return _number(figure["value"])
-    return f"{_number(figure['value'])} [{_number(figure['low'])}, {_number(figure['high'])}]"
-
-
-def _number(value: float) -> str:
-    return f"{value:.3f}"
-
-
-def _signed(value: float) -> str:
-    return "0.000" if abs(value) < 0.0005 else f"{value:+.3f}".replace("-", "−")

@@ -1,17 +1,24 @@
 """The page of a comparison: self-contained, so that it can be mailed and filed."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from medfed import __version__
 from medfed.core.files import write_atomic
+from medfed.services.comparison.statement import statement
 from medfed.services.comparison.statistics import ALL, MEAN
 from medfed.services.reports import words
+from medfed.services.reports.speech import ENGLISH, Speech
+from medfed.services.reports.told import told
 from medfed.services.reports.view import notices_of
 from medfed.storage.run_folder import RunFolder
 
+PAGE = "comparison.html"
 Figure = Mapping[str, Any]
 
 
@@ -23,39 +30,83 @@ def write_page(out: Path, found: Mapping[str, Any], question: str = "") -> None:
         found: The answer, as ``comparison.json`` holds it.
         question: The study's clinical question.
     """
-    from medfed.services.comparison.plots import NAMES, draw  # brings Matplotlib, and Jinja2 below
-    from medfed.services.reports.page import render_page
+    from medfed.services.comparison.plots import draw  # brings Matplotlib
 
     pictures = draw(found)
     for name, picture in pictures.items():
-        for kind, blob in picture.files.items():
+        for kind, blob in picture.files().items():
             write_atomic(out / f"{name}.{kind}", blob)
-    inline = {name: pictures[name].inline if name in pictures else "" for name in NAMES}
+    inline = {name: picture.inline for name, picture in pictures.items()}
+    page = _page(found, _notices(out), question, inline, ENGLISH)
+    write_atomic(out / PAGE, page.encode())
+
+
+def page_in(path: Path, say: Speech) -> bytes:
+    """The page of a finished comparison in a language.
+
+    Args:
+        path: Its ``comparison.html``.
+        say: The language.
+    """
+
+    def make() -> str:
+        from medfed.services.comparison.plots import draw
+
+        found = json.loads(path.with_name("comparison.json").read_bytes())
+        inline = {name: picture.inline for name, picture in draw(found, say).items()}
+        return _page(found, _notices(path.parent), _question(path.parent), inline, say)
+
+    return told(path, say, make)
+
+
+def _page(
+    found: Mapping[str, Any],
+    notices: Sequence[str],
+    question: str,
+    pictures: Mapping[str, Markup],
+    say: Speech,
+) -> str:
+    from medfed.services.reports.page import render_page  # brings Jinja2
+
     metric = found["metric"]
-    page = render_page(
+    return render_page(
         "comparison.html",
         "medfed.services.comparison",
+        say,
         title=found["title"],
         question=question,
-        notices=_notices(out),
+        notices=[say.again(notice) for notice in notices],
         medfed=__version__,
-        metric=words.first_capital(words.metric_name(metric)),
-        meaning=words.metric_meaning(metric),
-        first=next(iter(found["recipes"])),
-        recipes=found["recipes"],
-        statement=_statement(found["statement"]),
-        pictures=inline,
-        groups=list(_groups(found)),
+        metric=words.metric_title(metric, say),
+        meaning=words.metric_meaning(metric, say),
+        first=words.recipe_name(next(iter(found["recipes"])), say),
+        recipes=_recipes(found, say),
+        statement=statement(found, say),
+        pictures={"sites": "", "differences": "", **pictures},
+        groups=list(_groups(found, say)),
         seeds=found["seeds"],
         digest=found["study"],
     )
-    write_atomic(out / "comparison.html", page.encode())
+
+
+def _recipes(found: Mapping[str, Any], say: Speech) -> list[tuple[str, str]]:
+    about = found["recipes"].items()
+    return [(words.recipe_name(name, say), say.again(text)) for name, text in about]
+
+
+def _runs(out: Path) -> list[RunFolder]:
+    runs = [RunFolder(folder) for folder in sorted((out / "runs").glob("*"))]
+    return [run for run in runs if run.exists]
 
 
 def _notices(out: Path) -> tuple[str, ...]:
     """What the runs say must not be overlooked, such as that the patients are made up."""
-    runs = [RunFolder(folder) for folder in sorted((out / "runs").glob("*"))]
-    return notices_of(*(run.record() for run in runs if run.exists))
+    return notices_of(*(run.record() for run in _runs(out)))
+
+
+def _question(out: Path) -> str:
+    """The clinical question, which the runs' studies took over."""
+    return next((run.study().question for run in _runs(out)), "")
 
 
 def figure_rows(found: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -103,36 +154,27 @@ def _line(value: str, low: str, high: str) -> str:
     return f"{value} [{low}, {high}]" if low else value
 
 
-def _cells(value: str, low: str, high: str, joint: str = "–") -> tuple[str, str]:
-    return value, f"{low}{' to ' if '−' in low else joint}{high}" if low else ""
+def _cells(parts: tuple[str, str, str], say: Speech, *, spoken: bool = False) -> tuple[str, str]:
+    value, low, high = parts
+    return value, words.span_text(low, high, say, spoken) if low else ""
 
 
-def _groups(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _groups(found: Mapping[str, Any], say: Speech) -> Iterator[dict[str, Any]]:
     """The table's rows, those of a place together."""
     for (place, n), rows in itertools.groupby(_figures(found), key=lambda row: row[:2]):
         cells = [
             {
-                "recipe": recipe,
-                "figure": _cells(*_parts(figure)),
-                "ahead": _cells(*_parts(ahead, sign=True), " to "),
+                "recipe": words.recipe_name(recipe, say),
+                "figure": _cells(_parts(figure), say),
+                "ahead": _cells(_parts(ahead, sign=True), say, spoken=True),
                 "shown": bool(ahead and ahead["shown"]),
             }
             for _, _, recipe, figure, ahead in rows
         ]
-        yield {"place": place, "patients": n, "whole": place in (MEAN, ALL), "rows": cells}
-
-
-def _statement(text: str) -> dict[str, Any]:
-    """The statement's lines by kind: opening, one against each recipe, and remarks."""
-    opening, *lines = text.split("\n")
-    against: list[tuple[str, list[str]]] = []
-    notes: list[str] = []
-    for line in lines:
-        if line.startswith("  ") and against:
-            against[-1][1].append(line.strip())
-        elif line.startswith("Against "):
-            against.append((line, []))
-        else:
-            notes.append(line)
-    by_hospital = any(hospitals for _, hospitals in against)
-    return {"opening": opening, "against": against, "notes": notes, "by_hospital": by_hospital}
+        whole = place in (MEAN, ALL)
+        yield {
+            "place": say(place) if whole else place,
+            "patients": n,
+            "whole": whole,
+            "rows": cells,
+        }

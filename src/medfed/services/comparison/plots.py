@@ -10,39 +10,59 @@ from markupsafe import Markup
 from medfed.services.comparison.statistics import ALL, MEAN
 from medfed.services.reports import palette, words
 from medfed.services.reports.drawing import MARKERS, canvas, label_rows, style, to_svg, whisker
+from medfed.services.reports.speech import ENGLISH, Speech
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NAMES = ("sites", "differences")
 WIDTH = 7.3
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture as files (``png``, ``svg``) and as a piece of a page."""
+    """A picture, and the same as a piece of a page."""
 
-    files: Mapping[str, bytes]
+    figure: "Figure"
     inline: Markup
 
+    def files(self) -> dict[str, bytes]:
+        """As files, by their ending."""
+        found = {}
+        for kind, about in (("png", {"Software": None}), ("svg", {"Date": None})):
+            blob = io.BytesIO()
+            with style():
+                self.figure.savefig(blob, format=kind, dpi=160, metadata=about, facecolor="white")
+            found[kind] = blob.getvalue()
+        return found
 
-def draw(found: Mapping[str, Any]) -> dict[str, Picture]:
-    """The pictures of an answer, by name."""
-    name = words.metric_name(found["metric"])
+
+def draw(found: Mapping[str, Any], say: Speech = ENGLISH) -> dict[str, Picture]:
+    """The pictures of an answer that there are, by name.
+
+    Args:
+        found: The answer, as ``comparison.json`` holds it.
+        say: What their labels are said through.
+    """
+    name = words.metric_name(found["metric"], say)
     labels = {
-        "sites": f"{name} of each recipe on each hospital’s own test patients",
-        "differences": f"paired differences in {name}, hospital by hospital",
+        "sites": say(
+            "{metric} of each recipe on each hospital’s own test patients; see the table.",
+            metric=name,
+        ),
+        "differences": say(
+            "paired differences in {metric}, hospital by hospital; see the table.", metric=name
+        ),
     }
     with style():
-        drawn = {"sites": _sites(found, name), "differences": _differences(found, name)}
+        drawn = {"sites": _sites(found, name, say), "differences": _differences(found, name, say)}
         return {
-            key: Picture(_files(figure), to_svg(figure, key, f"{labels[key]}; see the table."))
+            key: Picture(figure, to_svg(figure, key, labels[key]))
             for key, figure in drawn.items()
             if figure is not None
         }
 
 
-def _sites(found: Mapping[str, Any], name: str) -> "Figure | None":
+def _sites(found: Mapping[str, Any], name: str, say: Speech) -> "Figure | None":
     """A dot with its interval for every hospital and recipe."""
     figures = [row for row in found["summary"] if row["metric"] == found["metric"]]
     if not figures:
@@ -57,18 +77,18 @@ def _sites(found: Mapping[str, Any], name: str) -> "Figure | None":
             if row["recipe"] == recipe:
                 place = places.index(row["site"]) + shift
                 whisker(axes, place, row, colour, marker, size=4.5)
-        axes.plot([], [], marker, color=colour, ms=4.5, label=recipe)
-    label_rows(axes, [words.shorten(place) for place in places])
+        axes.plot([], [], marker, color=colour, ms=4.5, label=words.recipe_name(recipe, say))
+    label_rows(axes, [words.shorten(_called(place, say)) for place in places])
     for place in range(1, len(places)):
         whole = places[place] in (MEAN, ALL) and places[place - 1] not in (MEAN, ALL)
         colour = palette.MUTED if whole else palette.GRID
         axes.axhline(place - 0.5, color=colour, lw=0.8 if whole else 0.6)
-    axes.set_xlabel(f"{name} on test patients, with 95 % interval")
+    axes.set_xlabel(say("{metric} on test patients, with 95 % interval", metric=name))
     axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=min(5, len(recipes)))
     return figure
 
 
-def _differences(found: Mapping[str, Any], name: str) -> "Figure | None":
+def _differences(found: Mapping[str, Any], name: str, say: Speech) -> "Figure | None":
     """A forest of paired differences, filled where one is shown."""
     rows = [row for row in found["differences"] if row["metric"] == found["metric"]]
     if not rows:
@@ -77,8 +97,10 @@ def _differences(found: Mapping[str, Any], name: str) -> "Figure | None":
     lines: list[tuple[str, Mapping[str, Any] | None]] = []
     for other in against:
         own = {row["site"]: row for row in rows if row["against"] == other}
-        lines.append((f"against {words.shorten(other)}", None))
-        lines += [(words.shorten(place), own[place]) for place in _places(list(own.values()))]
+        recipe = words.shorten(words.recipe_name(other, say))
+        lines.append((say("against {recipe}", recipe=recipe), None))
+        places = _places(list(own.values()))
+        lines += [(words.shorten(_called(place, say)), own[place]) for place in places]
     figure, axes = canvas(WIDTH, max(2.0, 0.6 + 0.2 * len(lines)))
     axes.axvline(0, color=palette.MUTED, lw=0.8)
     for number, (_, row) in enumerate(lines):
@@ -89,7 +111,13 @@ def _differences(found: Mapping[str, Any], name: str) -> "Figure | None":
     label_rows(axes, [label for label, _ in lines])
     for tick, (_, row) in zip(axes.get_yticklabels(), lines, strict=True):
         tick.set_fontweight("normal" if row else "bold")
-    axes.set_xlabel(f"difference in {name}, {rows[0]['recipe']} less the other, 95 % interval")
+    axes.set_xlabel(
+        say(
+            "difference in {metric}, {recipe} less the other, 95 % interval",
+            metric=name,
+            recipe=words.recipe_name(rows[0]["recipe"], say),
+        )
+    )
     return figure
 
 
@@ -98,10 +126,5 @@ def _places(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [*(p for p in seen if p not in (MEAN, ALL)), *(p for p in (MEAN, ALL) if p in seen)]
 
 
-def _files(figure: "Figure") -> dict[str, bytes]:
-    found = {}
-    for kind, about in (("png", {"Software": None}), ("svg", {"Date": None})):
-        blob = io.BytesIO()
-        figure.savefig(blob, format=kind, dpi=160, metadata=about, facecolor="white")
-        found[kind] = blob.getvalue()
-    return found
+def _called(place: str, say: Speech) -> str:
+    return say(place) if place in (MEAN, ALL) else place

@@ -27,6 +27,7 @@ from medfed.core.options import did_you_mean
 from medfed.core.study import Study
 from medfed.services.comparison import answer, scoring, statistics
 from medfed.services.comparison.recipes import Fit, Recipe, fixed_split, make_recipes
+from medfed.services.comparison.statement import statement
 from medfed.services.runs import Listener, RunOptions, start
 from medfed.storage.run_folder import RunFolder
 
@@ -86,7 +87,8 @@ def compare(
     notes = _notes(data, seeds)
     failed = _run_all(recipes, fits, options, on_event)
     records = _score_all(fits, failed, data, options.out, on_event)
-    notes += [f"{name} was left out: {why}" for name, why in failed.items()]
+    left_out_notes = [f"{name} was left out: {why}" for name, why in failed.items()]
+    notes += left_out_notes
     for note in notes:
         on_event(Notice(note))
     return _conclude(study, options, recipes, seeds, data, records, notes)
@@ -273,7 +275,7 @@ def _conclude(
         "differences": answer.differences(tables, len(seeds), task.higher_is_better),
         "notes": [*notes, *answer.cautions(tables, metric)],
     }
-    found["statement"] = answer.statement(found, list(counts))
+    found["statement"] = statement(found).text
     found["out"] = str(options.out.resolve())
     _write(options.out, found, study.question)
     return found

@@ -25,13 +25,14 @@ from numpy.typing import NDArray
 from medfed.core.seeding import generator
 from medfed.core.task import Interval, ManyFigures, Task
 from medfed.core.update import Array, Stats
+from medfed.services.reports.speech import later
 
 DRAWS = 2000
 _CHUNK = 250
 """Draws at a time: bounds the memory that totals take."""
 
-MEAN = "mean of sites"
-ALL = "all patients"
+MEAN = later("mean of sites")
+ALL = later("all patients")
 
 Draws = NDArray[np.float64]
 """A figure on the patients as they are, then on each draw."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from medfed.core.errors import AccessError, MedfedError, Refused, SiteError
 from medfed.core.ledger import UNITS, Balance, check_limit
 from medfed.core.mechanism import Unit
+from medfed.federation.site_folder import SiteFolder
 from medfed.services.accounts import Identity, Subject, require
 from medfed.services.accounts.login import require_confirmed
 from medfed.services.audit import record

@@ -19,6 +19,7 @@ def findings_json(
     scan: "ReadScan",
     digest: str,
     model: "ModelIdentity",
+    described: Mapping[str, Any],
     found: "Prediction",
     files: Mapping[str, Any],
     notices: Sequence[str],
@@ -30,6 +31,7 @@ def findings_json(
         scan: The scan.
         digest: Of its voxels and geometry.
         model: Which model looked at it.
+        described: The task's words for it.
         found: What it found.
         files: What else is in the folder, by kind.
         notices: What must be known of the scan, such as that it is synthetic.
@@ -44,6 +46,11 @@ def findings_json(
             "execution": found.execution.to_json(),
         },
         "model": model.to_json(),
+        "described": {
+            "network": str(described.get("model", "–")),
+            "inputs": str(described.get("inputs", "–")),
+            "calibration": _curve(model),
+        },
         "input": _input(scan, digest),
         "rules": {"threshold": found.threshold, **found.rules.to_json()},
         "notes": [*scan.notes, *found.notes, *_about_scores(model), *notes],
@@ -64,6 +71,18 @@ def _input(scan: "ReadScan", digest: str) -> dict[str, Any]:
         "spacing_mm_zyx": list(grid.spacing_mm),
         "origin_lps_mm": list(grid.origin_mm),
         "direction": [list(row) for row in grid.direction],
+    }
+
+
+def _curve(model: "ModelIdentity") -> dict[str, Any] | None:
+    """How its scores become probabilities; None where nobody measured that."""
+    if model.calibration is None:
+        return None
+    curve = model.calibration
+    return {
+        "scores": list(curve.scores),
+        "observed": list(curve.observed),
+        "groups": [dict(group) for group in curve.groups],
     }
 
 

@@ -136,12 +136,13 @@ def write_results(
         scan=scan,
         digest=digest,
         model=predictor.model,
+        described=predictor.describe,
         found=found,
         files={**files, "report": REPORT},
         notices=_synthetic_input(given),
         notes=why_not,
     )
-    page = render(about, {name: (out / name).read_bytes() for name in pictures}, predictor)
+    page = render(about, {name: (out / name).read_bytes() for name in pictures})
     write_atomic(out / REPORT, page.encode(), durable=False)
     write_json(out / folders.FINDINGS, about, durable=False)  # last: it says what there is
     return about

@@ -4,6 +4,6 @@ Import it where a run ends, not at start-up: it brings Jinja2, and Matplotlib wi
 """
 
 from medfed.services.reports.card import write_model_card
-from medfed.services.reports.report import write_report
+from medfed.services.reports.report import report_in, write_report
 
-__all__ = ["write_model_card", "write_report"]
+__all__ = ["report_in", "write_model_card", "write_report"]

@@ -57,7 +57,7 @@ def as_data(view: RunView) -> dict[str, Any]:
         "training": dict(_training(view)),
         "limits": [str(note) for note in sections.notes.section(view)],
         "privacy": sections.receipts.privacy_sentences(view),
-        "provenance": dict(facts["digests"]),
+        "provenance": dict([*facts["digests"], *facts["facts"]]),
         "made_with": facts["versions"],
     }
 
@@ -81,7 +81,7 @@ def render(view: RunView) -> str:
         outputs=str(view.about_model.get("outputs", "")),
         sentence=sections.headline.sentence(view),
         data=_data(view),
-        metrics=[words.first_capital(words.metric_name(name)) for name in view.metrics],
+        metrics=[words.metric_title(name) for name in view.metrics],
         table=_table(view),
         meanings=_meanings(view),
         why_not="" if view.by_site else sections.results.why_no_sites(view),
@@ -90,7 +90,7 @@ def render(view: RunView) -> str:
         notes=sections.notes.section(view),
         inputs=sections.importance.sentence(view),
         privacy=sections.receipts.privacy_sentences(view),
-        digests=facts["digests"],
+        digests=[*facts["digests"], *facts["facts"]],
         versions=facts["versions"],
         command=code(facts["command"]),
     )
@@ -133,7 +133,7 @@ def _table(view: RunView) -> list[tuple[str, list[str]]]:
 
 
 def _meanings(view: RunView) -> list[tuple[str, str]]:
-    named = {m: words.first_capital(words.metric_name(m)) for m in view.metrics}
+    named = {m: words.metric_title(m) for m in view.metrics}
     return [(name, words.metric_meaning(m)) for m, name in named.items() if words.metric_meaning(m)]
 
 

@@ -16,6 +16,7 @@ from medfed.services.reports.drawing import (
     to_svg,
     whisker,
 )
+from medfed.services.reports.speech import ENGLISH, Speech
 from medfed.services.reports.words import Figure, finite, shorten
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def curve(
     by_site: Mapping[str, Series],
     colours: Mapping[str, str],
     kept: int | None = None,
+    say: Speech = ENGLISH,
 ) -> Markup | None:
     """A figure round by round, over all sites and at each.
 
@@ -45,6 +47,7 @@ def curve(
         by_site: The same for each site.
         colours: The sites' colours.
         kept: The round whose aggregate is the result, to mark it.
+        say: What its labels are said through.
     """
     drawn = {site: line for site, line in by_site.items() if _known(line)}
     if not _known(overall) and not drawn:
@@ -57,10 +60,10 @@ def curve(
             _site_lines(axes, drawn, colours)
         _overall_line(axes, overall, kept)
         axes.set_title(title)
-        axes.set_xlabel("round")
+        axes.set_xlabel(say("round"))
         _whole_numbers(axes)
         axes.margins(x=0.03, y=0.08)
-        label = f"{title}, by round. {_course(overall)}"
+        label = say("{title}, by round. {course}", title=title, course=_course(overall, say))
         return to_svg(figure, name, label)
 
 
@@ -70,6 +73,7 @@ def forest(
     figures: Mapping[str, Figure],
     overall: Figure | None,
     colours: Mapping[str, str],
+    say: Speech = ENGLISH,
 ) -> Markup | None:
     """Each site's value with its interval, over a line at the overall value."""
     known = {site: f for site, f in figures.items() if finite(f.get("value"))}
@@ -86,18 +90,20 @@ def forest(
         if overall and finite(overall.get("value")):
             whisker(axes, len(names), overall, palette.INK, "D", size=6.5)
             axes.axvline(float(overall["value"] or 0), color=palette.MUTED, lw=0.8, ls=(0, (3, 3)))
-            labels.append("all sites")
+            labels.append(say("all sites"))
         label_rows(axes, labels)
-        axes.set_xlabel(f"{title}, with 95 % interval")
+        axes.set_xlabel(say("{metric}, with 95 % interval", metric=title))
         if gap:
             axes.axhline(gap - 0.5, color=palette.FAINT, lw=0.8, ls=(0, (1, 2)))
-        return to_svg(
-            figure, name, f"{title} with its 95 % interval; the figures are in the table."
-        )
+        label = say("{metric} with its 95 % interval; the figures are in the table.", metric=title)
+        return to_svg(figure, name, label)
 
 
 def reliability(
-    name: str, groups: Sequence[Mapping[str, float]], curve: Mapping[str, Any]
+    name: str,
+    groups: Sequence[Mapping[str, float]],
+    curve: Mapping[str, Any],
+    say: Speech = ENGLISH,
 ) -> Markup:
     """Shares observed by score, over the curve that was put through them."""
     with style():
@@ -108,11 +114,11 @@ def reliability(
         sizes = [12 + 36 * g["candidates"] / most for g in groups]
         at, observed = ([g[key] for g in groups] for key in ("score", "observed"))
         axes.scatter(at, observed, sizes, color=palette.INK, zorder=5, linewidths=0)
-        axes.set_xlabel("score")
-        axes.set_ylabel("share on a nodule")
+        axes.set_xlabel(say("score"))
+        axes.set_ylabel(say("share on a nodule"))
         axes.set_xlim(-0.02, 1.02)
         axes.set_ylim(-0.02, 1.02)
-        label = "Share of candidates on a nodule by score, with the calibration curve."
+        label = say("Share of candidates on a nodule by score, with the calibration curve.")
         return to_svg(figure, name, label)
 
 
@@ -127,7 +133,11 @@ STATES = {
 
 
 def participation(
-    name: str, states: Mapping[str, Sequence[str]], first: int, label: str
+    name: str,
+    states: Mapping[str, Sequence[str]],
+    first: int,
+    label: str,
+    say: Speech = ENGLISH,
 ) -> Markup | None:
     """Who took part in each round: a strip a site.
 
@@ -136,6 +146,7 @@ def participation(
         states: For each site one of `STATES` a round.
         first: The number of the first round.
         label: The chart in words.
+        say: What its labels are said through.
     """
     if not states:
         return None
@@ -153,11 +164,13 @@ def participation(
         length = max(len(row) for row in states.values())
         axes.set_xlim(first - 0.6, first + length - 0.4)
         _whole_numbers(axes)
-        axes.set_xlabel("round")
+        axes.set_xlabel(say("round"))
         return to_svg(figure, name, label)
 
 
-def per_round(name: str, title: str, lines: Mapping[str, Series], unit: str) -> Markup | None:
+def per_round(
+    name: str, title: str, lines: Mapping[str, Series], unit: str, say: Speech = ENGLISH
+) -> Markup | None:
     """What rounds cost: one or two lines from zero up."""
     drawn = {label: _points(line) for label, line in lines.items() if _known(line)}
     if not drawn:
@@ -169,14 +182,14 @@ def per_round(name: str, title: str, lines: Mapping[str, Series], unit: str) -> 
             point = marker if len(x) <= 40 else ""
             axes.plot(x, y, dashes, color=colour, marker=point, ms=3, label=label)
         axes.set_title(title)
-        axes.set_xlabel("round")
+        axes.set_xlabel(say("round"))
         axes.set_ylabel(unit)
         highest = max(max(y) for _, y in drawn.values()) or 1.0
         axes.set_ylim(0, highest * (1.12 if len(drawn) < 2 else 1.35))  # room for the legend
         _whole_numbers(axes)
         if len(drawn) > 1:
             axes.legend(loc="upper left", ncols=2, borderaxespad=0.1)
-        return to_svg(figure, name, f"{title}, by round, in {unit}.")
+        return to_svg(figure, name, say("{title}, by round, in {unit}.", title=title, unit=unit))
 
 
 def recipes(
@@ -184,6 +197,7 @@ def recipes(
     metric: str,
     summary: Mapping[str, Figure],
     dots: Mapping[str, Sequence[float]],
+    say: Speech = ENGLISH,
 ) -> Markup | None:
     """Recipes beside each other: interval, and a pale dot for each single result."""
     known = {recipe: f for recipe, f in summary.items() if finite(f.get("value"))}
@@ -196,9 +210,12 @@ def recipes(
             heights = [place + 0.27] * len(values)
             axes.plot(values, heights, "|", color=palette.MUTED, ms=5, alpha=0.75, clip_on=False)
             whisker(axes, place, total, palette.ACCENT, "D" if place == 0 else "o", size=6)
-        label_rows(axes, [shorten(recipe, 34) for recipe in known])
-        axes.set_xlabel(f"{metric}, with 95 % interval; ticks below: single results")
-        return to_svg(figure, name, f"{metric} of {words.listing(list(known), 8)}.")
+        names = [words.recipe_name(recipe, say) for recipe in known]
+        label_rows(axes, [shorten(called, 34) for called in names])
+        ticks = say("{metric}, with 95 % interval; ticks below: single results", metric=metric)
+        axes.set_xlabel(ticks)
+        label = say("{metric} of {names}.", metric=metric, names=words.listing(names, 8, say))
+        return to_svg(figure, name, label)
 
 
 def _overall_line(axes: "Axes", overall: Series, kept: int | None) -> None:
@@ -284,8 +301,14 @@ def _points(line: Series) -> tuple[list[int], list[float]]:
     return [x for x, _ in known], [y for _, y in known]
 
 
-def _course(line: Series) -> str:
+def _course(line: Series, say: Speech) -> str:
     x, y = _points(line)
     if not x:
         return ""
-    return f"Over all sites: {y[0]:.3g} at round {x[0]}, {y[-1]:.3g} at round {x[-1]}."
+    return say(
+        "Over all sites: {begin} at round {first}, {end} at round {last}.",
+        begin=f"{y[0]:.3g}",
+        first=x[0],
+        end=f"{y[-1]:.3g}",
+        last=x[-1],
+    )

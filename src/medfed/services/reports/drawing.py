@@ -4,10 +4,13 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
+from medfed.services.greenlets import real_lock
 from medfed.services.reports import palette
 from medfed.services.reports.words import Figure, finite
 
@@ -15,7 +18,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
+WIDE = Path(__file__).with_name("wide.ttf")
+"""Measures Han characters, see ``scripts/wide_font.py``; readers' own fonts draw them."""
+_ALONE = real_lock()
+"""Matplotlib's settings are those of the whole process."""
 _STYLE = {
+    "font.family": ["sans-serif", "medfed wide"],
     "svg.fonttype": "none",  # text stays text: small, selectable, in the page's own font
     "svg.hashsalt": "medfed",  # the same chart has the same bytes
     "text.parse_math": False,  # names of sites and columns may hold dollar signs
@@ -63,8 +71,18 @@ def style() -> Iterator[None]:
     """Every chart's looks."""
     import matplotlib as mpl
 
-    with mpl.rc_context(_STYLE):  # type: ignore[arg-type]  # it knows its keys by a long literal
+    _know_wide()
+    with _ALONE, mpl.rc_context(_STYLE):  # type: ignore[arg-type]  # it knows its keys by a long literal
         yield
+
+
+@cache
+def _know_wide() -> None:
+    from matplotlib.font_manager import FontEntry, fontManager
+
+    for weight in ("normal", "bold"):
+        entry = FontEntry(str(WIDE), name="medfed wide", weight=weight, size="scalable")
+        fontManager.ttflist.append(entry)
 
 
 def canvas(width: float, height: float) -> tuple["Drawing", "Axes"]:

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from medfed.services.reports import palette, words
 from medfed.services.reports.drawing import FULL, canvas, label_rows, style, to_svg, whisker
+from medfed.services.reports.speech import ENGLISH, Speech
 from medfed.services.reports.words import Figure, finite, shorten
 
 if TYPE_CHECKING:
@@ -17,21 +18,29 @@ MOST_INPUTS = 20
 DPI = 160
 
 
-def importance(name: str, metric: str, figures: Mapping[str, Figure]) -> Markup | None:
+def importance(
+    name: str, metric: str, figures: Mapping[str, Figure], say: Speech = ENGLISH
+) -> Markup | None:
     """What each input is worth; hollow where the interval includes zero."""
     top = _top(figures)
     if not top:
         return None
     with style():
-        label = f"Permutation importance of {len(top)} inputs, the most important first: "
-        return to_svg(_drawn(metric, top), name, label + words.listing(list(top), 8))
+        label = say(
+            "Permutation importance of {many} inputs, the most important first: {names}",
+            many=len(top),
+            names=words.listing(list(top), 8, say),
+        )
+        return to_svg(_drawn(metric, top, say), name, label)
 
 
 def importance_png(metric: str, figures: Mapping[str, Figure]) -> bytes:
     """The same as a PNG."""
     buffer = io.BytesIO()
     with style():
-        _drawn(metric, _top(figures)).savefig(buffer, format="png", dpi=DPI, facecolor="white")
+        _drawn(metric, _top(figures), ENGLISH).savefig(
+            buffer, format="png", dpi=DPI, facecolor="white"
+        )
     return buffer.getvalue()
 
 
@@ -49,11 +58,12 @@ def _top(figures: Mapping[str, Figure]) -> dict[str, Figure]:
     return {name: known[name] for name in names}
 
 
-def _drawn(metric: str, top: Mapping[str, Figure]) -> "Drawing":
+def _drawn(metric: str, top: Mapping[str, Figure], say: Speech) -> "Drawing":
     figure, axes = canvas(FULL, 0.55 + 0.22 * len(top))
     axes.axvline(0, color=palette.MUTED, lw=0.8)
     for place, worth in enumerate(top.values()):
         whisker(axes, place, worth, palette.ACCENT, "o", hollow=not clear_of_zero(worth))
     label_rows(axes, [shorten(key, 34) for key in top])
-    axes.set_xlabel(f"fall in {metric} when the input is shuffled, with 95 % interval")
+    fall = say("fall in {metric} when the input is shuffled, with 95 % interval", metric=metric)
+    axes.set_xlabel(fall)
     return figure

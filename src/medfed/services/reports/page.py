@@ -7,16 +7,18 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from medfed.services.reports import palette
+from medfed.services.reports.speech import ENGLISH, Speech
 
 _HERE = "medfed.services.reports"
 
 
-def render_page(template: str, package: str = _HERE, **values: Any) -> str:
+def render_page(template: str, package: str = _HERE, say: Speech = ENGLISH, **values: Any) -> str:
     """A self-contained page as text.
 
     Args:
         template: The template's name; it extends ``page.html``.
         package: The package whose folder ``templates`` holds it.
+        say: What its sentences are said through.
         values: What the template shows.
     """
     environment = Environment(
@@ -29,7 +31,7 @@ def render_page(template: str, package: str = _HERE, **values: Any) -> str:
     environment.filters["marked"] = marked
     environment.globals["light"] = Markup(palette.variables(dark=False))  # noqa: S704  # constants of ours
     environment.globals["dark"] = Markup(palette.variables(dark=True))  # noqa: S704  # as above
-    return environment.get_template(template).render(values)
+    return environment.get_template(template).render(values, say=say)
 
 
 def marked(text: str) -> Markup:

@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from medfed.core.errors import RunError
 from medfed.core.files import write_atomic
 from medfed.services.reports import palette, sections
 from medfed.services.reports.page import render_page
+from medfed.services.reports.speech import Speech
+from medfed.services.reports.told import told
 from medfed.services.reports.view import RunView
 from medfed.storage.run_folder import RunFolder
 
@@ -29,11 +32,30 @@ def write_report(folder: RunFolder, result: Mapping[str, Any]) -> Path:
     return path
 
 
+def report_in(path: Path, say: Speech) -> bytes:
+    """A finished run's report in a language.
+
+    Args:
+        path: Its ``report.html``.
+        say: The language.
+    """
+
+    def make() -> str:
+        folder = RunFolder(path.parent)
+        result = folder.result()
+        if result is None:
+            raise RunError(f"the run in {path.parent} is not finished")
+        return render(RunView(folder, result, say))
+
+    return told(path, say, make)
+
+
 def render(view: RunView) -> str:
-    """The page as text."""
+    """The page as text, in the view's language."""
     colours = palette.site_colours(view.sites)
     return render_page(
         "report.html",
+        say=view.say,
         title=view.study.title,
         question=view.study.question,
         notices=view.notices,

@@ -18,6 +18,7 @@ from medfed.federation.keys import load_public
 from medfed.federation.receipts import verify_receipt
 from medfed.federation.site_folder import RECEIPTS, SiteFolder
 from medfed.privacy.at_rest.envelope import ENVELOPE
+from medfed.services.reports.speech import ENGLISH, Speech
 from medfed.services.reports.words import Figure
 from medfed.services.sites import site_vault
 from medfed.storage.run_folder import RunFolder
@@ -63,10 +64,12 @@ class RunView:
     Args:
         folder: The run's folder.
         result: The result, as ``result.json`` holds it.
+        say: How it is told.
     """
 
-    def __init__(self, folder: RunFolder, result: Mapping[str, Any]) -> None:
+    def __init__(self, folder: RunFolder, result: Mapping[str, Any], say: Speech = ENGLISH) -> None:
         self.folder = folder
+        self.say = say
         self.path: Path = folder.path
         self.result = result
         self.study: Study = folder.study()
@@ -130,7 +133,7 @@ class RunView:
     @cached_property
     def notices(self) -> tuple[str, ...]:
         """What must not be overlooked, such as that the patients are made up."""
-        return notices_of(self.record, self.result)
+        return tuple(map(self.say.again, notices_of(self.record, self.result)))
 
     @cached_property
     def about_model(self) -> Mapping[str, Any]:

@@ -4,20 +4,33 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from medfed.services.reports.speech import ENGLISH, Speech, later
+
 Figure = Mapping[str, float | None]
 """A value with the bounds of its 95 % interval, as results hold it."""
 
 NOTHING = "–"
 
 _NAMES = {
-    "auc": "AUC",
-    "brier": "Brier score",
-    "dice": "Dice",
-    "iou": "IoU",
-    "fps": "false positives",
-    "sensitivity_at_1_8": "sensitivity at 1/8 false positives a scan",
-    "sensitivity_at_1_4": "sensitivity at 1/4",
-    "sensitivity_at_1_2": "sensitivity at 1/2",
+    "auc": later("AUC"),
+    "accuracy": later("accuracy"),
+    "balanced_accuracy": later("balanced accuracy"),
+    "sensitivity": later("sensitivity"),
+    "specificity": later("specificity"),
+    "brier": later("Brier score"),
+    "dice": later("Dice"),
+    "iou": later("IoU"),
+    "fps": later("false positives"),
+    "loss": later("loss"),
+    "reach": later("reach"),
+    "c_index": later("c index"),
+    "sensitivity_at_1_8": later("sensitivity at 1/8 false positives a scan"),
+    "sensitivity_at_1_4": later("sensitivity at 1/4"),
+    "sensitivity_at_1_2": later("sensitivity at 1/2"),
+    "sensitivity_at_1": later("sensitivity at 1"),
+    "sensitivity_at_2": later("sensitivity at 2"),
+    "sensitivity_at_4": later("sensitivity at 4"),
+    "sensitivity_at_8": later("sensitivity at 8"),
 }
 _ACRONYMS = {
     "auc": "AUC",
@@ -28,33 +41,54 @@ _ACRONYMS = {
     "hd95": "HD95",
 }
 _MEANINGS = {
-    "auc": "the chance that a positive patient gets a higher score than a negative one; 0.5 is "
-    "guessing, 1 is perfect",
-    "accuracy": "the share of patients classified rightly",
-    "balanced_accuracy": "the mean of sensitivity and specificity",
-    "sensitivity": "the share of positive patients that are found",
-    "specificity": "the share of negative patients that are left alone",
-    "brier": "the mean squared error of the predicted probabilities; lower is better",
-    "dice": "the overlap of the predicted and the true outline; 1 is perfect",
-    "iou": "the shared part of the predicted and the true outline; 1 is perfect",
-    "cpm": "the mean sensitivity at 1/8 to 8 false positives a scan, as in LUNA16; 1 is perfect",
-    "reach": "the share of nodules that any candidate hits; no score can find more",
-    "c_index": "the share of pairs of patients put in the right order; 0.5 is guessing",
-    "loss": "what training makes small; lower is better",
+    "auc": later(
+        "the chance that a positive patient gets a higher score than a negative one; 0.5 is "
+        "guessing, 1 is perfect"
+    ),
+    "accuracy": later("the share of patients classified rightly"),
+    "balanced_accuracy": later("the mean of sensitivity and specificity"),
+    "sensitivity": later("the share of positive patients that are found"),
+    "specificity": later("the share of negative patients that are left alone"),
+    "brier": later("the mean squared error of the predicted probabilities; lower is better"),
+    "dice": later("the overlap of the predicted and the true outline; 1 is perfect"),
+    "iou": later("the shared part of the predicted and the true outline; 1 is perfect"),
+    "cpm": later(
+        "the mean sensitivity at 1/8 to 8 false positives a scan, as in LUNA16; 1 is perfect"
+    ),
+    "reach": later("the share of nodules that any candidate hits; no score can find more"),
+    "c_index": later("the share of pairs of patients put in the right order; 0.5 is guessing"),
+    "loss": later("what training makes small; lower is better"),
 }
 
 
-def metric_name(name: str) -> str:
-    """A metric's name for people."""
+def metric_name(name: str, say: Speech = ENGLISH) -> str:
+    """A metric's name for people; a plug-in's as the plug-in calls it."""
     if name in _NAMES:
-        return _NAMES[name]
+        return say(_NAMES[name])
     words = name.replace("_", " ").replace("-", " ").split()
     return " ".join(_ACRONYMS.get(word, word) for word in words)
 
 
-def metric_meaning(name: str) -> str:
+def metric_title(name: str, say: Speech = ENGLISH) -> str:
+    """A metric's name where it stands by itself."""
+    return first_capital(metric_name(name, say))
+
+
+def metric_meaning(name: str, say: Speech = ENGLISH) -> str:
     """What a metric says, in a clause; empty where we have no words for it."""
-    return _MEANINGS.get(name.replace("-", "_"), "")
+    meaning = _MEANINGS.get(name.replace("-", "_"), "")
+    return say(meaning) if meaning else ""
+
+
+_RECIPES = (
+    *(later("federated"), later("local"), later("leave-one-out"), later("pooled")),
+    *(later("alone"), later("untrained"), later("all-background")),
+)
+
+
+def recipe_name(name: str, say: Speech = ENGLISH) -> str:
+    """A way of learning; a strategy or a study file as it is called."""
+    return say(name) if name in _RECIPES else name
 
 
 def first_capital(text: str) -> str:
@@ -89,13 +123,25 @@ def value_text(figure: Figure | None) -> str:
     return number(figure.get("value"), decimals(figure)) if figure else NOTHING
 
 
-def bounds_text(figure: Figure | None, joint: str = "–") -> str:
-    """The bounds, as in ``0.94–1.00``; empty where none were computed."""
+def bounds_text(figure: Figure | None, say: Speech = ENGLISH, *, spoken: bool = False) -> str:
+    """The bounds, as in ``0.94–1.00``; empty where none were computed.
+
+    Args:
+        figure: The figure.
+        say: In which language.
+        spoken: For a sentence: with a word between them, as beside a minus.
+    """
     if not figure or not finite(figure.get("low")) or not finite(figure.get("high")):
         return ""
     places = decimals(figure)
-    low, high = number(figure["low"], places), number(figure["high"], places)
-    return f"{low}{' to ' if '−' in low else joint}{high}"
+    return span_text(number(figure["low"], places), number(figure["high"], places), say, spoken)
+
+
+def span_text(low: str, high: str, say: Speech = ENGLISH, spoken: bool = False) -> str:
+    """Two bounds, with a word between them in a sentence or where a dash looks like a minus."""
+    if spoken or "−" in low:
+        return say("{low} to {high}", low=low, high=high)
+    return f"{low}–{high}"
 
 
 def figure_text(figure: Figure | None) -> str:
@@ -104,9 +150,9 @@ def figure_text(figure: Figure | None) -> str:
     return f"{value_text(figure)} [{bounds}]" if bounds else value_text(figure)
 
 
-def pair(figure: Figure | None) -> tuple[str, str]:
+def pair(figure: Figure | None, say: Speech = ENGLISH) -> tuple[str, str]:
     """Value and bounds apart, for a table's cell."""
-    return value_text(figure), bounds_text(figure)
+    return value_text(figure), bounds_text(figure, say)
 
 
 def finite(value: Any) -> bool:
@@ -114,7 +160,7 @@ def finite(value: Any) -> bool:
     return isinstance(value, (int, float)) and math.isfinite(value)
 
 
-def bytes_text(size: float | None) -> str:
+def bytes_text(size: float | None, say: Speech = ENGLISH) -> str:
     """Bytes in the unit that people read."""
     if size is None or not finite(size):
         return NOTHING
@@ -123,7 +169,7 @@ def bytes_text(size: float | None) -> str:
             return (
                 f"{size / step:.3g} {unit}" if size < 999.5 * step else f"{size / step:.0f} {unit}"
             )
-    return f"{size:.0f} bytes"
+    return say("{size} bytes", size=f"{size:.0f}")
 
 
 def duration_text(seconds: float | None) -> str:
@@ -146,26 +192,26 @@ def count(many: int, what: str, plural: str = "") -> str:
     return f"{many} {what if many == 1 else plural or what + 's'}"
 
 
-def listing(items: Sequence[str], most: int = 6) -> str:
+def listing(items: Sequence[str], most: int = 6, say: Speech = ENGLISH) -> str:
     """Names in a sentence, a long list cut short."""
     shown = list(items[:most])
     if len(items) > most:
-        shown.append(f"{len(items) - most} more")
+        shown.append(say("{count} more", count=len(items) - most))
     if len(shown) < 2:
         return "".join(shown)
-    return f"{', '.join(shown[:-1])} and {shown[-1]}"
+    return say("{names} and {last}", names=say(", ").join(shown[:-1]), last=shown[-1])
 
 
-def option_text(value: Any) -> str:
+def option_text(value: Any, say: Speech = ENGLISH) -> str:
     """A part's option as people read it."""
     if value is None:
-        return "not set"
+        return say("not set")
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return say("yes") if value else say("no")
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {option_text(item)}" for name, item in value.items())
+        return say(", ").join(f"{name} {option_text(item, say)}" for name, item in value.items())
     if isinstance(value, (list, tuple)):
-        return ", ".join(option_text(item) for item in value) or "none"
+        return say(", ").join(option_text(item, say) for item in value) or say("none")
     if isinstance(value, int) and value >= 10_000:
         return f"{value:,}".replace(",", "\u202f")
     return str(value)

@@ -5,7 +5,7 @@ from flask.typing import ResponseReturnValue
 
 from medfed.core.errors import StudyError
 from medfed.core.registry import names
-from medfed.services.comparison.page import figure_rows
+from medfed.services.comparison.page import figure_rows, page_in
 from medfed.services.comparison.statistics import ALL
 from medfed.services.console.comparisons import DOWNLOADS, PICTURES, RECIPES, Comparison
 from medfed.services.console.side_by_side import side_by_side
@@ -15,6 +15,7 @@ from medfed.web import shapes, words
 from medfed.web.errors import status_of
 from medfed.web.rules import console, needs, user
 from medfed.web.security import ALONE
+from medfed.web.speech import speech
 
 blueprint = Blueprint("comparisons", __name__, url_prefix="/comparisons")
 
@@ -60,7 +61,7 @@ def file(run: str, name: str) -> ResponseReturnValue:
     if path is None:
         raise Missing("there is no such file", remedy="Look at what the run offers")
     if name == "comparison.html":
-        answer = Response(path.read_bytes(), mimetype="text/html")
+        answer = Response(page_in(path, speech()), mimetype="text/html")
         answer.headers["Content-Security-Policy"] = ALONE
         return answer
     return send_file(path, mimetype=DOWNLOADS[name], as_attachment=name not in PICTURES)

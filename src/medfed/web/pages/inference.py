@@ -17,14 +17,16 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from medfed.core.errors import MedfedError
-from medfed.core.private_files import binary, content
+from medfed.core.private_files import binary
 from medfed.services.inference.sending import PacsSettings, ask_to_send
+from medfed.services.prediction.report import report_in
 from medfed.services.trouble import Missing
 from medfed.web import inference_shapes, inference_words, words
 from medfed.web.errors import status_of
 from medfed.web.paging import page_number
 from medfed.web.rules import can, desk, hospital, needs, user
 from medfed.web.security import ALONE
+from medfed.web.speech import speech
 
 blueprint = Blueprint("inference", __name__, url_prefix="/inference")
 PER_PAGE = 25
@@ -190,7 +192,7 @@ def view_file(inference: str, name: str) -> ResponseReturnValue:
 def report(inference: str) -> ResponseReturnValue:
     """The model's own report, before anybody reviewed it, as a page that can do nothing."""
     path, _kind = desk().inferences.file(inference, "found", "report.html")
-    answer = Response(content(path), mimetype="text/html")
+    answer = Response(report_in(path, speech()), mimetype="text/html")
     answer.headers["Content-Security-Policy"] = ALONE
     return answer
 

@@ -6,6 +6,7 @@ from flask import Blueprint, Response, redirect, render_template, send_file, url
 from flask.typing import ResponseReturnValue
 
 from medfed.services.console.models import DOWNLOADS
+from medfed.services.reports import report_in
 from medfed.services.trouble import Missing
 from medfed.storage.database.tables import RunRow
 from medfed.web import shapes, words
@@ -13,6 +14,7 @@ from medfed.web.pages import comparisons
 from medfed.web.paging import page_number
 from medfed.web.rules import console, needs, user
 from medfed.web.security import ALONE
+from medfed.web.speech import speech
 
 blueprint = Blueprint("runs", __name__, url_prefix="/runs")
 PER_PAGE = 25
@@ -75,9 +77,9 @@ def resume(run: str) -> ResponseReturnValue:
 @blueprint.get("/<run>/report")
 @needs("run.read")
 def report(run: str) -> ResponseReturnValue:
-    """The report of a finished run, as a page that can do nothing."""
+    """The report of a finished run in the reader's language, as a page that can do nothing."""
     path = console().models.file(run, "report.html")
-    answer = Response(path.read_bytes(), mimetype="text/html")
+    answer = Response(report_in(path, speech()), mimetype="text/html")
     answer.headers["Content-Security-Policy"] = ALONE
     return answer
 

@@ -2,10 +2,13 @@ import numpy as np
 
 from medfed.services.reports import charts
 from medfed.services.reports.sections import calibration
+from medfed.services.reports.speech import ENGLISH
 from medfed.tasks.calibration import counted, curve
 
 
 class View:
+    say = ENGLISH
+
     def __init__(self, **result):
         self.result = result
 

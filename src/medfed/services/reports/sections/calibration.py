@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from medfed.services.reports import charts, words
+from medfed.services.reports import charts
+from medfed.services.reports.speech import ENGLISH, Speech
 from medfed.services.reports.view import RunView
 
 
@@ -14,22 +15,31 @@ def section(view: RunView) -> dict[str, Any] | None:
         return None
     groups = found.get("groups", [])
     return {
-        "sentence": sentence(found),
-        "chart": charts.reliability("calibration", groups, found) if groups else None,
+        "sentence": sentence(found, view.say),
+        "chart": charts.reliability("calibration", groups, found, view.say) if groups else None,
         "rows": [(f"{g['score']:.3f}", f"{g['observed']:.3f}", g["candidates"]) for g in groups],
     }
 
 
-def sentence(found: Mapping[str, Any]) -> str:
+def sentence(found: Mapping[str, Any], say: Speech = ENGLISH) -> str:
     """What was counted, and whether it gives a curve."""
-    counted = (
-        f"{words.count(found['hits'] + found['misses'], 'candidate')} in "
-        f"{words.count(found['patients'], 'validation patient')}, {found['hits']} of them on a "
-        "nodule"
+    many = found["hits"] + found["misses"]
+    counted = say(
+        "{candidates} in {patients}, {hits} of them on a nodule",
+        candidates=say.many("{many} candidate", "{many} candidates", many),
+        patients=say.many(
+            "{many} validation patient", "{many} validation patients", found["patients"]
+        ),
+        hits=found["hits"],
     )
     if reason := found.get("reason"):
-        return f"Scores are not calibrated ({counted}): {reason}."
-    return (
-        f"Measured on {counted}. Findings of this model are shown with the probability that the "
-        "curve gives for their score, on patients like these."
+        return say(
+            "Scores are not calibrated ({counted}): {reason}.",
+            counted=counted,
+            reason=say.again(reason),
+        )
+    return say(
+        "Measured on {counted}. Findings of this model are shown with the probability that the "
+        "curve gives for their score, on patients like these.",
+        counted=counted,
     )

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from medfed.services.reports import charts, words
+from medfed.services.reports.speech import Speech
 from medfed.services.reports.view import RunView
 
 MOST_TIMES = 20
@@ -16,23 +17,21 @@ def section(view: RunView) -> dict[str, Any]:
     up = [(int(r["round"]), r.get("bytes_up")) for r in rounds]
     down = [(int(r["round"]), r.get("bytes_down")) for r in rounds]
     seconds = [(int(r["round"]), r.get("seconds")) for r in rounds]
-    unit, step = _byte_unit([*up, *down])
-    lines = {
-        "from the sites": _scaled(up, step),
-        "to the sites": _scaled(down, step),
-    }
+    say, result = view.say, view.result
+    unit, step = _byte_unit([*up, *down], say)
+    from_sites, to_sites = say("from the sites"), say("to the sites")
+    lines = {from_sites: _scaled(up, step), to_sites: _scaled(down, step)}
     drawn = [
-        charts.per_round("traffic", "Traffic a round", lines, unit),
-        charts.per_round("time", "Time a round", {"round": seconds}, "seconds"),
+        charts.per_round("traffic", say("Traffic a round"), lines, unit, say),
+        charts.per_round("time", say("Time a round"), {"": seconds}, say("seconds"), say),
     ]
-    result = view.result
     return {
         "charts": [chart for chart in drawn if chart],
         "table": [
-            ("from the sites", _median_bytes(up), words.bytes_text(result.get("bytes_up"))),
-            ("to the sites", _median_bytes(down), words.bytes_text(result.get("bytes_down"))),
+            (from_sites, _median_bytes(up, say), words.bytes_text(result.get("bytes_up"), say)),
+            (to_sites, _median_bytes(down, say), words.bytes_text(result.get("bytes_down"), say)),
             (
-                "time",
+                say("time"),
                 words.duration_text(_median(y for _, y in seconds)),
                 words.duration_text(result.get("seconds")),
             ),
@@ -53,12 +52,12 @@ def _site_times(view: RunView) -> dict[str, Any]:
     return {"times": rows[:MOST_TIMES], "more_times": max(0, len(rows) - MOST_TIMES)}
 
 
-def _byte_unit(line: Sequence[tuple[int, Any]]) -> tuple[str, float]:
+def _byte_unit(line: Sequence[tuple[int, Any]], say: Speech) -> tuple[str, float]:
     most = max((float(y) for _, y in line if words.finite(y)), default=0.0)
     for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if most >= step:
             return unit, step
-    return "bytes", 1.0
+    return say("bytes"), 1.0
 
 
 def _scaled(line: Sequence[tuple[int, Any]], step: float) -> list[tuple[int, float | None]]:
@@ -70,5 +69,5 @@ def _median(values: Iterable[Any]) -> float | None:
     return statistics.median(known) if known else None
 
 
-def _median_bytes(line: Sequence[tuple[int, Any]]) -> str:
-    return words.bytes_text(_median(y for _, y in line))
+def _median_bytes(line: Sequence[tuple[int, Any]], say: Speech) -> str:
+    return words.bytes_text(_median(y for _, y in line), say)

@@ -5,19 +5,20 @@ from typing import Any
 
 from medfed.services.reports import charts, palette, words
 from medfed.services.reports.drawing import MARKERS
+from medfed.services.reports.speech import later
 from medfed.services.reports.view import RunView
 
 MOST_ROUNDS = 40
 """Rows of the round-by-round table; of longer runs it shows every so many."""
 
-_SETS = {"valid": "validation", "test": "test", "train": "training"}
+_SETS = {"valid": later("validation"), "test": later("test"), "train": later("training")}
 
 
 def section(view: RunView, colours: Mapping[str, str]) -> dict[str, Any]:
     """The headline metric and the loss round by round, as charts and as a table."""
-    metric, rows = view.headline, view.rows
-    on = " and ".join(f"{_SETS.get(name, name)}" for name in view.scored_sets) or "test"
-    shown = words.first_capital(words.metric_name(metric))
+    say, metric, rows = view.say, view.headline, view.rows
+    sets = [say(_SETS[name]) if name in _SETS else name for name in view.scored_sets or ("test",)]
+    on = words.listing(sets, say=say)
     score = [(int(row["round"]), row.get("metrics", {}).get(metric)) for row in rows]
     loss = [(int(row["round"]), row.get("loss")) for row in rows]
     site_score = {
@@ -31,9 +32,11 @@ def section(view: RunView, colours: Mapping[str, str]) -> dict[str, Any]:
     if not view.shows_sites:
         site_score, site_loss = {}, {}
     kept = view.kept_round
+    title = say("{metric}, {set} patients", metric=words.metric_title(metric, say), set=on)
+    training = say("Loss while training, training patients")
     drawn = [
-        charts.curve("score", f"{shown}, {on} patients", score, site_score, colours, kept),
-        charts.curve("loss", "Loss while training, training patients", loss, site_loss, colours),
+        charts.curve("score", title, score, site_score, colours, kept, say=say),
+        charts.curve("loss", training, loss, site_loss, colours, say=say),
     ]
     lines = [*site_score.values(), *site_loss.values()]
     return {
@@ -42,7 +45,7 @@ def section(view: RunView, colours: Mapping[str, str]) -> dict[str, Any]:
         "kept": kept,
         "spread": len(colours) > palette.MOST_COLOURED,
         "per_site": any(words.finite(y) for line in lines for _, y in line),
-        "metrics": [words.first_capital(words.metric_name(name)) for name in view.metrics],
+        "metrics": [words.metric_title(name, say) for name in view.metrics],
         **_round_table(view),
     }
 
@@ -58,8 +61,8 @@ def _round_table(view: RunView) -> dict[str, Any]:
             "loss": words.number(row.get("loss")),
             "sites": len(row["participants"]) if "participants" in row else words.NOTHING,
             "seconds": words.duration_text(row.get("seconds") or None),
-            "up": words.bytes_text(row.get("bytes_up")),
-            "down": words.bytes_text(row.get("bytes_down")),
+            "up": words.bytes_text(row.get("bytes_up"), view.say),
+            "down": words.bytes_text(row.get("bytes_down"), view.say),
         }
         for i, row in enumerate(view.rows)
         if i % every == 0 or i == last or row["round"] == view.kept_round

@@ -1,0 +1,143 @@
+"""Pages that services write, in the reader's language: whole, of one structure, each their own."""
+
+# Chinese has commas and brackets of its own
+from __future__ import annotations
+
+import json
+import re
+import shutil
+
+import pytest
+from unit.services.pages import Page, check_page
+from unit.services.reports.made_up_run import STUDY, new_run, put_pictures, result_of, row
+from unit.services.test_comparison_page import answer
+
+from medfed.core.study_file import parse_study
+from medfed.services.comparison.page import page_in, write_page
+from medfed.services.reports.report import render
+from medfed.services.reports.toml_text import study_toml
+from medfed.services.reports.view import RunView
+from medfed.services.runs import RunOptions, start
+from medfed.storage.run_folder import RunFolder
+from medfed.web.speech import speech
+
+CHINESE = "zh_Hans_CN"
+WORD = re.compile(r"[A-Za-z]{2,}")
+NAMES = {
+    *("medfed", "AUC", "Dice", "IoU", "CPM", "Brier", "SHA", "TOML", "UTC", "json", "jsonl"),
+    *("kB", "MB", "min", "ms", "mm", "HU", "CT", "DICOM", "TID", "LPS", "MONAI", "metrics"),
+}
+"""Acronyms and units, which are the same in every language."""
+AS_TYPED = re.compile(r"<(pre|code|style)\b.*?</\1>|<span class=\"name\">.*?</span>", re.DOTALL)
+SPOKEN = re.compile(r'(?:aria-label|alt|title)="([^"]*)"')
+
+
+@pytest.fixture
+def chinese(stage):
+    with stage.app.test_request_context(headers={"Accept-Language": "zh-CN"}):
+        yield speech()
+
+
+def english_in(page: str, *known: object) -> set[str]:
+    """Words that are neither names nor what people wrote themselves."""
+    left = AS_TYPED.sub(" ", page)
+    text = " ".join([*Page(left).text, *SPOKEN.findall(left)])
+    named = NAMES.union(*(WORD.findall(str(each)) for each in known))
+    return set(WORD.findall(text)) - named
+
+
+def structure(page: str) -> tuple[object, ...]:
+    """Elements and identifiers; of charts their number, for ticks follow the room they have."""
+    found = Page(re.sub(r"(<svg).*?(</svg>)", r"\1>\2", page, flags=re.DOTALL))
+    return found.tags, found.ids
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    """A run as people start it, and its result."""
+    study = parse_study(STUDY).evolve(rounds=2, compression=None)
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    return RunFolder(folder), start(study, RunOptions(folder))
+
+
+def test_a_report_of_a_real_run_is_all_chinese_and_of_the_same_structure(chinese, real):
+    folder, result = real
+    page = render(RunView(folder, result, chinese))
+    check_page(page)
+    english = (folder.path / "report.html").read_text("utf-8")
+    assert english_in(english, study_toml(folder.study())) > {"Round", "held", "intervals"}
+    assert english_in(page, study_toml(folder.study()), folder.record()) == set()
+    assert structure(page) == structure(english)
+    assert '<html lang="zh-CN">' in page
+    assert "家医院的" in page
+
+
+def test_what_only_some_runs_have_is_chinese_too(chinese, tmp_path):
+    """Refusals, pictures, calibration, a comparison, privacy, a federation, figures kept back."""
+    study = parse_study(STUDY)
+    late = {"south": {"reason": "late", "message": "no reply within 30 s"}}
+    rows = [row(r, study.sites, late if r == 2 else None, set="test") for r in range(50)]
+    groups = [{"score": 0.5, "observed": 0.4, "candidates": 9}]
+    calibration = {"hits": 9, "misses": 20, "patients": 7, "groups": groups}
+    calibration |= {"scores": [0, 1], "observed": [0, 1]}
+    spent = {"site": "north", "unit": "patient", "epsilon": 3.0, "delta": 1e-5, "entries": 4}
+    result = result_of(study) | {"calibration": calibration, "privacy": {"spent": [spent]}}
+    summary = [{"recipe": r, "metric": "auc", "value": 0.8} for r in ("federated", "alone")]
+    privacy = parse_study(STUDY.replace("[strategy]", PUBLIC) + PRIVATE).privacy
+    private = study.evolve(keep="last", report="overall", privacy=privacy)
+    for number, one in enumerate((study, private)):
+        record = {"engine": "flower", "coordinator": "/fed"} if one is private else {}
+        folder = new_run(tmp_path / str(number), one, rows, **record)
+        put_pictures(folder, "")
+        compared = {"rows": [], "summary": summary, "statement": ""}
+        (folder.path / "comparison.json").write_text(json.dumps(compared))
+        page = render(RunView(folder, result, chinese))
+        assert english_in(page, study_toml(one), folder.record(), "late") == set()
+        assert structure(page) == structure(render(RunView(folder, result)))
+
+
+PUBLIC = """one_class = "train"
+[task.public_ranges]
+"mean radius" = [5, 30]
+"mean texture" = [5, 40]
+[strategy]"""
+PRIVATE = """
+[[privacy]]
+name = "dp-sgd"
+noise = 1.1
+clip = 1.0
+scores = "public"
+patients = { north = 99, south = 99 }
+"""
+
+
+def test_each_reader_has_a_report_of_their_own(stage, real):
+    clients = {name: stage.client(name) for name in ("coordinator", "viewer")}
+    stage.post(clients["viewer"], "/language", "/", language=CHINESE)
+    path = f"/runs/{stage.run}/report"
+    assert clients["viewer"].get(path).text == "<h1>Report</h1>"  # this folder holds nothing else
+    folder = stage.console.place.run_folder(stage.run)
+    shutil.copytree(real[0].path, folder, dirs_exist_ok=True)
+    english, chinese = (clients[name].get(path) for name in ("coordinator", "viewer"))
+    assert english.data == (folder / "report.html").read_bytes()
+    assert 'lang="zh-CN"' in chinese.text
+    assert "sandbox" in chinese.headers["Content-Security-Policy"]
+    (folder / "report.zh-CN.html").write_text("kept")
+    assert clients["viewer"].get(path).text == "kept"
+
+
+def test_the_page_of_a_comparison_speaks_chinese_too(chinese, tmp_path):
+    found = answer(("federated", "local", "pooled"))
+    found |= {"notes": ["one seed only: how much chance in training matters is unknown"]}
+    found["recipes"] |= {
+        "federated": "the study as written: fedavg over all 2 hospitals",
+        "local": "each hospital alone: trained, scaled and tested on its own patients only",
+        "pooled": "all patients in one place: possible only because all data lie on this machine",
+    }
+    write_page(tmp_path, found)
+    (tmp_path / "comparison.json").write_text(json.dumps(found))
+    page = page_in(tmp_path / "comparison.html", chinese).decode()
+    check_page(page)
+    assert english_in(page, *found["test_patients"], found["title"], "fedavg seeds") == set()
+    assert structure(page) == structure((tmp_path / "comparison.html").read_text("utf-8"))
+    assert "对比各自训练" in page
