@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -66,6 +67,8 @@ def federation(path, key, *, encrypted: bool):
         file = made.home / "coordinator.toml"
         file.write_text(f'encrypt_with = "{key}"\n' + file.read_text())
     with contextlib.ExitStack() as stack:
+        # It outlives what it is for; and asking for it makes it.
+        stack.callback(shutil.rmtree, kept_memory(str((made.home / SUPERLINK).resolve())))
         made.start()
         stack.callback(lambda: made.end(signal.SIGTERM))
         for name in SITES:
