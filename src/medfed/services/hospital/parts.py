@@ -234,10 +234,14 @@ def _seal_named(job: Path, files: list[Path], vault: Vault) -> None:
     """Seal files that lie under their names."""
     (job / PARTS).mkdir(mode=0o700, exist_ok=True)
     names = names_in(job, vault)
+    kept = {name for name, _ in names.values()}  # it was stopped before it took these away
     for path in files:
+        name = path.relative_to(job / FILES).as_posix()
+        if name in kept:
+            continue
         part = secrets.token_hex(16)
         _write_pieces(path, folder_of(job / PARTS / part), vault)
-        names[part] = (path.relative_to(job / FILES).as_posix(), path.stat().st_size)
+        names[part] = (name, path.stat().st_size)
     write_names(job, names, vault)
     shutil.rmtree(job / FILES)
 

@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from medfed.core.errors import MedfedError
+from medfed.federation.site_folder import SiteFolder
 from medfed.services.console_database import open_database
 from medfed.services.hospital.jobs import FAILED, FINISHED, RUNNING, Jobs
 from medfed.storage.database import Database
@@ -72,12 +74,25 @@ def work(console: Path, site: Path, job: str, database: Database) -> None:
         result = handler(row.kind)(Work(row, site, console, jobs))
     except MedfedError as error:
         _settle(database, job, FAILED, message=error.message, remedy=error.remedy)
-    except Exception:  # whatever it is, the job must not stay open
-        log.exception("job %s failed", job)  # into the hospital's own log; never to the page
+    except Exception as error:  # noqa: BLE001  # whatever it is, the job must not stay open
+        _log(job, error, sealed=SiteFolder(site).settings().encrypt_with is not None)
         message, remedy = "something went wrong that nobody foresaw", "It is in logs/jobs.log"
         _settle(database, job, FAILED, message=message, remedy=remedy)
     else:
         _settle(database, job, FINISHED, result=result)
+
+
+def _log(job: str, error: Exception, *, sealed: bool) -> None:
+    """Into the hospital's own log, never to the page; in an encrypted one without its words.
+
+    A message may name a file, and so a patient; where in the code it happened names nobody.
+    """
+    if not sealed:
+        log.error("job %s failed", job, exc_info=error)
+        return
+    places = traceback.extract_tb(error.__traceback__)
+    where = "\n".join(f"  {each.filename}:{each.lineno} in {each.name}" for each in places)
+    log.error("job %s failed: %s at\n%s", job, type(error).__name__, where)
 
 
 def handler(kind: str) -> Callable[[Work], dict[str, Any]]:

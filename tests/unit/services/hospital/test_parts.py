@@ -249,3 +249,23 @@ def test_a_changed_piece_is_an_error_of_the_disk_to_whoever_reads_a_file(job, va
         pytest.raises(OSError, match="changed"),
     ):
         file.read()
+
+
+def test_files_that_were_sealed_before_a_kill_are_not_sealed_twice(job, vault, monkeypatch):
+    (job / "files").mkdir()
+    (job / "files" / "a.csv").write_bytes(CONTENT)
+
+    def killed(_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(parts.shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            parts.seal_job(job, vault)
+    parts.seal_job(job, vault)
+    names = names_in(job, vault)
+    assert [name for name, _ in names.values()] == ["a.csv"]
+    assert not (job / "files").exists()
+    twice = {**names, "another": ("a.csv", len(CONTENT))}
+    with laid_out(job, twice, vault) as files:
+        assert content(files / "a.csv") == CONTENT
