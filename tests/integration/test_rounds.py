@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 from medfed.core.errors import QuorumError, SiteError
 from medfed.core.update import Update
 from medfed.federation.channel import Delivery
+from medfed.federation.coordinator import Coordinator
 from medfed.federation.site import Site
 from medfed.federation.wire import Sealed
 from medfed.services import run_sites
@@ -425,3 +426,13 @@ def test_fine_tuning_helps_some_site_and_is_kept_there(tmp_path):
     own = [load_file(f) for f in (tmp_path / "run" / "sites").glob("*/runs/*/model.safetensors")]
     assert len(own) == len(SITES)
     assert any(not np.array_equal(model[name], common[name]) for model in own for name in common)
+
+
+def test_a_best_aggregate_that_lies_far_back_is_judged(tmp_path, monkeypatch):
+    monkeypatch.setattr(Coordinator, "is_best", lambda _, scores: len(scores) == 2)
+    study = study_of(rounds=6, top='keep = "best"')
+    assert study.rounds == 6
+    result = go(study, tmp_path / "run")
+    assert (result["rounds"], result["kept_round"]) == (6, 1)
+    assert result["metrics"]["sites"].keys() == set(SITES)
+    assert read_model(tmp_path / "run" / "model.safetensors")[1]["round"] == 1

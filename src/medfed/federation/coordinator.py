@@ -157,11 +157,12 @@ class Coordinator:
         traffic = {"score_bytes_up": exchange.bytes_up, "score_bytes_down": exchange.bytes_down}
         return {**row, **traffic}
 
-    def judge(self, state: State, *, finish: bool) -> Verdict:
+    def judge(self, state: State, *, last: int, finish: bool) -> Verdict:
         """Score a model on the test patients, with intervals and importance.
 
         Args:
             state: The state whose model is to be judged.
+            last: The run's last round: sites have left earlier ones behind, whosever model it is.
             finish: Let a personalised strategy finish (fine-tune) first.
         """
         body = {
@@ -171,6 +172,7 @@ class Coordinator:
             "finish": finish and self.strategy.personal,
         }
         exchange = self._exchange(state, "evaluate", self._judges(state), body)
+        exchange.round = last + 1
         gathered = self._gather(exchange, state, phase="judge")
         per_site = _score_stats(gathered, self.study.report)
         return Verdict(

@@ -198,7 +198,7 @@ def _finish(
             _keep_best(coordinator, folder, state)
     folder.add_row(row)
     chosen = folder.best(state) if coordinator.study.keep == "best" else state
-    verdict = coordinator.judge(chosen, finish=True)
+    verdict = coordinator.judge(chosen, last=state.round, finish=True)
     about = {
         "schema": SCHEMA,
         "study": coordinator.study.digest,
