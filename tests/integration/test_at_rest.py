@@ -28,6 +28,7 @@ from medfed.federation.spool import LAZY, SpooledUpdate, decode_update, encode_u
 from medfed.privacy.at_rest import envelope
 from medfed.privacy.at_rest.envelope import ENVELOPE, Secret
 from medfed.privacy.at_rest.vault import new_vault
+from medfed.services import record_copy
 from medfed.services.at_rest import encrypt_site, read_file, rotate_site, site_log
 from medfed.services.federation.alone import alone
 from medfed.services.hospital.tables import take_tables
@@ -149,6 +150,21 @@ def test_an_encrypted_run_is_resumed_to_the_same_bits(tmp_path, key):
         go(study, tmp_path / "run", kill, encrypt_with=str(key))
     assert list((tmp_path / "run" / "spool").iterdir())
     assert go(study, tmp_path / "run", resume=True)["model_sha256"] == whole
+
+
+def test_a_run_that_began_in_clear_does_not_go_on_as_if_encrypted(tmp_path, key):
+    class Killed(BaseException):
+        pass
+
+    def kill(event):
+        if type(event).__name__ == "RoundStarted" and event.round == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        go(study_of(), tmp_path / "run", kill)
+    with pytest.raises(RunError, match="begun without encryption"):
+        go(study_of(), tmp_path / "run", resume=True, encrypt_with=str(key))
+    assert go(study_of(), tmp_path / "run", resume=True)
 
 
 def test_a_run_whose_key_is_gone_says_so(tmp_path, key):
@@ -276,6 +292,26 @@ def test_what_left_is_sealed_and_anybody_can_be_shown_it(encrypted, tmp_path, ke
     file.write_text(file.read_text().replace('"patients": ', '"patients": 1', 1))
     assert not audit("verify", copy, "--key", public)[0]
     assert len(RunView(RunFolder(run), {}).receipts) == (0 if encrypted else len(SITES))
+
+
+def test_a_reply_that_leaves_during_an_export_does_not_make_it_look_tampered(
+    tmp_path, key, monkeypatch
+):
+    go(study_of(rounds=1), tmp_path / "run", encrypt_with=str(key))
+    site = tmp_path / "run" / "sites" / SITES[0]
+    found, plain, left = open_site(site), record_copy.entries_of, []
+
+    def read(*args):
+        if not left:
+            left.append(found._logged("refusal", {"name": "not-approved", "study": "0" * 64}))
+        return plain(*args)
+
+    monkeypatch.setattr(record_copy, "entries_of", read)
+    assert audit("export", site, tmp_path / "copies" / "one")[0] is False, "no such folder"
+    assert audit("export", site, tmp_path / "copy")[0]
+    assert left
+    assert audit("verify", tmp_path / "copy", "--key", site / "key.pub")[0]
+    assert not list(tmp_path.glob(".copy*"))
 
 
 @pytest.mark.parametrize("harm", ["changed", "removed", "moved", "another run's"])
@@ -575,6 +611,9 @@ def test_other_ends_of_a_line_do_not_split_one(tmp_path, key):
     (site / LINKS).write_bytes((whole + '{"who": "cut').encode())
     encrypt_site(site, str(key))
     assert read_file(site, LINKS) == whole.encode()
+    (site / "receipts").mkdir(exist_ok=True)
+    (site / "receipts" / "r.jsonl").write_bytes(whole.encode())  # from before receipts were sealed
+    assert read_file(site, "receipts/r.jsonl") == whole.encode()
 
 
 def test_the_log_of_an_encrypted_site_is_sealed_line_by_line(tmp_path, key):

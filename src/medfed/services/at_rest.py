@@ -134,9 +134,8 @@ def site_log(path: Path) -> list[str]:
         SiteError: What the settings name does not open the folder.
         DataError: A line was changed.
     """
-    file, vault = path / LOG, site_vault(path)
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    return [vault.opened_line(line) for line in lines]
+    vault = site_vault(path)
+    return [vault.opened_line(line) for line in _lines_of(path / LOG)]
 
 
 def read_file(path: Path, name: str) -> bytes:
@@ -156,8 +155,7 @@ def read_file(path: Path, name: str) -> bytes:
     vault = site_vault(path)
     what = dict(_files_of_lines(path)).get(file)
     if what is not None and vault.sealed:
-        lines = file.read_text(encoding="utf-8").splitlines()
-        return "".join(_opened_line(one, vault, what) + "\n" for one in lines).encode()
+        return "".join(_opened_line(one, vault, what) + "\n" for one in _lines_of(file)).encode()
     return vault.read(file) if is_sealed(file) else file.read_bytes()
 
 
