@@ -523,6 +523,27 @@ def test_encrypting_goes_on_where_it_was_stopped(tmp_path, key):
         encrypt_site(site, str(key))
 
 
+def test_what_an_earlier_version_left_open_is_sealed_later(tmp_path, key):
+    site, job = tmp_path / "north", tmp_path / "north" / "console" / "jobs" / "j"
+    create_site(site, "north", None)
+    encrypt_site(site, str(key))
+    left = ("models/a.safetensors", "audit/salt.key", "console/jobs/j/files/Doe-Jane/1.dcm")
+    for name in (*left, "receipts/r.jsonl"):
+        (site / name).parent.mkdir(parents=True, exist_ok=True)
+        (site / name).write_bytes(b'{"of": "MRN-4711"}\n')
+    (tmp_path / "other").write_bytes(bytes(32))
+    with pytest.raises(SiteError, match="encrypted already"):
+        encrypt_site(site, str(tmp_path / "other"))
+    assert encrypt_site(site, str(key)) == 4
+    told = everything(site).items()
+    assert not any(b"MRN-4711" in content or "Doe" in str(file) for file, content in told)
+    assert read_file(site, "models/a.safetensors") == b'{"of": "MRN-4711"}\n'
+    assert read_file(site, "receipts/r.jsonl") == b'{"of": "MRN-4711"}\n'
+    assert list((job / "parts").iterdir())
+    with pytest.raises(SiteError, match="encrypted already"):
+        encrypt_site(site, str(key))
+
+
 def test_a_sealed_zip_is_never_unpacked_on_the_disk(tmp_path, key, monkeypatch):
     site = tmp_path / "north"
     create_site(site, "north", None, encrypt_with=str(key))

@@ -77,6 +77,8 @@ def run_vault(folder: RunFolder, encrypt_with: str | None) -> Vault:
 def encrypt_site(path: Path, encrypt_with: str) -> int:
     """Encrypt a site's folder that lay open; begun again, it goes on where it was stopped.
 
+    In a folder that is encrypted, what an earlier version left open there is sealed.
+
     The site must be at rest: nobody else may write there meanwhile. A site or a console that
     serves the folder, and an import, is noticed; a run that works with it as a folder is not.
 
@@ -88,13 +90,19 @@ def encrypt_site(path: Path, encrypt_with: str) -> int:
         How many files were sealed.
 
     Raises:
-        SiteError: It is encrypted already, somebody works with it, or there is no secret.
+        SiteError: Nothing lies open in it, by another secret it is encrypted already, somebody
+            works with it, or there is no secret.
     """
-    if SiteFolder(path).settings().encrypt_with is not None:
-        raise SiteError(f"{path} is encrypted already", remedy="Use `medfed site rotate-key`")
+    own = SiteFolder(path).settings().encrypt_with
+    encrypted = SiteError(f"{path} is encrypted already", remedy="Use `medfed site rotate-key`")
+    if own is not None and secret_place(path, own) != secret_place(path, encrypt_with):
+        raise encrypted
     _check_data(path)
     with _at_rest(path):
-        return _encrypt(path, encrypt_with)
+        count = _encrypt(path, encrypt_with)
+    if own is not None and not count:
+        raise encrypted
+    return count
 
 
 def _encrypt(path: Path, encrypt_with: str) -> int:
