@@ -35,7 +35,7 @@ _LASTING: dict[tuple[Path, int, int], int] = {}
 """By folder, its inode and who asked: the lock on each lasting folder."""
 
 
-class NoMemory(DataError):
+class NoMemoryError(DataError):
     """There is no folder in memory, or no room in it."""
 
 
@@ -262,7 +262,9 @@ def in_memory() -> Iterator[Path]:
     """
     if not os.access(MEMORY, os.W_OK | os.X_OK):
         message = f"encrypted scans are opened in {MEMORY}, which this system lacks"
-        raise NoMemory(message, remedy="Use Linux, or an encrypted disk and a folder that is not")
+        raise NoMemoryError(
+            message, remedy="Use Linux, or an encrypted disk and a folder that is not"
+        )
     folder, handle = _held_copy()
     try:
         yield folder
@@ -393,7 +395,7 @@ def _copy(file: Path, target: Path, vault: Reader) -> None:
         if error.errno != errno.ENOSPC:
             raise
         message = f"{MEMORY} has no room for a scan"
-        raise NoMemory(message, remedy="Give it more: docker run --shm-size=4g") from None
+        raise NoMemoryError(message, remedy="Give it more: docker run --shm-size=4g") from None
 
 
 def _pieces(blob: Blob) -> Iterator[Buffer]:

@@ -14,7 +14,7 @@ from medfed.connectors.deidentify import Deidentifier
 from medfed.connectors.scans.problems import ScanError
 from medfed.connectors.scans.stores import open_store
 from medfed.core.errors import DataError
-from medfed.core.private_files import NoMemory, content
+from medfed.core.private_files import NoMemoryError, content
 from medfed.services.imports.findings import Findings
 from medfed.services.imports.place import RECORDS, open_place
 from medfed.services.imports.report import ImportReport, Trouble
@@ -239,7 +239,7 @@ def _reading() -> Iterator[None]:
     """A sealed file that was changed, or is gone, is the trouble of its own scan."""
     try:
         yield
-    except (ScanError, NoMemory):
+    except (ScanError, NoMemoryError):
         raise
     except (DataError, FileNotFoundError) as error:  # whose words may name the file
         raise ScanError("unreadable-file") from error
