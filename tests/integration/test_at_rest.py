@@ -28,6 +28,7 @@ from medfed.federation.spool import LAZY, SpooledUpdate, decode_update, encode_u
 from medfed.privacy.at_rest import envelope
 from medfed.privacy.at_rest.envelope import ENVELOPE, Secret
 from medfed.privacy.at_rest.vault import new_vault
+from medfed.services import record_copy
 from medfed.services.at_rest import encrypt_site, read_file, rotate_site, site_log
 from medfed.services.federation.alone import alone
 from medfed.services.hospital.tables import take_tables
@@ -149,6 +150,21 @@ def test_an_encrypted_run_is_resumed_to_the_same_bits(tmp_path, key):
         go(study, tmp_path / "run", kill, encrypt_with=str(key))
     assert list((tmp_path / "run" / "spool").iterdir())
     assert go(study, tmp_path / "run", resume=True)["model_sha256"] == whole
+
+
+def test_a_run_that_began_in_clear_does_not_go_on_as_if_encrypted(tmp_path, key):
+    class Killed(BaseException):
+        pass
+
+    def kill(event):
+        if type(event).__name__ == "RoundStarted" and event.round == 2:
+            raise Killed
+
+    with pytest.raises(Killed):
+        go(study_of(), tmp_path / "run", kill)
+    with pytest.raises(RunError, match="begun without encryption"):
+        go(study_of(), tmp_path / "run", resume=True, encrypt_with=str(key))
+    assert go(study_of(), tmp_path / "run", resume=True)
 
 
 def test_a_run_whose_key_is_gone_says_so(tmp_path, key):
@@ -276,6 +292,26 @@ def test_what_left_is_sealed_and_anybody_can_be_shown_it(encrypted, tmp_path, ke
     file.write_text(file.read_text().replace('"patients": ', '"patients": 1', 1))
     assert not audit("verify", copy, "--key", public)[0]
     assert len(RunView(RunFolder(run), {}).receipts) == (0 if encrypted else len(SITES))
+
+
+def test_a_reply_that_leaves_during_an_export_does_not_make_it_look_tampered(
+    tmp_path, key, monkeypatch
+):
+    go(study_of(rounds=1), tmp_path / "run", encrypt_with=str(key))
+    site = tmp_path / "run" / "sites" / SITES[0]
+    found, plain, left = open_site(site), record_copy.entries_of, []
+
+    def read(*args):
+        if not left:
+            left.append(found._logged("refusal", {"name": "not-approved", "study": "0" * 64}))
+        return plain(*args)
+
+    monkeypatch.setattr(record_copy, "entries_of", read)
+    assert audit("export", site, tmp_path / "copy")[0]
+    assert left
+    assert audit("verify", tmp_path / "copy", "--key", site / "key.pub")[0]
+    assert not list(tmp_path.glob(".copy*"))
+    assert not audit("export", site, tmp_path / "copies" / "one")[0], "no such folder"
 
 
 @pytest.mark.parametrize("harm", ["changed", "removed", "moved", "another run's"])
@@ -487,6 +523,27 @@ def test_encrypting_goes_on_where_it_was_stopped(tmp_path, key):
         encrypt_site(site, str(key))
 
 
+def test_what_an_earlier_version_left_open_is_sealed_later(tmp_path, key):
+    site, job = tmp_path / "north", tmp_path / "north" / "console" / "jobs" / "j"
+    create_site(site, "north", None)
+    encrypt_site(site, str(key))
+    left = ("models/a.safetensors", "audit/salt.key", "console/jobs/j/files/Doe-Jane/1.dcm")
+    for name in (*left, "receipts/r.jsonl"):
+        (site / name).parent.mkdir(parents=True, exist_ok=True)
+        (site / name).write_bytes(b'{"of": "MRN-4711"}\n')
+    (tmp_path / "other").write_bytes(bytes(32))
+    with pytest.raises(SiteError, match="encrypted already"):
+        encrypt_site(site, str(tmp_path / "other"))
+    assert encrypt_site(site, str(key)) == 4
+    told = everything(site).items()
+    assert not any(b"MRN-4711" in content or "Doe" in str(file) for file, content in told)
+    assert read_file(site, "models/a.safetensors") == b'{"of": "MRN-4711"}\n'
+    assert read_file(site, "receipts/r.jsonl") == b'{"of": "MRN-4711"}\n'
+    assert list((job / "parts").iterdir())
+    with pytest.raises(SiteError, match="encrypted already"):
+        encrypt_site(site, str(key))
+
+
 def test_a_sealed_zip_is_never_unpacked_on_the_disk(tmp_path, key, monkeypatch):
     site = tmp_path / "north"
     create_site(site, "north", None, encrypt_with=str(key))
@@ -575,6 +632,9 @@ def test_other_ends_of_a_line_do_not_split_one(tmp_path, key):
     (site / LINKS).write_bytes((whole + '{"who": "cut').encode())
     encrypt_site(site, str(key))
     assert read_file(site, LINKS) == whole.encode()
+    (site / "receipts").mkdir(exist_ok=True)
+    (site / "receipts" / "r.jsonl").write_bytes(whole.encode())  # from before receipts were sealed
+    assert read_file(site, "receipts/r.jsonl") == whole.encode()
 
 
 def test_the_log_of_an_encrypted_site_is_sealed_line_by_line(tmp_path, key):

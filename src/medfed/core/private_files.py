@@ -35,6 +35,10 @@ _LASTING: dict[tuple[Path, int, int], int] = {}
 """By folder, its inode and who asked: the lock on each lasting folder."""
 
 
+class NoMemoryError(DataError):
+    """There is no folder in memory, or no room in it."""
+
+
 def remember(folder: Path, vault: Reader, *, strict: bool = False) -> None:
     """Have private files below a folder be read through its vault from now on.
 
@@ -258,7 +262,9 @@ def in_memory() -> Iterator[Path]:
     """
     if not os.access(MEMORY, os.W_OK | os.X_OK):
         message = f"encrypted scans are opened in {MEMORY}, which this system lacks"
-        raise DataError(message, remedy="Use Linux, or an encrypted disk and a folder that is not")
+        raise NoMemoryError(
+            message, remedy="Use Linux, or an encrypted disk and a folder that is not"
+        )
     folder, handle = _held_copy()
     try:
         yield folder
@@ -274,7 +280,7 @@ def unpacking(archive: Path) -> Iterator[Path]:
     Raises:
         DataError: see `in_memory`.
     """
-    if archive.is_relative_to(MEMORY):
+    if archive.resolve().is_relative_to(MEMORY.resolve()):
         with in_memory() as folder:
             yield folder
         return
@@ -389,7 +395,7 @@ def _copy(file: Path, target: Path, vault: Reader) -> None:
         if error.errno != errno.ENOSPC:
             raise
         message = f"{MEMORY} has no room for a scan"
-        raise DataError(message, remedy="Give it more: docker run --shm-size=4g") from None
+        raise NoMemoryError(message, remedy="Give it more: docker run --shm-size=4g") from None
 
 
 def _pieces(blob: Blob) -> Iterator[Buffer]:

@@ -57,6 +57,8 @@ _LINE = re.compile(r"^\s*encrypt_with\s*=.*\n?", re.MULTILINE)
 def encrypt_site(path: Path, encrypt_with: str) -> int:
     """Encrypt a site's folder that lay open; begun again, it goes on where it was stopped.
 
+    In a folder that is encrypted, what an earlier version left open there is sealed.
+
     The site must be at rest: nobody else may write there meanwhile. A site or a console that
     serves the folder, and an import, is noticed; a run that works with it as a folder is not.
 
@@ -68,13 +70,19 @@ def encrypt_site(path: Path, encrypt_with: str) -> int:
         How many files were sealed.
 
     Raises:
-        SiteError: It is encrypted already, somebody works with it, or there is no secret.
+        SiteError: Nothing lies open in it, by another secret it is encrypted already, somebody
+            works with it, or there is no secret.
     """
-    if SiteFolder(path).settings().encrypt_with is not None:
-        raise SiteError(f"{path} is encrypted already", remedy="Use `medfed site rotate-key`")
+    own = SiteFolder(path).settings().encrypt_with
+    encrypted = SiteError(f"{path} is encrypted already", remedy="Use `medfed site rotate-key`")
+    if own is not None and secret_place(path, own) != secret_place(path, encrypt_with):
+        raise encrypted
     _check_data(path)
     with _at_rest(path):
-        return _encrypt(path, encrypt_with)
+        count = _encrypt(path, encrypt_with)
+    if own is not None and not count:
+        raise encrypted
+    return count
 
 
 def _encrypt(path: Path, encrypt_with: str) -> int:
@@ -114,9 +122,8 @@ def site_log(path: Path) -> list[str]:
         SiteError: What the settings name does not open the folder.
         DataError: A line was changed.
     """
-    file, vault = path / LOG, site_vault(path)
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    return [vault.opened_line(line) for line in lines]
+    vault = site_vault(path)
+    return [vault.opened_line(line) for line in _lines_of(path / LOG)]
 
 
 def read_file(path: Path, name: str) -> bytes:
@@ -136,8 +143,7 @@ def read_file(path: Path, name: str) -> bytes:
     vault = site_vault(path)
     what = dict(_files_of_lines(path)).get(file)
     if what is not None and vault.sealed:
-        lines = file.read_text(encoding="utf-8").splitlines()
-        return "".join(_opened_line(one, vault, what) + "\n" for one in lines).encode()
+        return "".join(_opened_line(one, vault, what) + "\n" for one in _lines_of(file)).encode()
     return vault.read(file) if is_sealed(file) else file.read_bytes()
 
 

@@ -70,6 +70,10 @@ def start(
         return result
     if folder.exists and options.data is None and (data := folder.record()["data"]):
         options = replace(options, data=Path(data))
+    if folder.exists and options.encrypt_with and not folder.record().get("encrypt_with"):
+        message = f"the run in {folder.path} was begun without encryption, and would go on open"
+        remedy = "Begin it anew with another name or --out, or go on without encrypt_with"
+        raise RunError(message, remedy=remedy)
     options = replace(options, encrypt_with=place_of(options.encrypt_with))
     elsewhere = options.sites or options.coordinator
     notices = [] if elsewhere else check_data(study, options.data)

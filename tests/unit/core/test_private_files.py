@@ -232,3 +232,12 @@ def test_a_lasting_folder_is_its_owners_or_refused(memory):
     found.symlink_to(memory)
     with pytest.raises(DataError):
         private_memory("views")
+
+
+def test_an_archive_in_memory_is_unpacked_there_by_whatever_path_it_is_known(tmp_path, monkeypatch):
+    real, link = tmp_path / "real", tmp_path / "shm"
+    real.mkdir()
+    link.symlink_to(real)
+    monkeypatch.setattr(private_files, "MEMORY", link)
+    with private_files.unpacking(real / "a.zip") as folder:
+        assert folder.resolve().is_relative_to(real)

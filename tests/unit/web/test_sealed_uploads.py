@@ -173,3 +173,28 @@ def test_a_file_that_was_half_sent_goes_on_when_the_site_is_encrypted_and_rotate
     (refused,) = again.call("GET", f"imports/{kept}").json["result"]["refused"]
     assert refused["name"] == "bad-zip"
     assert b"MRN-4711" not in lying(again)
+
+
+def test_a_damaged_piece_refuses_its_own_file_by_name_and_no_other(sender, encrypted, tmp_path):
+    if not encrypted:
+        pytest.skip("nothing is sealed")
+    job, place = sender.begin(naming="file"), sender.stage.console.hospital.jobs
+    sender.send(job, "good.zip", series_zip(tmp_path / "a", patient="MRN-4711"))
+    sent = {"annotations.csv": b"seriesuid,coordX", "ages.csv": b"patient,age\nMRN-4711,61\n"}
+    for folder in ("anna", "berta"):
+        sent |= {f"{folder}/{name}": each for name, each in volume(tmp_path / folder).items()}
+    for name, each in sent.items():
+        before = set((place.folder(job) / "parts").iterdir())
+        sender.send(job, name, each)
+        (new,) = set((place.folder(job) / "parts").iterdir()) - before
+        first = new / "000000"
+        if name in ("anna/anna.raw", "annotations.csv"):
+            first.write_bytes(first.read_bytes()[:-1] + b"!")
+        elif name in ("berta/anna.raw", "ages.csv"):
+            first.unlink()
+    done = sender.run(job)
+    assert done["state"] == "finished", done
+    assert len(done["result"]["imported"]) == 1
+    assert {one["name"] for one in done["result"]["refused"]} == {"unreadable-file"}
+    found = {name for each in done["result"]["where"] for name in each}
+    assert found == {"anna/anna.mhd", "berta/anna.mhd", "annotations.csv", "ages.csv"}

@@ -14,6 +14,7 @@ entries and the secret of the salts are sealed all the same: together with guess
 would tell which are right. The checkpoint lies open.
 """
 
+import fcntl
 import hashlib
 import hmac
 import json
@@ -180,8 +181,13 @@ def salt_key_of(folder: Path, vault: Vault = OPEN) -> bytes:
 
 
 def _salt_key(folder: Path, vault: Vault) -> bytes:
-    """The same; made where there is none."""
+    """The same; made where there is none, by one process alone."""
     file = folder / FOLDER / SALT
-    if not file.exists():
-        vault.write(file, json.dumps(secrets.token_hex(32)).encode())
+    handle = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if not file.exists():
+            vault.write(file, json.dumps(secrets.token_hex(32)).encode())
+    finally:
+        os.close(handle)
     return salt_key_of(folder, vault)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from medfed.connectors.scans.problems import ScanError
 from medfed.core.errors import DataError
 from medfed.core.files import sync
 from medfed.core.private_files import content, text, vault_over
@@ -117,6 +118,9 @@ def take_tables(site: Path, files: Sequence[Path]) -> tuple[list[dict[str, Any]]
             taken.append(_take(site, path))
         except DataError as error:
             refused.append(("bad-csv", error.message, error.remedy, path.name))
+        except FileNotFoundError:  # a piece of a sealed one
+            gone = ScanError("unreadable-file")
+            refused.append((gone.name, gone.message, gone.remedy, path.name))
     return taken, refused
 
 

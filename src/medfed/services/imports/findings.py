@@ -13,6 +13,8 @@ import math
 from typing import TYPE_CHECKING
 
 from medfed.connectors.annotations import COLUMNS
+from medfed.connectors.scans.problems import ScanError
+from medfed.core.errors import DataError
 from medfed.core.private_files import content
 from medfed.core.vault import OPEN
 from medfed.services.imports.report import Trouble
@@ -60,7 +62,11 @@ class Findings:
         for table in self._tables:
             try:
                 rows = [(known[name], *rest) for name, *rest in _read(table) if name in known]
-            except (OSError, ValueError, csv.Error):
+            except (OSError, DataError):
+                error = ScanError("unreadable-file")
+                troubles.append(Trouble.of(error, (str(table),)))
+                continue
+            except (ValueError, csv.Error):
                 troubles.append(Trouble.named("bad-table", (str(table),)))
                 continue
             if rows:

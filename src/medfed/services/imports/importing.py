@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from medfed.connectors.deidentify import Deidentifier
 from medfed.connectors.scans.problems import ScanError
 from medfed.connectors.scans.stores import open_store
 from medfed.core.errors import DataError
-from medfed.core.private_files import content
+from medfed.core.private_files import NoMemoryError, content
 from medfed.services.imports.findings import Findings
 from medfed.services.imports.place import RECORDS, open_place
 from medfed.services.imports.report import ImportReport, Trouble
@@ -111,7 +112,8 @@ class _Import:
     def take_unit(self, unit: Unit) -> None:
         """Import what one piece holds."""
         try:
-            for found in self._candidates(unit):
+            candidates = self._candidates(unit)
+            while found := _next(candidates):
                 what = self._take(found)
                 self._done += not (isinstance(found, Trouble) and found.left_out)
                 self._tell(self._done, what)
@@ -185,7 +187,8 @@ class _Import:
     def _store(self, found: Candidate) -> str:
         known = self.place.catalogue.find(found.scan)
         if known is not None:
-            sources = found.sources()
+            with _reading():
+                sources = found.sources()
             if known.sources == sources and self.place.intact(known):
                 self.report.unchanged.append(found.scan)
                 self._link(found)
@@ -196,7 +199,8 @@ class _Import:
                 return "differs-from-catalogue"
         made = Path(tempfile.mkdtemp(dir=self.place.bench))
         patient = self.place.pseudonyms.patient(found.identity)
-        row, emptied = found.write(made, self.place.relative(patient, found.scan))
+        with _reading():
+            row, emptied = found.write(made, self.place.relative(patient, found.scan))
         self._link(found)
         if found.synthetic:
             self.place.mark_synthetic()
@@ -225,13 +229,29 @@ class _Import:
             self.report.notes.append(sentence)
 
 
+def _next(candidates: Iterator[Candidate | Trouble]) -> Candidate | Trouble | None:
+    with _reading():
+        return next(candidates, None)
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """A sealed file that was changed, or is gone, is the trouble of its own scan."""
+    try:
+        yield
+    except (ScanError, NoMemoryError):
+        raise
+    except (DataError, FileNotFoundError) as error:  # whose words may name the file
+        raise ScanError("unreadable-file") from error
+
+
 def _is_synthetic(path: Path) -> bool:
     """Whether a manifest of the phantom lies in the folder of a file or a little above it."""
     folder = path.resolve()
     for above in [folder, *folder.parents][: HOW_FAR_UP + 1]:
         try:
             manifest = json.loads(content(above / MANIFEST))
-        except (OSError, ValueError):
+        except (OSError, ValueError, DataError):
             continue
         if isinstance(manifest, dict) and manifest.get("synthetic") is True:
             return True
