@@ -202,17 +202,19 @@ class SqliteLedger:
             spent = max((self.accountant.epsilon(p.answers, delta) for p in pasts), default=0.0)
             return Balance(spent, limit, delta)
 
-    def after(self, answers: Sequence[NoisyAnswer], unit: Unit = "patient") -> Balance:
+    def after(self, answers: Sequence[NoisyAnswer], source: str, unit: Unit = "patient") -> Balance:
         """Where the unit would stand that has spent most, had it been in more answers.
 
         Args:
             answers: Those; they are not entered.
+            source: Of those in them; some may be new to it, who may be anybody elsewhere.
             unit: Patient, record or hospital.
         """
         with self._reading() as db:
             limit, delta = _limit(db, unit) if db else (EPSILON, DELTA)
             pasts = [past.answers for past in _pasts(db, unit)] if db else []
-        totals = [merge([*past, *answers]) for past in pasts or [[]]]
+            pasts.append(_spent(db, unit, source)[1] if db else [])
+        totals = [merge([*past, *answers]) for past in pasts]
         return Balance(max(self.accountant.epsilon(t, delta) for t in totals), limit, delta)
 
     def standings(self, unit: Unit = "patient") -> list[Standing]:

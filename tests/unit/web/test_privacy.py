@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from accounting import EXAMPLES, PASSWORD, identity
 from consoles import Stage, hospital_of
@@ -11,7 +9,7 @@ from sqlalchemy import select, update
 
 from medfed.core.errors import SiteError
 from medfed.core.files import append_line
-from medfed.core.ledger import Spend
+from medfed.core.ledger import Spend, comparable
 from medfed.core.mechanism import Cost, NoisyAnswer
 from medfed.core.study_file import read_study
 from medfed.services.accounts import tokens
@@ -25,7 +23,7 @@ from medfed.storage.ledger import SqliteLedger
 API = "/api/v1/privacy"
 PEOPLE = tuple(f"p{i}" for i in range(30))
 NOISED = read_study(EXAMPLES / "breast_cancer_dp.toml")
-SOURCE = json.dumps(NOISED.source.to_json())
+SOURCE = comparable(NOISED.source)
 
 
 class Counting:
@@ -47,9 +45,9 @@ def book_of(stage: Stage) -> SqliteLedger:
 def pay(stage: Stage, *, run="run-1", order="o", round_=1, purpose="train", times=1, **more):
     """Enter some work, as the site does before it works."""
     patients, title = more.get("patients", PEOPLE), more.get("title", "A noised study")
-    study = more.get("study", NOISED.digest)
+    study, source = more.get("study", NOISED.digest), more.get("source", SOURCE)
     cost = Cost("patient", (NoisyAnswer("gaussian", 2.0, 1.0, times),))
-    work = Spend(study, title, run, order, round_, purpose, SOURCE, patients, cost)
+    work = Spend(study, title, run, order, round_, purpose, source, patients, cost)
     book_of(stage).spend(work)
 
 
@@ -214,6 +212,15 @@ def test_a_studys_page_says_what_it_would_cost_and_what_is_left(priced):
     assert "more than this hospital allows" in client.get(path).text
     (price,) = client.get(f"/api/v1{path}").json["price"]
     assert (price["alone"], price["after"], price["fits"]) == (3, 7, False)
+
+
+def test_a_studys_page_counts_all_of_other_sources_for_those_who_may_be_new(priced):
+    other = '{"name": "csv"}'
+    pay(priced, times=4, study="another", patients=PEOPLE[:15], source=other)
+    pay(priced, times=4, study="another", patients=PEOPLE[15:], source=other)
+    page = priced.client("data-steward").get(f"/participation/{NOISED.digest}").text
+    assert "at most 11 would be spent" in page
+    assert "more than this hospital allows" in page
 
 
 def test_what_a_study_has_spent_already_is_not_counted_twice(priced):

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medfed.core.errors import AccessError, MedfedError, Refused, SiteError
-from medfed.core.ledger import UNITS, Balance, check_limit
+from medfed.core.ledger import UNITS, Balance, check_limit, comparable
 from medfed.core.mechanism import Unit
+from medfed.core.study import Study
 from medfed.federation.site_folder import SiteFolder
 from medfed.services.accounts import Identity, Subject, require
 from medfed.services.accounts.login import require_confirmed
@@ -129,18 +130,18 @@ class Privacy:
         """ε of a run by itself; those of several runs together cost less than their sum."""
         return self._book().balance(spending.unit, run=spending.run).spent
 
-    def outlook(self, digest: str, prices: Iterable[Price]) -> Sequence[Outlook]:
+    def outlook(self, study: Study, prices: Iterable[Price]) -> Sequence[Outlook]:
         """What a study would cost here, and what is left for it.
 
         Args:
-            digest: The study's.
+            study: The study.
             prices: What it costs at this hospital, by unit.
 
         Raises:
             SiteError: The ledger cannot be used.
         """
         book = self._book()
-        return [self._outlook(book, digest, price) for price in prices]
+        return [self._outlook(book, study, price) for price in prices]
 
     def set_limit(self, by: Identity, unit: str, epsilon: float, delta: float) -> Account:
         """Say how much may be spent in all, by all studies together.
@@ -182,11 +183,12 @@ class Privacy:
     def _book(self) -> SqliteLedger:
         return open_ledger(self.folder.path)
 
-    def _outlook(self, book: SqliteLedger, digest: str, price: Price) -> Outlook:
+    def _outlook(self, book: SqliteLedger, study: Study, price: Price) -> Outlook:
         before = book.balance(price.unit)
-        spent = book.balance(price.unit, study=digest).spent
+        source = comparable(study.source)
+        spent = book.balance(price.unit, study=study.digest).spent
         alone = book.accountant.epsilon(price.answers, before.delta)
-        after = None if spent else book.after(price.answers, price.unit).spent
+        after = None if spent else book.after(price.answers, source, price.unit).spent
         return Outlook(price.unit, alone, spent, before, after)
 
     def _spending(self, entries: Sequence[Entry]) -> Spending:
