@@ -136,4 +136,13 @@ def outlook(each: Outlook) -> list[str]:
                 after=epsilon(each.after),
             )
         )
+    if each.crowded:
+        found.append(
+            _(
+                "δ = %(delta)s is too large for %(count)s patients, as many as a study had here: "
+                "such work is refused until the hospital sets a smaller δ.",
+                delta=f"{before.delta:g}",
+                count=each.crowd,
+            )
+        )
     return found

@@ -105,7 +105,7 @@ def test_a_steward_sets_the_limit_and_it_is_recorded(hospital):
     assert "The limit is set." in client.get("/privacy/").text
     found = book_of(hospital).balance()
     assert (found.limit, found.delta) == (5.0, 1e-6)
-    said = "ε = 10 at δ = 1e-05 became ε = 5 at δ = 1e-06"
+    said = "from ε = 10 at δ = 1e-05 to ε = 5 at δ = 1e-06"
     assert acts(hospital) == [("privacy limit of a patient", said)]
 
 
@@ -155,6 +155,57 @@ def test_a_limit_that_cannot_be_recorded_is_not_set(hospital, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         here.set_limit(who, "patient", 5.0, 1e-5)
     assert book_of(hospital).balance().limit == 10.0
+
+
+def test_a_limit_is_recorded_before_it_is_set_and_nobody_waits_for_the_ledger(
+    hospital, monkeypatch
+):
+    seen = []
+
+    def killed(*_):
+        seen.extend(acts(hospital))
+        with hospital.console.database.write() as session:  # nobody holds it
+            session.execute(update(AuditRow).values(reason="seen"))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SqliteLedger, "set_limit", killed)
+    who = identity(hospital.console.accounts, "data-steward")
+    with pytest.raises(KeyboardInterrupt):
+        hospital.console.hospital.privacy.set_limit(who, "patient", 5.0, 1e-5)
+    assert seen == [
+        ("privacy limit of a patient", "from ε = 10 at δ = 1e-05 to ε = 5 at δ = 1e-05")
+    ]
+
+
+def test_a_limit_that_could_not_be_set_is_recorded_as_such_and_none_is_written(
+    hospital, monkeypatch
+):
+    who = identity(hospital.console.accounts, "data-steward")
+    with monkeypatch.context() as patched:
+        true, failed = SqliteLedger.set_limit, iter([True])
+
+        def once(*given):
+            if next(failed, False):
+                raise SiteError("the disk is full", remedy="Make room")
+            true(*given)
+
+        patched.setattr(SqliteLedger, "set_limit", once)
+        with pytest.raises(SiteError):
+            hospital.console.hospital.privacy.set_limit(who, "record", 5.0, 1e-5)
+    assert [reason for _, reason in acts(hospital)][1].startswith("failed: the disk is full")
+    book_of(hospital).set_limit(3.0, 1e-5, "patient")
+    assert book_of(hospital).balance("record").limit == 3.0, "still the patient's"
+
+
+def test_a_delta_too_large_for_the_patients_is_no_limit(hospital):
+    pay(hospital)
+    client = hospital.client("data-steward")
+    form = {"epsilon": "5", "delta": "0.05"}
+    sent = hospital.post(client, "/privacy/limits/patient", "/privacy/", **form)
+    assert sent.status_code == 422
+    assert "too large for the 30 patients" in sent.text
+    assert book_of(hospital).balance().limit == 10.0
+    assert acts(hospital) == []
 
 
 def test_the_api_tells_and_lets_no_program_set_a_limit(hospital):
@@ -220,6 +271,14 @@ def test_a_studys_page_counts_all_of_other_sources_for_those_who_may_be_new(pric
     pay(priced, times=4, study="another", patients=PEOPLE[15:], source=other)
     page = priced.client("data-steward").get(f"/participation/{NOISED.digest}").text
     assert "at most 11 would be spent" in page
+    assert "more than this hospital allows" in page
+
+
+def test_a_studys_page_tells_of_a_delta_that_stops_all_work(priced):
+    pay(priced, study="another")
+    book_of(priced).set_limit(10.0, 0.04)
+    page = priced.client("data-steward").get(f"/participation/{NOISED.digest}").text
+    assert "δ = 0.04 is too large for 30 patients" in page
     assert "more than this hospital allows" in page
 
 

@@ -1,7 +1,6 @@
 """What a hospital has spent of its patients' privacy, by its site's ledger, and what it allows."""
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,6 +78,7 @@ class Outlook:
         before: Where the one stands who has spent most.
         after: Where they would stand with a whole run of the study besides; None where some of it
             is spent already.
+        crowd: The most of the study's source who were in one piece of work so far.
     """
 
     unit: Unit
@@ -86,10 +86,18 @@ class Outlook:
     spent: float
     before: Balance
     after: float | None
+    crowd: int
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the limit's δ is too large for so many: the ledger refuses all their work."""
+        return self.crowd * self.before.delta >= 1
 
     @property
     def fits(self) -> bool:
         """Whether the limit has room for a whole run; for anything, where some is spent already."""
+        if self.crowded:
+            return False
         return self.before.left > 0 if self.after is None else self.after <= self.before.limit
 
 
@@ -161,23 +169,27 @@ class Privacy:
             raise Missing("there is no such unit", remedy=f"Choose one of {', '.join(UNITS)}")
         check_limit(epsilon, delta)
         book = self._book()
+        book.check_delta(delta, known)
         self._set(by, book, known, epsilon, delta)
         return Account(known, book.balance(known), book.standings(known))
 
     def _set(
         self, by: Identity, book: SqliteLedger, unit: Unit, epsilon: float, delta: float
     ) -> None:
-        """Set the limit and record it: both, or neither."""
-        old = book.balance(unit)
-        said = f"ε = {old.limit:g} at δ = {old.delta:g} became ε = {epsilon:g} at δ = {delta:g}"
+        """Record it, then set it: whenever this is broken off, no limit changed unrecorded.
+
+        The one is done when the other begins: nobody waits for a busy ledger with the console's
+        database held.
+        """
+        old, subject = book.balance(unit), f"privacy limit of a {unit}"
+        said = f"from ε = {old.limit:g} at δ = {old.delta:g} to ε = {epsilon:g} at δ = {delta:g}"
+        with self.database.write() as session:
+            record(session, by, DECIDE, subject, reason=said)
         try:
+            book.set_limit(epsilon, delta, unit)
+        except SiteError as error:
             with self.database.write() as session:
-                record(session, by, DECIDE, f"privacy limit of a {unit}", reason=said)
-                session.flush()
-                book.set_limit(epsilon, delta, unit)
-        except BaseException:  # also Ctrl-C: what is not recorded is not allowed
-            with suppress(SiteError):
-                book.set_limit(old.limit, old.delta, unit)
+                record(session, by, DECIDE, subject, allowed=False, reason=f"failed: {error}")
             raise
 
     def _book(self) -> SqliteLedger:
@@ -189,7 +201,8 @@ class Privacy:
         spent = book.balance(price.unit, study=study.digest).spent
         alone = book.accountant.epsilon(price.answers, before.delta)
         after = None if spent else book.after(price.answers, source, price.unit).spent
-        return Outlook(price.unit, alone, spent, before, after)
+        crowd = book.crowd(price.unit, source)
+        return Outlook(price.unit, alone, spent, before, after, crowd)
 
     def _spending(self, entries: Sequence[Entry]) -> Spending:
         first, last = entries[0], entries[-1]
