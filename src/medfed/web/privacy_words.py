@@ -56,7 +56,7 @@ def what(spending: Spending) -> str:
     """What a run was paid for."""
     found = []
     if spending.rounds:
-        found.append(_("training: %(count)s rounds", count=spending.rounds))
+        found.append(_("rounds of training: %(count)s", count=spending.rounds))
     if spending.questions:
         found.append(_("noised statistics: %(count)s", count=spending.questions))
     if spending.figures:
@@ -68,7 +68,7 @@ def wasted(spending: Spending) -> list[str]:
     """What was paid for without an answer that counted."""
     found = []
     if spending.lost:
-        found.append(_("nothing left for it (yet): %(count)s", count=spending.lost))
+        found.append(_("no answer has left the hospital (yet): %(count)s", count=spending.lost))
     if spending.lost is None:
         found.append(_("unknown: its receipts cannot be read"))
     if spending.again:

@@ -51,11 +51,13 @@ def pay(stage: Stage, *, run="run-1", order="o", round_=1, purpose="train", time
     book_of(stage).spend(work)
 
 
-def answered(stage: Stage, run: str, round_: int, purpose: str = "train") -> None:
+def answered(
+    stage: Stage, run: str, round_: int, purpose: str = "train", phase: str = "update"
+) -> None:
     """Write down that something left for it."""
     folder = stage.console.hospital.site / "receipts"
     folder.mkdir(exist_ok=True)
-    append_line(folder / f"{run}.jsonl", {"round": round_, "purpose": purpose})
+    append_line(folder / f"{run}.jsonl", {"round": round_, "purpose": purpose, "phase": phase})
 
 
 def acts(stage: Stage) -> list[tuple[str, str]]:
@@ -92,10 +94,39 @@ def test_what_was_paid_for_nothing_is_told(hospital):
     (row,) = hospital.console.hospital.privacy.spendings()
     assert (row.rounds, row.again, row.lost) == (3, 1, 1)
     page = hospital.client("data-steward").get("/privacy/").text
-    assert "nothing left for it (yet): 1" in page
+    assert "no answer has left the hospital (yet): 1" in page
+    assert "rounds of training: 3" in page
     assert "rounds paid for again: 1" in page
     (hospital.console.hospital.site / "receipts" / "run-1.jsonl").write_text("{\n")
     assert "its receipts cannot be read" in hospital.client("auditor").get("/privacy/").text
+
+
+def test_one_answered_question_hides_no_other_that_was_paid_for(hospital):
+    for order in ("a", "a", "b", "c"):
+        pay(hospital, order=order, round_=0, purpose="query")
+    answered(hospital, "run-1", 0, "query")
+    (row,) = hospital.console.hospital.privacy.spendings()
+    assert (row.questions, row.lost) == (3, 2), "one of them was over two sets of patients"
+    for phase in ("keys-0011223344556677", "masked-0011223344556677", "unmask-0011223344556677"):
+        answered(hospital, "run-1", 0, "query", phase)
+    (row,) = hospital.console.hospital.privacy.spendings()
+    assert row.lost == 1, "a conversation is one answer"
+
+
+@pytest.mark.parametrize("step", ["keys", "shares", "context"])
+def test_keys_for_an_answer_are_none(hospital, step):
+    pay(hospital)
+    answered(hospital, "run-1", 1, "train", f"{step}-0011223344556677")
+    assert hospital.console.hospital.privacy.spendings()[0].lost == 1
+    answered(hospital, "run-1", 1, "train", "masked-0011223344556677")
+    assert hospital.console.hospital.privacy.spendings()[0].lost == 0
+
+
+def test_beyond_the_last_page_something_is_spent_all_the_same(hospital):
+    pay(hospital)
+    page = hospital.client("auditor").get("/privacy/?page=99").text
+    assert "Nothing is spent yet" not in page
+    assert "patients: 30" in page
 
 
 def test_a_steward_sets_the_limit_and_it_is_recorded(hospital):

@@ -1,9 +1,13 @@
 """What a hospital has spent of its patients' privacy, by its site's ledger, and what it allows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from medfed.aggregators.encrypted.site import CONTEXT
+from medfed.aggregators.secure.seated import KEYS
+from medfed.aggregators.secure.site import SHARES
 from medfed.core.errors import AccessError, MedfedError, Refused, SiteError
 from medfed.core.ledger import UNITS, Balance, check_limit, comparable
 from medfed.core.mechanism import Unit
@@ -18,6 +22,9 @@ from medfed.services.sites import open_ledger
 from medfed.services.trouble import Missing
 from medfed.storage.database import Database
 from medfed.storage.ledger import Entry, SqliteLedger, Standing
+
+PRELUDE = (KEYS, SHARES, CONTEXT)
+"""Steps of conversations that come before anything of the answer leaves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +54,12 @@ class Spending:
         first: When the first entry was made, ISO 8601.
         last: When the last one was.
         rounds: Rounds of training.
-        questions: Noised statistics and facts.
-        figures: Noised final figures.
+        questions: Orders for noised statistics and facts.
+        figures: Orders for noised final figures.
         again: How often a round was paid for beyond once, mostly because its work was done anew.
         lost: Rounds and questions that were paid for and of which no receipt tells; None where
-            the receipts cannot be read.
+            the receipts cannot be read. Receipts name no order: one of a question that cost
+            nothing can stand for one that was paid for.
     """
 
     run: str
@@ -216,18 +224,38 @@ class Privacy:
             first=first.time,
             last=last.time,
             rounds=len(rounds),
-            questions=sum(each.purpose == "query" for each in entries),
-            figures=sum(each.purpose == "evaluate" for each in entries),
+            questions=len(_orders(entries, "query")),
+            figures=len(_orders(entries, "evaluate")),
             again=len({each.order for each in trained}) - len(rounds),
-            lost=self._lost(last.run, {(each.round, each.purpose) for each in entries}),
+            lost=self._lost(last.run, entries),
         )
 
-    def _lost(self, run: str, paid: set[tuple[int, str]]) -> int | None:
+    def _lost(self, run: str, entries: Sequence[Entry]) -> int | None:
         """How many rounds and questions no receipt tells of."""
         try:
-            left = {(each.get("round"), each.get("purpose")) for each in self.folder.receipts(run)}
+            left = [each for each in self.folder.receipts(run) if _answers(each)]
+            asked = {
+                _question(n, each) for n, each in enumerate(left) if each["purpose"] == "query"
+            }
+            rounds = {(each["round"], each["purpose"]) for each in left}
         except Refused:
-            left = set()  # no run whose answers could leave is called so
-        except (MedfedError, AttributeError, TypeError):
+            asked, rounds = set(), set()  # no run whose answers could leave is called so
+        except (MedfedError, AttributeError, LookupError, TypeError):
             return None  # the page of receipts says that they are damaged
-        return len(paid - left)
+        paid = {(each.round, each.purpose) for each in entries if each.purpose != "query"}
+        return len(paid - rounds) + max(0, len(_orders(entries, "query")) - len(asked))
+
+
+def _orders(entries: Sequence[Entry], purpose: str) -> set[str]:
+    """What paid for a purpose: one order may be entered once for each set of patients."""
+    return {each.order for each in entries if each.purpose == purpose}
+
+
+def _answers(receipt: Mapping[str, Any]) -> bool:
+    """Whether a reply held an answer, and not only keys for one that comes later."""
+    return str(receipt["phase"]).partition("-")[0] not in PRELUDE
+
+
+def _question(number: int, receipt: Mapping[str, Any]) -> str | int:
+    """What tells questions apart, which all have round 0: each reply, or each conversation."""
+    return str(receipt["phase"]).partition("-")[2] or number

@@ -61,6 +61,7 @@ def _page(
         "privacy.html",
         accounts=accounts,
         rows=list(zip(rows, costs, strict=True)),
+        spendings=spendings,
         titles={each.run: each.title for each in spendings},
         known={each.study.digest for each in hospital().participation.list()},
         typed=typed,
