@@ -147,7 +147,7 @@ def test_the_password_is_asked_for_and_what_was_typed_comes_back(hospital):
     form = {"epsilon": "5", "delta": "1e-6"}
     asked = hospital.post(client, "/privacy/limits/record", "/privacy/", **form)
     there = asked.headers["Location"]
-    assert there.startswith("/confirm?next=/privacy/")
+    assert there == "/confirm?next=/privacy/"
     assert book_of(hospital).balance("record").limit == 10.0
     given = hospital.post(client, there, "/profile/", password=PASSWORD)
     page = client.get(given.headers["Location"]).text
@@ -155,6 +155,14 @@ def test_the_password_is_asked_for_and_what_was_typed_comes_back(hospital):
     assert 'value="5"' in page
     assert 'value="1e-6"' in page
     assert "Nothing is changed yet" in page
+    assert "Nothing is changed yet" not in client.get("/privacy/").text, "shown once"
+
+
+def test_nobody_elses_link_fills_the_form(hospital):
+    there = "/privacy/?unit=patient&epsilon=999&delta=0.1"
+    page = hospital.client("data-steward").get(there).text
+    assert "Nothing is changed yet" not in page
+    assert 'value="999"' not in page
 
 
 @pytest.mark.parametrize(
