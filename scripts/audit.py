@@ -10,6 +10,7 @@ Status 0: none is known. 1: some are, and each is named. 2: nobody could be aske
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import subprocess
 import sys
@@ -26,6 +27,11 @@ LONGEST = 160
 """Characters of a reason."""
 
 
+def installed() -> bool:
+    """Whether there is a pip-audit to ask with."""
+    return importlib.util.find_spec("pip_audit") is not None
+
+
 def ask(lock: Path, options: Sequence[str]) -> list[dict[str, Any]] | str:
     """What is known of each package; or why nobody could be asked, in a line."""
     command = [
@@ -39,7 +45,9 @@ def ask(lock: Path, options: Sequence[str]) -> list[dict[str, Any]] | str:
     except (ValueError, LookupError, TypeError):
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         return lines[-1] if lines else f"pip-audit ended with status {done.returncode}"
-    if packages and all("skip_reason" in package for package in packages):
+    if not packages:
+        return f"pip-audit answered about no package of {lock.name}"
+    if all("skip_reason" in package for package in packages):
         return str(packages[0]["skip_reason"])
     return packages
 
@@ -60,6 +68,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--lock", type=Path, default=LOCK, help="another file of pinned versions")
     given, options = parser.parse_known_args()
+    if not installed():
+        print("audit: pip-audit is not installed, so nobody was asked and nothing is known.")
+        print("Install it with `make setup`, then: make audit")
+        return UNKNOWN
     answer = ask(given.lock, options)
     if isinstance(answer, str):
         print("audit: the advisory service could not be asked, so nothing is known.")

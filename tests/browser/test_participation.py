@@ -103,6 +103,7 @@ def test_from_a_file_to_an_approval_and_what_left(page: Page, picture):
 
 
 def test_what_is_left_of_privacy_and_a_new_limit(server: Server, page: Page, picture):
+    page.set_default_timeout(WAIT_MS)  # counting ε takes a while where others work too
     log_in(page, "data-steward")
     page.get_by_role("link", name="Privacy spent").click()
     expect(page.get_by_text("Nothing is spent yet")).to_be_visible()

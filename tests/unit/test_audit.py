@@ -83,6 +83,24 @@ def test_a_service_that_cannot_be_asked_is_no_clean_bill(tmp_path):
     assert "Traceback" not in done.stdout + done.stderr
 
 
+def test_a_lock_without_packages_is_no_clean_bill(osv, tmp_path):
+    done = audit(tmp_path, "# nothing\n", "--osv-url", osv)
+    assert done.returncode == 2
+    assert "nothing is known" in done.stdout
+    assert "answered about no package of some.lock" in done.stdout
+
+
+def test_a_missing_pip_audit_is_not_told_as_a_silent_service(monkeypatch, capsys):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("nobody can be asked"))
+    monkeypatch.setattr("sys.argv", ["audit.py"])
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    assert importlib.import_module("audit").main() == 2
+    said = capsys.readouterr().out
+    assert "pip-audit is not installed" in said
+    assert "service could not" not in said
+
+
 @pytest.mark.parametrize("left_out", [1, 2])
 def test_what_could_not_be_looked_up_is_no_clean_bill_either(monkeypatch, capsys, left_out):
     rows = [{"name": name, "version": "1", "vulns": []} for name in ("one", "two")]

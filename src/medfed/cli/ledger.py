@@ -74,6 +74,7 @@ def set_limit(folder: Path, epsilon: float, delta: float, unit: Unit) -> None:
     SiteFolder(folder).settings()
     book = open_ledger(folder)
     check_limit(epsilon, delta)
+    book.check_delta(delta, unit)
     book.set_limit(epsilon, delta, unit)
     found = book.balance(unit)
     click.echo(f"A {unit} may spend ε = {epsilon:g} at δ = {delta:g}; {found.spent:.3g} is spent.")

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from medfed.core.errors import SiteError
+from medfed.core.files import canonical_json
 from medfed.core.mechanism import Cost, NoisyAnswer, Unit
+from medfed.core.registry import Part
 
 UNITS: tuple[Unit, ...] = ("patient", "record", "hospital")
 """Whose spending has a sum of its own."""
@@ -64,6 +66,11 @@ class Balance:
     def left(self) -> float:
         """What is left of the limit; nothing where it was lowered below what is spent."""
         return max(0.0, self.limit - self.spent)
+
+
+def comparable(source: Part) -> str:
+    """What makes a source's identifiers comparable, as `Spend.source`."""
+    return canonical_json(source.to_json()).decode()
 
 
 def check_limit(epsilon: float, delta: float) -> None:

@@ -11,7 +11,7 @@ from medfed.core.aggregator import Gathered
 from medfed.core.data import SetName, SiteData
 from medfed.core.errors import Refused
 from medfed.core.files import canonical_json
-from medfed.core.ledger import Ledger, Spend
+from medfed.core.ledger import Ledger, Spend, comparable
 from medfed.core.mechanism import Cost, CountedScores, Mechanism, NoisyAnswer, PaidQuery, repeated
 from medfed.core.query import Query
 from medfed.core.registry import Part, make
@@ -247,7 +247,7 @@ class SitePrivacy:
             order=order.id,
             round=order.round,
             purpose=order.purpose,
-            source=canonical_json(study.source.to_json()).decode(),
+            source=comparable(study.source),
             patients=own,
             cost=cost,
             approved=self._approved(cost, on),

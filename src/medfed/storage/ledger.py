@@ -202,17 +202,19 @@ class SqliteLedger:
             spent = max((self.accountant.epsilon(p.answers, delta) for p in pasts), default=0.0)
             return Balance(spent, limit, delta)
 
-    def after(self, answers: Sequence[NoisyAnswer], unit: Unit = "patient") -> Balance:
+    def after(self, answers: Sequence[NoisyAnswer], source: str, unit: Unit = "patient") -> Balance:
         """Where the unit would stand that has spent most, had it been in more answers.
 
         Args:
             answers: Those; they are not entered.
+            source: Of those in them; some may be new to it, who may be anybody elsewhere.
             unit: Patient, record or hospital.
         """
         with self._reading() as db:
             limit, delta = _limit(db, unit) if db else (EPSILON, DELTA)
             pasts = [past.answers for past in _pasts(db, unit)] if db else []
-        totals = [merge([*past, *answers]) for past in pasts or [[]]]
+            pasts.append(_spent(db, unit, source)[1] if db else [])
+        totals = [merge([*past, *answers]) for past in pasts]
         return Balance(max(self.accountant.epsilon(t, delta) for t in totals), limit, delta)
 
     def standings(self, unit: Unit = "patient") -> list[Standing]:
@@ -231,6 +233,22 @@ class SqliteLedger:
                 for past in _pasts(db, unit)
             ]
         return sorted(found, key=lambda each: -each.spent)
+
+    def crowd(self, unit: Unit = "patient", source: str | None = None) -> int:
+        """The most who were in one piece of work, of one source or of any; 0 for the hospital."""
+        with self._reading() as db:
+            return _crowd(db, unit, source) if db and unit != "hospital" else 0
+
+    def check_delta(self, delta: float, unit: Unit = "patient") -> None:
+        """Complain about a δ with which work that was done so far would be refused.
+
+        Raises:
+            SiteError: It is too large for so many patients.
+        """
+        crowd = self.crowd(unit)
+        if crowd * delta >= 1:
+            message = f"δ of {delta:g} is too large for the {crowd} patients that studies had here"
+            raise SiteError(message, remedy=f"Give less than one by their number, {1 / crowd:.3g}")
 
     def set_limit(self, epsilon: float, delta: float, unit: Unit = "patient") -> None:
         """Say how much each patient (or record, or the hospital) may spend in all."""
@@ -418,6 +436,14 @@ def _pasts(
         for group, members in Counter(map(frozenset, groups.values())).items():
             answers = [*elsewhere, *(a for c in sorted(group) for a in by_cohort[c])]
             yield _Past(source, group, members, answers)
+
+
+def _crowd(db: sqlite3.Connection, unit: str, source: str | None) -> int:
+    """How many the largest cohort holds."""
+    wanted = "SELECT DISTINCT cohort FROM entries WHERE unit = ?1 AND source = IFNULL(?2, source)"
+    counts = f"SELECT COUNT(*) AS many FROM cohorts WHERE cohort IN ({wanted}) GROUP BY cohort"  # noqa: S608  # so too
+    row = db.execute(f"SELECT MAX(many) FROM ({counts})", (unit, source)).fetchone()  # noqa: S608  # so too
+    return int(row[0] or 0)
 
 
 def _runs_of(db: sqlite3.Connection, unit: str) -> dict[str, set[str]]:

@@ -56,7 +56,7 @@ def what(spending: Spending) -> str:
     """What a run was paid for."""
     found = []
     if spending.rounds:
-        found.append(_("training: %(count)s rounds", count=spending.rounds))
+        found.append(_("rounds of training: %(count)s", count=spending.rounds))
     if spending.questions:
         found.append(_("noised statistics: %(count)s", count=spending.questions))
     if spending.figures:
@@ -68,7 +68,7 @@ def wasted(spending: Spending) -> list[str]:
     """What was paid for without an answer that counted."""
     found = []
     if spending.lost:
-        found.append(_("nothing left for it (yet): %(count)s", count=spending.lost))
+        found.append(_("no answer has left the hospital (yet): %(count)s", count=spending.lost))
     if spending.lost is None:
         found.append(_("unknown: its receipts cannot be read"))
     if spending.again:
@@ -134,6 +134,15 @@ def outlook(each: Outlook) -> list[str]:
                 "With a whole run of it at most %(after)s would be spent: studies cost less "
                 "together than one by one.",
                 after=epsilon(each.after),
+            )
+        )
+    if each.crowded:
+        found.append(
+            _(
+                "δ = %(delta)s is too large for %(count)s patients, as many as a study had here: "
+                "such work is refused until the hospital sets a smaller δ.",
+                delta=f"{before.delta:g}",
+                count=each.crowd,
             )
         )
     return found

@@ -3,6 +3,8 @@
 import pytest
 
 from medfed.cli import main
+from medfed.core.ledger import Spend
+from medfed.core.mechanism import Cost, NoisyAnswer
 from medfed.services.sites import create_site, open_ledger
 
 
@@ -42,3 +44,12 @@ def test_what_is_no_limit_is_refused_as_in_the_console(site, capsys, epsilon, de
     assert set_limit(site, epsilon, delta) == 4
     assert complaint.lower() in capsys.readouterr().err.lower()
     assert not (site / "ledger.sqlite").exists()
+
+
+def test_a_delta_too_large_for_the_patients_is_refused_as_in_the_console(site, capsys):
+    patients = tuple(f"p{i}" for i in range(20))
+    cost = Cost("record", (NoisyAnswer("gaussian", 20.0, 1.0, 1),))
+    open_ledger(site).spend(Spend("study", "A study", "run", "o", 1, "train", "s", patients, cost))
+    assert set_limit(site, "4", "0.05") == 4
+    assert "too large for the 20 patients" in capsys.readouterr().err
+    assert open_ledger(site).balance("record").limit == 10.0

@@ -144,11 +144,22 @@ def test_those_of_the_same_past_stand_together(ledger):
 
 def test_what_more_work_would_come_to_is_told_and_not_entered(ledger):
     more = (NoisyAnswer("gaussian", 2.0, 1.0, 3),)
-    assert ledger.after(more).spent == 3, "nobody spent anything"
+    assert ledger.after(more, "s").spent == 3, "nobody spent anything"
     ledger.spend(spend(times=4))
     ledger.spend(spend(EVERYBODY[:3], times=2))
-    assert ledger.after(more).spent == 9
+    assert ledger.after(more, "s").spent == 9
     assert ledger.balance().spent == 6
+
+
+def test_what_more_work_on_a_new_source_would_come_to_is_what_it_is_refused_for(ledger):
+    ledger.set_limit(8.0, 1e-5)
+    ledger.spend(spend(EVERYBODY[:10], times=4))
+    ledger.spend(spend(EVERYBODY[10:], times=3))
+    more = (NoisyAnswer("gaussian", 2.0, 1.0, 3),)
+    assert ledger.after(more, "s").spent == 7
+    assert ledger.after(more, "new").spent == 10, "they may be all those of the other source"
+    with pytest.raises(Refused, match="would have spent ε = 10 of the 8"):
+        ledger.spend(spend(times=3, source="new"))
 
 
 def test_studies_are_composed_and_not_added(tmp_path):
@@ -163,6 +174,18 @@ def test_delta_must_be_below_one_by_the_number_of_patients(ledger):
     ledger.set_limit(10.0, 0.05)
     with pytest.raises(Refused, match="too large for so many patients"):
         ledger.spend(spend())
+
+
+def test_a_delta_is_told_too_large_for_those_who_were_in_some_work(ledger):
+    ledger.check_delta(0.1)
+    ledger.spend(spend(EVERYBODY[:20]))
+    ledger.spend(spend(EVERYBODY[:5], source="small"))
+    ledger.spend(spend((), unit="hospital"))
+    assert [ledger.crowd(source=source) for source in (None, "s", "small", "new")] == [20, 20, 5, 0]
+    ledger.check_delta(0.049)
+    ledger.check_delta(0.1, "hospital")
+    with pytest.raises(SiteError, match="too large for the 20 patients"):
+        ledger.check_delta(0.05)
 
 
 def test_nobody_can_be_read_in_the_file(ledger):

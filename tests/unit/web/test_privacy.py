@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from accounting import EXAMPLES, PASSWORD, identity
 from consoles import Stage, hospital_of
@@ -11,7 +9,7 @@ from sqlalchemy import select, update
 
 from medfed.core.errors import SiteError
 from medfed.core.files import append_line
-from medfed.core.ledger import Spend
+from medfed.core.ledger import Spend, comparable
 from medfed.core.mechanism import Cost, NoisyAnswer
 from medfed.core.study_file import read_study
 from medfed.services.accounts import tokens
@@ -25,7 +23,7 @@ from medfed.storage.ledger import SqliteLedger
 API = "/api/v1/privacy"
 PEOPLE = tuple(f"p{i}" for i in range(30))
 NOISED = read_study(EXAMPLES / "breast_cancer_dp.toml")
-SOURCE = json.dumps(NOISED.source.to_json())
+SOURCE = comparable(NOISED.source)
 
 
 class Counting:
@@ -47,17 +45,19 @@ def book_of(stage: Stage) -> SqliteLedger:
 def pay(stage: Stage, *, run="run-1", order="o", round_=1, purpose="train", times=1, **more):
     """Enter some work, as the site does before it works."""
     patients, title = more.get("patients", PEOPLE), more.get("title", "A noised study")
-    study = more.get("study", NOISED.digest)
+    study, source = more.get("study", NOISED.digest), more.get("source", SOURCE)
     cost = Cost("patient", (NoisyAnswer("gaussian", 2.0, 1.0, times),))
-    work = Spend(study, title, run, order, round_, purpose, SOURCE, patients, cost)
+    work = Spend(study, title, run, order, round_, purpose, source, patients, cost)
     book_of(stage).spend(work)
 
 
-def answered(stage: Stage, run: str, round_: int, purpose: str = "train") -> None:
+def answered(
+    stage: Stage, run: str, round_: int, purpose: str = "train", phase: str = "update"
+) -> None:
     """Write down that something left for it."""
     folder = stage.console.hospital.site / "receipts"
     folder.mkdir(exist_ok=True)
-    append_line(folder / f"{run}.jsonl", {"round": round_, "purpose": purpose})
+    append_line(folder / f"{run}.jsonl", {"round": round_, "purpose": purpose, "phase": phase})
 
 
 def acts(stage: Stage) -> list[tuple[str, str]]:
@@ -94,10 +94,39 @@ def test_what_was_paid_for_nothing_is_told(hospital):
     (row,) = hospital.console.hospital.privacy.spendings()
     assert (row.rounds, row.again, row.lost) == (3, 1, 1)
     page = hospital.client("data-steward").get("/privacy/").text
-    assert "nothing left for it (yet): 1" in page
+    assert "no answer has left the hospital (yet): 1" in page
+    assert "rounds of training: 3" in page
     assert "rounds paid for again: 1" in page
     (hospital.console.hospital.site / "receipts" / "run-1.jsonl").write_text("{\n")
     assert "its receipts cannot be read" in hospital.client("auditor").get("/privacy/").text
+
+
+def test_one_answered_question_hides_no_other_that_was_paid_for(hospital):
+    for order in ("a", "a", "b", "c"):
+        pay(hospital, order=order, round_=0, purpose="query")
+    answered(hospital, "run-1", 0, "query")
+    (row,) = hospital.console.hospital.privacy.spendings()
+    assert (row.questions, row.lost) == (3, 2), "one of them was over two sets of patients"
+    for phase in ("keys-0011223344556677", "masked-0011223344556677", "unmask-0011223344556677"):
+        answered(hospital, "run-1", 0, "query", phase)
+    (row,) = hospital.console.hospital.privacy.spendings()
+    assert row.lost == 1, "a conversation is one answer"
+
+
+@pytest.mark.parametrize("step", ["keys", "shares", "context"])
+def test_keys_for_an_answer_are_none(hospital, step):
+    pay(hospital)
+    answered(hospital, "run-1", 1, "train", f"{step}-0011223344556677")
+    assert hospital.console.hospital.privacy.spendings()[0].lost == 1
+    answered(hospital, "run-1", 1, "train", "masked-0011223344556677")
+    assert hospital.console.hospital.privacy.spendings()[0].lost == 0
+
+
+def test_beyond_the_last_page_something_is_spent_all_the_same(hospital):
+    pay(hospital)
+    page = hospital.client("auditor").get("/privacy/?page=99").text
+    assert "Nothing is spent yet" not in page
+    assert "patients: 30" in page
 
 
 def test_a_steward_sets_the_limit_and_it_is_recorded(hospital):
@@ -107,7 +136,7 @@ def test_a_steward_sets_the_limit_and_it_is_recorded(hospital):
     assert "The limit is set." in client.get("/privacy/").text
     found = book_of(hospital).balance()
     assert (found.limit, found.delta) == (5.0, 1e-6)
-    said = "ε = 10 at δ = 1e-05 became ε = 5 at δ = 1e-06"
+    said = "from ε = 10 at δ = 1e-05 to ε = 5 at δ = 1e-06"
     assert acts(hospital) == [("privacy limit of a patient", said)]
 
 
@@ -118,7 +147,7 @@ def test_the_password_is_asked_for_and_what_was_typed_comes_back(hospital):
     form = {"epsilon": "5", "delta": "1e-6"}
     asked = hospital.post(client, "/privacy/limits/record", "/privacy/", **form)
     there = asked.headers["Location"]
-    assert there.startswith("/confirm?next=/privacy/")
+    assert there == "/confirm?next=/privacy/"
     assert book_of(hospital).balance("record").limit == 10.0
     given = hospital.post(client, there, "/profile/", password=PASSWORD)
     page = client.get(given.headers["Location"]).text
@@ -126,6 +155,14 @@ def test_the_password_is_asked_for_and_what_was_typed_comes_back(hospital):
     assert 'value="5"' in page
     assert 'value="1e-6"' in page
     assert "Nothing is changed yet" in page
+    assert "Nothing is changed yet" not in client.get("/privacy/").text, "shown once"
+
+
+def test_nobody_elses_link_fills_the_form(hospital):
+    there = "/privacy/?unit=patient&epsilon=999&delta=0.1"
+    page = hospital.client("data-steward").get(there).text
+    assert "Nothing is changed yet" not in page
+    assert 'value="999"' not in page
 
 
 @pytest.mark.parametrize(
@@ -157,6 +194,57 @@ def test_a_limit_that_cannot_be_recorded_is_not_set(hospital, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         here.set_limit(who, "patient", 5.0, 1e-5)
     assert book_of(hospital).balance().limit == 10.0
+
+
+def test_a_limit_is_recorded_before_it_is_set_and_nobody_waits_for_the_ledger(
+    hospital, monkeypatch
+):
+    seen = []
+
+    def killed(*_):
+        seen.extend(acts(hospital))
+        with hospital.console.database.write() as session:  # nobody holds it
+            session.execute(update(AuditRow).values(reason="seen"))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SqliteLedger, "set_limit", killed)
+    who = identity(hospital.console.accounts, "data-steward")
+    with pytest.raises(KeyboardInterrupt):
+        hospital.console.hospital.privacy.set_limit(who, "patient", 5.0, 1e-5)
+    assert seen == [
+        ("privacy limit of a patient", "from ε = 10 at δ = 1e-05 to ε = 5 at δ = 1e-05")
+    ]
+
+
+def test_a_limit_that_could_not_be_set_is_recorded_as_such_and_none_is_written(
+    hospital, monkeypatch
+):
+    who = identity(hospital.console.accounts, "data-steward")
+    with monkeypatch.context() as patched:
+        true, failed = SqliteLedger.set_limit, iter([True])
+
+        def once(*given):
+            if next(failed, False):
+                raise SiteError("the disk is full", remedy="Make room")
+            true(*given)
+
+        patched.setattr(SqliteLedger, "set_limit", once)
+        with pytest.raises(SiteError):
+            hospital.console.hospital.privacy.set_limit(who, "record", 5.0, 1e-5)
+    assert [reason for _, reason in acts(hospital)][1].startswith("failed: the disk is full")
+    book_of(hospital).set_limit(3.0, 1e-5, "patient")
+    assert book_of(hospital).balance("record").limit == 3.0, "still the patient's"
+
+
+def test_a_delta_too_large_for_the_patients_is_no_limit(hospital):
+    pay(hospital)
+    client = hospital.client("data-steward")
+    form = {"epsilon": "5", "delta": "0.05"}
+    sent = hospital.post(client, "/privacy/limits/patient", "/privacy/", **form)
+    assert sent.status_code == 422
+    assert "too large for the 30 patients" in sent.text
+    assert book_of(hospital).balance().limit == 10.0
+    assert acts(hospital) == []
 
 
 def test_the_api_tells_and_lets_no_program_set_a_limit(hospital):
@@ -214,6 +302,23 @@ def test_a_studys_page_says_what_it_would_cost_and_what_is_left(priced):
     assert "more than this hospital allows" in client.get(path).text
     (price,) = client.get(f"/api/v1{path}").json["price"]
     assert (price["alone"], price["after"], price["fits"]) == (3, 7, False)
+
+
+def test_a_studys_page_counts_all_of_other_sources_for_those_who_may_be_new(priced):
+    other = '{"name": "csv"}'
+    pay(priced, times=4, study="another", patients=PEOPLE[:15], source=other)
+    pay(priced, times=4, study="another", patients=PEOPLE[15:], source=other)
+    page = priced.client("data-steward").get(f"/participation/{NOISED.digest}").text
+    assert "at most 11 would be spent" in page
+    assert "more than this hospital allows" in page
+
+
+def test_a_studys_page_tells_of_a_delta_that_stops_all_work(priced):
+    pay(priced, study="another")
+    book_of(priced).set_limit(10.0, 0.04)
+    page = priced.client("data-steward").get(f"/participation/{NOISED.digest}").text
+    assert "δ = 0.04 is too large for 30 patients" in page
+    assert "more than this hospital allows" in page
 
 
 def test_what_a_study_has_spent_already_is_not_counted_twice(priced):

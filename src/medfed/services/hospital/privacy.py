@@ -1,13 +1,17 @@
 """What a hospital has spent of its patients' privacy, by its site's ledger, and what it allows."""
 
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from medfed.aggregators.encrypted.site import CONTEXT
+from medfed.aggregators.secure.seated import KEYS
+from medfed.aggregators.secure.site import SHARES
 from medfed.core.errors import AccessError, MedfedError, Refused, SiteError
-from medfed.core.ledger import UNITS, Balance, check_limit
+from medfed.core.ledger import UNITS, Balance, check_limit, comparable
 from medfed.core.mechanism import Unit
+from medfed.core.study import Study
 from medfed.federation.site_folder import SiteFolder
 from medfed.services.accounts import Identity, Subject, require
 from medfed.services.accounts.login import require_confirmed
@@ -18,6 +22,9 @@ from medfed.services.sites import open_ledger, site_vault
 from medfed.services.trouble import Missing
 from medfed.storage.database import Database
 from medfed.storage.ledger import Entry, SqliteLedger, Standing
+
+PRELUDE = (KEYS, SHARES, CONTEXT)
+"""Steps of conversations that come before anything of the answer leaves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +54,12 @@ class Spending:
         first: When the first entry was made, ISO 8601.
         last: When the last one was.
         rounds: Rounds of training.
-        questions: Noised statistics and facts.
-        figures: Noised final figures.
+        questions: Orders for noised statistics and facts.
+        figures: Orders for noised final figures.
         again: How often a round was paid for beyond once, mostly because its work was done anew.
         lost: Rounds and questions that were paid for and of which no receipt tells; None where
-            the receipts cannot be read.
+            the receipts cannot be read. Receipts name no order: one of a question that cost
+            nothing can stand for one that was paid for.
     """
 
     run: str
@@ -78,6 +86,7 @@ class Outlook:
         before: Where the one stands who has spent most.
         after: Where they would stand with a whole run of the study besides; None where some of it
             is spent already.
+        crowd: The most of the study's source who were in one piece of work so far.
     """
 
     unit: Unit
@@ -85,10 +94,18 @@ class Outlook:
     spent: float
     before: Balance
     after: float | None
+    crowd: int
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the limit's δ is too large for so many: the ledger refuses all their work."""
+        return self.crowd * self.before.delta >= 1
 
     @property
     def fits(self) -> bool:
         """Whether the limit has room for a whole run; for anything, where some is spent already."""
+        if self.crowded:
+            return False
         return self.before.left > 0 if self.after is None else self.after <= self.before.limit
 
 
@@ -129,18 +146,18 @@ class Privacy:
         """ε of a run by itself; those of several runs together cost less than their sum."""
         return self._book().balance(spending.unit, run=spending.run).spent
 
-    def outlook(self, digest: str, prices: Iterable[Price]) -> Sequence[Outlook]:
+    def outlook(self, study: Study, prices: Iterable[Price]) -> Sequence[Outlook]:
         """What a study would cost here, and what is left for it.
 
         Args:
-            digest: The study's.
+            study: The study.
             prices: What it costs at this hospital, by unit.
 
         Raises:
             SiteError: The ledger cannot be used.
         """
         book = self._book()
-        return [self._outlook(book, digest, price) for price in prices]
+        return [self._outlook(book, study, price) for price in prices]
 
     def set_limit(self, by: Identity, unit: str, epsilon: float, delta: float) -> Account:
         """Say how much may be spent in all, by all studies together.
@@ -160,34 +177,40 @@ class Privacy:
             raise Missing("there is no such unit", remedy=f"Choose one of {', '.join(UNITS)}")
         check_limit(epsilon, delta)
         book = self._book()
+        book.check_delta(delta, known)
         self._set(by, book, known, epsilon, delta)
         return Account(known, book.balance(known), book.standings(known))
 
     def _set(
         self, by: Identity, book: SqliteLedger, unit: Unit, epsilon: float, delta: float
     ) -> None:
-        """Set the limit and record it: both, or neither."""
-        old = book.balance(unit)
-        said = f"ε = {old.limit:g} at δ = {old.delta:g} became ε = {epsilon:g} at δ = {delta:g}"
+        """Record it, then set it: whenever this is broken off, no limit changed unrecorded.
+
+        The one is done when the other begins: nobody waits for a busy ledger with the console's
+        database held.
+        """
+        old, subject = book.balance(unit), f"privacy limit of a {unit}"
+        said = f"from ε = {old.limit:g} at δ = {old.delta:g} to ε = {epsilon:g} at δ = {delta:g}"
+        with self.database.write() as session:
+            record(session, by, DECIDE, subject, reason=said)
         try:
+            book.set_limit(epsilon, delta, unit)
+        except SiteError as error:
             with self.database.write() as session:
-                record(session, by, DECIDE, f"privacy limit of a {unit}", reason=said)
-                session.flush()
-                book.set_limit(epsilon, delta, unit)
-        except BaseException:  # also Ctrl-C: what is not recorded is not allowed
-            with suppress(SiteError):
-                book.set_limit(old.limit, old.delta, unit)
+                record(session, by, DECIDE, subject, allowed=False, reason=f"failed: {error}")
             raise
 
     def _book(self) -> SqliteLedger:
         return open_ledger(self.site)
 
-    def _outlook(self, book: SqliteLedger, digest: str, price: Price) -> Outlook:
+    def _outlook(self, book: SqliteLedger, study: Study, price: Price) -> Outlook:
         before = book.balance(price.unit)
-        spent = book.balance(price.unit, study=digest).spent
+        source = comparable(study.source)
+        spent = book.balance(price.unit, study=study.digest).spent
         alone = book.accountant.epsilon(price.answers, before.delta)
-        after = None if spent else book.after(price.answers, price.unit).spent
-        return Outlook(price.unit, alone, spent, before, after)
+        after = None if spent else book.after(price.answers, source, price.unit).spent
+        crowd = book.crowd(price.unit, source)
+        return Outlook(price.unit, alone, spent, before, after, crowd)
 
     def _spending(self, entries: Sequence[Entry]) -> Spending:
         first, last = entries[0], entries[-1]
@@ -201,19 +224,39 @@ class Privacy:
             first=first.time,
             last=last.time,
             rounds=len(rounds),
-            questions=sum(each.purpose == "query" for each in entries),
-            figures=sum(each.purpose == "evaluate" for each in entries),
+            questions=len(_orders(entries, "query")),
+            figures=len(_orders(entries, "evaluate")),
             again=len({each.order for each in trained}) - len(rounds),
-            lost=self._lost(last.run, {(each.round, each.purpose) for each in entries}),
+            lost=self._lost(last.run, entries),
         )
 
-    def _lost(self, run: str, paid: set[tuple[int, str]]) -> int | None:
+    def _lost(self, run: str, entries: Sequence[Entry]) -> int | None:
         """How many rounds and questions no receipt tells of."""
         folder = SiteFolder(self.site, site_vault(self.site))
         try:
-            left = {(each.get("round"), each.get("purpose")) for each in folder.receipts(run)}
+            left = [each for each in folder.receipts(run) if _answers(each)]
+            asked = {
+                _question(n, each) for n, each in enumerate(left) if each["purpose"] == "query"
+            }
+            rounds = {(each["round"], each["purpose"]) for each in left}
         except Refused:
-            left = set()  # no run whose answers could leave is called so
-        except (MedfedError, AttributeError, TypeError):
+            asked, rounds = set(), set()  # no run whose answers could leave is called so
+        except (MedfedError, AttributeError, LookupError, TypeError):
             return None  # the page of receipts says that they are damaged
-        return len(paid - left)
+        paid = {(each.round, each.purpose) for each in entries if each.purpose != "query"}
+        return len(paid - rounds) + max(0, len(_orders(entries, "query")) - len(asked))
+
+
+def _orders(entries: Sequence[Entry], purpose: str) -> set[str]:
+    """What paid for a purpose: one order may be entered once for each set of patients."""
+    return {each.order for each in entries if each.purpose == purpose}
+
+
+def _answers(receipt: Mapping[str, Any]) -> bool:
+    """Whether a reply held an answer, and not only keys for one that comes later."""
+    return str(receipt["phase"]).partition("-")[0] not in PRELUDE
+
+
+def _question(number: int, receipt: Mapping[str, Any]) -> str | int:
+    """What tells questions apart, which all have round 0: each reply, or each conversation."""
+    return str(receipt["phase"]).partition("-")[2] or number

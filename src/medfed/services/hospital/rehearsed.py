@@ -46,9 +46,7 @@ class RehearsedReceipts(Receipts):
 
     def verified(self) -> Verified:
         """Whether each site's log and receipts are what it signed; see `Receipts.verified`."""
-        found = [each.verified() for each in self._made()]
-        if not found:
-            return super().verified()
+        found = [super().verified(), *(each.verified() for each in self._made())]
         verdicts = [each.verdict for each in found]
         return Verified(
             Verdict(

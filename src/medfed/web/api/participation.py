@@ -44,7 +44,7 @@ def get_participation(digest: str) -> dict[str, Any]:
     asking = here.find(digest)
     promised = console().protections.of(asking.study)
     prices = console().protections.prices(asking.study, hospital().name)
-    outlook = hospital().privacy.outlook(digest, prices)
+    outlook = hospital().privacy.outlook(asking.study, prices)
     return {
         **participation_shapes.asking(asking),
         "does": participation_words.does(asking.study, here.least(asking.study)),

@@ -117,7 +117,7 @@ def _decoded(content: bytes) -> str:
 def _price(study: Study) -> tuple[Sequence[Outlook], tuple[str, str] | None]:
     try:
         prices = console().protections.prices(study, hospital().name)
-        return hospital().privacy.outlook(study.digest, prices), None
+        return hospital().privacy.outlook(study, prices), None
     except MedfedError as error:
         return (), words.error(error)
 

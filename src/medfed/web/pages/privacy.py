@@ -1,9 +1,8 @@
 """What was spent of patients' privacy, what is left, and the limits."""
 
 from collections.abc import Mapping
-from urllib.parse import urlencode
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, flash, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
@@ -15,13 +14,17 @@ from medfed.web.rules import console, hospital, needs, user
 
 blueprint = Blueprint("privacy", __name__, url_prefix="/privacy")
 PER_PAGE = 25
+TYPED = "limit"
+"""What somebody typed before the password was asked for: no link of another can fill the form."""
+LONGEST = 20
+"""Characters of it that are kept."""
 
 
 @blueprint.get("/")
 @needs("participation.read")
 def index() -> ResponseReturnValue:
     """What is left, by whom it was spent, and on which studies."""
-    return _page(request.args)
+    return _page(session.pop(TYPED, {}))
 
 
 @blueprint.post("/limits/<unit>")
@@ -31,8 +34,8 @@ def set_limit(unit: str) -> ResponseReturnValue:
     form = request.form
     typed = {"unit": unit, "epsilon": form.get("epsilon", ""), "delta": form.get("delta", "")}
     if not console().accounts.confirmed(user()):
-        back = f"{url_for('.index')}?{urlencode(typed)}"
-        return redirect(url_for("access.confirm", next=back))
+        session[TYPED] = {name: value[:LONGEST] for name, value in typed.items()}
+        return redirect(url_for("access.confirm", next=url_for(".index")))
     try:
         epsilon, delta = float(typed["epsilon"]), float(typed["delta"])
     except ValueError:
@@ -61,6 +64,7 @@ def _page(
         "privacy.html",
         accounts=accounts,
         rows=list(zip(rows, costs, strict=True)),
+        spendings=spendings,
         titles={each.run: each.title for each in spendings},
         known={each.study.digest for each in hospital().participation.list()},
         typed=typed,

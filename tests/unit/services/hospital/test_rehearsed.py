@@ -46,9 +46,19 @@ def test_what_the_runs_sites_signed_is_shown_and_good(hospital, tmp_path):
     assert list(hospital.lines()) == list(hospital.lines(run.run)) == list(alone.lines())
     found = hospital.verified()
     assert (found.verdict.receipts, found.verdict.faults) == (run.count, [])
-    assert found.fingerprint == alone.verified().fingerprint
+    assert found.fingerprint.splitlines()[1:] == [alone.verified().fingerprint]
     with pytest.raises(Missing):
         hospital.of_run("none")
+
+
+def test_a_run_hides_nothing_that_is_wrong_with_the_hospitals_own_log(tmp_path):
+    shutil.copytree(worked(), tmp_path / "own")
+    rehearse(tmp_path, "one")
+    hospital = RehearsedReceipts(tmp_path / "own", tmp_path / "runs")
+    assert hospital.verified().verdict.faults == []
+    (file,) = (tmp_path / "own" / "receipts").glob("*.jsonl")
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[1:]))
+    assert hospital.verified().verdict.faults
 
 
 def test_several_runs_are_added_up_and_what_was_changed_in_one_shows(hospital, tmp_path):
@@ -56,7 +66,7 @@ def test_several_runs_are_added_up_and_what_was_changed_in_one_shows(hospital, t
     second = rehearse(tmp_path, "two")
     whole = hospital.verified()
     assert whole.verdict.receipts == 2 * Receipts(second).verified().verdict.receipts
-    assert len(whole.fingerprint.splitlines()) == 2
+    assert len(whole.fingerprint.splitlines()) == 3, "the hospital's own, and each run's"
     (file,) = (second / "receipts").glob("*.jsonl")
     first, *rest = file.read_text().splitlines(keepends=True)
     file.write_text("".join([json.dumps({**json.loads(first), "patients": 1}) + "\n", *rest]))
