@@ -8,14 +8,15 @@ from consoles import Stage, hospital_of
 from sqlalchemy import select, update
 
 from medfed.core.errors import SiteError
-from medfed.core.files import append_line
 from medfed.core.ledger import Spend, comparable
 from medfed.core.mechanism import Cost, NoisyAnswer
+from medfed.core.private_lines import append_private
 from medfed.core.study_file import read_study
+from medfed.federation.site_folder import receipts_of
 from medfed.services.accounts import tokens
 from medfed.services.prices import Price
 from medfed.services.protections import Told
-from medfed.services.sites import open_ledger
+from medfed.services.sites import open_ledger, site_vault
 from medfed.storage.database.tables import AuditRow, SessionRow
 from medfed.storage.database.types import now
 from medfed.storage.ledger import SqliteLedger
@@ -55,9 +56,11 @@ def answered(
     stage: Stage, run: str, round_: int, purpose: str = "train", phase: str = "update"
 ) -> None:
     """Write down that something left for it."""
-    folder = stage.console.hospital.site / "receipts"
-    folder.mkdir(exist_ok=True)
-    append_line(folder / f"{run}.jsonl", {"round": round_, "purpose": purpose, "phase": phase})
+    site = stage.console.hospital.site
+    file = site / "receipts" / f"{run}.jsonl"
+    file.parent.mkdir(exist_ok=True)
+    row = {"round": round_, "purpose": purpose, "phase": phase}
+    append_private(file, row, site_vault(site), receipts_of(file))
 
 
 def acts(stage: Stage) -> list[tuple[str, str]]:
@@ -349,7 +352,10 @@ def test_an_encrypted_ledger_is_opened_as_the_rest_of_the_console(tmp_path):
     pay(stage, times=4, title="A study that nobody must read")
     raw = (stage.console.hospital.site / "ledger.sqlite").read_bytes()
     assert not raw.startswith(b"SQLite format 3")
+    answered(stage, "run-1", 1)
     client = stage.client("data-steward")
-    assert "A study that nobody must read" in client.get("/privacy/").text
+    page = client.get("/privacy/").text
+    assert "A study that nobody must read" in page
+    assert "cannot be read" not in page
     stage.post(client, "/privacy/limits/patient", "/privacy/", epsilon="7", delta="1e-5")
     assert book_of(stage).balance().limit == 7.0
