@@ -111,7 +111,7 @@ def test_no_tensor_and_no_patient_lies_on_the_disk(tmp_path, key, monkeypatch):
 
 
 def _loaded(out, key):
-    from medfed.services.at_rest import run_vault
+    from medfed.services.run_vault import run_vault
 
     folder = RunFolder(out)
     folder.vault = run_vault(folder, str(key))

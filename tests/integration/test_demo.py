@@ -95,10 +95,12 @@ def test_the_demo_writes_what_it_promises(done):
     assert json.loads((done.out / "demo.json").read_bytes()) == done.again
 
 
+@pytest.mark.slow
 def test_a_demo_goes_on_where_it_was(done):
     assert done.again["dice"] == done.summary["dice"]
 
 
+@pytest.mark.slow
 def test_marking_nothing_is_measured_and_is_zero(done):
     summary = done.summary
     assert summary["dice"]["all-background"] == 0
@@ -108,6 +110,7 @@ def test_marking_nothing_is_measured_and_is_zero(done):
     assert np.isfinite(list(summary["dice"].values())).all()
 
 
+@pytest.mark.slow
 def test_a_model_that_learned_nothing_does_not_pass(done):
     dice = done.summary["dice"]
     for rival in ("untrained", "all-background"):
@@ -116,6 +119,7 @@ def test_a_model_that_learned_nothing_does_not_pass(done):
             check_demo(done.folder, equal)
 
 
+@pytest.mark.slow
 def test_a_missing_file_does_not_pass(done, tmp_path):
     with pytest.raises(RunError, match=r"did not write .*report\.html"):
         check_demo(tmp_path, done.summary)
