@@ -128,7 +128,8 @@ def test_a_piece_that_is_not_what_was_written_is_noticed(job, vault, harm):
     folder, other = (sealed_whole(job, vault, name, CONTENT[:40]) for name in "fg")
     first, second, last = (folder / f"{n:06d}" for n in range(3))
     if harm == "changed":
-        first.write_bytes(first.read_bytes()[:-1] + b"!")
+        *kept, end = first.read_bytes()
+        first.write_bytes(bytes([*kept, end ^ 1]))
     elif harm == "exchanged":
         blob = first.read_bytes()
         first.write_bytes(second.read_bytes())
@@ -242,7 +243,8 @@ def test_sealed_files_are_read_where_their_names_say_and_take_no_room(job, vault
 def test_a_changed_piece_is_an_error_of_the_disk_to_whoever_reads_a_file(job, vault, memory):
     folder = sealed_whole(job, vault, "f", CONTENT)
     last = folder / f"{len(CONTENT) // 16 - 1:06d}"
-    last.write_bytes(last.read_bytes()[:-1] + b"!")
+    *kept, end = last.read_bytes()
+    last.write_bytes(bytes([*kept, end ^ 1]))
     with (
         laid_out(job, {"f": ("a.zip", len(CONTENT))}, vault) as files,
         seekable(files / "a.zip") as file,
