@@ -181,9 +181,8 @@ def test_only_the_coordinator_is_obeyed(north):
     site, _, passed = north
     order = passed[-1][0]
     stranger = order_of(order, Ed25519PrivateKey.generate())
-    forged = Sealed(
-        order.header, order.signature[:-1] + bytes([order.signature[-1] ^ 1]), order.payload
-    )
+    *kept, end = order.signature
+    forged = Sealed(order.header, bytes([*kept, end ^ 1]), order.payload)
     for sealed in (stranger, forged, Sealed(order.header, b"", order.payload), passed[-1][1]):
         reply = read(site, site.handle(sealed))
         assert (reply.refusal, reply.order) == ("bad-signature", "")
