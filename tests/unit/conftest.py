@@ -20,15 +20,18 @@ def _copied(url: str, mould: Path) -> str:
     return url
 
 
+def _mould(make: Callable[[Path, str], Stage], place: Path, empty: Path) -> tuple[Path, Stage]:
+    """A console in a folder of its own, closed again, to be copied."""
+    made = make(place / "console", f"sqlite:///{shutil.copy(empty, place / 'console.sqlite')}")
+    made.console.database.close()
+    return place, made
+
+
 @pytest.fixture(scope="session")
 def _stage_mould(tmp_path_factory: pytest.TempPathFactory, _empty_sqlite: Path):
     from consoles import stage_of
 
-    place = tmp_path_factory.mktemp("stage")
-    file = shutil.copy(_empty_sqlite, place / "console.sqlite")
-    made = stage_of(place / "console", f"sqlite:///{file}")
-    made.console.database.close()
-    return place, made
+    return _mould(stage_of, tmp_path_factory.mktemp("stage"), _empty_sqlite)
 
 
 @pytest.fixture
@@ -45,11 +48,7 @@ def stage(tmp_path: Path, sqlite_url: str, _stage_mould) -> Stage:
 def _hospital_mould(tmp_path_factory: pytest.TempPathFactory, _empty_sqlite: Path):
     from consoles import hospital_of
 
-    place = tmp_path_factory.mktemp("hospital")
-    file = shutil.copy(_empty_sqlite, place / "console.sqlite")
-    made = hospital_of(place / "hospital", f"sqlite:///{file}")
-    made.console.database.close()
-    return place, made
+    return _mould(hospital_of, tmp_path_factory.mktemp("hospital"), _empty_sqlite)
 
 
 @pytest.fixture
@@ -58,7 +57,7 @@ def hospital(tmp_path: Path, _hospital_mould) -> Stage:
     from consoles import copy_of
 
     place, made = _hospital_mould
-    shutil.copytree(place / "hospital", tmp_path / "hospital")
+    shutil.copytree(place / "console", tmp_path / "hospital")
     return copy_of(
         made, tmp_path / "hospital", _copied(f"sqlite:///{tmp_path}/hospital.sqlite", place)
     )
