@@ -15,6 +15,8 @@ from integration.federated import Recorder, figures, go, outcome, study_of
 
 pytest.importorskip("ray", reason="the extra `ray` is not installed")
 
+import ray
+
 from medfed.core.errors import RunError
 from medfed.core.study_file import read_study
 from medfed.federation.ray_channel import RayChannel, actor, channel, seat
@@ -312,6 +314,15 @@ def test_a_command_that_is_stopped_leaves_nothing(tmp_path, number, status):
         time.sleep(0.2)
 
 
+@pytest.mark.usefixtures("cluster")
+def test_another_cluster_than_the_connected_one_is_refused():
+    here = ray.get_runtime_context().gcs_address
+    with pytest.raises(RunError, match=f"connected to the Ray cluster at {here}"):
+        connection("127.0.0.1:1").__enter__()
+    with connection(here):
+        assert ray.is_initialized()
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("quick", "cluster")
 def test_sites_that_take_turns_give_the_same_bits(tmp_path, monkeypatch):
@@ -320,23 +331,6 @@ def test_sites_that_take_turns_give_the_same_bits(tmp_path, monkeypatch):
     again = go(study, tmp_path / "ray", engine="ray", cpus=0.1)
     local = go(study, tmp_path / "local", replay=tmp_path / "ray")
     assert again["model_sha256"] == local["model_sha256"]
-
-
-@pytest.mark.slow
-def test_a_cluster_of_two_nodes_is_joined_and_left_alone(tmp_path, monkeypatch):
-    from ray.cluster_utils import Cluster
-
-    wanted = outcome(SCAFFOLD, tmp_path / "local")
-    nodes = Cluster()
-    try:
-        for _ in range(2):
-            nodes.add_node(num_cpus=1, include_dashboard=False)
-        got = outcome(SCAFFOLD, tmp_path / "ray", engine="ray", cluster=nodes.address, cpus=1.0)
-        assert got == wanted
-        with pytest.raises(RunError, match="no room"):
-            go(SCAFFOLD, tmp_path / "2", engine="ray", cluster=nodes.address, cpus=2.0)
-    finally:
-        nodes.shutdown()
 
 
 # --- what the system knows of processes -----------------------------------------------------------

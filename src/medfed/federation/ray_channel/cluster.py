@@ -36,6 +36,7 @@ FAILURES = (RayError, OSError, RuntimeError, ValueError)
 def connection(cluster: str | None) -> Iterator[None]:
     """Connected to a cluster; everything is as before afterwards."""
     if ray.is_initialized():  # the caller's own, theirs to end
+        _expect(cluster)
         yield
         return
     joined = _started() if cluster is None else _joined(cluster)
@@ -44,6 +45,16 @@ def connection(cluster: str | None) -> Iterator[None]:
         with joined:
             take()
             yield
+
+
+def _expect(cluster: str | None) -> None:
+    """Complain if the cluster this process is connected to is another than the one asked for."""
+    here = ray.get_runtime_context().gcs_address
+    if cluster not in (None, "auto", here):
+        raise RunError(
+            f"this process is connected to the Ray cluster at {here}, not to {cluster}",
+            remedy="Call ray.shutdown() first, or give no address to use the one it has",
+        )
 
 
 @contextmanager
