@@ -22,6 +22,8 @@ LOCAL = ("local-head", "local-norm")
 LEAST = {"multi-krum": 5, "nnm-trimmed-mean": 3}
 """Rules that hold from so many sites on; the studies of the others have three."""
 ALL = list(itertools.product(STRATEGIES, AGGREGATORS, COMPRESSIONS))
+COMPARED = ("fedavg", "scaffold")
+"""Strategies whose models under Paillier, half a minute each, are held against a local run's."""
 
 
 def is_quick(combination):
@@ -83,9 +85,13 @@ def test_a_combination_runs_or_is_refused(combination, tmp_path):
 def test_inside_flowers_objects_every_combination_gives_the_same_model(
     combination, tmp_path, monkeypatch
 ):
-    wanted = runs_or_is_refused(combination, tmp_path / "local")
+    lone = combination[1] == "paillier" and combination[0] not in COMPARED
+    wanted = None if lone else runs_or_is_refused(combination, tmp_path / "local")
     monkeypatch.setattr(run_sites, "LocalChannel", GridChannel)
     found = runs_or_is_refused(combination, tmp_path / "flower")
+    if lone:  # of a finite model, which running it has seen to, or refused
+        assert (found is None) == bool(refused(combined(*combination)))
+        return
     assert (found is None) == (wanted is None)
     if combination[1] != "ckks":  # encryption adds noise, another each time
         assert found == wanted

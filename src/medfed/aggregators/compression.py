@@ -1,20 +1,27 @@
-"""Smaller updates: half precision, and the largest elements only.
+"""Smaller updates: 16 bits, 8 bits, and the largest elements only.
 
 The format is `medfed.core.packing`'s; the coordinator unpacks chunk by chunk while it combines.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from medfed.core.options import option
-from medfed.core.packing import MARK, pack_half, pack_sparse
+from medfed.core.packing import MARK, pack_bytes, pack_half, pack_sparse, unpack
 from medfed.core.update import BUFFERS, Array, Tensors, Update, group, grouped
 
 RESIDUAL = "residual"
-"""The group of a site's memory that holds what `TopK` has not sent yet."""
+"""The group of a site's memory that holds what was left out and is sent later."""
+
+Split = Callable[[str, Array, float], tuple[Tensors, Array] | None]
+"""Of a tensor's name, mean and weight: what is sent, and what is left of the mean.
+
+None where it cannot be packed.
+"""
 
 _SMALLEST_HALF = 16  # below that the scale and its header entry outweigh what is saved
 
@@ -64,27 +71,10 @@ class TopK:
 
     def pack(self, update: Update, mine: Tensors) -> tuple[Update, Tensors]:
         """The largest elements, and the site's memory with what was left out."""
-        tensors: dict[str, Array] = {}
-        kept = dict(group(RESIDUAL, mine))
-        for name, array in update.tensors.items():
-            weight = update.weights.get(name.partition("/")[0], 0.0)
-            suits = _floating(name, array) and array.size >= self.smallest and weight > 0.0
-            split = self._split(array, weight, kept.get(name)) if suits else None
-            if split is None:
-                tensors[name] = array
-            else:
-                indices, values, kept[name] = split
-                tensors.update(pack_sparse(name, array.shape, indices, values))
-        others = {k: v for k, v in mine.items() if not k.startswith(f"{RESIDUAL}/")}
-        return Update(tensors, update.weights, update.stats), {**others, **grouped(RESIDUAL, kept)}
+        return _fed_back(update, mine, self.smallest, self._split)
 
-    def _split(
-        self, array: Array, weight: float, residual: Array | None
-    ) -> tuple[Array, Array, Array] | None:
-        """Indices and (weighted) values to send, and the mean to keep; None if not finite."""
-        wanted = (array / np.asarray(weight, array.dtype)).reshape(-1)
-        if residual is not None and residual.shape == array.shape:
-            wanted += residual.reshape(-1)
+    def _split(self, name: str, mean: Array, weight: float) -> tuple[Tensors, Array] | None:
+        wanted = mean.reshape(-1)
         indices = largest(wanted, math.ceil(self.fraction * wanted.size))
         with np.errstate(over="ignore"):
             values = (wanted[indices] * weight).astype(np.float32)
@@ -92,7 +82,61 @@ class TopK:
             return None
         # What rounding to float32 took away is kept as well.
         wanted[indices] -= (values / np.float64(weight)).astype(wanted.dtype)
-        return indices, values, wanted.reshape(array.shape)
+        return pack_sparse(name, mean.shape, indices, values), mean
+
+
+@dataclass(frozen=True, slots=True)
+class EightBits:
+    """Floating tensors in 8 bits, a scale for each block; about a quarter of the bytes.
+
+    Linear and block by block, so that one large element coarsens its own block only: Dettmers et
+    al. 2022, "8-bit optimizers via block-wise quantization" (arXiv 2110.02861), section 2. An
+    element is off by 1/254 of its block's largest at most, and what rounding took away is added
+    the next time, in units of the mean as in `TopK`, whose sources for that hold here too.
+    """
+
+    sparse: ClassVar[bool] = False
+
+    smallest: int = option(1024, "tensors with fewer elements are sent whole", low=1)
+
+    def pack(self, update: Update, mine: Tensors) -> tuple[Update, Tensors]:
+        """The update in 8 bits, and the site's memory with what rounding took away."""
+        return _fed_back(update, mine, self.smallest, self._split)
+
+    @staticmethod
+    def _split(name: str, mean: Array, weight: float) -> tuple[Tensors, Array] | None:
+        with np.errstate(over="ignore"):
+            packed = pack_bytes(name, mean * np.asarray(weight, mean.dtype))
+        if set(packed) == {name}:
+            return None
+        sent = unpack(packed)[name].astype(np.float64) / weight
+        return packed, (mean - sent).astype(mean.dtype)
+
+
+def _fed_back(update: Update, mine: Tensors, smallest: int, split: Split) -> tuple[Update, Tensors]:
+    """Send what ``split`` says of each large tensor, and keep the rest for the next time."""
+    tensors: dict[str, Array] = {}
+    kept = dict(group(RESIDUAL, mine))
+    for name, array in update.tensors.items():
+        weight = update.weights.get(name.partition("/")[0], 0.0)
+        suits = _floating(name, array) and array.size >= smallest and weight > 0.0
+        mean = _wanted(array, weight, kept.get(name)) if suits else None
+        parts = None if mean is None else split(name, mean, weight)
+        if parts is None:
+            tensors[name] = array
+        else:
+            packed, kept[name] = parts
+            tensors.update(packed)
+    others = {k: v for k, v in mine.items() if not k.startswith(f"{RESIDUAL}/")}
+    return Update(tensors, update.weights, update.stats), {**others, **grouped(RESIDUAL, kept)}
+
+
+def _wanted(array: Array, weight: float, residual: Array | None) -> Array:
+    """The mean to send: this round's, and what was left out before."""
+    mean = array / np.asarray(weight, array.dtype)
+    if residual is not None and residual.shape == array.shape:
+        mean += residual
+    return mean
 
 
 def largest(flat: Array, count: int) -> Array:

@@ -1,10 +1,12 @@
 """How tensors travel smaller, and how a piece of one is read back.
 
-Inside the tensors of an `Update` a name ``group/name`` stands for one of three things:
+Inside the tensors of an `Update` a name ``group/name`` stands for one of four things:
 
 ========  ==============================================================================
 dense     ``group/name``, as it is
 half      ``group/name`` in float16 and ``group/name::scale``, one float32: a power of two
+bytes     ``group/name`` in int8 and ``group/name::scales``, one float32 for each block of
+          1,024 elements of the flat tensor
 sparse    ``group/name::indices`` (flat, rising, int32 or int64), ``group/name::values``
           (float32) and ``group/name::shape`` (int64)
 ========  ==============================================================================
@@ -28,6 +30,10 @@ MARK = "::"
 PIECE = 1 << 14
 """Elements that are looked at together when a tensor is checked: they stay in the first cache."""
 
+BLOCK = 1024
+"""Elements that share a scale where a tensor is packed into bytes."""
+
+_LEVELS = 127  # as many on each side of zero, so that -128 is not used
 _INT32_SIZES = 2**31
 
 
@@ -104,6 +110,38 @@ class Half:
         scale = float(self.scale)
         sound = math.isfinite(scale) and scale > 0 and math.frexp(scale)[0] == 0.5
         return "" if sound else "has a scale that is not a power of two"
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """A tensor in 8 bits: ``flat`` (int8, shape ``(size,)``) times its block's scale."""
+
+    shape: tuple[int, ...]
+    flat: Array
+    scales: Array
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32."""
+        return np.dtype(np.float32)
+
+    def chunk(self, start: int, stop: int) -> Array:
+        """Flat elements ``start:stop``."""
+        first = start // BLOCK
+        scales = np.repeat(self.scales[first : -(-stop // BLOCK)], BLOCK)
+        offset = start - first * BLOCK
+        with np.errstate(over="ignore"):
+            unpacked: Array = self.flat[start:stop] * scales[offset : offset + stop - start]
+            return unpacked
+
+    def pieces(self) -> Iterator[Array]:
+        """All elements."""
+        return _in_pieces(self, self.flat.size)
+
+    def flaw(self) -> str:
+        """Whether the scales are finite and not negative."""
+        sound = np.isfinite(self.scales).all() and not np.signbit(self.scales).any()
+        return "" if sound else "has a scale that is negative or not finite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +268,31 @@ def pack_half(name: str, array: Array) -> dict[str, Array]:
     return {name: half, f"{name}{MARK}scale": np.array(2.0**exponent, np.float32)}
 
 
+def pack_bytes(name: str, array: Array) -> dict[str, Array]:
+    """Pack one floating tensor into 8 bits, each block of `BLOCK` elements with a scale of its own.
+
+    The scale is the block's largest element over 127; the absolute error is half the scale at most.
+
+    Args:
+        name: ``group/name``.
+        array: Any shape, not empty; returned as it is where float32 cannot hold it (NaN, infinity).
+
+    Returns:
+        ``name`` and its companion.
+    """
+    flat = array.reshape(-1)
+    starts = np.arange(0, flat.size, BLOCK)
+    peaks = np.maximum(np.maximum.reduceat(flat, starts), -np.minimum.reduceat(flat, starts))
+    if not np.all(peaks <= np.finfo(np.float32).max):
+        return {name: array}
+    scales = (peaks / _LEVELS).astype(np.float32)
+    # Below float32's normal numbers a scale is too coarse to count with: that block is zero.
+    scales[scales < np.finfo(np.float32).tiny] = 0.0
+    each = np.repeat(np.where(scales > 0.0, scales, 1.0), BLOCK)[: flat.size]
+    levels = np.rint(flat / each).astype(np.int8)
+    return {name: levels.reshape(array.shape), f"{name}{MARK}scales": scales}
+
+
 def pack_sparse(
     name: str, shape: tuple[int, ...], indices: Array, values: Array
 ) -> dict[str, Array]:
@@ -263,6 +326,8 @@ def _packed(name: str, members: Mapping[str, Array]) -> Packed:
         return Dense(array.shape, array.reshape(-1))
     if found == {"", "scale"}:
         return _half(name, members[""], members["scale"])
+    if found == {"", "scales"}:
+        return _bytes(name, members[""], members["scales"])
     if found == {"indices", "values", "shape"}:
         return _sparse(name, members["indices"], members["values"], members["shape"])
     raise _unsound(name, "is packed in an unknown way")
@@ -272,6 +337,14 @@ def _half(name: str, array: Array, scale: Array) -> Half:
     if array.dtype != np.float16 or scale.dtype != np.float32 or scale.shape != ():
         raise _unsound(name, "has a scale but is not in half precision")
     return Half(array.shape, array.reshape(-1), np.float32(scale))
+
+
+def _bytes(name: str, array: Array, scales: Array) -> Bytes:
+    if array.dtype != np.int8 or scales.dtype != np.float32:
+        raise _unsound(name, "has scales but is not in 8 bits")
+    if scales.shape != (-(-array.size // BLOCK),):
+        raise _unsound(name, "has not one scale for each block")
+    return Bytes(array.shape, array.reshape(-1), scales)
 
 
 def _sparse(name: str, indices: Array, values: Array, shape: Array) -> Sparse:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from safetensors.numpy import load
 
-from medfed.aggregators.compression import HalfPrecision, TopK
+from medfed.aggregators.compression import EightBits, HalfPrecision, TopK
 from medfed.aggregators.mean import Mean
 from medfed.core.errors import WireError
 from medfed.core.update import Update
@@ -121,7 +121,7 @@ def test_a_file_is_read_like_the_update_it_holds(tmp_path):
     np.testing.assert_array_equal(spooled.chunk("model/x", 30, 70), flat[30:70])
 
 
-@pytest.mark.parametrize("pack", [None, HalfPrecision(), TopK(smallest=10)])
+@pytest.mark.parametrize("pack", [None, HalfPrecision(), EightBits(smallest=10), TopK(smallest=10)])
 def test_the_total_does_not_depend_on_how_files_are_laid_out(tmp_path, pack):
     updates = [Update({"model/a": np.random.default_rng(i).standard_normal(99).astype(np.float32),
                        "model/b": np.float32(i) * np.ones(4, np.float32)}, {"model": 1.0 + i})
@@ -145,7 +145,7 @@ def test_a_sound_update_passes_and_its_norm_is_known():
     exact = math.sqrt(sum(float(np.sum(v.astype(float) ** 2)) for v in update.tensors.values()))
     assert check_update(update, EXPECTED) == pytest.approx(exact, rel=1e-6)
     assert check_update(update) == check_update(decode_update(encode_update(update)), EXPECTED)
-    for part, bound in ((HalfPrecision(), 1e-3), (TopK(fraction=0.5), 0.3)):
+    for part, bound in ((HalfPrecision(), 1e-3), (EightBits(), 1e-2), (TopK(fraction=0.5), 0.3)):
         packed, _ = part.pack(update, {})
         assert check_update(packed, EXPECTED) == pytest.approx(exact, rel=bound)
 
@@ -274,7 +274,9 @@ def test_bytes_that_are_no_update(blob, tmp_path):
         SpooledUpdate(path, "a")
 
 
-BLOBS = [encode_update(part.pack(small(), {})[0]) for part in (HalfPrecision(), TopK())]
+BLOBS = [
+    encode_update(part.pack(small(), {})[0]) for part in (HalfPrecision(), EightBits(), TopK())
+]
 BLOBS.append(encode_update(small()))
 
 
