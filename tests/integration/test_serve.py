@@ -9,6 +9,7 @@ import urllib.request
 
 import pytest
 
+LOG_IN = re.compile(r"Log in as admin .*: [a-z2-9]{4}(-[a-z2-9]{4}){3}$")
 MEDFED = [sys.executable, "-m", "medfed", "serve"]
 
 
@@ -25,10 +26,15 @@ def test_a_console_starts_answers_and_ends(tmp_path):
         taken = [*MEDFED, "--data", str(tmp_path / "other"), "--port", port]
         second = subprocess.run(taken, capture_output=True, text=True, check=False)
         process.terminate()
-    assert re.search(r"Log in as admin .*: [a-z2-9]{4}(-[a-z2-9]{4}){3}$", said.strip())
-    assert process.returncode == 143
+        assert process.wait() == 143
+    assert LOG_IN.search(said.strip())
     assert second.returncode == 5
-    assert "cannot be listened on" in second.stderr
+    assert second.stderr.startswith(f"Error: 127.0.0.1:{port} cannot be listened on: Address")
+    again = [*MEDFED, "--data", str(tmp_path / "other"), "--port", "0"]
+    with subprocess.Popen(again, stdout=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        assert LOG_IN.search(process.stdout.readline().strip())  # it was not lost
+        process.terminate()
     assert (folder.stat().st_mode & 0o777, (folder / "secrets.json").stat().st_mode & 0o777) == (
         0o700,
         0o600,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import docs_examples
 import pytest
 from docs_examples import MACHINES, ROOT, blocks, environment, has, run_page, to_run
+
+from medfed.core.study_file import parse_study
 
 
 def page_parameters() -> list:
@@ -25,6 +29,16 @@ def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch, request):
     if data:
         monkeypatch.setenv("MEDFED_DATA", str(data))
     run_page(text, page.name, tmp_path, environment(tmp_path, data))
+
+
+@pytest.mark.parametrize("page", docs_examples.pages(), ids=lambda path: path.name)
+def test_a_page_shows_the_digest_of_its_own_study(page):
+    text = page.read_text("utf-8")
+    if not (shown := set(re.findall(r"[Dd]igest +([0-9a-f]{64})", text))):
+        return
+    tables = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    studies = [parse_study(table) for table in tables if table.startswith("title")]
+    assert shown == {study.digest for study in studies}
 
 
 PAGE = """\

@@ -1,5 +1,6 @@
 """The command line. Commands are loaded when they are called, so that help is instant."""
 
+import errno
 import json
 import os
 import sys
@@ -13,6 +14,7 @@ import click
 from medfed import __version__
 from medfed.config import Settings
 from medfed.core.errors import MedfedError, SettingsError, StudyError
+from medfed.core.files import REFUSED_WRITES
 
 COMMANDS = {
     "run": ("medfed.cli.run:run", "Run a study over several hospitals."),
@@ -94,6 +96,12 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:  # whoever read our output (head, less) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        if (problem := _disk_trouble(error)) is None:
+            _apologise()
+            _end(arguments, 1, type(error).__name__, "an error that medfed did not foresee")
+        _complain(problem)
+        _end(arguments, problem.exit_code, type(error).__name__, str(problem))
     except Exception as error:  # noqa: BLE001  # the last resort: a person never sees a traceback
         _apologise()
         _end(arguments, 1, type(error).__name__, "an error that medfed did not foresee")
@@ -105,6 +113,18 @@ def _end(arguments: list[str], exit_code: int, kind: str, message: str) -> NoRet
         about = {"message": message, "kind": kind, "exit_code": exit_code}
         click.echo(json.dumps({"schema": 1, "error": about}, ensure_ascii=False))
     sys.exit(exit_code)
+
+
+def _disk_trouble(error: OSError) -> MedfedError | None:
+    """What a person is told of a disk that is full, or of a place that cannot be written."""
+    nowhere = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
+    if error.errno not in REFUSED_WRITES and not (error.errno in nowhere and error.filename):
+        return None
+    what = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else "the disk"
+    return MedfedError(
+        f"{what} cannot be read or written: {os.strerror(error.errno or 0)}",
+        remedy="Mend that or choose another place, then try again; what was finished is kept",
+    )
 
 
 def _complain(error: MedfedError) -> None:

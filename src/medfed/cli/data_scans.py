@@ -163,6 +163,8 @@ def _tell(report: ImportReport) -> None:
     click.echo(f"{report.site}: {', '.join(words) or 'nothing imported'}; in {report.folder}")
     if not report.imported and not report.completed and report.unchanged:
         click.echo("Nothing changed.")
+    if not (report.imported or report.completed or report.unchanged or report.refused):
+        click.echo("There is no scan: give DICOM, a .mhd or .mha, a .nii or .nii.gz, or a zip.")
     for name, count in sorted(report.left_out.items()):
         click.echo(f"Left out: {count} {name}")
     for name, count in sorted(Counter(one.name for one in report.refused).items()):

@@ -320,6 +320,7 @@ def receipts(folder: Path, run_id: str | None, as_json: bool) -> None:
         click.echo(json.dumps(receipt) if as_json else f"{receipt['time']}  {receipt['sentence']}")
     if not as_json:
         click.echo(f"{count} receipts, all signatures good.")
+        click.echo("Whether any is missing, the log tells: medfed audit verify " + str(folder))
 
 
 site.add_command(admit)

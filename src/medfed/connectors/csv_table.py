@@ -1,6 +1,7 @@
 """The source ``csv``: one text file with a table for each site."""
 
 import csv
+import json
 import math
 import re
 from collections.abc import Collection, Sequence
@@ -146,7 +147,10 @@ def read_table(
         message = f"{path.name} has no value at all: everything in it is missing"
         raise DataError(message, remedy="Check separator, columns and missing")
     gaps = {float(one) for one in missing if _NUMBER.fullmatch(one)}
-    plain = {name: _plain(frame[name], decimal, gaps) for name in names if name not in text}
+    try:
+        plain = {name: _plain(frame[name], decimal, gaps) for name in names if name not in text}
+    except DataError as error:
+        raise DataError(f"{path.name}: {error.message}", remedy=error.remedy) from None
     return frame.assign(**plain)
 
 
@@ -216,6 +220,9 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
     if not all(names):
         message = f"{path.name} has a column without a name"
         raise DataError(message, remedy="Name every column in the first line, or set columns")
+    if len(names) == 1 and (found := next((s for s in ";\t|" if s in names[0]), "")):
+        message = f"{path.name} has one column only, and its first line is divided by {found!r}"
+        raise DataError(message, remedy=f"Write separator = {json.dumps(found)} in [source]")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         # Without a header the first line holds values of a patient: they are not quoted.
@@ -232,7 +239,8 @@ def _plain(column: "pd.Series[Any]", decimal: str, gaps: Collection[float]) -> "
         return column.map(lambda cell: _cell(str(cell), decimal, gaps), na_action="ignore")
     plain = column.astype("float64")
     if np.isinf(plain).any():
-        message = f'column "{column.name}" holds infinite numbers'
+        first = int(np.flatnonzero(np.isinf(plain))[0]) + 1
+        message = f'column "{column.name}" holds infinite numbers, the first in row {first}'
         raise DataError(message, remedy="Put a missing value in their place")
     return plain
 

@@ -115,7 +115,10 @@ def _holds(frame: pd.DataFrame, condition: Condition) -> NDArray[np.bool_]:
     if numeric != isinstance(condition.value, float) and present.any():
         holds, asked = ("numbers", "text") if numeric else ("text", "a number")
         message = f'column "{condition.column}" holds {holds}, the condition compares with {asked}'
-        raise DataError(message, remedy="Change the condition in [cohort]")
+        remedy = "Change the condition in [cohort]"
+        if not numeric:  # one word among numbers makes a column of text
+            remedy += ", or correct the values of the column that are no numbers"
+        raise DataError(message, remedy=remedy)
     result = np.zeros(len(frame), dtype=np.bool_)
     compare = _OPERATORS[condition.how]
     result[present] = compare(values[present].to_numpy(), condition.value)

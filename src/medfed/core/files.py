@@ -1,5 +1,6 @@
 """Files that are whole or absent, whatever happens while they are written."""
 
+import errno
 import json
 import os
 import secrets
@@ -9,6 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from medfed.core.errors import DataError
+
+REFUSED_WRITES = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EIO,
+    errno.EACCES,
+    errno.EPERM,
+)
+"""What a disk says that is full, broken, or not to be written to."""
 
 Buffer = bytes | bytearray | memoryview
 

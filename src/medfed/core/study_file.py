@@ -98,14 +98,23 @@ def read_study(path: Path) -> Study:
     Raises:
         StudyError: With every problem found: its line, field and remedy.
     """
+    remedy = "Give the path of a study file; `medfed study new` writes one"
     try:
-        text = path.read_text(encoding="utf-8")
+        text = _text(path)
     except FileNotFoundError:
-        remedy = "Give the path of a study file; `medfed study new` writes one"
         raise StudyError(f"there is no file {path}", remedy=remedy) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"{path} cannot be read as text: {error}") from None
+    except IsADirectoryError:
+        raise StudyError(f"{path} is a folder", remedy=remedy) from None
+    except UnicodeDecodeError:
+        raise StudyError(f"{path} is not UTF-8 text", remedy=remedy) from None
+    except OSError as error:
+        raise StudyError(f"{path} cannot be read: {error.strerror}", remedy=remedy) from None
     return parse_study(text, str(path))
+
+
+def _text(path: Path) -> str:
+    """What a file says; some editors begin theirs with a mark of the byte order."""
+    return path.read_text(encoding="utf-8-sig")
 
 
 def read_comparison(path: Path) -> Comparison:
@@ -114,7 +123,7 @@ def read_comparison(path: Path) -> Comparison:
     Args:
         path: A file that `read_study` takes.
     """
-    told = Comparison(**tomllib.loads(path.read_text(encoding="utf-8")).get("compare", {}))
+    told = Comparison(**tomllib.loads(_text(path)).get("compare", {}))
     beside = (str(path.parent / name) if name.endswith(".toml") else name for name in told.recipes)
     return dataclasses.replace(told, recipes=tuple(beside), strategies=tuple(told.strategies))
 
@@ -126,7 +135,7 @@ def parse_study(text: str, where: str = "study") -> Study:
     try:
         given = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # a number with too many digits is the former
-        raise StudyError(f"{where} is not valid TOML: {error}") from None
+        raise StudyError(f"{where} is not valid TOML: {error}", remedy=_mend(text)) from None
     reader = _Reader(given)
     study = reader.study()
     problems = reader.problems if study is None else contradictions(study)
@@ -136,6 +145,13 @@ def parse_study(text: str, where: str = "study") -> Study:
         count = "one problem" if len(placed) == 1 else f"{len(placed)} problems"
         raise StudyError(f"{where} cannot be used: {count}", placed)
     return study
+
+
+def _mend(text: str) -> str:
+    """What to look at in a text that is no TOML."""
+    if any(quote in text for quote in "\u201c\u201d\u201e\u2018\u2019"):
+        return 'Write straight quotes (") in place of the curly ones'
+    return 'Compare the line with an example: text stands in "quotes", lists in [brackets]'
 
 
 class _Reader:

@@ -360,4 +360,7 @@ class Exchange:
         )
 
     def _quorum_remedy(self) -> str:
-        return "Nothing is lost: mend the sites and go on with --resume, or lower min_sites"
+        return (
+            "Nothing is lost: mend the sites and go on with --resume; a study that is changed "
+            "(min_sites, too) begins in another folder"
+        )

@@ -1,6 +1,5 @@
 """Starting, resuming and finishing a run on this machine."""
 
-import errno
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ from typing import Any
 from medfed.core.data import Noticed
 from medfed.core.errors import RunError
 from medfed.core.events import Notice, RunFinished, RunStarted
+from medfed.core.files import REFUSED_WRITES
 from medfed.core.registry import make
 from medfed.core.rehearsal import noised_facts
 from medfed.core.study import Study
@@ -30,15 +30,6 @@ from medfed.storage.run_folder import RunFolder
 
 __all__ = ["Listener", "RunOptions", "check_data", "start"]
 
-REFUSED_WRITES = (
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.EROFS,
-    errno.EIO,
-    errno.EACCES,
-    errno.EPERM,
-)
 NEW_LEDGERS = (
     "privacy is counted in ledgers of this run alone, which know nothing of other runs on the same "
     "patients; the hospitals' own ledgers count with --sites or --coordinator"

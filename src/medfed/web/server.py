@@ -1,12 +1,19 @@
 """Serving a console, with its runs looked after: by a server of its own, or for another one."""
 
 import logging
+import socket
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from flask import Flask
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from werkzeug.serving import (
+    LISTEN_QUEUE,
+    BaseWSGIServer,
+    WSGIRequestHandler,
+    make_server,
+    select_address_family,
+)
 
 from medfed.core.errors import RunError
 from medfed.services.console import COORDINATOR, Console, Faces
@@ -81,9 +88,14 @@ class Server:
         bcrypt_rounds: int = 12,
     ) -> None:
         self.console = Console.open(folder, url, faces=faces, bcrypt_rounds=bcrypt_rounds)
-        self.password = self.console.accounts.begin(self.console.first_roles)
         self.app: Flask = create_app(self.console, options)
-        self._server = _listen(self.app, host, port)
+        try:
+            self._server = _listen(self.app, host, port)
+        except BaseException:
+            self.console.close()
+            raise
+        # Only now: a password that nobody is shown would lock its owner out.
+        self.password = self.console.accounts.begin(self.console.first_roles)
         self.port = self._server.port
         self._workers = _workers(self.console, environment)
 
@@ -129,10 +141,15 @@ def _workers(
 
 
 def _listen(app: Flask, host: str, port: int) -> BaseWSGIServer:
+    family = select_address_family(host, port)
     try:
-        return make_server(host, port, app, threaded=True, request_handler=_Quiet)
-    except (OSError, SystemExit) as error:
+        listener = socket.create_server((host, port), family=family, backlog=LISTEN_QUEUE)
+    except (OSError, OverflowError) as error:
         raise RunError(
-            f"{host}:{port} cannot be listened on",
+            f"{host}:{port} cannot be listened on: {getattr(error, 'strerror', None) or error}",
             remedy="Choose another --port, or end what listens there",
         ) from error
+    with listener:  # the server takes a handle of its own
+        return make_server(
+            host, port, app, threaded=True, request_handler=_Quiet, fd=listener.fileno()
+        )

@@ -1,6 +1,8 @@
 """The command line: instant help, exit codes, one JSON object at the end, never a traceback."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 
@@ -109,6 +111,35 @@ def test_every_failure_has_an_exit_code_and_a_sentence(error, code, medfed, fail
     assert about["schema"] == 1
     assert about["error"]["exit_code"] == code
     assert "Miller" not in out
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        PermissionError(errno.EACCES, "Permission denied", "/over/there"),
+        OSError(errno.EROFS, "Read-only file system", "/over/there"),
+        FileNotFoundError(errno.ENOENT, "No such file or directory", "/over/there"),
+    ],
+)
+def test_what_the_disk_refuses_is_told_in_a_sentence(error, medfed, failing):
+    medfed("parts", "split")
+    failing(error)
+    code, _, said = medfed("parts")
+    assert code == 1
+    assert ("/over/there" if error.filename else "the disk") in said
+    assert os.strerror(error.errno) in said
+    assert "What to do" in said
+    assert "foresee" not in said
+
+
+def test_places_that_cannot_be_written(medfed, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    for command in (["study", "new"], ["site", "init"]):
+        code, _, said = medfed(*command, tmp_path / "file" / "below")
+        assert code != 0, command
+        assert str(tmp_path / "file") in said, command
+        assert "foresee" not in said, command
 
 
 def test_what_nobody_foresaw_is_written_to_a_file(medfed, failing, tmp_path, monkeypatch):

@@ -163,7 +163,8 @@ def test_missing_folders_and_files_are_named(tmp_path):
         ("a,a\n1,2\n", "two columns of the same name"),
         ("a,,b\n1,2,3\n", "without a name"),
         ("a,b\n?,NA\n,?\n", "everything in it is missing"),
-        ("a,b\n1,inf\n", 'column "b" holds infinite numbers'),
+        ("a,b\n1,2\n1,inf\n", 'north.csv: column "b" holds infinite numbers, the first in row 2'),
+        ("a;b\n1;2\n", "has one column only, and its first line is divided by ';'"),
     ],
 )
 def test_bad_files_are_answered_without_quoting_a_value(tmp_path, text, says):

@@ -120,10 +120,18 @@ def test_what_is_no_study_file(tmp_path):
     with pytest.raises(StudyError, match=r"a\.toml is not valid TOML: .*line 1"):
         read_study(tmp_path / "a.toml")
     (tmp_path / "b.toml").write_bytes("title = 'Klinik für'".encode("latin-1"))
-    with pytest.raises(StudyError, match="cannot be read as text"):
+    with pytest.raises(StudyError, match="is not UTF-8 text"):
         read_study(tmp_path / "b.toml")
-    with pytest.raises(StudyError, match="cannot be read as text"):
+    with pytest.raises(StudyError, match="is a folder"):
         read_study(tmp_path)
+    (tmp_path / "c.toml").write_text("title = \u201cx\u201d", "utf-8")
+    with pytest.raises(StudyError, match="straight quotes"):
+        read_study(tmp_path / "c.toml")
+
+
+def test_a_mark_of_the_byte_order_is_no_fault(tmp_path):
+    (tmp_path / "a.toml").write_text(text_of(), "utf-8-sig")
+    assert read_study(tmp_path / "a.toml") == parse_study(text_of())
     (tmp_path / "empty.toml").write_text("")
     with pytest.raises(StudyError, match="problems") as caught:
         read_study(tmp_path / "empty.toml")

@@ -100,6 +100,6 @@ def _nothing(found: Survey) -> ScanError:
     fatal = [p for p in found.problems if p.fatal]
     if len(fatal) == 1:
         return as_error(fatal[0])
-    if found.problems and not fatal:
+    if not fatal:
         return ScanError("not-a-scan")
     return ScanError("no-series", "there is no DICOM series here")

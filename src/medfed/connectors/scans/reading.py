@@ -47,7 +47,8 @@ def read_scan(path: Path, series_uid: str | None = None) -> ReadScan:
 
     Args:
         path: a ``.mhd``, ``.mha``, ``.nii``, ``.nii.gz`` or multi-frame DICOM file, a folder of
-            DICOM files (with those below it), or a zip of any of these.
+            DICOM files (with those below it), or a zip of any of these; also a folder in which
+            one zip is the only scan.
         series_uid: which DICOM series; without, the chest CT with the thinnest spacing.
 
     Raises:
@@ -71,6 +72,8 @@ def _read(path: Path, series_uid: str | None) -> ReadScan:
     from medfed.connectors.dicom.reading import read_from
 
     with open_store(path) as store:
+        if (packed := _only_zip(store)) is not None:
+            return read_scan(packed, series_uid)
         inner = _only_volume(store)
         if inner is None:
             volume, series, notes = read_from(store, series_uid)
@@ -105,6 +108,8 @@ def _grid(path: Path) -> Geometry:
     from medfed.connectors.dicom import dicom_geometry
 
     with open_store(path) as store:
+        if (packed := _only_zip(store)) is not None:
+            return read_grid(packed)
         inner = _only_volume(store)
         if inner is None:
             return dicom_geometry(path)
@@ -181,6 +186,23 @@ def _only_volume(store: Store) -> str | None:
     if len(volumes) > 1:
         raise ScanError("several-volumes")
     return volumes[0]
+
+
+def _only_zip(store: Store) -> Path | None:
+    """The one zip of a folder that holds no other scan, as archives hand series out."""
+    from medfed.connectors.dicom.headers import looks_like_dicom
+    from medfed.connectors.dicom.series import OTHER_FORMS
+
+    if not isinstance(store, Folder):
+        return None
+    names = list(store.sizes())
+    zips = [name for name in names if name.lower().endswith(".zip")]
+    if len(zips) != 1 or any(name.lower().endswith((*META_IMAGE, *NIFTI)) for name in names):
+        return None
+    others = (n for n in names if not n.lower().endswith((".zip", *OTHER_FORMS)))
+    if any(looks_like_dicom(store.read(name, 0, 132)) for name in others):
+        return None
+    return store.root / zips[0]
 
 
 def _unpacked(store: Store, name: str, folder: Path) -> Path:

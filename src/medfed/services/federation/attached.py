@@ -12,6 +12,7 @@ from medfed.core.errors import MedfedError, RunError, SiteError
 from medfed.core.events import Event, Notice, ReplyComing
 from medfed.core.study import Study
 from medfed.federation.channel import Channel
+from medfed.federation.enrolment.folder import CoordinatorFolder
 from medfed.federation.enrolment.roster import enrolled_sites
 from medfed.federation.nginx import SUPERLINK
 from medfed.services.federation.activity import ActivityFile
@@ -92,6 +93,7 @@ def told(
     home: Path, run: str, place: Path, on_event: Callable[[Event], None]
 ) -> Iterator[Callable[[Event], None]]:
     """Keep the coordinator's activity file of a run up to date; gives who is to be told instead."""
+    CoordinatorFolder(home).settings()  # else the file would have nowhere to be
     file = ActivityFile(home, run, place)
 
     def tell(event: Event) -> None:

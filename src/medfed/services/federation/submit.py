@@ -102,4 +102,9 @@ def _line(now: dict[str, Any] | None) -> str:
     if not now:
         return ""
     waiting = f", waiting for {', '.join(now['waiting'])}" if now["waiting"] else ""
-    return f"round {now['round']} of {now['rounds']}{waiting}"
+    stage = f"round {now['round']} of {now['rounds']}"
+    if now["round"] == 0:
+        stage = "before the first round"
+    elif now["round"] > now["rounds"]:
+        stage = "the final figures"
+    return f"{stage}{waiting}"

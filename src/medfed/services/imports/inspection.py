@@ -74,7 +74,8 @@ def inspect_scan(path: Path, series_uid: str | None = None) -> Inspection:
         ScanError: there is no such path.
     """
     if not path.exists():
-        raise ScanError("missing-file", "there is no such file or folder")
+        remedy = "Check how the path is spelt."
+        raise ScanError("missing-file", "there is no such file or folder", remedy=remedy)
     try:
         series = find_series(path)
     except ScanError:

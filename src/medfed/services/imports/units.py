@@ -77,7 +77,8 @@ def units_of(path: Path) -> Iterator[Unit]:
         ScanError: there is nothing there.
     """
     if not path.exists():
-        raise ScanError("missing-file", "there is no such file or folder")
+        remedy = "Check how the path is spelt."
+        raise ScanError("missing-file", "there is no such file or folder", remedy=remedy)
     if path.is_file():
         if _is_volume(path):
             yield VolumeUnit(path, _mask_of(path, _volumes(path.parent)), alone=True)

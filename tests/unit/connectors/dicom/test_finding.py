@@ -191,7 +191,9 @@ def test_a_zip_that_would_unpack_to_too_much(tmp_path: Path) -> None:
 def test_folders_without_a_scan(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
-    refused(empty, "no-series")
+    refused(empty, "not-a-scan")
+    (empty / "readme.txt").write_text("nothing here")
+    refused(empty / "readme.txt", "not-a-scan")
     refused(tmp_path / "nowhere", "missing-file")
     (empty / "a.pdf").write_bytes(b"%PDF" * 100)
     refused(empty, "not-a-scan")

@@ -65,6 +65,21 @@ def test_in_a_folder_and_in_a_zip(tmp_path: Path, form: str) -> None:
         assert read_grid(path).matches(GRID)
 
 
+@pytest.mark.parametrize("form", ["mhd", "dicom"])
+def test_a_folder_whose_only_scan_is_a_zip(tmp_path: Path, form: str) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    made(inner, form)
+    (tmp_path / "handed-out").mkdir()
+    shutil.make_archive(str(tmp_path / "handed-out" / "scan"), "zip", inner)
+    (tmp_path / "handed-out" / "readme.txt").write_text("where it is from")
+    assert (read_scan(tmp_path / "handed-out").volume.hu == HU).all()
+    assert read_grid(tmp_path / "handed-out").matches(GRID)
+    shutil.copy(tmp_path / "handed-out" / "scan.zip", tmp_path / "handed-out" / "other.zip")
+    with pytest.raises(ScanError):  # which of them is not guessed
+        read_scan(tmp_path / "handed-out")
+
+
 def test_several_volumes_are_not_guessed_between(tmp_path: Path) -> None:
     made(tmp_path, "mhd")
     made(tmp_path, "nii.gz")
