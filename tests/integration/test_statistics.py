@@ -165,6 +165,13 @@ def test_a_ledger_that_is_used_up_answers_nothing(tmp_path, monkeypatch):
         go(study(), tmp_path / "run")
 
 
+def test_a_delta_that_is_too_large_for_a_site_is_refused_before_anything_is_paid(tmp_path):
+    large = ASKED.replace('"gaussian"', '"gaussian"\ndelta = 0.02')
+    with pytest.raises(QuorumError, match="too many patients for the δ of a statistic"):
+        go(parse_study(text_of(rounds=1, tables=large)), tmp_path / "run")
+    assert not open_ledger(tmp_path / "run/sites/north").entries()
+
+
 def test_patients_who_are_called_by_their_row_cannot_be_told_apart():
     table = '[source]\nname = "csv"\npatient = ""\n'
     text = text_of(tables=ASKED)
