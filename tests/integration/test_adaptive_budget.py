@@ -29,8 +29,11 @@ def test_a_coordinator_that_always_asks_for_less_noise_is_stopped(tmp_path, monk
     monkeypatch.setattr(Filter, "admits", lambda self, weight: True)
     monkeypatch.setattr(Filter, "chosen", lambda self, loudness, numbers: MORE)
     monkeypatch.setattr("medfed.federation.privacy.SitePrivacy._approved", approved_once)
-    with pytest.raises(QuorumError, match="the study would have cost a hospital"):
+    with pytest.raises(QuorumError, match="budget-spent"):
         go(study(noise=2.0, rounds=6, more='budget = "adaptive"'), tmp_path / "run")
+    for site in SITES:
+        log = (tmp_path / "run" / "sites" / site / "site.log").read_text()
+        assert "the study would have cost a hospital" in log
 
 
 def approved_once(self, cost, on):

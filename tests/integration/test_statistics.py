@@ -1,12 +1,13 @@
 """Noised statistics in real runs: named by the study, paid from the ledger, refused beyond."""
 
 import json
+import re
 
 import pytest
 from integration.federated import SITES, go, refused, study_of, text_of
 
 from medfed.cli.progress import statistic_line
-from medfed.core.errors import QuorumError
+from medfed.core.errors import REFUSALS, QuorumError
 from medfed.core.study import Study
 from medfed.core.study_file import parse_study
 from medfed.core.update import Update
@@ -96,6 +97,12 @@ def north(tmp_path):
     return out / "sites" / "north", load_key(out / "coordinator")
 
 
+def refused_at_last(folder, key):
+    """The first refusal, where the same is asked again and again in other words."""
+    asked = (ask(folder, key, named(), facts={"n": i}) for i in range(12))
+    return next(reply for reply in asked if reply.refusal)
+
+
 def ask(folder, key, query, run="r2", facts=None):
     payload = encode_update(Update())
     body = json.dumps({"query": query, "facts": facts or {}})
@@ -125,10 +132,44 @@ def test_the_same_again_in_other_words_pays_again_until_it_is_too_much(north):
     assert len(open_ledger(folder).entries()) > 6
 
 
+def test_no_figure_of_the_ledger_is_in_the_refusal(north):
+    """What is left would tell what other studies cost, and whether their patients are the same."""
+    folder, key = north
+    open_ledger(folder).set_limit(1.37, 1e-5)
+    reply = refused_at_last(folder, key)
+    sentence = REFUSALS["budget-spent"]
+    assert (reply.refusal, reply.message) == ("budget-spent", sentence)
+    assert not any(sign.isdigit() for sign in sentence)
+    log = (folder / "site.log").read_text()
+    assert re.search(rf"{re.escape(sentence)}: .* would have spent ε = [\d.]+ of 1.37", log)
+
+
+def test_another_reason_of_the_ledger_sounds_the_same(north):
+    folder, key = north
+    first = ask(folder, key, named(), facts={"n": 0})
+    assert first.refusal == ""
+    open_ledger(folder).set_limit(100.0, 0.05)
+    too_large = ask(folder, key, named(), facts={"n": 1})
+    open_ledger(folder).set_limit(100.0, 1e-5)
+    beyond = refused_at_last(folder, key)
+    for reply in (too_large, beyond):
+        assert (reply.refusal, reply.message) == ("budget-spent", REFUSALS["budget-spent"])
+    log = (folder / "site.log").read_text()
+    assert "the limit's δ of 0.05 is too large for" in log
+    assert "the study would have cost a patient" in log
+
+
 def test_a_ledger_that_is_used_up_answers_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr("medfed.storage.ledger.EPSILON", 0.1)
     with pytest.raises(QuorumError, match="budget-spent"):
         go(study(), tmp_path / "run")
+
+
+def test_a_delta_that_is_too_large_for_a_site_is_refused_before_anything_is_paid(tmp_path):
+    large = ASKED.replace('"gaussian"', '"gaussian"\ndelta = 0.02')
+    with pytest.raises(QuorumError, match="too many patients for the δ of a statistic"):
+        go(parse_study(text_of(rounds=1, tables=large)), tmp_path / "run")
+    assert not open_ledger(tmp_path / "run/sites/north").entries()
 
 
 def test_patients_who_are_called_by_their_row_cannot_be_told_apart():

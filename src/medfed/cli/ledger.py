@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from medfed.core.ledger import UNITS, check_limit
+from medfed.core.ledger import UNITS, Balance, check_limit, replacing
 from medfed.core.mechanism import Unit
 from medfed.federation.site_folder import SiteFolder
 
@@ -54,6 +54,7 @@ def show(folder: Path, as_json: bool) -> None:
             f"{unit}: spent ε = {found.spent:.3g} of {found.limit:.3g} at δ = {found.delta:g}; "
             f"left {found.left:.3g}"
         )
+    click.echo(_together(balances["patient"], balances["record"]))
 
 
 @ledger.command("set-limit")
@@ -78,3 +79,15 @@ def set_limit(folder: Path, epsilon: float, delta: float, unit: Unit) -> None:
     book.set_limit(epsilon, delta, unit)
     found = book.balance(unit)
     click.echo(f"A {unit} may spend ε = {epsilon:g} at δ = {delta:g}; {found.spent:.3g} is spent.")
+    if unit != "hospital":
+        click.echo(_together(book.balance("patient"), book.balance("record")))
+
+
+def _together(patient: Balance, record: Balance) -> str:
+    """Two limits are no common one: what they come to where both are spent on the same person."""
+    epsilon, delta = replacing(patient, record)
+    at = f"at δ = {delta:.2g}" if delta < 1 else "at a δ of 1, which promises nothing"
+    return (
+        "patient and record each have their limit: to replace one patient by another may cost "
+        f"ε = {epsilon:.3g} {at}, twice what patients may spend and what records may"
+    )

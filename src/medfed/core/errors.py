@@ -146,13 +146,15 @@ class Refused(MedfedError):
         name: The public name of the reason, one of ``REFUSALS``.
         message: A sentence that is safe to show outside the hospital.
         remedy: What the asker can do about it.
+        inside: What only the hospital's own log says besides: figures of its patients.
     """
 
     exit_code = 7
 
-    def __init__(self, name: str, message: str = "", *, remedy: str = "") -> None:
+    def __init__(self, name: str, message: str = "", *, remedy: str = "", inside: str = "") -> None:
         super().__init__(message or REFUSALS[name], remedy=remedy)
         self.name = name
+        self.inside = inside
 
 
 REFUSALS = {

@@ -68,6 +68,22 @@ class Balance:
         return max(0.0, self.limit - self.spent)
 
 
+def replacing(patient: Balance, record: Balance) -> tuple[float, float]:
+    """What both limits allow together for one patient who is replaced by another: (ε, δ).
+
+    To replace is to remove one and to add one, two steps away among patients (group privacy: 2ε at
+    (1 + e^ε)·δ) and one among records; two guarantees about the same neighbours add up. No ε is
+    promised where δ reaches 1.
+
+    Args:
+        patient: The balance of patients.
+        record: That of records.
+    """
+    most = max(patient.limit, patient.spent)  # it may have been lowered below what is spent
+    delta = (1.0 + math.exp(min(most, 700.0))) * patient.delta + record.delta
+    return 2.0 * most + max(record.limit, record.spent), min(1.0, delta)
+
+
 def comparable(source: Part) -> str:
     """What makes a source's identifiers comparable, as `Spend.source`."""
     return canonical_json(source.to_json()).decode()

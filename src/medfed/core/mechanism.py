@@ -16,7 +16,7 @@ Unit = Literal["patient", "record", "hospital"]
 them, added or removed. Of a record what it says: neighbours differ by one, replaced by another.
 
 The two relations have no common sum, so each unit has a sum of its own. To replace a patient is to
-remove one and to add one: it costs about twice what the patient's sum says, and the record's.
+remove one and to add one; what that costs by both sums is `medfed.core.ledger.replacing`.
 """
 
 

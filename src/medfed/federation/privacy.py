@@ -108,7 +108,7 @@ class SitePrivacy:
         repeats: How many rounds may be paid for anew, because they came to nothing.
 
     Raises:
-        Refused: There are privacy lines and no ledger.
+        Refused: There are privacy lines and no ledger, or too many patients for some δ.
     """
 
     def __init__(
@@ -131,16 +131,25 @@ class SitePrivacy:
         if ledger is None:
             raise Refused("not-private", "this site keeps no ledger of its patients' privacy")
         if self.mechanisms:
-            self._check_people()
+            self.plan = site_plan(study, data.site)
+        self._check_people()
 
     def _check_people(self) -> None:
-        study, data = self.study, self.data
-        self.plan = site_plan(study, data.site)
+        """Each δ is below one by the number of those whom it is about."""
+        count = self.data.count
         for mechanism in self.mechanisms:
-            people = len(study.sites) if mechanism.unit == "hospital" else data.count("train")
-            if mechanism.delta * people >= 1:
+            sites = len(self.study.sites)
+            if mechanism.delta * (sites if mechanism.unit == "hospital" else count("train")) >= 1:
                 message = "this site has too many patients for the δ of the study"
                 remedy = "Give a smaller delta, and the patients as they are, roughly"
+                raise Refused("not-private", message, remedy=remedy)
+            if mechanism.counts_scores and mechanism.delta * count("test") >= 1:
+                message = "this site has too many test patients for the δ of noised scores"
+                raise Refused("not-private", message, remedy="Give a smaller delta")
+        for query in self.queries.values():
+            if query.delta * sum(count(on) for on in query.of(self.data)) >= 1:
+                message = "this site has too many patients for the δ of a statistic or noised fact"
+                remedy = "Give each statistic a smaller delta; declared facts need none"
                 raise Refused("not-private", message, remedy=remedy)
 
     @property

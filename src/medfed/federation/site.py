@@ -199,7 +199,7 @@ class Site:
         return seconds
 
     def _refuse(self, order: Order | None, no: Refused, sealed: Sealed) -> Sealed:
-        self.log.warning("refused (%s): %s", no.name, no)
+        self.log.warning("refused (%s): %s", no.name, f"{no}: {no.inside}" if no.inside else no)
         if order is not None:  # whoever cannot sign as the coordinator does not fill the log
             with suppress(OSError, DataError):  # a no goes out whatever the disk says
                 asked = {"run": order.run, "study": order.study, "order": order.id}

@@ -30,8 +30,8 @@ PRESENCE = (
 )
 OWN_SUM = (
     "The ledger adds it up by itself, as what records cost: there a record is replaced by another, "
-    "and in all other work a patient is added or removed. To replace a patient costs about twice "
-    "what the ledger says of patients, and this."
+    "and in all other work a patient is added or removed. To replace a patient costs twice what "
+    "the ledger says of patients, at a larger δ, and this."
 )
 DRAWN = (
     "The model learns from noised records: its weights are drawn towards zero, the more the less ε."

@@ -134,26 +134,24 @@ class SqliteLedger:
 
         Raises:
             Refused: ``budget-spent``: some patient would pass the limit, or what the study was
-                approved for. Nothing was entered.
+                approved for. Nothing was entered. By how much is said inside only: it follows from
+                other studies, and from who is in which.
         """
         with self._writing() as db:
             unit = spend.cost.unit
             limit, delta = _limit(db, unit)
             members = _members(db, spend)
             if unit != "hospital" and len(members) * delta >= 1:
-                message = f"this site's δ of {delta:g} is too large for so many patients"
-                raise Refused("budget-spent", message, remedy="Ask it for a smaller δ")
+                figures = f"the limit's δ of {delta:g} is too large for {len(members)} patients"
+                raise Refused("budget-spent", inside=figures)
             cohort = _cohort(members)
             spent = max(
                 self.accountant.epsilon(merge([*past, *spend.cost.answers]), delta)
                 for past in _histories(db, unit, spend.source, members)
             )
             if spent > limit:
-                message = (
-                    f"with this work a {unit} would have spent ε = {spent:.3g} of the {limit:.3g} "
-                    "that this site allows"
-                )
-                raise Refused("budget-spent", message, remedy="Ask the site, or use less")
+                figures = f"with it a {unit} would have spent ε = {spent:.3g} of {limit:.3g}"
+                raise Refused("budget-spent", inside=figures)
             self._hold_to_approval(db, spend, members)
             _keep_cohort(db, cohort, members)
             _enter(db, spend, cohort)
@@ -171,12 +169,12 @@ class SqliteLedger:
         allowed = self.accountant.epsilon(merge(spend.approved), spend.delta)
         spent = max(self.accountant.epsilon(total, spend.delta) for total in beyond)
         if spent > allowed:
-            message = (
-                f"with this work the study would have cost a {spend.cost.unit} ε = {spent:.3g} "
-                f"in all its runs; with the repeats that this site allows it may cost {allowed:.3g}"
+            figures = (
+                f"with it the study would have cost a {spend.cost.unit} ε = {spent:.3g} in all its "
+                f"runs; with the rounds that may be done anew (privacy_repeats) it may cost "
+                f"{allowed:.3g}"
             )
-            remedy = "Ask the site to approve another study, or to raise privacy_repeats"
-            raise Refused("budget-spent", message, remedy=remedy)
+            raise Refused("budget-spent", inside=figures)
 
     def balance(
         self,

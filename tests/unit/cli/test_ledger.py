@@ -3,8 +3,9 @@
 import pytest
 
 from medfed.cli import main
-from medfed.core.ledger import Spend
+from medfed.core.ledger import Balance, Spend, replacing
 from medfed.core.mechanism import Cost, NoisyAnswer
+from medfed.privacy.accountant import epsilon
 from medfed.services.sites import create_site, open_ledger
 
 
@@ -14,13 +15,17 @@ def site(tmp_path):
     return tmp_path / "site"
 
 
-def set_limit(site, epsilon: str, delta: str = "1e-5") -> int | str | None:
-    words = ("--epsilon", epsilon, "--delta", delta, "--unit", "record")
+def main_exits(words) -> int | str | None:
     try:
-        main(["ledger", "set-limit", "--site", str(site), *words])
+        main(words)
     except SystemExit as ended:
         return ended.code
     return 0
+
+
+def set_limit(site, epsilon: str, delta: str = "1e-5") -> int | str | None:
+    words = ("--epsilon", epsilon, "--delta", delta, "--unit", "record")
+    return main_exits(["ledger", "set-limit", "--site", str(site), *words])
 
 
 def test_a_limit_is_set_for_its_unit_alone(site, capsys):
@@ -28,6 +33,39 @@ def test_a_limit_is_set_for_its_unit_alone(site, capsys):
     assert "A record may spend ε = 4 at δ = 1e-06; 0 is spent." in capsys.readouterr().out
     book = open_ledger(site)
     assert [book.balance(unit).limit for unit in ("record", "patient")] == [4.0, 10.0]
+
+
+def test_what_both_limits_allow_together_is_said_by_both_commands(site, capsys):
+    main_exits(["ledger", "show", "--site", str(site)])
+    first = capsys.readouterr().out.splitlines()[-1]
+    assert (
+        "may cost ε = 30 at δ = 0.22, twice what patients may spend and what records may" in first
+    )
+    words = ["ledger", "set-limit", "--site", str(site), "--epsilon", "1.5"]
+    main_exits(words)
+    assert "may cost ε = 4.5 at δ = 6.5e-05" in capsys.readouterr().out, "a record's follows"
+    assert set_limit(site, "1") == 0
+    assert "may cost ε = 4 at δ = 6.5e-05" in capsys.readouterr().out
+    main_exits([*words[:-1], "20"])
+    assert "may cost ε = 41 at a δ of 1, which promises nothing" in capsys.readouterr().out
+    main_exits([*words, "--unit", "hospital"])
+    assert "to replace" not in capsys.readouterr().out
+
+
+def test_replacing_is_two_steps_among_patients_and_one_among_records():
+    """Held against the exact cost of Gaussian noise, whose distance doubles."""
+    for noise in (0.7, 1.5, 4.0):
+        answers = [NoisyAnswer("gaussian", noise)]
+        patient = Balance(epsilon(answers, 1e-6), 0.0, 1e-6)
+        found, delta = replacing(patient, Balance(0.0, 0.0, 1e-30))
+        twice = epsilon([NoisyAnswer("gaussian", noise / 2)], delta)
+        assert found == 2 * patient.spent
+        assert twice <= found
+        assert epsilon([NoisyAnswer("gaussian", noise / 2)], 1e-6) > found, (
+            "at the same δ it is more"
+        )
+    assert replacing(Balance(1.0, 2.0, 1e-9), Balance(3.0, 1.0, 1e-9))[0] == 2 * 2.0 + 3.0
+    assert replacing(Balance(0.0, 1e6, 1e-9), Balance(0.0, 1.0, 1e-9))[1] == 1.0
 
 
 @pytest.mark.parametrize(

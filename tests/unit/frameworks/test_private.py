@@ -255,6 +255,49 @@ def test_denominators_are_public():
     assert other.patients == 40
 
 
+class Known(SecretRandom):
+    """No noise, and every other patient is drawn."""
+
+    def uniform(self, count):
+        return np.arange(count) % 2 * 0.9
+
+    def gaussian(self, count):
+        return np.zeros(count)
+
+
+def test_training_divides_by_public_numbers_and_not_by_who_was_drawn():
+    x, y = table(12, scale=3.0)  # six are drawn, where the public numbers let 10 or 20 be expected
+
+    def step(patients):
+        job = private(x, y, Terms(patients=patients, clip=0.5, steps=1), dense, Known())
+        begin = start(job)
+        end = job.train(begin, LocalPlan(lr=1.0)).tensors
+        return {k: begin[k].astype(np.float64) - end[k] for k in begin}
+
+    module = dense()
+    named = dict(module.named_parameters())
+    total = clipped_sum(module, named, bce, (x[::2, None], y[::2, None]), 0.5)
+    for name, value in total.items():
+        one, other = step(20)[name], step(40)[name]
+        np.testing.assert_allclose(one, value / (0.5 * 20), rtol=1e-3, atol=1e-7)
+        np.testing.assert_allclose(one, 2 * other, rtol=1e-3, atol=2e-7)
+
+
+def test_training_with_twice_the_public_number_takes_half_the_step_exactly():
+    x, y = table(12)
+
+    def step(patients):
+        terms = Terms(patients=patients, steps=1)
+        job = private(x, y, terms, lambda: nn.Linear(WIDTH, 1), Known())
+        zero = {k: np.zeros_like(v) for k, v in start(job).items()}
+        return job.train(zero, LocalPlan(lr=1.0)).tensors  # from zero nothing is rounded away
+
+    one, other = step(20), step(40)
+    for name in one:
+        assert one[name].any()
+        np.testing.assert_array_equal(one[name], 2 * other[name])
+
+
 def test_with_little_noise_it_is_the_plain_gradient():
     x, y = table()
     job = private(x, y, Terms(noise=1e-9, clip=1e3, patients=len(x)))

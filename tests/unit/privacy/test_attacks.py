@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from unit.privacy.noisy import has_deviation
 
 from medfed.core.mechanism import NoisyAnswer
 from medfed.core.task import Execution, LocalPlan
@@ -15,7 +16,9 @@ from medfed.privacy.accountant import calibrate, epsilon
 from medfed.privacy.audit import epsilon_of, least_mu
 from medfed.privacy.noise import SecretRandom
 
-DRAWS = 4000
+DRAWS = 10_000
+SURE = 1 - 1e-5
+"""Of each error rate: right noise is blamed when both err together, less than once in 10⁸ times."""
 CLAIMED, DELTA = 6.6, 1e-5
 
 
@@ -43,29 +46,32 @@ def job_of(x, y, build):
     return TorchJob("north", build(), sets, learning, 3, Execution())
 
 
+def one_step(features, terms):
+    """The noised sum that one step of `PrivateJob.train` saw, taken back out of the model."""
+
+    def build():
+        return nn.Sequential(nn.Linear(features.shape[1], 1, bias=False))
+
+    job = PrivateJob(job_of(features, torch.ones(len(features)), build), terms, SecretRandom())
+    begin = {"0.weight": np.zeros((1, features.shape[1]), np.float32)}
+    end = job.train(begin, LocalPlan(lr=1.0)).tensors
+    return (begin["0.weight"] - end["0.weight"]).ravel() * terms.how.rate * terms.patients
+
+
 def audit(noise):
-    """µ from below: outliers' gradients are looked for in many noised sums.
+    """µ from below: outliers' gradients are looked for in what training learnt in a step.
 
     A hundred canaries, each in a direction of its own and with noise of its own there, are as many
     draws at once.
     """
     canaries = 100
+    outliers = -1e6 * torch.eye(canaries)  # the clip bounds them
+    terms = Terms(canaries, noise)
 
-    def build():
-        layer = nn.Linear(canaries, 1, bias=False)
-        nn.init.zeros_(layer.weight)
-        return nn.Sequential(layer)
+    def sums(features):
+        return np.concatenate([one_step(features, terms) for _ in range(DRAWS // canaries)])
 
-    outliers = -1e6 * torch.eye(canaries), torch.ones(canaries)  # the clip bounds them
-    job = PrivateJob(job_of(*outliers, build), Terms(canaries, noise), SecretRandom())
-    named = dict(job.module.named_parameters())
-    job.module.eval()
-
-    def sums(drawn):
-        found = [job._noised(named, drawn, noise)["0.weight"] for _ in range(DRAWS // canaries)]
-        return torch.cat(found).flatten().numpy()
-
-    return least_mu(sums(np.arange(0)), sums(np.arange(canaries)), threshold=0.5)
+    return least_mu(sums(outliers[:0]), sums(outliers), 0.5, SURE)
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +89,14 @@ def test_a_canary_does_not_show_more_than_claimed(noise):
 def test_the_canary_flags_noise_cut_by_a_fifth(noise):
     assert audit(0.8 * noise) > 1 / noise
     assert epsilon([NoisyAnswer("gaussian", noise)], DELTA) == pytest.approx(CLAIMED, rel=1e-3)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5])
+def test_a_step_that_draws_some_patients_has_all_the_noise_that_was_paid_for(rate):
+    silent = torch.zeros(50, DRAWS)  # no gradient: what is learnt is noise
+    found = one_step(silent, Terms(50, 2.0, rate)) / Terms.clip
+    assert has_deviation(found, 2.0)
+    assert not has_deviation(found, 2.0 / 0.8), "the test sees noise cut by a fifth"
 
 
 def test_least_mu_is_a_bound_and_no_estimate():

@@ -1,14 +1,19 @@
 """What DP-SGD refuses when a study is read, and how it counts."""
 
+import numpy as np
 import pytest
 from integration.federated import text_of
 from integration.test_private_runs import PRIVATE, private_text
+from unit.privacy.noisy import has_deviation
 
 from medfed.core.errors import StudyError
+from medfed.core.mechanism import Cost, NoisyAnswer
 from medfed.core.registry import make
 from medfed.core.rehearsal import site_plan
 from medfed.core.study_file import parse_study
 from medfed.privacy.accountant import epsilon
+from medfed.privacy.dp_sgd import DpSgd
+from medfed.privacy.noise import SecretRandom
 from medfed.privacy.schedule import shares
 from medfed.privacy.words import all_promises
 
@@ -108,6 +113,29 @@ def test_scaffold_and_fedsgd_are_counted_as_they_ask():
         study = parse_study(text)
         (answer,) = make("mechanism", study.privacy[0]).cost(site_plan(study, "north")).answers
         assert answer.rate == rate
+
+
+class Till:
+    round = 1
+
+    def __init__(self):
+        self.paid = []
+
+    def pay(self, cost, on="train"):
+        self.paid.append((cost, on))
+
+
+def test_final_scores_get_the_noise_that_is_paid_for(monkeypatch):
+    dp = DpSgd(patients={"north": 110}, noise=2.0, scores="noised", score_epsilon=0.5)
+    till, counts = Till(), np.full((4, 1000), 7.0)
+    answer = NoisyAnswer("gaussian", dp.score_answer().noise)
+    assert 0.49 < epsilon([answer], dp.delta) <= 0.5
+    drawn = dp.noised(counts, "test", till) - counts
+    assert till.paid == [(Cost("patient", (answer,)), "test")]
+    assert has_deviation(drawn, answer.noise)
+    drawer = SecretRandom.gaussian
+    monkeypatch.setattr(SecretRandom, "gaussian", lambda self, count: 0.8 * drawer(self, count))
+    assert not has_deviation(dp.noised(counts, "test", till) - counts, answer.noise)
 
 
 def test_the_promise_names_whom_it_protects_from_whom_and_what_not():

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from integration.federated import SITES, Recorder, go
 from integration.test_private_runs import private_text
+from unit.privacy.noisy import has_deviation
 
 from medfed.core.errors import Refused, StudyError
 from medfed.core.mechanism import SitePlan
@@ -15,7 +16,8 @@ from medfed.core.study_file import parse_study
 from medfed.core.update import Update
 from medfed.federation.privacy import CoordinatorPrivacy
 from medfed.privacy.accountant import epsilon
-from medfed.privacy.hospital_dp import BELOW, HospitalDp
+from medfed.privacy.hospital_dp import BELOW, CLIP, HospitalDp
+from medfed.privacy.noise import SecretRandom
 from medfed.privacy.words import all_promises
 from medfed.services.sites import open_ledger
 from medfed.storage.run_folder import RunFolder
@@ -153,6 +155,29 @@ def test_bits_and_update_together_cost_what_is_paid():
     bits, updates = 0.9 * 1.3, mechanism.update_noise(PLAN)
     assert 1 / updates**2 + 0.25 / bits**2 == pytest.approx(1 / 1.3**2)
     assert updates > 1.3
+
+
+def noise_on_bits(mechanism, memory, draws=4000):
+    """What was added to the sum of bits, read from where the clip went."""
+    plan = SitePlan("north", 1000, 10, (None,))  # so many sites that the share is within 0 and 1
+    zero = np.zeros(1, np.float32)
+    total = Update({"model/w": zero}, {"model": 1000.0}, {BELOW: np.asarray(3.0)})
+    clips = [float(mechanism.on_total(total, plan, memory)[1][CLIP]) for _ in range(draws)]
+    shares = mechanism.quantile - np.log(np.array(clips) / mechanism.clip) / mechanism.clip_lr
+    return (shares - 0.5) * 1000 - 3.0
+
+
+@pytest.mark.parametrize(
+    ("budget", "memory", "factor"),
+    [("constant", {}, 1.0), ("adaptive", {"weight": np.asarray(2.0)}, 2.0**-0.5)],
+)
+def test_the_bits_get_the_noise_that_is_paid_for(budget, memory, factor, monkeypatch):
+    mechanism = HospitalDp(noise=2.0, quantile=0.5, count_noise=1.5, budget=budget)
+    paid = factor * 1.5 * 2.0
+    assert has_deviation(noise_on_bits(mechanism, memory), paid)
+    drawer = SecretRandom.gaussian
+    monkeypatch.setattr(SecretRandom, "gaussian", lambda self, count: 0.8 * drawer(self, count))
+    assert not has_deviation(noise_on_bits(mechanism, memory), paid)
 
 
 def test_the_noise_follows_from_epsilon():

@@ -270,8 +270,9 @@ def test_records_have_a_sum_of_their_own(tmp_path):
     assert spend("record").spent == pytest.approx(1.0, rel=0.01)
     assert spend("patient").spent == pytest.approx(1.0, rel=0.01), "not two"
     assert book.balance("record").limit == 1.5, "the patients' limit, until it has its own"
-    with pytest.raises(Refused, match="a record would have spent"):
+    with pytest.raises(Refused) as no:
         spend("record")
+    assert "a record would have spent" in no.value.inside
     book.set_limit(4.0, 1e-5, "record")
     spend("record")
     assert book.balance("patient").limit == 1.5
