@@ -32,7 +32,8 @@ FILES = (
     *("storage/ledger.py", "storage/ledger_head.py", "services/sites.py"),
     *("services/runs.py", "services/run_sites.py", "services/accounts/rights.py"),
     *("services/comparison/runner.py", "services/comparison/recipes.py"),
-    *("services/comparison/scoring.py", "services/comparison/answer.py", "storage/run_folder.py"),
+    *("services/comparison/scoring.py", "services/comparison/answer.py"),
+    *("services/comparison/private.py", "storage/run_folder.py"),
     *("frameworks/torch_job.py", "frameworks/held.py"),
     *("services/federation/attached.py", "federation/exchange.py"),
     *("federation/coordinator.py", "federation/asynchronous.py"),
@@ -67,6 +68,7 @@ MORE = (
     *("a list, each {0}", "{0} or {1}", "{0}; {1}", "{0}: {1}, {2}"),
     *("{0} of the {1} sites", "one of the sites", "receipt {0} of {1}"),
     *("mirroring", "no hospital"),
+    *("a training patient", "a training patient's record", "a hospital"),
     *KINDS,
 )
 """What is put into other sentences, and what `_is_sentence` takes for none."""

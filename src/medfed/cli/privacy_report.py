@@ -40,8 +40,9 @@ def privacy_report(
     """Attack the model of RUN (a finished run's folder) with one site's own patients.
 
     Tried are membership inference (LiRA with shadow models for tables, a threshold on the loss for
-    all tasks) and reading rows out of the first layer. The page and the JSON file beside it can be
-    read by you only and are sent nowhere: they tell something about the site's patients.
+    all tasks), reading rows out of the first layer and, where the study has privacy lines,
+    canaries whose lower bound stands beside the claimed ε. The page and the JSON file beside it
+    can be read by you only and are sent nowhere: they tell something about the site's patients.
     """
     set_up_logs(settings)
     from medfed.services.evidence.report import ReportOptions, make_report  # imports the numerics

@@ -11,6 +11,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from medfed.core.mechanism import NoisyAnswer, merge
 
 INTERVAL = 1e-3
@@ -44,6 +47,14 @@ def epsilon(answers: Sequence[NoisyAnswer], delta: float, interval: float = INTE
 def delta(answers: Sequence[NoisyAnswer], at: float, interval: float = INTERVAL) -> float:
     """The δ of some answers together at an ε."""
     return float(_composed(merge(answers), interval).get_delta(at))
+
+
+def deltas(
+    answers: Sequence[NoisyAnswer], at: NDArray[np.float64], interval: float = INTERVAL
+) -> NDArray[np.float64]:
+    """The δ of some answers together at many ε."""
+    composed = _composed(merge(answers), interval)
+    return np.array([composed.get_delta(float(one)) for one in at])
 
 
 def calibrate(

@@ -18,6 +18,7 @@ from medfed.core.registry import Part
 from medfed.core.study_file import parse_study
 from medfed.core.task import Execution, Interval
 from medfed.federation.coordinator import Coordinator
+from medfed.privacy.accountant import epsilon
 from medfed.services.comparison import CompareOptions, compare, runner, scoring
 from medfed.services.comparison.recipes import fixed_split, make_recipes
 from medfed.services.comparison.statistics import (
@@ -30,6 +31,7 @@ from medfed.services.comparison.statistics import (
     many_figures,
     recipe_table,
 )
+from medfed.services.prices import prices
 from medfed.storage.models import read_model
 from medfed.storage.run_folder import RunFolder
 from medfed.tasks.metrics import classification_metrics, score_stats
@@ -322,6 +324,73 @@ def test_another_study_must_have_the_same_patients(tmp_path):
     file.write_text(TEXT.replace("test = 0.3", "test = 0.4"))
     with pytest.raises(StudyError, match=r"\[split\] differ"):
         make_recipes(fixed_split(study_of()), (str(file),), ())
+
+
+# --- privacy --------------------------------------------------------------------------------------
+
+PRIVATE = TEXT.replace(
+    "[strategy]",
+    """one_class = "train"
+[task.public_ranges]
+"mean texture" = [9, 32]
+"mean smoothness" = [0.06, 0.14]
+"mean symmetry" = [0.12, 0.26]
+[strategy]""",
+).replace("batch_size = 64", "batch_size = 64\nlocal_steps = 2")
+LINES = """[[privacy]]
+name = "dp-sgd"
+noise = 2.0
+patients = { north = 200, south = 200 }
+"""
+PUBLIC = PRIVATE + LINES + 'scores = "public"\n'
+
+
+def refused_private(text, recipes, tmp_path, says):
+    options = CompareOptions(out=tmp_path / "out", recipes=recipes)
+    with pytest.raises(StudyError, match=says) as caught:
+        compare(parse_study(text), options, lambda event: pytest.fail(f"work began: {event}"))
+    assert not (tmp_path / "out").exists()
+    return caught.value.remedy
+
+
+@pytest.mark.parametrize("scores", ["none", "noised"])
+def test_private_test_patients_are_not_compared_on(scores, tmp_path):
+    text = PRIVATE + LINES + f'scores = "{scores}"\n'
+    remedy = refused_private(text, ("federated", "leave-one-out"), tmp_path, "not declare these")
+    assert 'scores = "public"' in remedy
+
+
+@pytest.mark.parametrize("plain", ["local", "pooled"])
+def test_no_recipe_trains_without_noise_on_private_patients(plain, tmp_path):
+    remedy = refused_private(PUBLIC, ("federated", plain), tmp_path, f"{plain} would train without")
+    assert "federated,leave-one-out" in remedy
+
+
+def test_another_study_does_not_lift_privacy(tmp_path):
+    """Neither way round: the plain study first, or as the other one."""
+    for number, (first, other) in enumerate([(PUBLIC, PRIVATE), (PRIVATE, PUBLIC)]):
+        file = tmp_path / f"other{number}.toml"
+        file.write_text(other)
+        refused_private(first, ("federated", str(file)), tmp_path, "would train without")
+
+
+def test_what_is_declared_public_is_compared_at_the_price_of_all_runs(tmp_path):
+    options = CompareOptions(
+        out=tmp_path / "out", recipes=("federated", "leave-one-out"), seeds=(5,)
+    )
+    study = parse_study(PUBLIC)
+    found = compare(study, options)
+    assert {row["recipe"] for row in found["rows"]} == {"federated", "leave-one-out"}
+    runs = [RunFolder(path) for path in sorted((tmp_path / "out" / "runs").iterdir())]
+    assert all(run.study().privacy == study.privacy for run in runs)
+    spent = runs[0].result()["privacy"]["spent"]
+    one = next(row for row in spent if row["site"] == "north")
+    (note,) = [note for note in found["notes"] if "ε" in note]
+    told = float(re.search(r"ε = (\S+) at", note)[1])
+    answers = [a for p in prices(study) if p.site == "north" for a in p.answers]
+    assert told == pytest.approx(epsilon([*answers, *answers], one["delta"]), rel=0.01)
+    assert told > one["epsilon"]
+    assert "3 runs" in note
 
 
 # --- whole comparisons ----------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from accounting import PASSWORD
@@ -14,6 +16,7 @@ from medfed.storage.database.tables import SessionRow
 from medfed.storage.database.types import now
 from medfed.web.language import TAGS
 
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 COMPARED = {
     "metric": "auc", "seeds": [1, 2], "test_patients": {"north": 9},
     "recipes": {"federated": "", "local": ""},
@@ -100,6 +103,21 @@ def test_a_copy_of_a_study_is_a_draft_of_whoever_copied_it(stage):
     assert copy.title == f"{first.title} (2)"
     assert copy.toml.count("#") == first.toml.count("#")
     assert client.get(made).status_code == 200
+
+
+def test_a_private_study_is_compared_only_with_what_keeps_it_private(stage):
+    client, text = stage.client("coordinator"), (EXAMPLES / "breast_cancer_dp.toml").read_text()
+    row = stage.console.studies.create(WANG, text)
+    stage.console.studies.approve(WANG, row.id, row.digest)
+    form = client.get(f"/comparisons/new/{row.id}").text
+    offered = re.findall(r'name="recipes" value="([^"]+)"', form)
+    assert offered == ["federated", "leave-one-out"]
+    plain = {"recipes": ["federated", "pooled"], "seeds": "1"}
+    refused = stage.post(client, f"/comparisons/new/{row.id}", **plain)
+    assert refused.status_code == 422
+    assert "would train without" in refused.text
+    asked = stage.post(client, f"/comparisons/new/{row.id}", recipes=offered, seeds="1")
+    assert asked.status_code == 302
 
 
 def test_a_comparison_is_asked_for_and_shown(stage):

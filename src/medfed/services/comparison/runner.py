@@ -26,6 +26,7 @@ from medfed.core.files import write_json
 from medfed.core.options import did_you_mean
 from medfed.core.study import Study
 from medfed.services.comparison import answer, scoring, statistics
+from medfed.services.comparison.private import check_private, price_notes
 from medfed.services.comparison.recipes import Fit, Recipe, fixed_split, make_recipes
 from medfed.services.comparison.statement import statement
 from medfed.services.runs import Listener, RunOptions, start
@@ -79,12 +80,13 @@ def compare(
     _check(study, options, seeds)
     fixed = fixed_split(study)
     recipes = make_recipes(fixed, options.recipes, options.strategies)
+    check_private(fixed, recipes)
     data = scoring.open_sites(fixed, options.data)
     _begin(options.out, study)
     fits = {recipe.name: [fit for seed in seeds for fit in recipe.fits(seed)] for recipe in recipes}
     runs = sum(map(len, fits.values()))
     on_event(ComparisonStarted(tuple(fits), seeds, runs))
-    notes = _notes(data, seeds)
+    notes = _notes(data, seeds) + price_notes([fit for own in fits.values() for fit in own])
     failed = _run_all(recipes, fits, options, on_event)
     records = _score_all(fits, failed, data, options.out, on_event)
     left_out_notes = [f"{name} was left out: {why}" for name, why in failed.items()]

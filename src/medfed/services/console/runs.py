@@ -1,12 +1,14 @@
 """Runs in the console: asked for, stopped, resumed, looked at. `Supervisor` runs them."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Any
 
 from sqlalchemy import func, select
 
+from medfed.core.errors import StudyError
+from medfed.core.study import Study
 from medfed.core.study_file import parse_study
 from medfed.services.accounts import Identity, Subject, require
 from medfed.services.audit import record
@@ -59,9 +61,19 @@ class Runs:
 
         Raises:
             AccessError: ``by`` may not.
-            RunError: The study is not approved, or cannot be compared like that.
+            RunError: The study is not approved.
+            Unusable: It has privacy lines that a comparison like that would break.
         """
-        return self._ask_for(by, study, kind="comparison", options=wish.to_json(), rounds=1)
+        from medfed.services.comparison.private import check_wish  # imports the numerics
+
+        def check(plan: Study) -> None:
+            try:
+                check_wish(plan, wish.recipes, wish.strategies)
+            except StudyError as error:
+                raise Unusable(error.message, error.problems, remedy=error.remedy) from None
+
+        options = wish.to_json()
+        return self._ask_for(by, study, check, kind="comparison", options=options, rounds=1)
 
     def engines(self) -> list[str]:
         """What can carry a run's messages from here; ``federation`` are hospitals elsewhere."""
@@ -69,7 +81,9 @@ class Runs:
         attached = ["federation"] if flower and self.place.federation else []
         return ["local", *(["flower"] if flower else []), *attached]
 
-    def _ask_for(self, by: Identity, study: int, **more: Any) -> RunRow:
+    def _ask_for(
+        self, by: Identity, study: int, check: Callable[[Study], None] | None = None, **more: Any
+    ) -> RunRow:
         require(self.database, by, "run.start", Subject(f"study {study}"))
         with self.database.write() as session:
             row = session.get(StudyRow, study)
@@ -78,6 +92,8 @@ class Runs:
             if row.state != "approved":
                 raise Conflict("the study is not approved yet", remedy="Have it approved first")
             plan = parse_study(row.toml)
+            if check:
+                check(plan)
             run = RunRow(
                 id=secrets.token_hex(8),
                 study_id=row.id,

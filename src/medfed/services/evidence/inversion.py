@@ -9,9 +9,11 @@ from torch import nn
 
 from medfed.core.registry import make
 from medfed.core.seeding import generator
+from medfed.core.task import LocalJob
 from medfed.core.update import MODEL, Tensors
 from medfed.privacy.evidence.inversion import Rows, closest, correlations, errors, invert
 from medfed.privacy.evidence.success import SURE
+from medfed.services.evidence.lines import Lines
 from medfed.services.evidence.opening import Finished
 from medfed.services.evidence.rehearsal import first_update
 from medfed.services.evidence.tables import Table
@@ -56,34 +58,47 @@ def _steps(run: Finished, table: Table, layer: Layer) -> Iterator[dict[str, Any]
     initial = run.task.initial(run.study.seed, run.facts)
     rng = generator(run.study.seed, run.site, "inversion")
     some = rng.permutation(table.trained)[:TRIED]
-    yield {"what": "gradient", "leaves": False, **_one_by_one(some, table, layer, _bare(initial))}
-    if not any(isinstance(part, nn.BatchNorm1d) for part in table.module.modules()):
-        # (Batch normalisation cannot be trained on one patient.)
-        lone = _one_by_one(some, table, layer, _trained(run, initial))
-        yield {"what": "lone-patient", "leaves": False, **lone}
-    everybody = table.learning_from(np.arange(table.trained))
-    update = first_update(run.study, initial, everybody).mean(MODEL)
-    # With privacy lines the coordinator sees another update than this one.
-    seen = bool(make("aggregator", run.study.aggregator).sees_sites) and not run.study.privacy
-    yield {"what": "update", "leaves": seen, **_together(table, layer, update)}
+    sees = bool(make("aggregator", run.study.aggregator).sees_sites)
+    yield from _sent(run, table, layer, initial, some, leaves=sees and not run.study.privacy)
+    if run.study.privacy:
+        for step in _sent(run, table, layer, initial, some, leaves=sees, private=True):
+            yield {**step, "what": f"private-{step['what']}"}
     if not run.personal:
         moved = {name: run.model[name] - initial[name] for name in layer}
         yield {"what": "model", "leaves": True, **_together(table, layer, moved)}
 
 
-def _bare(at: Tensors) -> Any:
-    def gradient(job: Any) -> Tensors:
-        found: Tensors = job.gradient(at)[0]
+def _sent(
+    run: Finished,
+    table: Table,
+    layer: Layer,
+    initial: Tensors,
+    some: NDArray[np.int64],
+    *,
+    leaves: bool,
+    private: bool = False,
+) -> Iterator[dict[str, Any]]:
+    """From one bare gradient to the site's update: without privacy lines, or under them."""
+
+    def lines() -> Lines | None:
+        return Lines(run.study, run.site) if private else None
+
+    def gradient(job: LocalJob) -> Tensors:
+        its = lines()
+        found: Tensors = (its.wrap(job) if its else job).gradient(initial)[0]
         return found
 
-    return gradient
+    def update(job: LocalJob) -> Tensors:
+        return first_update(run.study, initial, job, lines()).mean(MODEL)
 
-
-def _trained(run: Finished, initial: Tensors) -> Any:
-    def update(job: Any) -> Tensors:
-        return first_update(run.study, initial, job).mean(MODEL)
-
-    return update
+    bare = _one_by_one(some, table, layer, gradient)
+    yield {"what": "gradient", "leaves": False, **bare}
+    if not any(isinstance(part, nn.BatchNorm1d) for part in table.module.modules()):
+        # (Batch normalisation cannot be trained on one patient.)
+        lone = _one_by_one(some, table, layer, update)
+        yield {"what": "lone-patient", "leaves": False, **lone}
+    everybody = table.learning_from(np.arange(table.trained))
+    yield {"what": "update", "leaves": leaves, **_together(table, layer, update(everybody))}
 
 
 def _one_by_one(

@@ -19,6 +19,7 @@ from medfed.privacy.evidence.membership import (
     loss_scores,
 )
 from medfed.privacy.evidence.success import AtRate, Success, success
+from medfed.services.evidence.lines import Lines
 from medfed.services.evidence.opening import Finished
 from medfed.services.evidence.rehearsal import alone
 from medfed.services.evidence.tables import Table
@@ -39,8 +40,8 @@ def loss_threshold(run: Finished, job: LocalJob, table: Table | None) -> dict[st
     if not len(members) or not len(others):
         return {"done": False, "reason": "the task gives no loss of a single patient"}
     reached = success(loss_scores(members), loss_scores(others))
-    weak = table is None
-    return {"done": True, "weak": weak, **_plain(reached)}
+    why = {} if table is not None else {"why_weak": "a stronger attack was not tried"}
+    return {"done": True, "weak": bool(why), **why, **_plain(reached)}
 
 
 def lira(run: Finished, table: Table | None, shadows: int, tick: Tick) -> dict[str, Any]:
@@ -51,12 +52,13 @@ def lira(run: Finished, table: Table | None, shadows: int, tick: Tick) -> dict[s
     seed = run.study.seed
     inside = assign(table.patients, shadows, share, generator(seed, run.site, "shadows"))
     initial = run.task.initial(seed, run.facts)
-    seen = []
+    seen: list[Losses] = []
+    lines = Lines(run.study, run.site) if run.study.privacy else None
     for number, who in enumerate(inside):
         tick(number, shadows)
         job = table.learning_from(who, derive(seed, run.site, "shadow", number))
         try:
-            model = alone(run.study, initial, job, run.rounds)
+            model = alone(run.study, initial, job, run.rounds, lines)
         except MedfedError as error:
             reason = f"a shadow model could not be trained: {error.message}"
             return {"done": False, "reason": reason}
@@ -65,8 +67,16 @@ def lira(run: Finished, table: Table | None, shadows: int, tick: Tick) -> dict[s
     observed = confidences(table.losses(run.model))
     scores = likelihood_ratios(observed, np.stack(seen), inside)
     reached = success(scores[: table.trained], scores[table.trained :])
+    weak = _weakness(lines)
     about = {"shadows": shadows, "patients_per_shadow": round(float(inside.sum(axis=1).mean()))}
-    return {"done": True, "weak": False, **about, **_plain(reached)}
+    return {"done": True, "weak": bool(weak), **weak, **about, **_plain(reached)}
+
+
+def _weakness(lines: Lines | None) -> dict[str, str]:
+    """Why shadow models are not made as the model attacked was, if they are not."""
+    if lines is None or not lines.at_coordinator:
+        return {}
+    return {"why_weak": "one site’s shadow models lack the noise that the coordinator adds"}
 
 
 def _losses(run: Finished, job: LocalJob, table: Table | None) -> tuple[Losses, Losses]:

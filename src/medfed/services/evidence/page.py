@@ -32,6 +32,7 @@ def render(about: About) -> str:
         inversion=about["inversion"],
         steps=[_step(about, step) for step in about["inversion"].get("steps", ())],
         mechanisms=[_mechanism(part) for part in about["mechanisms"]],
+        canaries=[_canary(one) for one in about["canary"]],
         claimed=[_claim(claim) for claim in about["claimed"]],
         limits=about["limits"],
         facts=_facts(about),
@@ -49,7 +50,12 @@ def _tiles(about: About) -> list[tuple[str, str]]:
         *(
             ("rows read from the update", f"{step['read']} of {step['patients']}")
             for step in about["inversion"].get("steps", ())
-            if step["what"] == "update"
+            if step["what"] == ("private-update" if about["mechanisms"] else "update")
+        ),
+        *(
+            (f"ε by a canary, at least; {one['claimed']:.3g} claimed", number(one["least"], 2))
+            for one in about["canary"]
+            if one["done"]
         ),
     ]
 
@@ -69,7 +75,7 @@ def _attack(name: str, attack: Mapping[str, Any]) -> dict[str, Any]:
         for one in attack["at"]
     ]
     verdict = "more than guessing" if attack["shown"] else "no more than guessing"
-    about = "weak evidence" if attack["weak"] else ""
+    about = f"weak evidence: {attack['why_weak']}" if attack["weak"] else ""
     return {**row, "auc": pair(attack["auc"]), "cells": cells, "verdict": verdict, "about": about}
 
 
@@ -97,6 +103,22 @@ def _error(value: float | None) -> str:
 
 def _percent(value: float | None) -> str:
     return NOTHING if value is None else words.percent(value)
+
+
+def _canary(one: Mapping[str, Any]) -> dict[str, Any]:
+    if not one["done"]:
+        return {"name": one["mechanism"], "done": False, "reason": one["reason"]}
+    return {
+        "name": one["mechanism"],
+        "done": True,
+        "unit": one["unit"],
+        "least": number(one["least"], 2),
+        "claimed": f"{one['claimed']:.3g} at δ = {one['delta']:g}",
+        "noise": "any" if one["noise"] is None else words.percent(one["noise"]),
+        "draws": f"{2 * one['draws']}",
+        "paid": {True: "all of it", False: "not all", None: "the ledger is not here"}[one["paid"]],
+        "shown": one["shown"],
+    }
 
 
 def _mechanism(part: Mapping[str, Any]) -> tuple[str, str]:

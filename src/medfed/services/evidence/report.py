@@ -11,6 +11,7 @@ from medfed.core.errors import DataError, RunError
 from medfed.core.files import write_atomic, write_json
 from medfed.core.registry import make
 from medfed.services.evidence import words
+from medfed.services.evidence.canary import canaries
 from medfed.services.evidence.inversion import inversion
 from medfed.services.evidence.membership import SHADOWS, Tick, lira, loss_threshold
 from medfed.services.evidence.opening import Finished, open_finished
@@ -105,6 +106,9 @@ def _attacked(run: Finished, shadows: int, say: Say, tick: Tick) -> dict[str, An
     if table is not None:
         say(f"Training {shadows} shadow models")
     by_ratio = lira(run, table, shadows, tick)
+    if run.study.privacy:
+        say("Looking for canaries under the study's privacy lines")
+    canary = canaries(run)
     say("Reading rows out of the first layer")
     about: dict[str, Any] = {
         "schema": SCHEMA,
@@ -128,10 +132,11 @@ def _attacked(run: Finished, shadows: int, say: Say, tick: Tick) -> dict[str, An
         "notices": list(run.record.get("notice") or ()),
         "mechanisms": [part.to_json() for part in run.study.privacy],
         "claimed": list(claimed(run.result.get("privacy"), run.site, run.study.sites)),
+        "canary": canary,
         "membership": {"lira": by_ratio, "loss_threshold": threshold},
         "inversion": inversion(run, table),
     }
-    parts = (threshold, by_ratio, about["inversion"])
+    parts = (threshold, by_ratio, about["inversion"], *canary)
     about["shown"] = any(part.get("shown", False) for part in parts)
     return {**about, "findings": words.findings(about), "limits": words.limits(about)}
 

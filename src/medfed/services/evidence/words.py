@@ -23,6 +23,11 @@ SHADOWED = (
     "Shadow models learned from this site’s patients only, and the model attacked from all sites’. "
     "Somebody who knows patients of other sites may do better."
 )
+CANARIES = (
+    "The canaries test the noise, the clip and the sampling of the privacy lines as they are "
+    "installed here; whether the run used the same program, they cannot see. Their bound is lower "
+    "than what is really spent, as they are few."
+)
 NOT_TRIED = (
     (
         "Membership was asked of the resulting model only. The coordinator also sees what the "
@@ -44,15 +49,20 @@ NOT_TRIED = (
 )
 
 
-PRIVATE_STEPS = {
+BEFORE = {
     "lone-patient": "One patient alone, trained as the study says but for its privacy lines",
     "update": "The site’s update of round 1, as it would be without the privacy lines",
+}
+AFTER = {
+    "private-gradient": "One patient’s gradient, under the privacy lines",
+    "private-lone-patient": "One patient alone, trained under the privacy lines",
+    "private-update": "The site’s update of round 1, as it is sent under the privacy lines",
 }
 
 
 def step_name(about: About, what: str) -> str:
-    """What rows are read from; where the study has privacy lines, that they are left out."""
-    return (PRIVATE_STEPS if about["mechanisms"] else STEPS).get(what, STEPS[what])
+    """What rows are read from; where the study has privacy lines, whether under them."""
+    return ({**STEPS, **BEFORE, **AFTER} if about["mechanisms"] else STEPS)[what]
 
 
 def headline(about: About) -> str:
@@ -62,6 +72,7 @@ def headline(about: About) -> str:
         for words, is_shown in (
             ("tell training patients of this site from other patients", _told_apart(about)),
             ("read rows of this site’s patients", about["inversion"].get("shown", False)),
+            ("see canaries that the study’s noise should hide", bool(_alarms(about))),
         )
         if is_shown
     ]
@@ -80,7 +91,40 @@ def headline(about: About) -> str:
 
 def findings(about: About) -> list[str]:
     """What each attack reached, one sentence or two each."""
-    return [*_membership(about), *_inversion(about)]
+    return [*_membership(about), *_inversion(about), *_canaries(about)]
+
+
+def _alarms(about: About) -> list[Mapping[str, Any]]:
+    return [one for one in about["canary"] if one.get("shown")]
+
+
+def _canaries(about: About) -> Iterator[str]:
+    for one in about["canary"]:
+        name = f"Canary under {one['mechanism']}"
+        if not one["done"]:
+            yield f"{name}: not tried, because {one['reason']}."
+            continue
+        yield f"{name}: {least(one)}. {_against_the_claim(one)}"
+        if one["paid"] is False:
+            yield (
+                f"The site’s ledger holds fewer answers of this run than {one['mechanism']} gives: "
+                "what was spent is not what was paid."
+            )
+
+
+def least(canary: Mapping[str, Any]) -> str:
+    """The canary's lower bound beside the claim."""
+    claim = f"claimed is ε = {canary['claimed']:.3g} at δ = {canary['delta']:g}"
+    return f"ε is {canary['least']:.3g} or more per {canary['unit']}, {claim}"
+
+
+def _against_the_claim(canary: Mapping[str, Any]) -> str:
+    if canary["shown"]:
+        share = percent(canary["noise"])
+        return f"The claim is wrong: no more than {share} of the noise that is claimed is there."
+    if canary["least"] <= 0:
+        return "The noise hid the canaries wholly, and nothing speaks against the claim."
+    return "Nothing speaks against the claim."
 
 
 def _told_apart(about: About) -> bool:
@@ -94,7 +138,7 @@ def _membership(about: About) -> Iterator[str]:
             yield f"{title}: not tried, because {attack['reason']}."
             continue
         first = attack["at"][0]
-        weak = " Weak evidence: a stronger attack was not tried." if attack["weak"] else ""
+        weak = f" Weak evidence: {attack['why_weak']}." if attack["weak"] else ""
         yield (
             f"{title}: finds {first['found']} of {attack['members']} training patients "
             f"({percent(first['share']['value'])}) while taking {first['false_alarms']} of "
@@ -150,13 +194,16 @@ def who_sees(about: About, what: str) -> str:
     """Who could have the thing that rows are read from."""
     if what == "gradient":
         return "nobody; the yardstick of what a first layer can give away"
-    if what == "lone-patient":
+    if what == "private-gradient":
+        return "nobody; what the privacy lines make of that yardstick"
+    if what.endswith("lone-patient"):
         return "nobody; what a site with a single patient would send"
     if what == "model":
         return "whoever has the released model"
+    if what == "update" and about["mechanisms"]:
+        return "nobody: it is sent under them"
     if about["sees_sites"]:
-        private = about["mechanisms"]
-        return "nobody: the coordinator sees it with them" if private else "the coordinator"
+        return "the coordinator"
     return "nobody by itself: the coordinator sees all sites’ updates only as one"
 
 
@@ -170,12 +217,8 @@ def limits(about: About) -> list[str]:
     enough = f"The rate of 1\u00a0% stands for {others // 100} of {others} held-out patients."
     shadowed = [SHADOWED] if about["membership"]["lira"]["done"] else []
     found = [few if others < 100 else enough, *shadowed, *NOT_TRIED]
-    if about["mechanisms"]:
-        found.append(
-            "Shadow models were trained, and the update made, without the study’s privacy lines: "
-            "somebody who trains shadow models with the same noise may do better, and the update "
-            "really sent shows less."
-        )
+    if any(one["done"] for one in about["canary"]):
+        found.append(CANARIES)
     return found
 
 

@@ -5,7 +5,9 @@ from flask.typing import ResponseReturnValue
 
 from medfed.core.errors import StudyError
 from medfed.core.registry import names
+from medfed.core.study_file import parse_study
 from medfed.services.comparison.page import figure_rows, page_in
+from medfed.services.comparison.private import allowed
 from medfed.services.comparison.statistics import ALL
 from medfed.services.console.comparisons import DOWNLOADS, PICTURES, RECIPES, Comparison
 from medfed.services.console.side_by_side import side_by_side
@@ -34,9 +36,10 @@ def index() -> ResponseReturnValue:
 def new(number: int) -> ResponseReturnValue:
     """Compare a study with what each hospital could do otherwise."""
     row = console().studies.find(number)
-    about = {"row": row, "recipes": RECIPES, "strategies": names("strategy")}
+    offered = allowed(parse_study(row.toml))
+    about = {"row": row, "recipes": offered, "strategies": names("strategy")}
     if request.method == "GET":
-        return render_template("comparison_new.html", **about, chosen=RECIPES)
+        return render_template("comparison_new.html", **about, chosen=offered)
     form = request.form
     chosen = form.getlist("recipes")
     try:
@@ -45,11 +48,11 @@ def new(number: int) -> ResponseReturnValue:
             tuple(form.getlist("strategies")),
             form.get("seeds", 0, int),
         )
+        run = console().runs.compare(user(), number, wish)
     except StudyError as error:
         problem = words.error(error)
         page = render_template("comparison_new.html", **about, chosen=chosen, problem=problem)
         return page, status_of(error)
-    run = console().runs.compare(user(), number, wish)
     return redirect(url_for("runs.show", run=run.id))
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from accounting import BREAST_CANCER
 from consoles import WANG, finish, stage_of
 
 from medfed.core.errors import RunError, StudyError
-from medfed.services.console.comparisons import Comparison
+from medfed.services.console.comparisons import Comparison, Unusable
 from medfed.services.console.side_by_side import side_by_side
+
+EXAMPLES = Path(__file__).resolve().parents[4] / "examples"
 
 
 @pytest.fixture
@@ -83,6 +86,34 @@ def test_an_engine_that_cannot_be_had_is_refused(console):
     with pytest.raises(StudyError, match="cannot be had"):
         console.runs.start(WANG, 1, "federation")
     assert console.runs.start(WANG, 1, "local").engine == "local"
+
+
+PRIVATE = (EXAMPLES / "breast_cancer_dp.toml").read_text("utf-8")
+OPEN = Comparison(("federated", "leave-one-out"), seeds=1)
+
+
+@pytest.mark.parametrize(
+    ("scores", "wish", "says"),
+    [
+        ("none", OPEN, "does not declare these patients public"),
+        ("public", Comparison(), "local, pooled would train without"),
+    ],
+)
+def test_a_comparison_does_not_break_a_studys_privacy(console, scores, wish, says):
+    text = PRIVATE.replace('scores = "public"', f'scores = "{scores}"')
+    row = console.studies.create(WANG, text)
+    console.studies.approve(WANG, row.id, row.digest)
+    before = console.runs.list()[1]
+    with pytest.raises(Unusable, match=says) as caught:
+        console.runs.compare(WANG, row.id, wish)
+    assert caught.value.remedy
+    assert console.runs.list()[1] == before
+
+
+def test_what_a_private_study_declares_public_is_compared(console):
+    row = console.studies.create(WANG, PRIVATE)
+    console.studies.approve(WANG, row.id, row.digest)
+    assert console.runs.compare(WANG, row.id, OPEN).kind == "comparison"
 
 
 def test_an_answer_is_shown_without_its_place(console):

@@ -97,13 +97,37 @@ def test_the_fields_of_the_docs_are_those_of_the_file(done):
         assert f"`{name}`" in text
 
 
+CANARY = {
+    "mechanism": "dp-sgd", "unit": "patient", "done": True, "claimed": 3.0, "delta": 1e-5,
+    "least": 2.2, "noise": 1.2, "draws": 4000, "confidence": 0.999, "paid": True, "shown": False,
+}  # fmt: skip
+OTHER = {"mechanism": "other", "unit": "record", "done": False}
+
+
+def test_a_claim_that_is_wrong_is_the_headline(done):
+    wrong = {**CANARY, "least": 4.1, "noise": 0.8, "paid": False, "shown": True}
+    about = {**done.about, "mechanisms": [{"name": "dp-sgd"}], "canary": [wrong]}
+    about |= {"findings": findings(about), "limits": limits(about)}
+    assert "see canaries that the study’s noise should hide" in headline(about)
+    told = " ".join(about["findings"])
+    assert "The claim is wrong: no more than 80" in told
+    assert "ledger holds fewer answers" in told
+    assert "whether the run used the same program, they cannot see" in " ".join(about["limits"])
+    assert "not all" in check_page(render(about)).words
+
+
 def test_mechanisms_and_their_claim_stand_beside_the_evidence(done):
     claim = {"mechanism": "dp-sgd", "epsilon": 3.0, "delta": 1e-5, "unit": "patient"}
     about = {**done.about, "mechanisms": [{"name": "dp-sgd", "clip": 1.0}], "claimed": [claim]}
+    about |= {"canary": [CANARY, {**OTHER, "reason": "no canary is known for this mechanism"}]}
     about |= {"findings": findings(about), "limits": limits(about)}
     page = check_page(render(about))
     assert "ε = 3 at δ = 1e-05, per patient (dp-sgd)" in page.words
     assert "clip 1.0" in page.words
+    assert "not contradicted" in page.words
+    assert "ε is 2.2 or more per patient, claimed is ε = 3 at δ = 1e-05" in page.words
+    assert "Canary under other: not tried, because no canary is known" in page.words
+    jsonschema.validate(about, SCHEMA)
     assert "as it would be without the privacy lines" in page.words
     assert "as it is sent" not in page.words
     assert "claims no figure" in check_page(render({**about, "claimed": []})).words
@@ -113,6 +137,7 @@ def test_a_report_without_lira_says_how_little_that_is(done):
     """As of a nodule model: the page of a task with the weak attack alone."""
     no = {"done": False, "reason": "shadow models are trained for studies of tables only"}
     weak = {**done.about["membership"]["loss_threshold"], "weak": True, "shown": False}
+    weak["why_weak"] = "a stronger attack was not tried"
     about = {**done.about, "membership": {"lira": no, "loss_threshold": weak}, "inversion": no}
     about = {**about, "findings": findings(about), "limits": limits(about)}
     jsonschema.validate(about, SCHEMA)
