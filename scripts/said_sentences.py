@@ -8,24 +8,31 @@ that.
 from __future__ import annotations
 
 import ast
+import builtins
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeGuard, get_args
 
 from medfed.core import registry
 from medfed.core.errors import REFUSALS
+from medfed.core.mechanism import Unit
+from medfed.core.study import PLAIN
 from medfed.services.accounts.roles import ACTIONS
+from medfed.services.hospital.work import HANDLERS
+from medfed.services.inference.reviews import VERDICTS
 from medfed.services.part_list import fields_json, offered, parts_json
 from medfed.web import data_words, words
-from medfed.web.said import CONTEXT
+from medfed.web.said import AUDITED, CONTEXT
 from medfed.web.wizard import KINDS
 
-__all__ = ["CONTEXT", "gather"]
+__all__ = ["AUDITED", "CONTEXT", "ELSEWHERE", "NOT", "gather", "gather_audited", "said_in"]
 
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "medfed"
 SPOKEN = (
     *("core", "strategies", "aggregators", "tasks", "privacy", "connectors"),
-    *("services/console", "services/hospital", "services/inference"),
+    *("services/console", "services/hospital", "services/inference", "services/accounts"),
+    *("services/viewing", "services/imports", "web"),
 )
 """Whose complaints pages show."""
 FILES = (
@@ -42,7 +49,17 @@ FILES = (
     *("federation/receipts.py", "federation/audit/verify.py", "services/protections.py"),
     *("services/demo.py", "services/demo_pictures.py"),
     *("services/prediction/predict.py", "services/prediction/findings_json.py"),
-    *(f"inference/{name}.py" for name in ("model", "predictor", "second_look")),
+    *(f"inference/{name}.py" for name in ("model", "predictor", "second_look", "reviewing")),
+    *(f"inference/{name}.py" for name in ("dicom_common", "dicom_seg", "risk")),
+    *(f"services/prediction/{name}.py" for name in ("folder", "model_file")),
+    *("services/reports/report.py", "storage/models.py", "storage/catalogue.py"),
+    *(f"storage/database/{name}.py" for name in ("engine", "mirrored", "bell")),
+    *(f"services/federation/{name}.py" for name in ("control", "alone")),
+    *(f"federation/flower/{name}.py" for name in ("channel", "conversation", "fleet", "records")),
+    *(f"federation/{name}.py" for name in ("wire", "spool", "keys", "peers", "site_folder")),
+    *(f"federation/audit/{name}.py" for name in ("log", "note")),
+    *(f"federation/enrolment/{name}.py" for name in ("certificates", "roster")),
+    "frameworks/private.py",
 )
 TOLD = ("privacy/words.py", "privacy/local_words.py")
 """Where every string is shown."""
@@ -61,13 +78,22 @@ NOT: tuple[str, ...] = (
     "privacy/at_rest",
 )
 """What only technicians meet: readers of files, and protocols that were broken."""
+ELSEWHERE = (
+    *(f"federation/enrolment/{name}" for name in ("address", "code", "folder", "node_key")),
+    *("federation/enrolment/statement", "federation/flower/superlink", "federation/nginx"),
+    *("federation/settings", "frameworks/export", "imaging", "inference/__init__"),
+    *(f"services/federation/{name}" for name in ("coordinator_process", "site_process")),
+    *("services/federation/loopback", "services/federation/short_form"),
+    *("storage/database/backup", "storage/database/types", "web/options", "web/server"),
+)
+"""What pages load and only a terminal says: commands, how a server starts, mistakes in a call."""
 MORE = (
     *ACTIONS.values(),
     *("the study", "one problem", "{0} problems", 'Did you mean "{0}"?', "Known: {0}", "Give {0}"),
     *("a whole number", "a number", "text in quotes", "true or false", "a table"),
     *("a list, each {0}", "{0} or {1}", "{0}; {1}", "{0}: {1}, {2}"),
     *("{0} of the {1} sites", "one of the sites", "receipt {0} of {1}"),
-    *("mirroring", "no hospital"),
+    *("mirroring", "no hospital", PLAIN, "Use {0}", 'unknown {0} "{1}"', "Write [[{0}]]"),
     *("a training patient", "a training patient's record", "a hospital"),
     *KINDS,
 )
@@ -82,16 +108,64 @@ NAMES = re.compile(
 )
 
 
+AUDITED_MORE = (
+    *(f"{kind} {{0}}" for kind in HANDLERS),
+    *(f"finding {{0}} {verdict}" for verdict in VERDICTS),
+    *(f"privacy limit of a {unit}" for unit in get_args(Unit)),
+)
+"""What the record says with words that are kept elsewhere."""
+
+
 def gather() -> list[tuple[str, str]]:
     """Each sentence with the file that says it."""
     found = dict.fromkeys((*REFUSALS.values(), *MORE), "core/errors.py")
     found |= dict(_options())
     for file in _files():
-        for text in _said_in(file):
+        for text in said_in(file):
             found.setdefault(text, file.relative_to(PACKAGE).as_posix())
     own = {*words.SENTENCES, *data_words.SENTENCES}  # pages have words of their own for these
     told = {text: file for text, file in found.items() if text not in own}
     return sorted(told.items(), key=lambda pair: (pair[1], pair[0]))
+
+
+def gather_audited() -> list[tuple[str, str]]:
+    """What the record of acts says: upon what they were done, and why, with the file."""
+    found = dict.fromkeys(AUDITED_MORE, "services/audit.py")
+    for file in sorted(PACKAGE.rglob("*.py")):
+        tree = ast.parse(file.read_text("utf-8"))
+        nodes = list(ast.walk(tree))
+        kept = [node for node in nodes if isinstance(node, ast.Assign)]
+        for call in (node for node in nodes if isinstance(node, ast.Call)):
+            for text in _audited(call, kept):
+                found.setdefault(text, file.relative_to(PACKAGE).as_posix())
+    told = {text: file for text, file in found.items() if text not in words.SENTENCES}
+    return sorted(told.items(), key=lambda pair: (pair[1], pair[0]))
+
+
+def _audited(call: ast.Call, kept: list[ast.Assign]) -> Iterator[str]:
+    given = {word.arg: word.value for word in call.keywords}
+    match _name(call.func):
+        case "Subject":
+            values = call.args[:1]
+        case "record" | "_record" if len(call.args) >= 3:
+            values = call.args[3:] if _name(call.func) == "record" else call.args[2:]
+            values += [given[name] for name in ("subject", "reason") if name in given]
+        case _:
+            return
+    named = {each.id for value in values for each in _alternatives(value)} - {"name"}
+    values += [node.value for node in kept if {_name(each) for each in node.targets} & named]
+    for value in values:
+        yield from (text for text in _templates(value) if re.search("[a-z]", _fixed(text)))
+
+
+def _alternatives(value: ast.expr) -> list[ast.Name]:
+    """The names of which one is the value."""
+    given = value.values if isinstance(value, ast.BoolOp) else [value]
+    return [each for each in given if isinstance(each, ast.Name)]
+
+
+def _fixed(template: str) -> str:
+    return re.sub(r"\{\d\}", " ", template)
 
 
 def _options() -> Iterator[tuple[str, str]]:
@@ -110,17 +184,22 @@ def _options() -> Iterator[tuple[str, str]]:
 def _files() -> list[Path]:
     wanted = [PACKAGE / name for name in (*SPOKEN, *FILES)]
     files = [f for path in wanted for f in ([path] if path.is_file() else path.rglob("*.py"))]
-    return sorted(f for f in files if not f.relative_to(PACKAGE).as_posix().startswith(NOT))
+    return sorted(
+        f for f in files if not f.relative_to(PACKAGE).as_posix().startswith((*NOT, *ELSEWHERE))
+    )
 
 
-def _said_in(file: Path) -> Iterator[str]:
+def said_in(file: Path) -> Iterator[str]:
+    """The sentences of one file, as templates."""
     tree = ast.parse(file.read_text("utf-8"))
     if file.relative_to(PACKAGE).as_posix() in TOLD:
         yield from filter(_is_sentence, _every(tree))
         return
     for node in ast.walk(tree):
         values: list[ast.expr | None]
-        if isinstance(node, ast.Call) and _says(node.func):
+        if isinstance(node, ast.Raise) and _is_ours(node.exc):
+            values = [*node.exc.args, *(word.value for word in node.exc.keywords)]
+        elif isinstance(node, ast.Call) and _says(node):
             values = [*node.args, *(word.value for word in node.keywords)]
         elif isinstance(node, ast.Assign) and _assigns(node):
             values = [node.value]
@@ -149,8 +228,16 @@ def _name(function: ast.expr) -> str:
     return getattr(function, "id", getattr(function, "attr", ""))
 
 
-def _says(function: ast.expr) -> bool:
+def _is_ours(raised: ast.expr | None) -> TypeGuard[ast.Call]:
+    """Whether an error of medfed's is raised; Python's own tell programmers of mistakes."""
+    return isinstance(raised, ast.Call) and not hasattr(builtins, _name(raised.func))
+
+
+def _says(call: ast.Call) -> bool:
     """Whether it is a complaint, or adds to a list of remarks."""
+    function = call.func
+    if any(word.arg == "remedy" for word in call.keywords):
+        return True
     if isinstance(function, ast.Attribute) and function.attr == "append":
         return bool(NAMES.fullmatch(_name(function.value)))
     return bool(CALLS.fullmatch(_name(function)))
@@ -171,11 +258,13 @@ def _templates(node: ast.expr | None) -> Iterator[str]:
         case ast.IfExp():
             yield from _templates(node.body)
             yield from _templates(node.orelse)
-        case ast.Tuple() | ast.List():
-            for each in node.elts:
-                yield from _templates(each)
-        case ast.Dict():
-            for each in node.values:
+        case (
+            ast.Tuple(elts=several)
+            | ast.List(elts=several)
+            | ast.BoolOp(values=several)
+            | ast.Dict(values=several)
+        ):
+            for each in several:
                 yield from _templates(each)
         case ast.ListComp():
             yield from _templates(node.elt)

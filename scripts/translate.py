@@ -51,6 +51,9 @@ def gather() -> Catalog:
     for sentence, file in said_sentences.gather():
         place = [(file, None)]
         catalog.add(sentence, None, place, context=said_sentences.CONTEXT)
+    for sentence, file in said_sentences.gather_audited():
+        place = [(file, None)]
+        catalog.add(sentence, None, place, context=said_sentences.AUDITED)
     return catalog
 
 

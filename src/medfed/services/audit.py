@@ -51,13 +51,19 @@ def plain(text: str, length: int) -> str:
 
 
 def entries(
-    database: Database, *, words: str = "", before: int | None = None, limit: int = 50
+    database: Database,
+    *,
+    words: str = "",
+    acts: Sequence[str] = (),
+    before: int | None = None,
+    limit: int = 50,
 ) -> Sequence[AuditRow]:
     """The latest acts first.
 
     Args:
         database: The console's.
         words: Only those whose actor, action or subject contains this.
+        acts: Those whose action is one of these are found by the words, too.
         before: Only those with a smaller number, for the next page.
         limit: How many at most.
     """
@@ -66,6 +72,7 @@ def entries(
         query = query.where(AuditRow.id < before)
     if words:
         columns = (AuditRow.actor, AuditRow.action, AuditRow.subject)
-        query = query.where(or_(*(c.icontains(words, autoescape=True) for c in columns)))
+        found = [column.icontains(words, autoescape=True) for column in columns]
+        query = query.where(or_(*found, AuditRow.action.in_(acts)))
     with database.read() as session:
         return session.scalars(query).all()

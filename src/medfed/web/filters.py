@@ -7,14 +7,14 @@ from typing import Any
 
 from flask import Flask, current_app, url_for
 from flask_babel import format_datetime
+from flask_babel import gettext as _
 from flask_wtf.csrf import generate_csrf
 from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
 from medfed.services.accounts.outsiders import is_outsider
-from medfed.web import data_words, inference_words, rules, words
+from medfed.web import audit_words, data_words, inference_words, rules, words
 from medfed.web.language import LANGUAGES, TAGS, choose
-from medfed.web.said import said
 
 NOTHING = "–"
 _markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
@@ -74,8 +74,10 @@ def size(value: float) -> str:
 def span(seconds: float) -> str:
     """Seconds in the unit that people read."""
     if seconds < 90:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+        return f"{seconds:.1f} {_('s')}"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} {_('min')}"
+    return f"{seconds / 3600:.1f} {_('h')}"
 
 
 def markdown(text: str) -> Markup:
@@ -111,7 +113,8 @@ def register(app: Flask) -> None:
         can=rules.can,
         has_page=rules.has_page,
         words=words,
-        said=said,
+        said=words.said,
+        audit_words=audit_words,
         data_words=data_words,
         inference_words=inference_words,
         languages=LANGUAGES,

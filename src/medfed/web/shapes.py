@@ -14,6 +14,7 @@ from medfed.storage.database.tables import (
     StudyRow,
     UserRow,
 )
+from medfed.web.audit_words import told
 from medfed.web.said import said
 from medfed.web.sentences import sentence
 
@@ -142,7 +143,7 @@ def act(row: AuditRow) -> dict[str, Any]:
         "action": row.action,
         "subject": row.subject,
         "allowed": row.allowed,
-        "reason": said(row.reason),
+        "reason": told(row.reason),
         "address": row.address,
     }
 

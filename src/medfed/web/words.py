@@ -344,6 +344,7 @@ def script() -> dict[str, Any]:
             "record": _("each record"),
             "hospital": _("the hospital"),
         },
+        "spans": {"s": _("s"), "min": _("min"), "h": _("h")},
         "live": _("live"),
         "away": _("connection lost, trying again"),
         "no_database": _("the database is away, waiting for it"),

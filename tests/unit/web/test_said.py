@@ -14,7 +14,7 @@ from medfed.core.registry import names
 from medfed.services.console.studies import check
 from medfed.services.study_templates import TEMPLATES
 from medfed.web import wizard
-from medfed.web.said import PLACE, said
+from medfed.web.said import JOINS, PLACE, said
 from medfed.web.sentences import sentence
 
 CHINESE = "zh_Hans_CN"
@@ -90,7 +90,7 @@ def test_english_stays_as_it_was_said(stage):
 
 
 def test_every_sentence_that_is_gathered_is_recognised(chinese):
-    for template, _file in said_sentences.gather():
+    for template in {template for template, _file in said_sentences.gather()} - JOINS:
         text = PLACE.sub("7", template)
         assert said(text) != text, text
 

@@ -62,7 +62,7 @@ class Accounts:
             given = roles_of(session, (ADMINISTRATOR, *roles))
             user = UserRow(name="admin", password=hashed, must_change=True, roles=given)
             session.add(user)
-            record(session, SYSTEM, "user.manage", "admin", reason="the first administrator")
+            record(session, SYSTEM, "user.manage", "user admin", reason="the first administrator")
         return password
 
     def reset(self, name: str, *, must_change: bool = True, password: str = "") -> str:
@@ -161,9 +161,8 @@ class Accounts:
             keep_an_administrator(session)
             if not active:
                 _end_sessions(session, user.id)
-            what = (
-                f"roles: {', '.join(sorted(roles)) or 'none'}; {'active' if active else 'barred'}"
-            )
+            named = ", ".join(sorted(roles)) or "none"
+            what = f"roles: {named}; active" if active else f"roles: {named}; barred"
             record(session, by, "user.manage", f"user {name}", reason=what)
 
     def new_password(self, by: Identity, name: str) -> str:

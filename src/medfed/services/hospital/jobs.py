@@ -67,7 +67,8 @@ class Jobs:
         )
         with self.database.write() as session:
             session.add(row)
-            record(session, by, action, f"{kind} {row.id}", reason=f"asked for: {subject}")
+            reason = f"asked for: {subject}" if subject else "asked for"
+            record(session, by, action, f"{kind} {row.id}", reason=reason)
         return row
 
     def find(self, job: str, kind: str = "", owner: str | None = None) -> JobRow:

@@ -25,8 +25,8 @@ def checked(name: str) -> str:
         raise Refused(message, remedy="Give it a short name without special characters")
     last = parts[-1]
     if last != MANIFEST and not last.lower().endswith(ENDINGS) and not NUMBERED.fullmatch(last):
-        kinds = "DICOM (also in a zip), .mhd with .raw, .mha, .nii, .nii.gz and .csv"
-        raise Refused("a file is of no kind that can be taken", remedy=f"Send {kinds}")
+        remedy = "Send DICOM (also in a zip), .mhd with .raw, .mha, .nii, .nii.gz and .csv"
+        raise Refused("a file is of no kind that can be taken", remedy=remedy)
     return str(PurePosixPath(*parts))
 
 

@@ -4,6 +4,7 @@ from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 
 from medfed.services import audit
+from medfed.web.audit_words import acts_called
 from medfed.web.paging import before_number
 from medfed.web.rules import console, needs
 
@@ -16,6 +17,12 @@ PER_PAGE = 50
 def index() -> ResponseReturnValue:
     """The latest acts, or those with a word in them."""
     words, before = request.args.get("q", "")[:100], before_number()
-    rows = audit.entries(console().database, words=words, before=before, limit=PER_PAGE + 1)
+    rows = audit.entries(
+        console().database,
+        words=words,
+        acts=acts_called(words),
+        before=before,
+        limit=PER_PAGE + 1,
+    )
     more = rows[PER_PAGE - 1].id if len(rows) > PER_PAGE else None
     return render_template("audit.html", rows=rows[:PER_PAGE], q=words, more=more)

@@ -14,11 +14,11 @@ export function bytes(size) {
   return `${size} B`;
 }
 
-export function duration(seconds) {
+export function duration(seconds, units) {
   if (seconds === null) return "–";
-  if (seconds < 90) return `${Math.round(seconds)} s`;
-  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
-  return `${(seconds / 3600).toFixed(1)} h`;
+  if (seconds < 90) return `${Math.round(seconds)} ${units.s}`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} ${units.min}`;
+  return `${(seconds / 3600).toFixed(1)} ${units.h}`;
 }
 
 export function write(event) {
@@ -34,7 +34,7 @@ export function write(event) {
 }
 
 // What every page of a run shows of its summary.
-export function summary(run, states) {
+export function summary(run, states, words) {
   const state = find("state").firstElementChild;
   state.className = `state ${run.state}`;
   state.textContent = states[run.state] ?? run.state;
@@ -47,7 +47,7 @@ export function summary(run, states) {
   find("progress").value = run.round;
   find("progress").max = run.rounds;
   find("round").textContent = `${run.round} / ${run.rounds}`;
-  find("left").textContent = duration(OVER.has(run.state) ? null : run.seconds_left);
+  find("left").textContent = duration(OVER.has(run.state) ? null : run.seconds_left, words.spans);
 }
 
 export async function get(run, path) {

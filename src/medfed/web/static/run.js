@@ -39,7 +39,7 @@ function tick() {
   for (const item of document.querySelectorAll("[data-site]")) {
     const [state, since] = timeline.state(item.dataset.site, over);
     item.querySelector(".dot").className = `dot ${DOTS[state] ?? ""}`;
-    item.querySelector("small").textContent = state ? `${words[state]} · ${duration(Math.max(0, Date.now() / 1000 - since))}` : "";
+    item.querySelector("small").textContent = state ? `${words[state]} · ${duration(Math.max(0, Date.now() / 1000 - since), words.spans)}` : "";
   }
 }
 
@@ -84,7 +84,7 @@ function draw() {
 
 function show(now) {
   run = now;
-  summary(run, about.states);
+  summary(run, about.states, words);
   find("up").textContent = bytes(run.bytes_up);
   find("down").textContent = bytes(run.bytes_down);
   tick();

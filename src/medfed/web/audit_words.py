@@ -1,0 +1,58 @@
+"""What the record of acts says, in the reader's language."""
+
+import re
+from collections.abc import Sequence
+
+from babel.lists import format_list
+from flask_babel import get_locale
+from flask_babel import lazy_gettext as _l
+
+from medfed.services.accounts.roles import ACTIONS
+from medfed.web.said import audited
+from medfed.web.words import role, said
+
+OTHER_ACTS = {
+    "session.begin": _l("log in"),
+    "session.confirm": _l("give the password again"),
+    "request.forged": _l("send a form that is none of this console's"),
+    "import.begin": _l("begin an import"),
+    "import.drop": _l("drop an import"),
+    "look.begin": _l("have a model look at a scan"),
+    "look.drop": _l("drop a model's look at a scan"),
+    "assess.begin": _l("have a model assess answers"),
+    "assess.drop": _l("drop a model's assessment"),
+    "export.begin": _l("have results written"),
+    "export.drop": _l("drop the writing of results"),
+    "send.begin": _l("have results sent to the PACS"),
+    "send.drop": _l("drop the sending of results"),
+}
+"""Acts that no right is named after, and what begins or drops each kind of job."""
+
+
+ROLES = re.compile(r"(?<=roles: )[^;]+")
+NO_ROLE = _l("none")
+
+
+def act(name: str) -> str:
+    """What somebody did or tried."""
+    if name in OTHER_ACTS:
+        return str(OTHER_ACTS[name])
+    return said(ACTIONS[name]) if name in ACTIONS else name
+
+
+def told(text: str) -> str:
+    """Upon what, or why: by the record's own words, else by those of errors."""
+    text = ROLES.sub(_roles, text)
+    found = audited(text)
+    return found if found != text else said(text)
+
+
+def _roles(names: re.Match[str]) -> str:
+    given = [str(NO_ROLE) if name == "none" else role(name) for name in names[0].split(", ")]
+    return format_list(given, locale=get_locale())
+
+
+def acts_called(words: str) -> Sequence[str]:
+    """The names of the acts whose words hold these, for who searches by what they read."""
+    wanted = words.strip().casefold()
+    return [name for name in (*ACTIONS, *OTHER_ACTS) if wanted and wanted in act(name).casefold()]
