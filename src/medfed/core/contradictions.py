@@ -21,6 +21,7 @@ def contradictions(study: Study) -> list[Problem]:
         for field in ("title", "question")
         if "\0" in getattr(study, field)  # which PostgreSQL takes in no text
     ]
+    found += study.guideline.problems() if study.guideline else ()
     _check_sites(study, found)
     _check_cohort(study, found)
     task = _made("task", study.task, found)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from medfed.core.files import canonical_json
+from medfed.core.guideline import Guideline
 from medfed.core.registry import Part, make, part_from_json
 from medfed.core.task import Task
 
@@ -62,6 +63,7 @@ class Study:
         keep: Which aggregate becomes the result: the last, or the best on validation patients.
         seed: Where all public randomness starts.
         statistics: Noised statistics of the cohort, asked for once.
+        guideline: What the model's results are to be read with.
     """
 
     title: str
@@ -84,13 +86,16 @@ class Study:
     keep: Literal["last", "best"]
     seed: int
     statistics: tuple[Part, ...] = ()
+    guideline: Guideline | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The study as plain data; what the digest covers."""
         # Only where there are any: a study without keeps the digest that it was approved under.
         asked = [part.to_json() for part in self.statistics]
+        read_with = self.guideline.to_json() if self.guideline else None
         return {
             **({"statistics": asked} if asked else {}),
+            **({"guideline": read_with} if read_with else {}),
             "schema": SCHEMA,
             "title": self.title,
             "question": self.question,
@@ -120,7 +125,7 @@ class Study:
         del plain["schema"]
         stop = plain.pop("stop")
         cohort = plain.pop("cohort")
-        compression = plain.pop("compression")
+        compression, guideline = plain.pop("compression"), plain.pop("guideline", None)
         parts: dict[str, Any] = {kind: part_from_json(plain.pop(kind)) for kind in REQUIRED_PARTS}
         return cls(
             sites=tuple(plain.pop("sites")),
@@ -131,6 +136,7 @@ class Study:
             cohort=Criteria(tuple(cohort["where"]), cohort["min_patients"]),
             sampling=Sampling(**plain.pop("sampling")),
             stop=Stop(**stop) if stop else None,
+            guideline=Guideline(**guideline) if guideline else None,
             **plain,
         )
 

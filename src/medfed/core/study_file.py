@@ -8,6 +8,7 @@ from typing import Any
 
 from medfed.core.contradictions import contradictions
 from medfed.core.errors import PartError, Problem, StudyError
+from medfed.core.guideline import Guideline
 from medfed.core.options import Option, check, describe, did_you_mean, option
 from medfed.core.registry import Part, load, names
 from medfed.core.study import (
@@ -65,6 +66,12 @@ class _Cohort:
 
 
 @dataclasses.dataclass(frozen=True)
+class _Guideline:
+    title: str = option(help="Title of the guideline that the model's results are read with")
+    url: str = option(help="Address of its page, https://…")
+
+
+@dataclasses.dataclass(frozen=True)
 class Comparison:
     """What `medfed compare` trains where it is not told otherwise; no site signs it."""
 
@@ -83,6 +90,7 @@ TABLES: Mapping[str, type] = {
     "sampling": _Sampling,
     "stop": _Stop,
     "cohort": _Cohort,
+    "guideline": _Guideline,
     "compare": Comparison,
 }
 
@@ -174,7 +182,7 @@ class _Reader:
             top["min_sites"] = len(top["sites"])
         if top["report"] is None:
             top["report"] = "sites" if _sees_sites(parts["aggregator"]) else "overall"
-        stop = tables["stop"]
+        stop, guideline = tables["stop"], tables["guideline"]
         return Study(
             **top,
             **parts,
@@ -183,6 +191,7 @@ class _Reader:
             cohort=Criteria(**tables["cohort"] or {}),
             sampling=Sampling(**tables["sampling"] or {}),
             stop=Stop(**stop) if stop else None,
+            guideline=Guideline(**guideline) if guideline else None,
         )
 
     def _unknown_fields(self, known: set[str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from medfed.core.errors import DataError
+from medfed.core.guideline import Guideline, guideline_of
 from medfed.inference import RESEARCH_USE
 
 SYNTHETIC = "The model was trained on synthetic patients: what it finds says nothing clinical."
@@ -57,6 +58,7 @@ class ModelIdentity:
         round: the round it was taken from.
         notices: what whoever sees its findings must know, such as that its patients are made up.
         calibration: how to read its scores; None where nobody measured it.
+        guideline: what its results are read with; None where nobody named one.
     """
 
     sha256: str
@@ -66,6 +68,7 @@ class ModelIdentity:
     round: int
     notices: tuple[str, ...] = ()
     calibration: Calibration | None = None
+    guideline: Guideline | None = None
 
     @classmethod
     def read(cls, about: Mapping[str, Any], sha256: str, where: str = "the model") -> ModelIdentity:
@@ -92,6 +95,7 @@ class ModelIdentity:
             round=int(about.get("round", 0)),
             notices=tuple(dict.fromkeys(map(_notice, _words(about.get("notices"))))),
             calibration=_calibration(about.get("calibration"), where),
+            guideline=guideline_of(about),
         )
 
     @property
@@ -115,6 +119,7 @@ class ModelIdentity:
             "task": dict(self.task),
             "round": self.round,
             "calibrated_on_patients": self.calibration.patients if self.calibration else None,
+            "guideline": self.guideline.to_json() if self.guideline else None,
         }
 
 

@@ -189,7 +189,7 @@ class Protections:
 
 def _key(study: Study) -> bytes:
     """What the sentences of a study follow from: all of it but its words for people."""
-    return canonical_json({**study.to_json(), "title": "", "question": ""})
+    return canonical_json(study.evolve(title="", question="", guideline=None).to_json())
 
 
 def _counted(study: Study) -> bool:

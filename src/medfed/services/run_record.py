@@ -41,6 +41,33 @@ def new_record(study: Study, options: RunOptions) -> dict[str, Any]:
     }
 
 
+def about_model(
+    study: Study, record: Mapping[str, Any], verdict: Verdict, facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What a model's file says of itself, wherever it goes.
+
+    Args:
+        study: What trained it.
+        record: What ``run.json`` says.
+        verdict: What the test patients said.
+        facts: What the task learnt of the data beforehand.
+    """
+    about: dict[str, Any] = {
+        "schema": SCHEMA,
+        "study": study.digest,
+        "title": study.title,
+        "task": study.task.to_json(),
+        "facts": dict(facts),
+    }
+    if study.guideline:
+        about["guideline"] = study.guideline.to_json()
+    if verdict.calibration and "scores" in verdict.calibration:
+        about["calibration"] = dict(verdict.calibration)
+    if record.get("notice"):
+        about["notices"] = list(record["notice"])  # travels with the model: to every finding
+    return about
+
+
 def environment() -> dict[str, Any]:
     """What the run stood on."""
     packages = ("medfed", "numpy", "torch", "monai", "scikit-learn")

@@ -22,7 +22,7 @@ from medfed.federation.coordinator import STATISTICS, Coordinator
 from medfed.federation.exchange import Post
 from medfed.services.privacy_spent import privacy_of
 from medfed.services.run_options import Listener, RunOptions
-from medfed.services.run_record import SCHEMA, new_record, result_of
+from medfed.services.run_record import about_model, new_record, result_of
 from medfed.services.run_sites import check_engine, open_sites
 from medfed.services.run_vault import place_of, run_vault
 from medfed.storage.attempts import Attempts
@@ -194,19 +194,8 @@ def _finish(
     folder.add_row(row)
     chosen = folder.best(state) if coordinator.study.keep == "best" else state
     verdict = coordinator.judge(chosen, last=state.round, finish=True)
-    about = {
-        "schema": SCHEMA,
-        "study": coordinator.study.digest,
-        "title": coordinator.study.title,
-        "task": coordinator.study.task.to_json(),
-        "round": chosen.round,
-        "facts": dict(state.facts),
-    }
-    if verdict.calibration and "scores" in verdict.calibration:
-        about["calibration"] = dict(verdict.calibration)
-    if record.get("notice"):
-        about["notices"] = list(record["notice"])  # travels with the model: to every finding
-    digest = folder.finish(chosen, about)
+    about = about_model(coordinator.study, record, verdict, {**state.facts})
+    digest = folder.finish(chosen, {**about, "round": chosen.round})
     seconds = time.perf_counter() - start
     result = result_of(
         study=coordinator.study.digest,

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from medfed.services.console import Console
 from medfed.services.console.runs import Runs
 from medfed.services.inference.desk import Desk
-from medfed.web import inference_shapes, shapes
+from medfed.web import glances, inference_shapes, shapes
 
 AT_ONCE = 500
 """Events in one message; a page far behind catches up in several."""
@@ -81,4 +81,6 @@ def feeds_of(console: Console) -> dict[str, Feed]:
         found["run"] = RunFeed(console.runs)
     if console.desk:
         found["inference"] = InferenceFeed(console.desk)
+    found["overview"] = glances.Glance("overview.read", lambda: glances.overview(console))
+    found["people"] = glances.Glance("user.read", lambda: glances.people(console))
     return found

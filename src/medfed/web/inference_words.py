@@ -67,6 +67,7 @@ REPORT = {
     pdf.FACTS[1]: _l("Model: round {0}, SHA-256 {1}"),
     pdf.FACTS[2]: _l("Scan: {0}, SHA-256 of voxels and place {1}"),
     pdf.FACTS[3]: _l("Series: {0}"),
+    pdf.FACTS[4]: _l("Read it with: {0}, {1}"),
     **{name: word for name, word in {**VERDICTS, **KINDS}.items() if name},
     "lungs not recognised": _l("lungs not recognised"),
     "lung, side not told": SIDES[None],

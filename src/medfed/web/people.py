@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 from flask import request, session
 
@@ -13,6 +14,10 @@ from medfed.services.console import Console
 
 SECRET = "sid"  # noqa: S105  # the name of a field
 LANGUAGE = "language"
+ONLINE = timedelta(minutes=5)
+"""Whose session was used within it is online."""
+UNASKED = "X-Medfed-Unasked"
+"""The header of what an open page asks for by itself: nobody was there, so no session is used."""
 
 
 def identify(console: Console) -> Identity:
@@ -24,8 +29,15 @@ def identify(console: Console) -> Identity:
         found = identify_token(console.database, token, address())
     else:
         secret = session.get(SECRET)
-        found = console.accounts.identify(secret, address()) if secret else None
+        found = _of_session(console, secret) if secret else None
     return found or replace(NOBODY, address=address())
+
+
+def _of_session(console: Console, secret: str) -> Identity | None:
+    if request.method == "GET" and UNASKED in request.headers:
+        found = identify_many(console.database, {secret}).get(secret)
+        return replace(found, address=address()) if found else None
+    return console.accounts.identify(secret, address())
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,11 @@ def steps() -> list[dict[str, Any]]:
         {
             "name": _("Task"),
             "about": _("What is to be learnt, from which data, and which patients test it."),
-            "asks": [_field("title"), _field("question"), *map(_part, ("task", "source", "split"))],
+            "asks": [
+                *map(_field, ("title", "question")),
+                _table("guideline"),
+                *map(_part, ("task", "source", "split")),
+            ],
         },
         {
             "name": _("Cohort"),
@@ -87,6 +91,7 @@ def _labels() -> dict[str, str]:
         "mechanism": _("Privacy"),
         "query": _("Statistics"),
         "stop": _("Stop early"),
+        "guideline": _("Guideline to read the results with"),
     }
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from integration.federated import text_of
 
 from medfed.core.errors import StudyError
+from medfed.core.guideline import Guideline, guideline_of
 from medfed.core.registry import Part
 from medfed.core.study import Criteria, Sampling, Stop, Study
 from medfed.core.study_file import parse_study, read_comparison, read_study
@@ -31,6 +32,10 @@ def line(text, start):
 def put(old, new, text=GOOD):
     assert text.count(old) == 1, old
     return text.replace(old, new)
+
+
+def guideline(url, title="Nodules"):
+    return text_of(tables=f'[guideline]\ntitle = "{title}"\nurl = "{url}"')
 
 
 STRATEGY = 'name = "fedavg"'
@@ -74,6 +79,21 @@ BAD = {
     "ditto and best": (text_of("ditto", top='keep = "best"'), "keep", "last"),
     "buffer": (text_of("fedbuff", options="buffer = 9"), "strategy.buffer", "Give 3 or less"),
     "top-k and median": (text_of(aggregator="median", compression="top-k"), "compression", "fp16"),
+    "guideline without address": (
+        text_of(tables='[guideline]\ntitle = "Nodules"'), "guideline.url", "Address of its page",
+    ),
+    "guideline over http": (guideline("http://x.example/"), "guideline.url", "https://"),
+    "guideline that is a script": (guideline("javascript:alert(1)"), "guideline.url", "https://"),
+    "guideline behind a name": (guideline("https://a@x.example/"), "guideline.url", "https://"),
+    "guideline too long": (
+        guideline("https://x.example/" + "a" * 483), "guideline.url", "500 characters at most",
+    ),
+    "guideline without title": (
+        guideline("https://x.example/", ""), "guideline.title", "200 characters at most",
+    ),
+    "guideline in two lines": (
+        guideline("https://x.example/", r"a\nb"), "guideline.title", "in one line",
+    ),
     "huge number": (put("lr = 0.1", f"lr = 1{'0' * 400}"), "strategy.lr", "finite"),
 }  # fmt: skip
 
@@ -202,6 +222,22 @@ def test_a_study_without_units_keeps_the_digest_that_it_was_approved_under():
     assert Study.from_json(json.loads(json.dumps(found.to_json()))).digest == found.digest
 
 
+def test_a_guideline_is_approved_with_the_study_and_found_in_its_models_file():
+    url = "https://x.example/" + "a" * 482
+    found = parse_study(guideline(url))
+    assert found.guideline == Guideline("Nodules", url)
+    assert found.digest != STUDY.digest, "nobody can change it after a hospital said yes"
+    assert parse_study(study_toml(found)).digest == found.digest
+    assert guideline_of({"guideline": found.guideline.to_json()}) == found.guideline
+
+
+@pytest.mark.parametrize(
+    "given", [None, "text", [], {}, {"title": "x"}, {"title": "x", "url": "javascript:alert(1)"}]
+)
+def test_what_a_foreign_file_calls_a_guideline_is_shown_only_if_it_can_be_linked_to(given):
+    assert guideline_of({"guideline": given}) is None
+
+
 CHANGES = {
     "title": "Another", "question": "Why?", "sites": ("north", "south", "centre"), "rounds": 4,
     "min_sites": 2, "deadline": 5.0, "report": "overall", "keep": "best", "seed": 4,
@@ -210,6 +246,7 @@ CHANGES = {
     "aggregator": Part("median"), "compression": Part("fp16"), "privacy": (Part("x"),),
     "cohort": Criteria(("age > 1",)), "sampling": Sampling(0.5), "stop": Stop("auc"),
     "statistics": (Part("dp-count", {"epsilon": 1.0}),),
+    "guideline": Guideline("Read so", "https://x.example/"),
 }  # fmt: skip
 
 

@@ -11,6 +11,10 @@ from medfed.storage.models import write_model
 FILTERS = (4, 8, 16)
 BODY_HU, LUNG_HU, BALL_HU, AIR_HU = 30, -850, 500, -1000
 STUDY = "ab" * 32
+GUIDELINE = {
+    "title": "Nodules & <what> to do",
+    "url": "https://guidelines.example/ct_(2017)?a=1&b=2",
+}
 
 
 def about(threshold_hu=250.0, **options):
@@ -18,7 +22,8 @@ def about(threshold_hu=250.0, **options):
     window = (threshold_hu - 0.5, threshold_hu + 0.5)
     part = Part("nodule-segmentation", {"filters": FILTERS, "window_hu": window, **options})
     task = {**part.to_json(), "filters": list(FILTERS), "window_hu": list(window)}
-    return {"study": STUDY, "title": "A threshold", "task": task, "round": 3, "facts": {}}
+    own = {"study": STUDY, "title": "A threshold", "task": task, "round": 3, "facts": {}}
+    return {**own, "guideline": GUIDELINE}
 
 
 def tensors():

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import SimpleITK
 import torch
+from markupsafe import escape
 from PIL import Image
 from unit.connectors.dicom_files import write_enhanced, write_series
-from unit.inference.threshold import about, balls, oblique, run_folder, tensors, thorax
+from unit.inference.threshold import GUIDELINE, about, balls, oblique, run_folder, tensors, thorax
 
 from medfed.connectors.scans import read_labels, read_scan
 from medfed.core.errors import DataError
@@ -92,6 +93,23 @@ def in_order(document, grid):
         assert np.allclose(index, np.rint(index), atol=1e-3)
         mask[round(index[0])] |= frame
     return mask
+
+
+# --- what it is read with -------------------------------------------------------------------------
+
+
+def test_the_report_links_to_the_guideline_of_the_model_or_of_the_hospital(
+    done, model, series, tmp_path
+):
+    assert done.findings["model"]["guideline"] == GUIDELINE
+    page = (done.out / "report.html").read_text("utf-8")
+    to, title = escape(GUIDELINE["url"]), escape(GUIDELINE["title"])
+    assert f'<a href="{to}" rel="noopener noreferrer">{title}</a>' in page
+    other = {"title": "Another", "url": "https://x.example/"}
+    again = predict(PredictOptions(model, series, tmp_path / "out", threads=1, guideline=other))
+    page = (again.out / "report.html").read_text("utf-8")
+    assert other["url"] in page
+    assert str(to) not in page
 
 
 # --- where it is ----------------------------------------------------------------------------------
@@ -216,7 +234,8 @@ def test_only_the_dicom_objects_name_the_patient(done):
 def test_the_report_fetches_nothing(done):
     page = (done.out / "report.html").read_text("utf-8")
     assert "http://" not in page
-    assert "https://" not in page
+    link = f'<a href="{escape(GUIDELINE["url"])}"'
+    assert "https://" not in page.replace(link, "", 1), "but for what a reader may follow"
     assert page.count("data:image/png;base64,") == 2
     assert "nobody has calibrated" in page
 

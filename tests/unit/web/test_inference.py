@@ -11,10 +11,12 @@ from tempfile import SpooledTemporaryFile
 
 import pytest
 from accounting import identity
-from clinics import ANSWERS, Clinic, clinic_of
+from clinics import ANSWERS, GUIDELINE, Clinic, clinic_of
 from consoles import csrf_of
 from flask import request
 from hospitals import Sender, series_zip
+from markupsafe import escape
+from unit.inference.threshold import GUIDELINE as OWN
 from unit.web.test_live import news
 from unit.web.test_reports import english_in, structure
 
@@ -39,6 +41,12 @@ def signed(tmp_path_factory) -> tuple[Clinic, str]:
     return made, made.signed()
 
 
+def read_with(guideline: dict[str, str]) -> str:
+    """A link to a guideline as pages write it."""
+    to, title = escape(guideline["url"]), escape(guideline["title"])
+    return f'<a href="{to}" rel="noopener noreferrer" target="_blank">{title}</a>'
+
+
 def told(clinic: Clinic, client, path: str, **given):
     """Post JSON as the page's script does."""
     token = csrf_of(client, "/profile/")
@@ -57,6 +65,7 @@ def test_a_clinician_asks_reviews_signs_and_downloads(clinic: Clinic):
     assert clinic.do(inference) == "finished"
     page = client.get(path).text
     assert page.count("data-go=") == 3
+    assert read_with(OWN) in page
     for notice in ("Research use only", "Decision support, not a decision"):
         assert notice in page
     for number, verdict in ((1, "accepted"), (2, "rejected")):
@@ -128,7 +137,7 @@ def test_a_risk_is_explained_with_its_guideline(clinic: Clinic):
     page = client.get(path).text
     assert "43.8 %" in page
     assert "80 years" in page
-    assert "https://guidelines.example/nodules" in page
+    assert read_with(GUIDELINE) in page
     assert page.index("+1.00") < page.index("not the disease")
     assert "Research use only" in page
 

@@ -29,6 +29,7 @@ ALWAYS = {
     "api.people.list_users": "user.read",
     "audit.index": "audit.read",
     "guide.index": "help.read",
+    "guide.page": "help.read",
     "health.healthz": PUBLIC,
     "health.metrics": "metrics.read",
     "health.readyz": PUBLIC,

@@ -126,7 +126,9 @@ PATHS = (
     "/models/1", "/sites/", "/settings/", "/comparisons/new/1", "/help/", "/profile/", "/confirm",
 )  # fmt: skip
 NOT_OURS = re.compile(
-    r"<(pre|code|textarea|script|head)\b.*?</\1>|<section[^>]*lang=\"en\".*?</section>", re.DOTALL
+    r"<(pre|code|textarea|script|head)\b.*?</\1>|<section[^>]*lang=\"en\".*?</section>"
+    r"|<ul lang=\"en\">.*?</ul>",
+    re.DOTALL,
 )
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from sqlalchemy import select
 
 from medfed.core.errors import DataError
+from medfed.core.guideline import guideline_of, is_page
 from medfed.core.private_files import content, sha256
 from medfed.core.questions import AskingTask, Question
 from medfed.core.registry import make, part_from_json
@@ -45,7 +45,8 @@ class AdmittedModels:
         Args:
             by: Who approves it.
             given: A run's folder, or its ``model.safetensors``.
-            guideline: ``title`` and ``url`` of the guideline its results are read with.
+            guideline: ``title`` and ``url`` of the guideline its results are read with; where it
+                is empty, that which the model names itself.
 
         Raises:
             AccessError: ``by`` may not.
@@ -81,7 +82,7 @@ class AdmittedModels:
             row.title = plain(identity.title, 300) or opened.sha256[:12]
             row.about = dict(opened.about)
             row.card = _card(given) or row.card
-            row.guideline = link or row.guideline
+            row.guideline = link or row.guideline or _own_guideline(opened.about)
             row.state, row.approver, row.approved, row.withdrawn = "approved", by.name, now(), None
             session.flush()
             record(session, by, "model.admit", f"model {row.id}", reason=opened.sha256)
@@ -221,17 +222,17 @@ def checked_guideline(given: Mapping[str, str]) -> dict[str, str]:
     title, url = plain(given.get("title", "").strip(), 200), given.get("url", "").strip()
     if not url and not title:
         return {}
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme == "https" and bool(parts.hostname) and url.isprintable()
-    except ValueError:
-        usable = False
-    if not usable or len(url) > 500:
+    if not is_page(url):
         raise DataError(
             "the address of the guideline is none of a page",
             remedy="Write it as https://…, or leave title and address empty",
         )
     return {"title": title or url, "url": url}
+
+
+def _own_guideline(about: Mapping[str, Any]) -> dict[str, str]:
+    named = guideline_of(about)
+    return named.to_json() if named else {}
 
 
 def _card(given: Path) -> str:

@@ -143,7 +143,11 @@ def _about(
         "schema": SCHEMA,
         "notices": row.result["notices"],
         "notes": notes,
-        "model": {**row.result["model"], "title": model.title},
+        "model": {
+            **row.result["model"],
+            "title": model.title,
+            "guideline": model.guideline or None,
+        },
         "input": row.result["input"],
         "scan": row.scan,
         "patient": row.patient,

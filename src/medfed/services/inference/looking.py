@@ -25,7 +25,10 @@ def look(work: Work) -> dict[str, Any]:
     desk.place.folder(row.id).mkdir(mode=0o700, parents=True, exist_ok=True)
     with kept_privately(desk.place, desk.place.found(row.id)) as out:
         options = PredictOptions(
-            model=desk.models.file(model), scan=desk.inferences.scan(row.scan)[1], out=out
+            model=desk.models.file(model),
+            scan=desk.inferences.scan(row.scan)[1],
+            out=out,
+            guideline=model.guideline or None,
         )
         done = predict(options, work.tell, partial(_for_the_viewer, work))
     refuse_deleted(desk.inferences, row)

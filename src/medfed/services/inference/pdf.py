@@ -35,6 +35,7 @@ FACTS = (
     "Model: round {0}, SHA-256 {1}",
     "Scan: {0}, SHA-256 of voxels and place {1}",
     "Series: {0}",
+    "Read it with: {0}, {1}",
 )
 VALUES = (
     *("accepted", "corrected", "rejected", "solid", "part-solid", "ground-glass"),
@@ -184,7 +185,7 @@ class _Sheet:
     def facts(self) -> list[Any]:
         """Which model looked at what."""
         model, scan = self.about["model"], self.about["input"]
-        study, which, looked_at, series = FACTS
+        study, which, looked_at, series, read_with = FACTS
         rows = [
             self.say(study, model["title"], model["study"]),
             self.say(which, model["round"], model["sha256"]),
@@ -192,6 +193,8 @@ class _Sheet:
         ]
         if scan["series_uid"]:
             rows.append(self.say(series, scan["series_uid"]))
+        if model["guideline"]:
+            rows.append(self.say(read_with, model["guideline"]["title"], model["guideline"]["url"]))
         return [self.text(self.say("Model and scan"), "Heading2"), *map(self.text, rows)]
 
     def _place(self, finding: Mapping[str, Any]) -> str:

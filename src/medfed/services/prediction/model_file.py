@@ -90,6 +90,7 @@ def _about_from_run(folder: Path, path: Path) -> dict[str, Any]:
         "study": read.digest,
         "title": read.title,
         "task": study["task"],
+        "guideline": study.get("guideline"),
         "facts": _json(folder / "facts.json") or {},
     }
 

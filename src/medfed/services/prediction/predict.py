@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,8 @@ class PredictOptions:
         series: Which DICOM series of the scan; the best chest CT if silent.
         threads: Threads; all if silent.
         to_send: Refuse a scan whose results could not be sent to a PACS.
+        guideline: Title and address of the guideline to read the results with, where the hospital
+            chose another one than the model names.
     """
 
     model: Path
@@ -48,6 +50,7 @@ class PredictOptions:
     series: str | None = None
     threads: int | None = None
     to_send: bool = False
+    guideline: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +101,8 @@ def predict(
     from medfed.connectors.scans import read_scan
 
     model = open_model(options.model)
+    if options.guideline:
+        model = replace(model, about={**model.about, "guideline": options.guideline})
     scan = read_scan(options.scan, options.series)
     if options.to_send and scan.series is None:
         message = f"the scan is {scan.form}: only results on a DICOM series can be sent to a PACS"

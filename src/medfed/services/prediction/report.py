@@ -80,6 +80,7 @@ def render(about: Mapping[str, Any], pictures: Mapping[str, bytes], say: Speech 
         tiles=_tiles(about["findings"], say),
         overview=shown[files["overview"]],
         notes=[say.again(note) for note in about["notes"]],
+        guideline=about["model"].get("guideline"),
         calibrated=calibration is not None,
         calibration=_chart(calibration, say) if calibration else None,
         scan=_scan(about, say),

@@ -47,6 +47,7 @@ def as_data(view: RunView) -> dict[str, Any]:
         "title": study.title,
         "use": "research use only; not a medical device",
         "question": study.question,
+        "guideline": study.guideline.to_json() if study.guideline else None,
         "notices": list(view.notices),
         "model": dict(sections.study.model_words(view)),
         "gives": str(view.about_model.get("outputs", "")),
@@ -76,6 +77,7 @@ def render(view: RunView) -> str:
     return environment.get_template("model_card.md").render(
         title=study.title,
         question=study.question,
+        guideline=study.guideline,
         notices=view.notices,
         model=sections.study.model_words(view),
         outputs=str(view.about_model.get("outputs", "")),

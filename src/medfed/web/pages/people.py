@@ -1,7 +1,5 @@
 """Users and their sessions, for administrators."""
 
-from datetime import timedelta
-
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
@@ -10,10 +8,10 @@ from medfed.core.errors import AccessError
 from medfed.storage.database.types import now
 from medfed.web import words
 from medfed.web.errors import status_of
+from medfed.web.people import ONLINE
 from medfed.web.rules import console, needs, user
 
 blueprint = Blueprint("people", __name__, url_prefix="/users")
-ONLINE = timedelta(minutes=5)
 
 
 @blueprint.get("/")

@@ -13,13 +13,6 @@ for (const button of document.querySelectorAll("[data-theme-button]")) {
 }
 
 const moments = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
-for (const time of document.querySelectorAll("time[datetime]")) {
-  const at = new Date(time.dateTime);
-  if (!Number.isNaN(at.getTime())) {
-    time.title = time.dateTime;
-    time.textContent = moments.format(at);
-  }
-}
 
 // A table that is wider than its place is scrolled by keys too.
 const widths = new ResizeObserver((seen) => {
@@ -28,7 +21,19 @@ const widths = new ResizeObserver((seen) => {
     else target.removeAttribute("tabindex");
   }
 });
-document.querySelectorAll(".table").forEach((table) => widths.observe(table));
+
+// What the server sent, as this browser shows it: a whole page, or a part that came later.
+export function enrich(part) {
+  for (const time of part.querySelectorAll("time[datetime]")) {
+    const at = new Date(time.dateTime);
+    if (!Number.isNaN(at.getTime())) {
+      time.title = time.dateTime;
+      time.textContent = moments.format(at);
+    }
+  }
+  part.querySelectorAll(".table").forEach((table) => widths.observe(table));
+}
+enrich(document);
 
 for (const button of document.querySelectorAll("[data-copy]")) {
   button.hidden = !navigator.clipboard;
@@ -39,7 +44,9 @@ for (const button of document.querySelectorAll("[data-copy]")) {
 }
 
 const OPEN = new Set(["queued", "running", "stopping"]);
-const bars = [...document.querySelectorAll(".progress[data-run]")];
+// Pages that follow a feed ask for new parts by themselves.
+const followed = document.querySelector("[data-follow]");
+const bars = followed ? [] : [...document.querySelectorAll(".progress[data-run]")];
 
 async function refresh() {
   const answer = await fetch("/api/v1/runs?limit=100", { headers: { Accept: "application/json" } });

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from clinics import ANSWERS, CARD, GUIDELINE, Clinic, risk_folder
+from unit.inference.threshold import GUIDELINE as OWN
 from unit.inference.threshold import run_folder
 
 from medfed.cli import main
@@ -18,6 +19,7 @@ def test_models_are_approved_with_card_and_guideline(clinic: Clinic):
     nodules, risk = (clinic.desk.models.find(n) for n in (clinic.nodules, clinic.risk))
     assert (nodules.kind, risk.kind) == ("scan", "table")
     assert (risk.card, risk.guideline) == (CARD, GUIDELINE)
+    assert nodules.guideline == OWN, "which the model names itself"
     assert clinic.desk.place.model_file(risk.sha256).is_file()
     asked = [q.name for q in clinic.desk.models.questions(risk)]
     assert asked == ["age", "size", "smoker"]

@@ -8,6 +8,7 @@ from typing import Any
 
 from clinics import Clinic
 from reportlab.platypus import Paragraph, Table
+from unit.inference.threshold import GUIDELINE
 
 from medfed.services.inference import pdf
 from medfed.storage.database.tables import JobRow
@@ -46,6 +47,7 @@ def test_it_speaks_as_the_page_on_which_it_was_signed(clinic: Clinic):
     english = signed_in(clinic, "en")
     assert "Reviewed and signed by" in english
     assert "rejected" in english
+    assert f"Read it with: {GUIDELINE['title']}, {GUIDELINE['url']}" in english
     chinese = signed_in(clinic, "zh_Hans_CN")
     for words in ("胸部 CT 肺结节", "审阅并签署", "仅供研究使用", "肺"):
         assert words in chinese

@@ -6,9 +6,12 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from markupsafe import escape
 from unit.services.pages import check_page
 from unit.services.reports.made_up_run import result_of
 
+from medfed.core.guideline import Guideline
 from medfed.core.registry import Part
 from medfed.services.reports import write_model_card, write_report
 from medfed.services.reports.card import markdown
@@ -22,6 +25,20 @@ def test_the_card_is_data_too(study, begin):
     assert card["provenance"]["model SHA-256"] == result["model_sha256"]
     assert any("not protected by differential privacy" in each for each in card["privacy"])
     assert card["limits"]
+
+
+def test_the_card_links_to_the_guideline_of_the_study(study, begin):
+    link = Guideline("Nodules [a](b) <i>", "https://x.example/a_(b)?c=1&d=*2*")
+    read_with = study.evolve(guideline=link)
+    for plan, shown in ((read_with, link.to_json()), (study, None)):
+        folder = begin(plan, [])
+        text = write_model_card(folder, result_of(plan)).read_text("utf-8")
+        card = json.loads((folder.path / "model_card.json").read_text("utf-8"))
+        assert card["guideline"] == shown
+        assert ("Read it with" in text) == bool(shown)
+        if shown:
+            page = MarkdownIt("commonmark").render(text)
+            assert f'<a href="{escape(link.url)}">{escape(link.title)}</a>' in page
 
 
 def test_the_card_tells_the_truth_about_privacy(study, begin):
