@@ -20,6 +20,7 @@ from medfed.core.data import SetName
 from medfed.core.errors import Refused
 from medfed.core.task import LocalPlan, Trained
 from medfed.core.update import Array, Stats, Tensors
+from medfed.frameworks.apart import keeps_apart
 from medfed.frameworks.examples import ByPatient, TensorExamples, to_device
 from medfed.frameworks.optimizers import Optimizer
 from medfed.frameworks.per_patient import at_once, clipped_sum, linear_layers
@@ -98,6 +99,15 @@ class PrivateJob(TorchJob[B]):
         self.patients = terms.patients
         self._train: ByPatient[B] = cast(Any, job.sets["train"])
         self._single = isinstance(self._train, TensorExamples)
+        self._check_apart()
+
+    def _check_apart(self) -> None:
+        """Complain about a model in which one patient's answer depends on another."""
+        with self._at_work(self.random.seed()):
+            for batch in self._patients(np.arange(min(2, self._train.people())), 2):
+                if not keeps_apart(self.module, self.learning.loss, batch):
+                    message = "what it answers for one patient depends on who else is in the batch"
+                    _refuse(message, "Choose layers that look at each patient alone")
 
     def train(self, start: Tensors, plan: LocalPlan) -> Trained:
         """Train from ``start`` as ``plan`` says; paid for before the first step.

@@ -353,6 +353,67 @@ def test_models_that_mix_patients_are_refused(module):
         check_module(module)
 
 
+class Centred(nn.Module):
+    """Subtracts the mean of the batch, which is no layer and has no buffer."""
+
+    def __init__(self, always=True, build=lambda: nn.Linear(WIDTH, 1)):
+        super().__init__()
+        torch.manual_seed(0)
+        self.inner, self.always = build(), always
+
+    def forward(self, x):
+        return self.inner(x - x.mean(0) if self.always or self.training else x)
+
+
+def zeroed():
+    layer = nn.Linear(WIDTH, 1)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+MIXING = [
+    Centred,
+    lambda: Centred(always=False),  # in training only
+    lambda: Centred(build=zeroed),  # untrained it answers the same to all
+    lambda: Centred(build=lambda: nn.Sequential(nn.Dropout(0.5), nn.Linear(WIDTH, 1))),
+]
+
+
+@pytest.mark.parametrize("build", MIXING)
+@pytest.mark.parametrize("rows", [1, 2, 20])
+def test_a_model_that_mixes_patients_by_arithmetic_is_refused(build, rows):
+    x, y = table(rows)
+    with pytest.raises(Refused, match="depends on who else is in the batch"):
+        private(x, y, Terms(), build)
+
+
+def test_without_the_trial_one_patient_would_move_the_sum_by_more_than_the_clip(monkeypatch):
+    monkeypatch.setattr("medfed.frameworks.private.keeps_apart", lambda *given: True)
+    x, y = table(20)
+    x[-1] *= 1e4
+    job = private(x, y, Terms(), Centred)
+    named = dict(job.module.named_parameters())
+    both = (job._noised(named, np.arange(many), 0.0) for many in (20, 19))
+    assert float((flat(next(both)) - flat(next(both))).norm()) > 2.0
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_trial_leaves_the_model_and_torch_as_they_were(training):
+    x, y = table()
+    before = torch.get_rng_state()
+    apart = nn.Sequential(nn.Linear(WIDTH, 6), nn.Dropout(0.5), nn.LayerNorm(6), nn.Linear(6, 1))
+    apart.train(training)
+    after = torch.get_rng_state()
+    kept = {k: v.clone() for k, v in apart.state_dict().items()}
+    job = private(x, y, Terms(), lambda: apart)
+    assert job.module.training is training
+    assert torch.equal(torch.get_rng_state(), after)
+    assert not torch.equal(before, after), "building draws; the trial does not"
+    for name, value in job.module.state_dict().items():
+        assert torch.equal(value, kept[name])
+
+
 def test_models_that_keep_patients_apart_are_taken():
     check_module(deep())
     check_module(nn.Sequential(nn.Conv3d(1, 4, 3), nn.GroupNorm(2, 4), nn.InstanceNorm3d(4)))
