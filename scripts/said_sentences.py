@@ -99,7 +99,7 @@ MORE = (
 )
 """What is put into other sentences, and what `_is_sentence` takes for none."""
 CALLS = re.compile(
-    r"Problem|Decision|\w+Error|Refused|Notice|Conflict|Missing|_?complain\w*|_ended|_wrong|_miss"
+    r"Problem|Decision|\w+Error|Refused|Notice|Conflict|Missing|Unfit|_?complain\w*|_ended|_wrong|_miss"
 )
 NAMES = re.compile(
     r"\w*(message|remedy|why|complaint|warning|notes?|protection|faults)"

@@ -261,6 +261,9 @@ def test_the_demo_as_a_person_runs_it(tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "The demo is in order" in done.stdout
+    assert re.search(
+        r"^First page after [\d.]+ s .*; all done [\d.]+ s later", done.stdout, re.MULTILINE
+    )
     assert "synthetic" in done.stderr
     assert re.search(
         r"admin with this password: [a-z2-9]{4}(-[a-z2-9]{4}){3}$", done.stdout, re.MULTILINE

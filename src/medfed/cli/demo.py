@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from medfed.cli.data import drawing
+from medfed.cli.demo_pace import Pace
 from medfed.cli.demo_visit import Visitor, look_around, look_at_hospital, look_at_result
 from medfed.cli.logs import set_up_logs
 from medfed.cli.progress import RunProgress
@@ -93,34 +94,39 @@ def demo(
 
 
 def _perform(wish: Wish, say: Say) -> None:
+    pace = Pace()
     from medfed.cli.demo_houses import houses_served
     from medfed.cli.serving import served
     from medfed.services.demo_console import furnish, stop
     from medfed.services.demo_helper import cached_phantom
 
-    began = time.monotonic()
     made = furnish(wish.folder)
     environment = {"MEDFED_DATA": str(cached_phantom().resolve()), "MEDFED_THREADS": "1"}
     with served(made.folder, made.faces, wish.port, environment) as server:
         url = f"http://127.0.0.1:{server.port}"
         click.echo(f"The console is at {url}, for this machine only")
         click.echo(f"Log in as admin with this password: {made.password}")
+        if wish.check:
+            Visitor(url).get("/login")
+            pace.first_page()
         if wish.browser and wish.stays:
             webbrowser.open(url)
         with houses_served(wish.folder, made, server) as houses:
             for house in houses:
                 say(f"  {house.name} has a console of its own at {house.url}, same password")
             try:
-                summary = _live(wish, made, server.console, Visitor(url), houses, say)
+                summary = _live(wish, made, server.console, Visitor(url), houses, say, pace)
             except KeyboardInterrupt:
                 say(f"Stopped; nothing is lost. Go on with: medfed demo --out {wish.folder}")
                 raise
             finally:
                 stop(server.console, made.admin, made.study)
-            say(f"\nDone in {time.monotonic() - began:.0f} s. Report: {summary['report']}")
+            say(f"\nDone in {pace.so_far:.0f} s. Report: {summary['report']}")
             if wish.stays:
                 _wait(url, say)
     if wish.check:
+        click.echo(pace.words)
+        pace.complain()
         click.echo("The demo is in order: its pages and files are there; the model has learned.")
     elif wish.browser and not wish.stays:
         webbrowser.open(Path(summary["report"]).as_uri())
@@ -133,6 +139,7 @@ def _live(
     visitor: Visitor,
     houses: "Sequence[Served]",
     say: Say,
+    pace: Pace,
 ) -> Mapping[str, Any]:
     """The run, its figures, and its model at work, while the console is served."""
     from medfed.services.demo import check_demo
@@ -141,7 +148,8 @@ def _live(
     from medfed.services.demo_study import demo_study
 
     with Helper(cached_phantom(), wish.folder) as helper:
-        _patients(helper.patients, say)
+        with pace.apart():
+            _patients(helper.patients, say)
         run = begin(served, made.admin, made.study).id
         others = [(each.house.site, each.house.console) for each in houses]
         helper.take_in([(made.site, made.folder), *others])
@@ -164,6 +172,7 @@ def _live(
         look_at_result(visitor, run)
         for each in houses:
             look_at_hospital(each.url, "admin", made.password)
+        pace.all_done()
     return summary
 
 

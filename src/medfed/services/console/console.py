@@ -101,7 +101,7 @@ class Console:
         if database.on_postgres:
             database = Mirrored(url, place.path / "mirror")
         database.upgrade()
-        releases, site = Releases(database), faces.site
+        releases, site = Releases(database, faces.federation), faces.site
         hospital = Hospital.open(site, database, place.path, faces.rehearsed) if site else None
         local = releases.by_digest if faces.coordinates else None
         return cls(

@@ -1,15 +1,18 @@
 """Models approved for hospitals, and models withdrawn; every such act is recorded."""
 
+from pathlib import Path
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from medfed.core.errors import StudyError
 from medfed.core.study import PLAIN, PLAIN_NAME
+from medfed.federation.enrolment.roster import enrolled_sites
 from medfed.services.accounts import Identity, Subject, require
 from medfed.services.audit import record
 from medfed.services.trouble import Conflict, Missing
 from medfed.storage.database import Database
-from medfed.storage.database.tables import ModelRow, ReleaseRow
+from medfed.storage.database.tables import ModelRow, ReleaseRow, RunRow, SiteRow
 from medfed.storage.database.types import now, readable
 
 LONGEST = 500
@@ -25,17 +28,20 @@ class Releases:
 
     Args:
         database: Where it is kept.
+        federation: The coordinator's folder, whose hospitals are known too; None where there is
+            none.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, federation: Path | None = None) -> None:
         self.database = database
+        self.federation = federation
 
     def approve(self, by: Identity, number: int, site: str) -> ModelRow:
         """Approve a model for use at a hospital.
 
         Raises:
             AccessError: ``by`` may not.
-            StudyError: ``site`` is no hospital's name.
+            StudyError: ``site`` is no hospital's name, or no hospital is known by it.
             RunError: There is no such model, or it is withdrawn.
         """
         require(self.database, by, "model.release", Subject(f"model {number}"))
@@ -43,10 +49,26 @@ class Releases:
             raise Unfit(f"{site!r} is not a site name", remedy=f"Use {PLAIN}")
         with self.database.write() as session:
             row = _usable(session, number)
+            known = self._known(session, row)
+            if site not in known:
+                remedy = f"Choose one of: {', '.join(sorted(known))}"
+                raise Unfit(f"no hospital is known as {site}", remedy=remedy)
             if site not in {release.site for release in row.releases}:
                 row.releases.append(ReleaseRow(site=site, by=by.name))
                 record(session, by, "model.release", f"model {number}", reason=f"for {site}")
         return row
+
+    def known(self, row: ModelRow) -> frozenset[str]:
+        """The hospitals that a model may be approved for: all that are known here."""
+        with self.database.read() as session:
+            return self._known(session, row)
+
+    def _known(self, session: Session, row: ModelRow) -> frozenset[str]:
+        """Those of its run, those that any run has met, and those that have joined."""
+        run = session.get(RunRow, row.run_id)
+        joined = enrolled_sites(self.federation) if self.federation else ()
+        met = session.scalars(select(SiteRow.name))
+        return frozenset([*(run.sites if run else ()), *met, *(site.name for site in joined)])
 
     def take_back(self, by: Identity, number: int, site: str) -> ModelRow:
         """Approve a model for a hospital no longer.

@@ -62,13 +62,12 @@ def withdraw(number: int) -> ResponseReturnValue:
 def _page(row: ModelRow, **more: object) -> str:
     here = console()
     run = here.runs.find(row.run_id)
-    known = {*run.sites, *(site.name for site in here.runs.sites())}
     taken = {release.site for release in row.releases}
     return render_template(
         "model.html",
         row=row,
         run=run,
         card=here.models.card(row),
-        sites=sorted(known - taken),
+        sites=sorted(here.releases.known(row) - taken),
         **more,
     )
