@@ -258,7 +258,9 @@ def test_a_page_is_told_how_far_an_inference_is(clinic: Clinic):
     refused = socket.emit("follow", {"inference": "none"}, callback=True)
     assert refused == {"error": "there is no such inference"}
     viewer = live.test_client(clinic.stage.app, flask_test_client=clinic.stage.client("viewer"))
-    assert not viewer.is_connected()
+    assert viewer.is_connected()  # to follow the overview, and that only
+    assert "error" in viewer.emit("follow", {"inference": row.id}, callback=True)
+    assert not viewer.get_received()
 
 
 @pytest.mark.parametrize("kind", ["scan", "table"])
