@@ -124,8 +124,7 @@ def _go_on(
         del state
         state, reason = _rounds(coordinator, folder, loaded)
         sites = options.sites or folder.path / "sites"
-        spent = privacy_of(study, sites, record["run"])
-        result = _finish(coordinator, folder, state, record, spent, report=options.report)
+        result = _finish(coordinator, folder, state, record, sites, report=options.report)
     finally:
         channel.close()
     on_event(RunFinished(state.round, reason))
@@ -180,7 +179,7 @@ def _finish(
     folder: RunFolder,
     state: State,
     record: Mapping[str, Any],
-    spent: Mapping[str, Any] | None,
+    sites: Path,
     *,
     report: bool,
 ) -> dict[str, Any]:
@@ -209,6 +208,7 @@ def _finish(
     )
     if statistics := state.facts.get(STATISTICS):
         result["statistics"] = list(statistics)
+    spent = privacy_of(coordinator.study, sites, record["run"])  # the final figures are paid for
     if spent is not None:
         result["privacy"] = dict(spent)
     if report:
