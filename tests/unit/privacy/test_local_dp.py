@@ -19,7 +19,7 @@ from medfed.core.task import Execution
 from medfed.federation.spool import decode_update
 from medfed.frameworks.examples import TensorExamples
 from medfed.frameworks.records import RecordsJob
-from medfed.frameworks.torch_job import TorchJob
+from medfed.frameworks.torch_job import Learning, TorchJob
 from medfed.privacy import accountant
 from medfed.privacy.dp_sgd import DpSgd
 from medfed.privacy.local_dp import LocalDp
@@ -246,7 +246,8 @@ def test_a_second_mechanism_never_throws_the_first_away(local_first, tmp_path):
 def workplace():
     """A small table's workplace, with 8 patients of two inputs."""
     patients = TensorExamples(torch.zeros(8, 2), torch.zeros(8))
-    return TorchJob("north", torch.nn.Linear(2, 1), {"train": patients}, None, 3, Execution())
+    learning = Learning(loss=lambda model, batch: model(batch[0])[:, 0], evaluate=lambda *_: {})
+    return TorchJob("north", torch.nn.Linear(2, 1), {"train": patients}, learning, 3, Execution())
 
 
 def test_a_value_that_is_no_number_is_hidden_as_others_are():
