@@ -63,6 +63,8 @@ def paths(stage: Stage) -> list[str]:
             if "GET" in rule.methods and not rule.endpoint.startswith(NO_PAGES):
                 assert rule.arguments <= set(fill), f"{rule.endpoint}: say which to look at"
                 given = {name: fill[name] for name in rule.arguments}
+                if rule.endpoint == "guide.page":
+                    given["name"] = "how-to/serve-the-console"
                 found.append(stage.app.url_for(rule.endpoint, **given))
     return sorted(set(found))
 
