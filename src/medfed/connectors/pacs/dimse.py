@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydicom import Dataset, dcmread
@@ -215,16 +217,21 @@ class DimsePacs:
         entity = AE(self._options.title)
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = self._options.timeout
         entity.connection_timeout = min(CONNECT_SECONDS, self._options.timeout)
+        begin = partial(
+            entity.associate,
+            address.host,
+            address.port,
+            contexts=contexts,
+            ae_title=address.title,
+            ext_neg=roles,
+            evt_handlers=handlers,
+            tls_args=self._tls,
+        )
         try:
-            link = entity.associate(
-                address.host,
-                address.port,
-                contexts=contexts,
-                ae_title=address.title,
-                ext_neg=roles,
-                evt_handlers=handlers,
-                tls_args=self._tls,
-            )
+            began = time.monotonic()
+            link = begin()
+            if _unheard(link) and time.monotonic() - began < self._options.timeout / 2:
+                link = begin()  # the port answers: a refusal was lost as the connection closed
         except (OSError, TypeError) as error:  # a host name that cannot be found
             raise self._no_connection() from error
         if not link.is_established:
@@ -298,3 +305,8 @@ def _header(file: Path) -> Any:
         raise PacsError("not-found", f"there is no file {file}") from None
     except Exception as error:
         raise PacsError("failed", f"{file.name} is no DICOM file") from error
+
+
+def _unheard(link: Association) -> bool:
+    """Whether a connection ended without a yes or a no."""
+    return not link.is_established and link.acceptor.primitive is None
