@@ -91,4 +91,4 @@ def test_the_hospitals_pages_are_all_chinese(make_clinic):
     }  # fmt: skip
     pages = crawled(stage, **fill)
     assert {"/", f"/inference/{inference}", f"/participation/{a_study().digest}"} <= set(pages)
-    assert left_in(pages, BREAST_CANCER, "threshold risk tests dp-sgd") == {}
+    assert left_in(pages, BREAST_CANCER, "threshold risk tests dp-sgd", "Nodules: what to do") == {}
