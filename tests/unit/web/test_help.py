@@ -85,6 +85,15 @@ def test_nothing_that_only_sphinx_understands_is_left(client):
             assert odd not in prose, (name, odd)
 
 
+def test_links_have_words_and_wide_blocks_can_be_reached_by_keys(client):
+    for name in book().pages:
+        page = client.get(f"/help/{name}").text
+        assert not re.search(r"<a [^>]*></a>", page), name
+        assert "<pre>" not in page, name
+    page = client.get("/help/how-to/serve-the-console").text
+    assert ">Run the console in production</a>" in page
+
+
 def test_lists_that_are_read_from_the_code_are_in_the_pages(client):
     page = client.get("/help/reference/parts").text
     assert '<h3 id="fedprox">' in page

@@ -31,6 +31,7 @@ def render(page: Page, book: Book, to_page: Address, to_picture: Address) -> Mar
     for token in tokens:
         if token.attrs.pop("style", None) == "text-align:right":
             token.attrs["class"] = "number"  # the policy allows no styles in a page
+        _name_links(token, page, book)
         for inner in _open_links(token.children or []):
             inner.attrs["href"] = _target(str(inner.attrs["href"]), page, book, to_page)
         _lead_nowhere(token.children or [])
@@ -38,6 +39,8 @@ def render(page: Page, book: Book, to_page: Address, to_picture: Address) -> Mar
             place = _place(str(picture.attrs["src"]), page)
             picture.attrs["src"] = to_picture(place) if place in book.pictures else ""
     html = _markdown.renderer.render(tokens, _markdown.options, {})
+    # Wide ones are scrolled: whoever has no mouse must be able to go there.
+    html = html.replace("<pre>", '<pre tabindex="0">')
     return Markup(html)  # noqa: S704  # html is off
 
 
@@ -53,6 +56,19 @@ def _anchors(tokens: Sequence[Token]) -> None:
 
 def _open_links(tokens: Sequence[Token]) -> list[Token]:
     return [each for each in tokens if each.type == "link_open"]
+
+
+def _name_links(token: Token, page: Page, book: Book) -> None:
+    """A link without words, ``[](page.md)``, has the title of its page for them."""
+    named: list[Token] = []
+    for each in token.children or []:
+        if named and each.type == "link_close" and named[-1].type == "link_open":
+            name = _place(str(named[-1].attrs["href"]).partition("#")[0], page)
+            found = book.pages.get(name.removesuffix(".md"))
+            named.append(Token("text", "", 0, content=found.title if found else name))
+        named.append(each)
+    if token.children:
+        token.children = named
 
 
 def _target(href: str, page: Page, book: Book, to_page: Address) -> str:
