@@ -13,8 +13,6 @@ from medfed.web.words import role, said
 
 OTHER_ACTS = {
     "session.begin": _l("log in"),
-    "session.confirm": _l("give the password again"),
-    "request.forged": _l("send a form that is none of this console's"),
     "import.begin": _l("begin an import"),
     "import.drop": _l("drop an import"),
     "look.begin": _l("have a model look at a scan"),
