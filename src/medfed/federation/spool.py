@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from safetensors import TensorSpec, serialize
 
 from medfed.core.errors import WireError
 from medfed.core.files import Buffer
@@ -53,7 +52,11 @@ _DTYPES: dict[str, np.dtype[Any]] = {
         "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1",
     }.items()
 }  # fmt: skip
-_NAMES = {dtype: dtype.name for dtype in _DTYPES.values()}
+_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+_RANKS = {_DTYPES[name]: rank for rank, name in enumerate(
+    ("U64", "I64", "F64", "F32", "U32", "I32", "F16", "U16", "I16", "I8", "U8")
+)}  # fmt: skip
+"""In which order safetensors writes arrays."""
 
 
 class SpooledUpdate(PackedUpdate):
@@ -115,16 +118,27 @@ def encode_update(update: Update) -> bytes:
     for key, array in arrays.items():
         if array.dtype not in _NAMES:
             raise WireError(f"{key[2:]!r} is of type {array.dtype}, which cannot travel")
-    # What safetensors.numpy.save does; most of its time goes into spelling types of small arrays.
-    return bytes(serialize({key: _spec(array) for key, array in arrays.items()}))
+    ordered = dict(sorted(arrays.items(), key=lambda item: (_RANKS[item[1].dtype], item[0])))
+    # What safetensors' serialize gives, to the byte, in half its time: each array is copied once.
+    return b"".join((_head(ordered), *(_bytes(array) for array in ordered.values())))
 
 
-def _spec(array: Array) -> TensorSpec:
-    """Where an array lies; it must live until it is written."""
-    at = array.__array_interface__["data"][0]
-    return TensorSpec(
-        dtype=_NAMES[array.dtype], shape=array.shape, data_ptr=at, data_len=array.nbytes
-    )
+def _head(arrays: Mapping[str, Array]) -> bytes:
+    """What comes before arrays that follow one another: where each lies."""
+    table, end = {}, 0
+    for key, array in arrays.items():
+        span = [end, end := end + array.nbytes]
+        table[key] = {"dtype": _NAMES[array.dtype], "shape": array.shape, "data_offsets": span}
+    try:
+        text = json.dumps(table, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        raise WireError("a name holds half a character, and cannot travel") from None
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def _bytes(array: Array) -> Buffer:
+    return array.reshape(-1).view(np.uint8).data
 
 
 @unpickling_refused()

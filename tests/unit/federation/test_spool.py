@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from safetensors.numpy import load
+from safetensors.numpy import load, save
 
 from medfed.aggregators.compression import EightBits, HalfPrecision, TopK
 from medfed.aggregators.mean import Mean
@@ -26,7 +26,9 @@ from medfed.federation.spool import (
     parked,
 )
 
-KINDS = st.sampled_from(["<f8", "<f4", "<f2", "<i8", "<i4", "<u4", "u1", "i1"]).map(np.dtype)
+KINDS = st.sampled_from(
+    ["<f8", "<f4", "<f2", "<i8", "<i4", "<i2", "i1", "<u8", "<u4", "<u2", "u1"]
+).map(np.dtype)
 ARRAYS = KINDS.flatmap(
     lambda kind: hnp.arrays(kind, hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4))
 )
@@ -79,6 +81,17 @@ def test_a_payload_comes_back_as_it_went(update):
     assert back.weights == update.weights
 
 
+@given(UPDATES)
+def test_a_payload_is_what_safetensors_writes(update):
+    arrays = {
+        **{f"t:{name}": array for name, array in update.tensors.items()},
+        **{f"w:{name}": np.array(weight) for name, weight in update.weights.items()},
+        **{f"s:{name}": array for name, array in update.stats.items()},
+    }
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    assert encode_update(update) == save(arrays)
+
+
 def test_arrays_in_any_order_of_memory_and_python_numbers_travel():
     x = np.arange(6, dtype=np.float32).reshape(2, 3).T
     update = Update({"g/x": x, "g/y": x[::2]}, {"g": np.float32(2)}, {"n": np.float64(3)})
@@ -102,6 +115,7 @@ def test_reading_copies_nothing_and_gives_no_right_to_write():
     Update({"g/x": np.ones(2, bool)}),
     Update({"g/x": np.array([None])}),
     Update({"g/x::mine": np.ones(2)}),
+    Update({"g/\ud800": np.ones(2)}),
 ])  # fmt: skip
 def test_what_cannot_travel_is_refused_before_it_leaves(update):
     with pytest.raises(WireError):

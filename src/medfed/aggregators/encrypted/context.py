@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from medfed.core.errors import Refused
 from medfed.core.update import Array
@@ -152,9 +153,13 @@ def decrypt(context: Any, ciphertexts: Iterator[bytes], count: int) -> Array:
 
 
 def gaussian(count: int) -> Array:
-    """Standard normal numbers out of the operating system's randomness (Box and Muller 1958)."""
+    """Standard normal numbers out of a key of the operating system that nothing else is made of.
+
+    A stream of AES in counter mode, which is quicker than the system's own, by Box and Muller 1958.
+    """
     pairs = (count + 1) // 2
-    words = np.frombuffer(os.urandom(16 * pairs), np.uint64).reshape(2, pairs) >> np.uint64(11)
-    uniform = (words + 0.5) * 2.0**-53  # in (0, 1), both ends excluded
+    stream = Cipher(algorithms.AES128(os.urandom(16)), modes.CTR(bytes(16))).encryptor()
+    words = np.frombuffer(stream.update(bytes(16 * pairs)), np.uint64).reshape(2, pairs)
+    uniform = ((words >> np.uint64(11)) + 0.5) * 2.0**-53  # in (0, 1), both ends excluded
     radius, angle = np.sqrt(-2.0 * np.log(uniform[0])), 2.0 * np.pi * uniform[1]
     return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:count]

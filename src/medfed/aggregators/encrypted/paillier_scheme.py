@@ -75,11 +75,11 @@ class PaillierScheme:
 
     def _words(self, update: Update, layout: Layout) -> Iterator[Array]:
         arrays, narrow = arrays_of(update), self._narrow
-        words = _encoded(narrow, layout.narrow.size, layout.narrow.filler(arrays))
+        words, clipped = _encoded(narrow, layout.narrow.size, layout.narrow.filler(arrays))
         yield words + np.uint32(self._offset)
-        wide = _encoded(Wide(), layout.wide.size, layout.wide.filler(arrays))
+        wide, _ = _encoded(Wide(), layout.wide.size, layout.wide.filler(arrays))
         count = np.empty(2, np.uint64)
-        Wide().encode(lambda _, out: out.fill(narrow.clipped), count)
+        Wide().encode(lambda _, out: out.fill(clipped), count, np.empty(1))
         yield np.concatenate([wide, count]) + np.uint64(WIDE_OFFSET)
 
     @property
@@ -157,16 +157,18 @@ class PaillierScheme:
         return rounding(self._narrow, layout, total, sites) | {"clipped": round(figures[-1])}
 
 
-def _encoded(codec: Codec, size: int, filler: Filler) -> Array:
-    words = np.empty(codec.words * size, codec.word)
+def _encoded(codec: Codec, size: int, filler: Filler) -> tuple[Array, int]:
+    """The words of a region, and how many elements were clipped."""
+    words, room = np.empty(codec.words * size, codec.word), np.empty(CHUNK, np.float64)
+    clipped = 0
     for start in range(0, size, CHUNK):
         stop = min(start + CHUNK, size)
 
         def fill(scale: float, out: Array, start: int = start, stop: int = stop) -> None:
             filler.fill(start, stop, scale, out)
 
-        codec.encode(fill, words[codec.words * start : codec.words * stop])
-    return words
+        clipped += codec.encode(fill, words[codec.words * start : codec.words * stop], room)
+    return words, clipped
 
 
 def _bytes_of(layout: Layout) -> tuple[int, int]:

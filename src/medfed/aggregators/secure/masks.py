@@ -1,7 +1,9 @@
 """Masks: streams of AES in counter mode, added to words and taken off again."""
 
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -14,35 +16,57 @@ _PIECE = 2 * 8 * CHUNK
 _BLOCK = 16
 _LINE = 64
 """Bytes of a line of the cache: adding across two of them costs a quarter more."""
+_ALONE = 2 * CHUNK
+"""Elements for which a thread of their own is worth its start."""
+_THREADS = 8
 
 
+@dataclass(frozen=True)
 class Stream:
-    """One mask, made piece by piece: each piece is given once.
+    """One mask.
 
-    Args:
+    Attributes:
         key: 16 bytes, for this one mask.
         sign: 1 where it is added, −1 where it is taken off.
     """
 
-    def __init__(self, key: bytes, sign: int) -> None:
-        # A counter that starts at zero is sound because no key is used for two streams.
-        cipher = Cipher(algorithms.AES128(key), modes.CTR(bytes(_BLOCK)))
-        self.next_into = cipher.encryptor().update_into
-        self.apply = np.add if sign > 0 else np.subtract
+    key: bytes
+    sign: int
 
 
-class Pad:
-    """Room for a piece of a stream, with views of it made once."""
+class Reader:
+    """Reads several streams on from one place, each piece once.
 
-    def __init__(self) -> None:
+    Args:
+        streams: What is read.
+        start: The byte of each with which it begins.
+    """
+
+    def __init__(self, streams: Sequence[Stream], start: int = 0) -> None:
+        self._steps = [
+            (_stream_from(stream.key, start), np.add if stream.sign > 0 else np.subtract)
+            for stream in streams
+        ]
         room = aligned(_PIECE + _BLOCK, np.uint8)
-        self.room = room.data
+        self._room = room.data
         self._words = {np.dtype(w): room.view(w) for w in (np.uint32, np.uint64)}
         self._zeros = memoryview(bytes(_PIECE))
 
-    def cut(self, words: Array) -> tuple[memoryview, Array]:
-        """Bytes to encrypt for so many words, and where the encrypted ones are to be seen."""
-        return self._zeros[: words.nbytes], self._words[words.dtype][: words.size]
+    def onto(self, words: Array) -> None:
+        """Add the next piece of every stream to a chunk's words, modulo the size of a word."""
+        zeros, piece = self._zeros[: words.nbytes], self._words[words.dtype][: words.size]
+        for next_into, apply in self._steps:
+            next_into(zeros, self._room)
+            apply(words, piece, out=words)
+
+
+def _stream_from(key: bytes, start: int) -> Callable[[memoryview, memoryview], int]:
+    """What encrypts zeros on from a byte of a stream."""
+    # A counter that starts at zero is sound because no key is used for two streams.
+    counter = (start // _BLOCK).to_bytes(_BLOCK, "big")
+    encryptor = Cipher(algorithms.AES128(key), modes.CTR(counter)).encryptor()
+    encryptor.update(bytes(start % _BLOCK))
+    return encryptor.update_into
 
 
 def aligned(count: int, dtype: type[np.generic]) -> Array:
@@ -53,11 +77,13 @@ def aligned(count: int, dtype: type[np.generic]) -> Array:
     return room[begin : begin + size].view(dtype)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Masks:
-    """Several streams over the same words."""
+    """Several streams over the same words, one region after another."""
 
     streams: Sequence[Stream]
+    _used: int = field(default=0, init=False)
+    """Bytes of each stream that earlier regions took."""
 
     def write(
         self,
@@ -65,21 +91,35 @@ class Masks:
         size: int,
         fill: Callable[[int, int, float, Array], None],
         out: Array,
-    ) -> None:
-        """Encode and mask a region.
+    ) -> int:
+        """Encode and mask a region, on as many cores as there are.
 
         Args:
             codec: How values become words.
             size: Elements of the region.
-            fill: Writes elements ``start:stop``, times a number, to an array.
+            fill: Writes elements ``start:stop``, times a number, to an array; from several threads.
             out: Where the words go, shape ``(codec.words · size,)``.
+
+        Returns:
+            How many elements were clipped.
         """
-        pad = Pad()
-        for start in range(0, size, CHUNK):
-            stop = min(start + CHUNK, size)
-            words = out[codec.words * start : codec.words * stop]
-            codec.encode(partial(fill, start, stop), words)
-            self.onto(words, pad)
+        begin, unit = self._take(codec, size)
+
+        def stretch(first: int, last: int) -> int:
+            reader, floats = Reader(self.streams, begin + unit * first), np.empty(CHUNK, np.float64)
+            clipped = 0
+            for start in range(first, last, CHUNK):
+                stop = min(start + CHUNK, last)
+                words = out[codec.words * start : codec.words * stop]
+                clipped += codec.encode(partial(fill, start, stop), words, floats)
+                reader.onto(words)
+            return clipped
+
+        firsts = _firsts(size)
+        if len(firsts) == 1:
+            return stretch(0, size)
+        with ThreadPoolExecutor(len(firsts)) as pool:
+            return sum(pool.map(stretch, firsts, [*firsts[1:], size]))
 
     def read(
         self,
@@ -96,16 +136,23 @@ class Masks:
             total: Gives the summed words ``start:stop``, which may be changed.
             out: Where the values go, shape ``(size,)``.
         """
-        pad = Pad()
+        reader = Reader(self.streams, self._take(codec, size)[0])
         for start in range(0, size, CHUNK):
             stop = min(start + CHUNK, size)
             words = total(codec.words * start, codec.words * stop)
-            self.onto(words, pad)
+            reader.onto(words)
             codec.decode(words, out[start:stop])
 
-    def onto(self, words: Array, pad: Pad) -> None:
-        """Add the next piece of every stream, modulo the size of a word."""
-        zeros, piece = pad.cut(words)
-        for stream in self.streams:  # called so often that every name looked up is felt
-            stream.next_into(zeros, pad.room)
-            stream.apply(words, piece, out=words)
+    def _take(self, codec: Codec, size: int) -> tuple[int, int]:
+        """Where in the streams a region begins, and how many bytes an element takes."""
+        begin, unit = self._used, codec.words * np.dtype(codec.word).itemsize
+        self._used += unit * size
+        return begin, unit
+
+
+def _firsts(size: int) -> list[int]:
+    """The elements with which threads begin, whole chunks apart."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    threads = max(1, min(allowed or 1, _THREADS, size // _ALONE))
+    each = -(-size // (threads * CHUNK)) * CHUNK
+    return list(range(0, size, each)) if size else [0]

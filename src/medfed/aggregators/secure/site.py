@@ -124,15 +124,15 @@ class SecureSite(SeatedSite):
         arrays, layout = arrays_of(talk.update), roster.layout
         narrow = Narrow(*roster.terms)
         found: dict[str, Array] = {}
+        clipped = 0
         for name, codec, region in (
             ("narrow", narrow, layout.narrow),
             ("wide", Wide(), layout.wide),
         ):
             found[name] = aligned(codec.words * region.size, codec.word)
-            masks.write(codec, region.size, region.filler(arrays).fill, found[name])
-        counted = np.array([narrow.clipped], np.float64)
+            clipped += masks.write(codec, region.size, region.filler(arrays).fill, found[name])
         found["clipped"] = np.empty(2, np.uint64)
-        masks.write(Wide(), 1, lambda *given: np.copyto(given[-1], counted), found["clipped"])
+        masks.write(Wide(), 1, lambda *given: given[-1].fill(clipped), found["clipped"])
         talk.update = Update()  # it is needed no more
         return found
 

@@ -14,7 +14,7 @@ from unit.aggregators.secure.talking import Drawer, Hospitals, Liar, rounded, up
 
 from medfed.aggregators.secure import keys, rules, seated, site
 from medfed.aggregators.secure.layout import Layout
-from medfed.aggregators.secure.masks import Masks, Pad, Stream
+from medfed.aggregators.secure.masks import Reader, Stream
 from medfed.aggregators.secure.messages import decoded, message
 from medfed.aggregators.secure.rules import Advert, sign_of
 from medfed.core.errors import Refused, WireError
@@ -97,7 +97,7 @@ def sealing(patch):
 def learnt(roster, part, streams):
     """The first tensor of a part with masks taken off, in whole steps."""
     words = part.tensors["secure/narrow"].copy()
-    Masks(streams).onto(words, Pad())
+    Reader(streams).onto(words)
     flat = words.view(np.int32).astype(np.int64)
     named = {p.key: a for p, a in roster.layout.narrow.arrays(flat)}
     return named["t:model/a"]

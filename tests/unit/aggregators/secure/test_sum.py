@@ -104,7 +104,7 @@ def test_the_modulus_holds_the_largest_sum(sites, bits):
     codec = Narrow(bits, 1000.0, sites)
     for value in (1000.0, -1000.0, 1e9):
         words = np.zeros(1, codec.word)
-        codec.encode(lambda scale, out, v=value: out.fill(scale * v), words)
+        codec.encode(lambda scale, out, v=value: out.fill(scale * v), words, np.empty(1))
         total = np.zeros(1, codec.word)
         for _ in range(sites):
             total += words
@@ -123,7 +123,7 @@ def test_wide_numbers_keep_their_digits(values):
     codec, total = Wide(), np.zeros(2, np.uint64)
     for value in values:
         words = np.empty(2, np.uint64)
-        codec.encode(lambda scale, out, v=value: out.fill(scale * v), words)
+        codec.encode(lambda scale, out, v=value: out.fill(scale * v), words, np.empty(1))
         total += words
     out = np.empty(1)
     codec.decode(total, out)
@@ -285,7 +285,7 @@ def test_what_one_site_sends_looks_like_noise(value):
 
 
 def test_without_masks_it_would_be_seen_at_once(monkeypatch):
-    monkeypatch.setattr(masks.Masks, "onto", lambda *_: None)
+    monkeypatch.setattr(masks.Reader, "onto", lambda *_: None)
     hospitals = Hospitals(updates_of(4, size=40_000))
     hospitals.gather()
     assert not bytes_look_random(words_of(hospitals, "s01"))
