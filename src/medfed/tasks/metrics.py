@@ -76,12 +76,14 @@ def score_stats(logits: Array, labels: Array) -> Stats:
 def classification_metrics(total: Stats, *, intervals: bool = False) -> dict[str, Interval]:
     """The figures of summed statistics; those that are undefined are left out.
 
-    Intervals: patients are drawn again 1,000 times, with replacement, from the pooled histogram
-    (a multinomial over label and bin). That is the patient bootstrap exactly, for every figure
-    that depends on patients through label and bin: AUC, accuracy, sensitivity and specificity.
-    For loss and Brier score each patient stands in the middle of a bin while being redrawn, and
-    the spread is put around the exact value. The draws are seeded: the same counts give the same
-    interval. The model is taken as given; the spread over training seeds is another matter.
+    Intervals: of shares (accuracy, sensitivity, specificity) Wilson's score interval (JASA 22,
+    1927), which is sound for few patients and where all were right. For the others patients are
+    drawn again 1,000 times, with replacement, from the pooled histogram (a multinomial over label
+    and bin), which for the AUC is the patient bootstrap exactly. For loss and Brier score each
+    patient stands in the middle of a bin while being redrawn, and the spread is put around the
+    exact value. The draws are seeded: the same counts give the same interval; where all are alike
+    they tell nothing, and there is none. The model is taken as given; the spread over training
+    seeds is another matter.
     """
     counts = np.asarray(total.get("scores", np.zeros((2, BINS))), np.float64)
     patients = counts.sum()
@@ -92,14 +94,23 @@ def classification_metrics(total: Stats, *, intervals: bool = False) -> dict[str
         values[name] = np.asarray(total[name], np.float64) / patients
     exact = "noised" not in total  # with noise in the counts, redrawing patients tells little
     drawn = _drawn_figures(counts) if intervals and exact else {}
+    shares = _shares(counts) if intervals and exact else {}
     found = {}
     for name in HIGHER_IS_BETTER:
         value = float(values[name][0])
         if not exact:
             value = float(np.clip(value, 0.0, np.inf if name == "loss" else 1.0))
         if np.isfinite(value):
-            found[name] = _interval(name, value, drawn)
+            found[name] = wilson(*shares[name]) if name in shares else _interval(name, value, drawn)
     return found
+
+
+def wilson(right: float, of: float) -> Interval:
+    """A share with Wilson's score interval; see `classification_metrics`."""
+    from scipy.stats import binomtest  # slow to load
+
+    bounds = binomtest(round(right), round(of)).proportion_ci(0.95, method="wilson")
+    return Interval(right / of, float(bounds.low), float(bounds.high))
 
 
 def figures(totals: Stats) -> dict[str, Array]:
@@ -155,15 +166,22 @@ def auc_error(total: Stats) -> float:
 
 def _figures(counts: Counts) -> dict[str, Array]:
     """Figures of many histograms at once, NaN where undefined."""
-    half = counts.shape[-1] // 2
-    negative, positive = counts[:, 0].sum(axis=1), counts[:, 1].sum(axis=1)
-    true_negative = counts[:, 0, :half].sum(axis=1)
-    true_positive = counts[:, 1, half:].sum(axis=1)
     return {
         "auc": auc(counts),
-        "accuracy": _ratio(true_negative + true_positive, negative + positive),
-        "sensitivity": _ratio(true_positive, positive),
-        "specificity": _ratio(true_negative, negative),
+        **{name: _ratio(*share) for name, share in _shares(counts).items()},
+    }
+
+
+def _shares(counts: Counts) -> dict[str, tuple[Array, Array]]:
+    """Of each figure that is a share: how many are right, and of how many."""
+    half = counts.shape[-1] // 2
+    negative, positive = counts[..., 0, :].sum(axis=-1), counts[..., 1, :].sum(axis=-1)
+    true_negative = counts[..., 0, :half].sum(axis=-1)
+    true_positive = counts[..., 1, half:].sum(axis=-1)
+    return {
+        "accuracy": (true_negative + true_positive, negative + positive),
+        "sensitivity": (true_positive, positive),
+        "specificity": (true_negative, negative),
     }
 
 
@@ -194,7 +212,7 @@ def _cell_values(bins: int) -> dict[str, Array]:
 def _interval(name: str, value: float, drawn: Mapping[str, Array]) -> Interval:
     draws = drawn.get(name, np.empty(0))
     draws = draws[np.isfinite(draws)]
-    if not draws.size:
+    if not draws.size or draws.min() == draws.max():
         return Interval(value)
     low, high = (float(bound) for bound in np.quantile(draws, (0.025, 0.975)))
     if name in ("loss", "brier"):

@@ -151,6 +151,8 @@ def _dice_interval(value: float, histogram: NDArray[np.int32]) -> Interval:
     counts = np.asarray(histogram, np.float64)
     patients = round(counts.sum())
     cells = np.flatnonzero(counts)
+    if cells.size < 2:  # patients who are all alike tell nothing of others
+        return Interval(value)
     middles = (cells + 0.5) / BINS
     shares = counts[cells] / counts.sum()
     rng = generator(0, "bootstrap", patients)

@@ -12,6 +12,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from medfed.core.task import Interval
 from medfed.core.update import add_stats
 from medfed.tasks.metrics import (
     HIGHER_IS_BETTER,
@@ -21,6 +22,7 @@ from medfed.tasks.metrics import (
     coarse_counts,
     from_coarse,
     score_stats,
+    wilson,
 )
 
 
@@ -99,6 +101,22 @@ def test_undefined_figures_are_left_out(labels, absent):
     found = classification_metrics(total, intervals=True)
     assert found.keys() == HIGHER_IS_BETTER.keys() - absent
     assert all(np.isfinite([f.value, f.low, f.high]).all() for f in found.values())
+
+
+def test_where_all_were_right_a_share_has_an_interval_and_the_area_has_none():
+    total = score_stats([-2.0, -1.0, 1.0, 2.0, 3.0], [0, 0, 1, 1, 1])
+    found = classification_metrics(total, intervals=True)
+    assert found["auc"] == Interval(1.0)
+    # Newcombe (Statistics in Medicine 17, 1998): all of n right, from n / (n + z²).
+    for name, n in (("accuracy", 5), ("sensitivity", 3), ("specificity", 2)):
+        assert found[name].value == found[name].high == 1.0
+        assert found[name].low == pytest.approx(n / (n + 1.959964**2), abs=1e-5)
+
+
+def test_a_share_has_the_interval_of_the_literature():
+    # Newcombe 1998, table I: 81 of 263 by the score method.
+    found = wilson(81, 263)
+    assert (round(found.low, 4), round(found.high, 4)) == (0.2553, 0.3662)
 
 
 def test_nobody_has_no_figures():
