@@ -115,14 +115,13 @@ def run(  # noqa: PLR0913, PLR0917  # one argument per option
             )
             remedy = "Leave out --encrypt-with; encrypt_with in coordinator.toml encrypts its runs"
             raise RunError(message, remedy=remedy)
-        _submit(
-            coordinator,
-            settings.token,
-            out.name if out else default_name(study_file, study),
-            text,
-            resume=resume,
-            as_json=as_json,
-        )
+        name = out.name if out else default_name(study_file, study)
+        end = _submit(coordinator, settings.token, name, text, resume=resume)
+        if as_json:
+            click.echo(json.dumps(end, ensure_ascii=False))
+        else:
+            RunProgress(study).show_result(end)
+            click.echo(f"{name} is finished; its folder is at the coordinator.")
         return
     folder = out or settings.runs / default_name(study_file, study)
 
@@ -181,8 +180,8 @@ def _recorded(
     return result
 
 
-def _submit(url: str, token: str, name: str, study: str, *, resume: bool, as_json: bool) -> None:
-    """Run a study at a coordinator elsewhere; ends as a run here would."""
+def _submit(url: str, token: str, name: str, study: str, *, resume: bool) -> dict[str, Any]:
+    """Run a study at a coordinator elsewhere; its result, or the error it ended with."""
     from medfed.services.federation.submit import Control
 
     control = Control(url, token)
@@ -191,10 +190,7 @@ def _submit(url: str, token: str, name: str, study: str, *, resume: bool, as_jso
     if "error" in end:
         error = end["error"]
         raise RunError(error["message"], remedy=error.get("remedy", ""))
-    if as_json:
-        click.echo(json.dumps(end, ensure_ascii=False))
-    else:
-        click.echo(f"{name} is finished; its folder at the coordinator: {end['run_dir']}")
+    return end
 
 
 def _again(study_file: Path, seed: int | None, options: "RunOptions") -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 LUNG_WINDOW = (-1350.0, 250.0)
 TRUTH_RGB = (0, 200, 150)
 PREDICTION_RGB = (255, 159, 28)
+LETTER_RGB = (255, 235, 120)
 
 
 def slice_png(
@@ -74,6 +75,35 @@ def slice_rgb(
         dash = (row[:, None] + column) // max(2, scale) % 3 < 2
         rgb[line & dash] = PREDICTION_RGB
     return rgb
+
+
+def lettered(
+    picture: NDArray[np.uint8], left: str, right: str, top: str, bottom: str
+) -> NDArray[np.uint8]:
+    """A picture with letters at its edges that say where the patient's sides are.
+
+    Args:
+        picture: uint8, (rows, columns, 3).
+        left: at the left edge, such as ``R``; so for the others.
+        right: see ``left``.
+        top: see ``left``.
+        bottom: see ``left``.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    image = Image.fromarray(picture)
+    draw, (width, height) = ImageDraw.Draw(image), image.size
+    size = max(10, min(width, height) // 18)
+    font, gap = ImageFont.load_default(size), size // 3
+    for letter, at, anchor in (
+        (left, (gap, height // 2), "lm"),
+        (right, (width - gap, height // 2), "rm"),
+        (top, (width // 2, gap), "mt"),
+        (bottom, (width // 2, height - gap), "mb"),
+    ):
+        # A dark edge keeps a letter readable on bone and on air.
+        draw.text(at, letter, LETTER_RGB, font, anchor, stroke_width=2, stroke_fill=(0, 0, 0))
+    return np.asarray(image)
 
 
 def plane_png(

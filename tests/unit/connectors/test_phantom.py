@@ -164,6 +164,18 @@ def test_the_same_phantom_is_used_again(phantom: Path) -> None:
     assert {p: p.stat().st_mtime_ns for p in phantom.rglob("*")} == before
 
 
+def test_of_two_that_draw_the_same_at_once_one_uses_the_others(tmp_path: Path) -> None:
+    out = tmp_path / "p"
+
+    def another_is_quicker(done: int, of: int, _who: str) -> None:
+        if done == of:
+            assert not make_phantom(out, 1, 1).reused
+
+    found = make_phantom(out, 1, 1, progress=another_is_quicker)
+    assert found.reused
+    assert [path.name for path in tmp_path.iterdir()] == ["p"]
+
+
 def test_nothing_is_overwritten(phantom: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"another phantom .*seed 7 not 8"):
         make_phantom(phantom, HOSPITALS, 2, "small", seed=8)

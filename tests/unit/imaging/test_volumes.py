@@ -7,8 +7,10 @@ from PIL import Image
 from medfed.imaging.geometry import Geometry, Volume
 from medfed.imaging.lungs import lung_mask
 from medfed.imaging.pictures import (
+    LETTER_RGB,
     PREDICTION_RGB,
     TRUTH_RGB,
+    lettered,
     montage,
     slice_png,
     slice_rgb,
@@ -130,6 +132,21 @@ def test_a_montage_holds_all_its_pictures() -> None:
     assert sheet.shape == (11, 13, 3)
     assert (sheet == 255).all(axis=2).sum() == 48
     assert (sheet == 128).all(axis=2).sum() == 15
+
+
+def test_letters_stand_at_the_four_edges() -> None:
+    black = np.zeros((360, 480, 3), np.uint8)
+    for sides, rows, columns in (
+        (("R", "", "", ""), (140, 220), (0, 80)),
+        (("", "L", "", ""), (140, 220), (400, 480)),
+        (("", "", "A", ""), (0, 80), (200, 280)),
+        (("", "", "", "P"), (280, 360), (200, 280)),
+    ):
+        drawn = np.argwhere((lettered(black, *sides) == LETTER_RGB).all(axis=2))
+        assert len(drawn) > 5
+        assert rows[0] <= drawn[:, 0].min() <= drawn[:, 0].max() < rows[1]
+        assert columns[0] <= drawn[:, 1].min() <= drawn[:, 1].max() < columns[1]
+    assert not black.any()
 
 
 @pytest.mark.parametrize(

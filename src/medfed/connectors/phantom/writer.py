@@ -89,12 +89,7 @@ def make_phantom(
         DataError: an argument makes no sense, or ``out`` holds something else.
     """
     names = _names(hospitals)
-    if isinstance(patients, bool) or not 1 <= patients <= MOST_PATIENTS:
-        raise DataError(f"a phantom has 1 to {MOST_PATIENTS} patients per hospital, not {patients}")
-    if size not in get_args(Size):
-        raise DataError(f"there is no phantom size {size!r}", remedy="Choose small or full.")
-    if type(seed) is not int or seed < 0:
-        raise DataError(f"a seed is a whole number from 0, not {seed!r}")
+    _check(patients, size, seed)
     wanted = {
         "synthetic": True,
         "format": FORMAT,
@@ -132,12 +127,33 @@ def make_phantom(
         manifest = {**wanted, "nodules": nodules, "mimics": mimics, "files": files}
         put(work, MANIFEST, json.dumps(manifest, indent=1).encode() + b"\n")
         work.chmod(0o755)
-        work.rename(out)
+        if not _moved(work, out):
+            return _reuse(out, wanted)
     except OSError as error:
         raise DataError(f"{out} cannot be written: {error.strerror}") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return Phantom(out, names, patients, nodules, reused=False)
+
+
+def _check(patients: int, size: Size, seed: int) -> None:
+    if isinstance(patients, bool) or not 1 <= patients <= MOST_PATIENTS:
+        raise DataError(f"a phantom has 1 to {MOST_PATIENTS} patients per hospital, not {patients}")
+    if size not in get_args(Size):
+        raise DataError(f"there is no phantom size {size!r}", remedy="Choose small or full.")
+    if type(seed) is not int or seed < 0:
+        raise DataError(f"a seed is a whole number from 0, not {seed!r}")
+
+
+def _moved(work: Path, out: Path) -> bool:
+    """Put a phantom where it belongs, unless another process was quicker."""
+    try:
+        work.rename(out)
+    except OSError:
+        if out.exists() and not _empty(out):
+            return False
+        raise
+    return True
 
 
 def _results(jobs: Sequence[Job], workers: int) -> Iterator[Drawn]:

@@ -11,7 +11,7 @@ import numpy as np
 from medfed.connectors.dicom import find_series
 from medfed.connectors.scans import ReadScan, ScanError, read_scan
 from medfed.imaging.geometry import Geometry
-from medfed.imaging.pictures import montage, slice_rgb
+from medfed.imaging.pictures import lettered, montage, slice_rgb
 from medfed.imaging.resample import resample_to
 
 if TYPE_CHECKING:
@@ -106,13 +106,14 @@ def picture(volume: Volume) -> bytes:
     """A PNG of the middle of a scan: axial, coronal and sagittal, in the lung's window.
 
     The three are cut from an upright grid, however the scan lies: the patient's left is at the
-    right, the back below in the axial one, the head on top in the others.
+    right, the back below in the axial one, the head on top in the others. Letters say so: right and
+    left, anterior and posterior, head and feet.
     """
     grid = _upright(volume.geometry)
     hu = resample_to(volume, grid).hu
     z, y, x = (n // 2 for n in hu.shape)
-    views = (hu[z], hu[::-1, y], hu[::-1, :, x])
-    return montage([slice_rgb(view, scale=2) for view in views], columns=3)
+    views = ((hu[z], "RLAP"), (hu[::-1, y], "RLHF"), (hu[::-1, :, x], "APHF"))
+    return montage([lettered(slice_rgb(view, scale=2), *sides) for view, sides in views], columns=3)
 
 
 def _upright(grid: Geometry) -> Geometry:

@@ -2,7 +2,7 @@
 
 import json
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ _KINDS = (later("solid"), later("part-solid"), later("ground-glass"))
 _FILES = {
     "mask": later("the findings as a mask on the scan's own voxels, numbered as here"),
     "overview": later("the picture above"),
+    "pictures": later("each finding as a picture, in the order of the table"),
     "segmentation": later("the same mask as a DICOM segmentation"),
     "measurements": later("the table as a DICOM structured report (TID 1500)"),
 }
@@ -161,8 +162,12 @@ def _model(about: Mapping[str, Any], say: Speech) -> list[tuple[str, str]]:
 
 
 def _files(files: Mapping[str, Any], say: Speech) -> list[tuple[str, str]]:
-    found = [(str(files[kind]), say(words)) for kind, words in _FILES.items() if files.get(kind)]
+    found = [(_names(files[kind]), say(words)) for kind, words in _FILES.items() if files.get(kind)]
     return [(FINDINGS, say("all of this as data")), *found]
+
+
+def _names(files: str | Sequence[str]) -> str:
+    return files if isinstance(files, str) else ", ".join(files)
 
 
 def _chart(calibration: Mapping[str, Any], say: Speech) -> Markup | None:

@@ -4,7 +4,9 @@ import json
 import subprocess
 
 import pytest
+from click.testing import CliRunner
 
+from medfed.cli import cli
 from medfed.core.errors import RunError
 from medfed.federation.enrolment.folder import init_coordinator
 from medfed.federation.loopback_server import LoopbackServer
@@ -112,3 +114,32 @@ def test_a_run_is_followed_to_its_result(home, door, started):
 def test_a_run_that_nobody_knows_is_said_so(door):
     with pytest.raises(RunError, match="no run called"):
         door.follow("other", lambda _: None)
+
+
+def test_the_result_of_a_run_elsewhere_is_shown_as_that_of_one_here(
+    home, door, monkeypatch, tmp_path
+):
+    auc = {"auc": {"value": 0.97, "low": 0.95, "high": 0.99}}
+    result = {
+        "metrics": {"overall": auc, "sites": {"north": auc}},
+        "patients": {"overall": 80, "north": 50},
+        "rounds": 2,
+        "seconds": 3.21,
+        "bytes_up": 2048,
+        "bytes_down": 1024,
+        "run_dir": "/srv/runs/first",
+    }
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda _, stdout, **__: stdout.write(json.dumps(result).encode())
+    )
+    study = tmp_path / "study.toml"
+    study.write_text(STUDY)
+    monkeypatch.setenv("MEDFED_TOKEN", control.control_token(home))
+    words = ["run", str(study), "--coordinator", door._url, "--out", "first"]
+    shown = CliRunner().invoke(cli, words, catch_exceptions=False)
+    assert shown.exit_code == 0
+    assert "0.970 [0.950, 0.990]" in shown.stdout
+    assert "2 rounds in 3.2 s; 2.0 kB from the sites" in shown.stdout
+    assert "first is finished; its folder is at the coordinator." in shown.stdout
+    again = CliRunner().invoke(cli, [*words, "--resume", "--json"], catch_exceptions=False)
+    assert json.loads(again.stdout) == result
