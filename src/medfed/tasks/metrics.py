@@ -94,22 +94,23 @@ def classification_metrics(total: Stats, *, intervals: bool = False) -> dict[str
         values[name] = np.asarray(total[name], np.float64) / patients
     exact = "noised" not in total  # with noise in the counts, redrawing patients tells little
     drawn = _drawn_figures(counts) if intervals and exact else {}
-    shares = _shares(counts) if intervals and exact else {}
+    shares = _shares(counts) if drawn else {}
     found = {}
     for name in HIGHER_IS_BETTER:
         value = float(values[name][0])
         if not exact:
             value = float(np.clip(value, 0.0, np.inf if name == "loss" else 1.0))
         if np.isfinite(value):
-            found[name] = wilson(*shares[name]) if name in shares else _interval(name, value, drawn)
+            share = [round(float(n)) for n in shares.get(name, ())]
+            found[name] = wilson(*share) if share else _interval(name, value, drawn)
     return found
 
 
-def wilson(right: float, of: float) -> Interval:
+def wilson(right: int, of: int) -> Interval:
     """A share with Wilson's score interval; see `classification_metrics`."""
     from scipy.stats import binomtest  # slow to load
 
-    bounds = binomtest(round(right), round(of)).proportion_ci(0.95, method="wilson")
+    bounds = binomtest(right, of).proportion_ci(0.95, method="wilson")
     return Interval(right / of, float(bounds.low), float(bounds.high))
 
 

@@ -40,6 +40,7 @@ from medfed.services.federation.alone import alone, ending_on_signals
 from medfed.services.federation.attached import AT, where_it_listens
 from medfed.services.federation.control import TOKEN, control_app
 from medfed.services.federation.loopback import free_port, make_certificates
+from medfed.services.federation.run_news import RunNews
 from medfed.services.federation.short_form import prepare
 
 if TYPE_CHECKING:
@@ -74,8 +75,11 @@ def serve_coordinator(file: Path, overrides: Mapping[str, Any], say: Say) -> Non
     with alone(settings.folder, "coordinator"), ExitStack() as stack:
         services = _Services(settings, keeper, stack, say)
         services.start()
+        news = RunNews(settings.folder)
         with ending_on_signals():
             while True:
+                for sentence in news.fresh():
+                    say(sentence)
                 time.sleep(EVERY)
                 services.look()
 
@@ -177,8 +181,10 @@ class _Services:
 
         with Registry(self.link.at) as registry:
             registry.register(site.name, node_public_pem(site.node_key))
+        again = site.name in self.registered
         self.registered |= {site.name}
-        self.say(f"{site.name} has joined; compare its fingerprint: {site.fingerprint}")
+        has = "asked once more with its own keys" if again else "has joined"
+        self.say(f"{site.name} {has}; compare its fingerprint: {site.fingerprint}")
 
     @property
     def _nginx_log(self) -> Path:
