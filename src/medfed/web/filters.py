@@ -13,7 +13,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
 from medfed.services.accounts.outsiders import is_outsider
-from medfed.web import audit_words, data_words, inference_words, rules, words
+from medfed.web import audit_words, charts, data_words, inference_words, rules, words
 from medfed.web.language import LANGUAGES, TAGS, choose
 
 NOTHING = "–"
@@ -113,6 +113,7 @@ def register(app: Flask) -> None:
         can=rules.can,
         has_page=rules.has_page,
         words=words,
+        what_of=charts.what_of,
         said=words.said,
         audit_words=audit_words,
         data_words=data_words,
