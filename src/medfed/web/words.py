@@ -119,6 +119,17 @@ def doing(name: str) -> str:
     return str(DOING.get(name, name))
 
 
+def not_here() -> tuple[str, str]:
+    """Why a run at hospitals elsewhere is not compared, and what to do."""
+    return (
+        _(
+            "The patients of this run are at hospitals elsewhere, and a comparison trains on this "
+            "machine; pooling would bring patients together."
+        ),
+        _("Compare in a rehearsal on open data."),
+    )
+
+
 def recipe(name: str) -> str:
     """A way of learning; a strategy or a study file as it is called."""
     return str(RECIPES[name][0]) if name in RECIPES else name

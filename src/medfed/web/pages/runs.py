@@ -11,6 +11,7 @@ from medfed.services.reports import report_in
 from medfed.services.trouble import Missing
 from medfed.storage.database.tables import RunRow
 from medfed.web import charts, shapes, words
+from medfed.web.offers import offer_of
 from medfed.web.pages import comparisons
 from medfed.web.paging import page_number
 from medfed.web.rules import console, needs, user
@@ -43,6 +44,7 @@ def show(run: str) -> ResponseReturnValue:
     names = sorted({name for each in rounds for name in each.metrics} | {row.metric})
     files = [name for name in DOWNLOADS if model and _there(run, name)]
     compared, study = console().runs.compared(row), parse_study(row.toml)
+    comparing = None if compared else console().runs.comparing(row)
     return render_template(
         "run.html",
         run=shapes.run(row, console().runs),
@@ -55,7 +57,10 @@ def show(run: str) -> ResponseReturnValue:
         there=charts.states_of(row.sites, console().hospitals.list()),
         patients=model.patients if model else {},
         compared=compared,
+        comparing=comparing,
+        offer=offer_of(row, study) if model and not (compared or comparing) else None,
         verdicts=comparisons.verdicts_of(compared) if compared else [],
+        figures=comparisons.overall_of(compared) if compared else [],
         files=files,
         metric_names={name: words.metric(name) for name in names},
         script={**words.script(), **charts.map_words(), **charts.unlike_words()},
