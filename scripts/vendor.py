@@ -1,8 +1,9 @@
 """Bring the libraries of the console's pages into the package: `python scripts/vendor.py`.
 
 Hospitals have no content delivery network, so what pages load lies in the package. This copies it
-from npm, as scripts/vendor/package-lock.json fixes it, draws one file of the icons that pages use,
-and writes a manifest of hashes that a test checks. Needs npm.
+from npm, as scripts/vendor/package-lock.json fixes it, makes one file of those parts of ECharts
+that pages draw with (scripts/vendor/echarts.js) and one of the icons that they use, and writes a
+manifest of hashes that a test checks. Needs npm.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ WEB = ROOT / "src" / "medfed" / "web"
 PLACE = WEB / "static" / "vendor"
 FONT_AWESOME = "@fortawesome/fontawesome-free"
 NIIVUE = "@niivue/niivue"
+ECHARTS = "echarts.esm.min.js"
 COPIES = {
     "chart.umd.min.js": "chart.js/dist/chart.umd.min.js",
     "chart.LICENSE.md": "chart.js/LICENSE.md",
@@ -37,7 +39,22 @@ WITHIN_NIIVUE = (
     "gl-matrix", "nifti-reader-js", "numcodecs", "unzipit", "zarrita",
 )  # fmt: skip
 """What its one file was made of."""
-MADE = ("icons.svg", "niivue.LICENSE.txt")
+WITHIN_ECHARTS = {
+    "echarts": ("LICENSE", "NOTICE", "licenses/LICENSE-d3"),
+    "zrender": ("LICENSE",),
+    "tslib": ("LICENSE.txt",),
+}
+"""What its one file is made of, and the texts that go with it."""
+MADE = ("echarts.LICENSE.txt", ECHARTS, "icons.svg", "niivue.LICENSE.txt")
+NAMED = (
+    "chart.js",
+    "echarts",
+    "zrender",
+    "socket.io-client",
+    "tus-js-client",
+    FONT_AWESOME,
+    NIIVUE,
+)
 USED = re.compile(r"""icon\(["']([a-z0-9-]+)["']""")
 MAP = re.compile(rb"^//# sourceMappingURL=.*$", re.MULTILINE)
 
@@ -54,11 +71,10 @@ def main() -> int:
             # Maps to sources that are not here only make browsers complain.
             (PLACE / name).write_bytes(MAP.sub(b"", (modules / source).read_bytes()))
         (PLACE / "niivue.LICENSE.txt").write_text(niivue_licences(modules), "utf-8")
+        (PLACE / ECHARTS).write_bytes(bundle(modules))
+        (PLACE / "echarts.LICENSE.txt").write_text(echarts_licences(modules), "utf-8")
         (PLACE / "icons.svg").write_text(sprite(modules / FONT_AWESOME / "svgs"), "utf-8")
-        versions = {
-            name: json.loads((modules / name / "package.json").read_text("utf-8"))["version"]
-            for name in ("chart.js", "socket.io-client", "tus-js-client", FONT_AWESOME, NIIVUE)
-        }
+        versions = {name: version_of(modules / name) for name in NAMED}
     hashes = {name: digest(PLACE / name) for name in sorted([*COPIES, *MADE])}
     manifest = {"versions": versions, "sha256": hashes}
     (PLACE / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
@@ -72,6 +88,29 @@ def install(folder: Path) -> Path:
         shutil.copy(NAMES / name, folder)
     subprocess.run(["npm", "ci", "--ignore-scripts"], cwd=folder, check=True)
     return folder / "node_modules"
+
+
+def version_of(package: Path) -> str:
+    """The version that a package says it has."""
+    return str(json.loads((package / "package.json").read_text("utf-8"))["version"])
+
+
+def bundle(modules: Path) -> bytes:
+    """The parts of ECharts that pages draw with, as one module; the same bytes each time."""
+    entry = shutil.copy(NAMES / "echarts.js", modules.parent)
+    options = ["--bundle", "--minify", "--format=esm", "--target=es2022", "--charset=utf8"]
+    command = [modules / ".bin" / "esbuild", entry, *options, "--legal-comments=none"]
+    made = subprocess.run(command, cwd=modules.parent, check=True, capture_output=True)
+    return made.stdout
+
+
+def echarts_licences(modules: Path) -> str:
+    """Its own licence and notice, and those of what it is made of."""
+    parts = []
+    for name, files in WITHIN_ECHARTS.items():
+        texts = [(modules / name / file).read_text("utf-8").strip() for file in files]
+        parts += [f"{name} {version_of(modules / name)}\n\n{text}\n" for text in texts]
+    return f"\n{'-' * 80}\n\n".join(parts)
 
 
 def niivue_licences(modules: Path) -> str:

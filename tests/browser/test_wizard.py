@@ -67,3 +67,31 @@ def test_statistics_are_asked_for_and_their_cost_is_told(page: Page, pictures):
     page.get_by_role("button", name="Privacy").click()
     expect(cost).to_contain_text("Does not protect against the coordinator", timeout=WAIT_MS)
     look(page, pictures, "cost")
+
+
+def test_fields_have_names_beside_their_identifiers_and_choices_are_explained(page, pictures):
+    page.goto("/studies/wizard")
+    page.get_by_role("button", name="Strategy").click()
+    field = page.locator(".field", has=page.locator('[data-path="strategy.lr"]'))
+    expect(field).to_contain_text("Learning rate")
+    expect(field.locator("code")).to_have_text("lr")
+    expect(field.locator("small").first).to_have_text(
+        "Learning rate of the first round · more than 0"
+    )
+    page.get_by_text("What each of them does").click()
+    expect(page.locator(".each dt").filter(has_text="scaffold")).to_be_visible()
+    select = page.locator('[data-path="strategy"]')
+    select.select_option("fedprox")
+    expect(select.locator("option:checked")).to_have_text(
+        "FedProx: hospitals that differ (fedprox)"
+    )
+    expect(page.locator("[data-toml]")).to_contain_text('name = "fedprox"')
+    look(page, pictures, "strategy")
+    page.get_by_role("button", name="Rounds").click()
+    page.locator('[data-path="keep"]').select_option(label="The last one (last)")
+    page.get_by_role("button", name="中文").click()
+    page.get_by_role("button", name="隐私").click()
+    page.get_by_role("checkbox", name="dp-sgd").check()
+    expect(page.locator(".field").filter(has_text="裁剪长度")).to_be_attached()
+    page.wait_for_timeout(300)
+    page.screenshot(path=pictures / "wizard-labels-zh.png", full_page=True)

@@ -62,7 +62,10 @@ def test_facts_are_the_means_and_no_sites_figures_are_kept(tmp_path):
         assert masked["moments"][column] == pytest.approx(row, rel=1e-12)
     for row in RunFolder(tmp_path / "sum").rows():
         assert not row["sites"]
-        assert "site_loss" not in row
+        assert not {"site_loss", "site_change"} & set(row)
+    for row in RunFolder(tmp_path / "mean").rows()[1:]:
+        assert set(row["site_change"]) == set(row["participants"])
+        assert all(-1 <= each["cosine"] <= 1 for each in row["site_change"].values())
 
 
 def losing(site, phase, round_):

@@ -43,6 +43,7 @@ class Gathered:
         memory: What the aggregator carries to the next round.
         by_site: Each site's statistics, where the aggregator sees sites.
         notes: What a person should know of how it was combined, as plain data.
+        changes: How each site's change lies to the total, where anybody may know.
     """
 
     total: Update
@@ -50,6 +51,7 @@ class Gathered:
     memory: Tensors = field(default_factory=dict)
     by_site: Mapping[str, Stats] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
+    changes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 class Aggregator(Protocol):

@@ -80,7 +80,15 @@ class SiteMissing(Event):
 
 @dataclass(frozen=True, slots=True)
 class RoundFinished(Event):
-    """An aggregate was made and checkpointed."""
+    """An aggregate was made and checkpointed.
+
+    Attributes:
+        site_loss: Empty where the study keeps its sites' figures among the sums.
+        site_up: Bytes that came from each site.
+        site_down: Bytes that went to each.
+        site_change: How each site's change lies to that of all, see `medfed.federation.likeness`;
+            empty where nobody may know.
+    """
 
     round: int
     participants: tuple[str, ...]
@@ -89,6 +97,9 @@ class RoundFinished(Event):
     bytes_down: int
     loss: float | None = None
     site_loss: dict[str, float | None] = field(default_factory=dict)
+    site_up: dict[str, int] = field(default_factory=dict)
+    site_down: dict[str, int] = field(default_factory=dict)
+    site_change: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

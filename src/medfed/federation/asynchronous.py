@@ -200,7 +200,8 @@ class AsynchronousCoordinator(Coordinator):
             for flight, reply in taken
         ]
         own = group("aggregator", state.memory)
-        return self.aggregator.gather(lambda _phase, _each: weighted, own)
+        gathered = self.aggregator.gather(lambda _phase, _each: weighted, own)
+        return self._looked_at(weighted, gathered)
 
     def _factor(self, staleness: int) -> float:
         weight: float = self.strategy.staleness_weight(staleness)  # type: ignore[attr-defined]
@@ -226,8 +227,9 @@ def _with_sent(new: State, old: State) -> State:
 
 def _merge(late: Exchange, current: Exchange) -> None:
     """Count a stale reply's traffic and trouble where it arrived."""
-    current.bytes_up += late.bytes_up
-    late.bytes_up = 0
+    for site, size in late.up.items():
+        current.up[site] = current.up.get(site, 0) + size
+    late.up.clear()
     current.missing |= late.missing
     late.missing.clear()
     current.seconds |= late.seconds

@@ -2,11 +2,11 @@
 
 import logging
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from medfed.core.aggregator import Aggregator, Gathered, Standing
+from medfed.core.aggregator import Aggregator, Ask, Gathered, Spooled, Standing
 from medfed.core.events import Notice, RoundFinished, Scored
 from medfed.core.query import Query
 from medfed.core.registry import Part, make, part_of
@@ -16,6 +16,7 @@ from medfed.core.study import Study
 from medfed.core.task import CalibratedTask, Execution, Metrics, Task
 from medfed.core.update import Facts, State, Stats, Update, group, grouped
 from medfed.federation.exchange import MAX_OVER_MODEL, Exchange, Post
+from medfed.federation.likeness import changes
 from medfed.federation.privacy import Attempts, CoordinatorPrivacy
 
 log = logging.getLogger(__name__)
@@ -137,7 +138,8 @@ class Coordinator:
         who = tuple(row["participants"])
         traffic = row["bytes_up"], row["bytes_down"]
         losses = row["loss"], row.get("site_loss", {})
-        done = RoundFinished(state.round, who, seconds, *traffic, *losses)
+        each = row["site_up"], row["site_down"], row.get("site_change", {})
+        done = RoundFinished(state.round, who, seconds, *traffic, *losses, *each)
         self.post.on_event(done)
         return state.evolve(row=row)
 
@@ -262,12 +264,27 @@ class Coordinator:
         # what was agreed. Those that pay for their work shall not pay for another's restart.
         if isinstance(self.aggregator, Standing) and not self.privacy.mechanisms:
             return self.aggregator.gather_on(exchange.ask, exchange.sites, self._drawer)
-        return self._gather(exchange, state)
+        replies: list[Spooled] = []
 
-    def _gather(self, exchange: Exchange, state: State, phase: str = "") -> Gathered:
+        def ask(phase: str, each: Mapping[str, Update]) -> Sequence[Spooled]:
+            replies[:] = exchange.ask(phase, each)
+            return replies
+
+        return self._looked_at(replies, self._gather(exchange, state, ask=ask))
+
+    def _looked_at(self, replies: Sequence[Spooled], gathered: Gathered) -> Gathered:
+        """With how each site's change lies to the total: of plain updates, that a study shows."""
+        shown = self.study.report == "sites" and not self.privacy.mechanisms
+        if not (shown and self.aggregator.sees_sites and self.aggregator.once):
+            return gathered
+        return replace(gathered, changes=changes(replies, gathered.total))
+
+    def _gather(
+        self, exchange: Exchange, state: State, phase: str = "", ask: Ask | None = None
+    ) -> Gathered:
         if phase:  # several evaluations of one round must not be taken for each other
             exchange.body = {**exchange.body, "phase": phase}
-        return self.aggregator.gather(exchange.ask, group("aggregator", state.memory))
+        return self.aggregator.gather(ask or exchange.ask, group("aggregator", state.memory))
 
     def _body(self, facts: Facts) -> dict[str, Any]:
         execution = self.execution.to_json()
@@ -329,11 +346,14 @@ def _training_row(exchange: Exchange, gathered: Gathered, report: str) -> dict[s
         "site_seconds": dict(exchange.seconds),
         "bytes_up": exchange.bytes_up,
         "bytes_down": exchange.bytes_down,
+        "site_up": dict(exchange.up),
+        "site_down": dict(exchange.down),
         "loss": _loss(stats),
     }
     if gathered.notes:
         row["aggregation"] = dict(gathered.notes)
     if report == "sites" and gathered.by_site:
+        row["site_change"] = {site: dict(how) for site, how in gathered.changes.items()}
         row["site_loss"] = {site: _loss(own) for site, own in gathered.by_site.items()}
     return row
 

@@ -91,6 +91,8 @@ class Exchange:
         fits: Whether updates must have the form of what was sent (not so when masked or encrypted).
         over: How many times the model's bytes a reply may have.
         norm_limit: How many times the median's length a change may have; 0 for any.
+        up: Bytes that came from each site.
+        down: Bytes that went to each.
     """
 
     post: Post
@@ -105,11 +107,21 @@ class Exchange:
     norm_limit: float = 0.0
     missing: dict[str, dict[str, str]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
-    bytes_up: int = 0
-    bytes_down: int = 0
+    up: dict[str, int] = field(default_factory=dict)
+    down: dict[str, int] = field(default_factory=dict)
     _again: set[str] = field(default_factory=set)
     _answered: set[str] = field(default_factory=set)
     """Sites with a reply in an earlier phase: what they remember of it is what the next needs."""
+
+    @property
+    def bytes_up(self) -> int:
+        """Bytes that came from the sites."""
+        return sum(self.up.values())
+
+    @property
+    def bytes_down(self) -> int:
+        """Bytes that went to them."""
+        return sum(self.down.values())
 
     def ask(self, phase: str, each: Mapping[str, Update]) -> list[SpooledUpdate]:
         """Hold one phase: the replies that passed every check, in site order.
@@ -194,7 +206,7 @@ class Exchange:
                 spoken = order if version is None else replace(order, version=version)
                 message = seal(spoken, self.post.key, payload)
                 sealed[site] = (order.id, message)
-                self.bytes_down += message.size
+                self.down[site] = self.down.get(site, 0) + message.size
         self.post.channel.send(sealed)
 
     def _collect(self, orders: Orders, arrived: dict[str, SpooledUpdate]) -> None:
@@ -290,7 +302,7 @@ class Exchange:
         # The channel's clock includes the way, and tells nothing of a reply that was stored.
         seconds = reply.seconds or delivery.seconds
         self.seconds[site] = self.seconds.get(site, 0.0) + seconds
-        self.bytes_up += delivery.reply.size
+        self.up[site] = self.up.get(site, 0) + delivery.reply.size
         self.post.on_event(ReplyCounted(self.round, site, seconds, delivery.reply.size))
         return update
 

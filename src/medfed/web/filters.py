@@ -13,7 +13,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
 from medfed.services.accounts.outsiders import is_outsider
-from medfed.web import audit_words, data_words, inference_words, rules, words
+from medfed.web import audit_words, charts, choice_labels, data_words, inference_words, rules, words
 from medfed.web.language import LANGUAGES, TAGS, choose
 
 NOTHING = "–"
@@ -113,6 +113,8 @@ def register(app: Flask) -> None:
         can=rules.can,
         has_page=rules.has_page,
         words=words,
+        what_of=charts.what_of,
+        part_title=choice_labels.part,
         said=words.said,
         audit_words=audit_words,
         data_words=data_words,

@@ -9,6 +9,7 @@ from typing import Any
 from medfed.core.errors import DataError, SiteError
 from medfed.core.files import canonical_json
 from medfed.services.console import Console
+from medfed.services.console.hospitals import Hospital
 from medfed.services.hospital.imports import KIND as IMPORT
 from medfed.services.trouble import Missing
 from medfed.storage.database.types import now
@@ -73,7 +74,8 @@ def people(console: Console) -> Any:
 
 def overview(console: Console) -> Any:
     """How the federation, or the hospital, stands."""
-    return _federation(console) if console.coordinates else _hospital(console)
+    federation = _federation(console) if console.coordinates else None
+    return [federation, _hospital(console)]
 
 
 def _federation(console: Console) -> Any:
@@ -85,9 +87,14 @@ def _federation(console: Console) -> Any:
         console.studies.list(limit=1)[1],
         [[row.id, row.state, row.round] for row in runs],
         [[row.id, bool(row.withdrawn), [each.site for each in row.releases]] for row in models],
-        [[each.name, each.state, each.patients] for each in console.hospitals.list()],
+        [_hospital_of(each) for each in console.hospitals.list()],
         [about.running, list(about.warnings)] if about else None,
     ]
+
+
+def _hospital_of(each: Hospital) -> list[Any]:
+    traffic = [each.replies, each.bytes_up, each.bytes_down]
+    return [each.name, each.state, each.at_work, each.doing, each.patients, traffic]
 
 
 def _hospital(console: Console) -> Any:

@@ -79,6 +79,9 @@ def round_(row: RoundRow) -> dict[str, Any]:
         "participants": row.participants,
         "loss": row.loss,
         "site_loss": row.site_loss,
+        "site_up": row.site_up,
+        "site_down": row.site_down,
+        "site_change": row.site_change,
         "metrics": row.metrics,
         "site_metrics": row.site_metrics,
     }

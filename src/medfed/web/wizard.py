@@ -7,6 +7,7 @@ from typing import Any
 from flask_babel import gettext as _
 
 from medfed.services.part_list import fields_json, offered, parts_json
+from medfed.web import choice_labels, labels
 from medfed.web.said import said
 
 KINDS = ("task", "source", "split", "strategy", "aggregator", "compression", "mechanism", "query")
@@ -99,26 +100,37 @@ def parts() -> dict[str, dict[str, Any]]:
     """All parts that a person may choose, explained in the reader's language."""
     found = parts_json(KINDS)
     return {
-        kind: {name: _explained(part) for name, part in members.items() if offered(kind, name)}
+        kind: {
+            name: _explained(kind, name, part)
+            for name, part in members.items()
+            if offered(kind, name)
+        }
         for kind, members in found.items()
     }
 
 
 def fields() -> dict[str, Any]:
     """The study's own fields by path, explained in the reader's language."""
-    return {
-        f"{table}.{option['name']}".removeprefix("."): _option(option)
+    paths = {
+        f"{table}.{option['name']}".removeprefix("."): option
         for table, options in fields_json().items()
         for option in options
     }
+    return {path: _option(option, labels.option(path)) for path, option in paths.items()}
 
 
-def _explained(part: Mapping[str, Any]) -> dict[str, Any]:
-    return {"summary": said(part["summary"]), "options": [_option(o) for o in part["options"]]}
+def _explained(kind: str, name: str, part: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "title": choice_labels.part(name),
+        "summary": said(part["summary"]),
+        "options": [_option(o, labels.option(o["name"], kind, name)) for o in part["options"]],
+    }
 
 
-def _option(option: Mapping[str, Any]) -> dict[str, Any]:
-    return {**option, "help": said(option["help"])}
+def _option(option: Mapping[str, Any], label: str) -> dict[str, Any]:
+    """An option with what people call it and its values."""
+    called = [choice_labels.choice(option["name"], value) for value in option["choices"]]
+    return {**option, "label": label, "help": said(option["help"]), "called": called}
 
 
 def plan_of(text: str) -> dict[str, Any]:
@@ -145,6 +157,7 @@ def script() -> dict[str, str]:
         "least": _("%(low)s or more", low="{}"),
         "most": _("%(high)s or less", high="{}"),
         "above": _("more than %(low)s", low="{}"),
+        "each": _("What each of them does"),
         "add": _("Add a statistic"),
         "remove": _("Remove"),
         "kind": _("Kind"),

@@ -61,6 +61,14 @@ METRICS = {
     "c_index": _l("c-index"),
 }
 PURPOSES = {"query": _l("collecting sums"), "train": _l("training"), "evaluate": _l("scoring")}
+DOING = {
+    **PURPOSES,
+    "coming": _l("is sending its reply"),
+    "waiting": _l("has sent, waits for the others"),
+    "late": _l("takes longer than usual"),
+    "missing": _l("left out"),
+}
+"""What a hospital does in a round."""
 DENIALS = {
     "anonymous": _l("Nobody is logged in."),
     "change-password": _l("Change your password first."),
@@ -104,6 +112,22 @@ def engine(name: str) -> str:
 def site_state(name: str) -> str:
     """Whether a hospital can be reached."""
     return str(SITE_STATES.get(name, name))
+
+
+def doing(name: str) -> str:
+    """What a hospital does in a round."""
+    return str(DOING.get(name, name))
+
+
+def not_here() -> tuple[str, str]:
+    """Why a run at hospitals elsewhere is not compared, and what to do."""
+    return (
+        _(
+            "The patients of this run are at hospitals elsewhere, and a comparison trains on this "
+            "machine; pooling would bring patients together."
+        ),
+        _("Compare in a rehearsal on open data."),
+    )
 
 
 def recipe(name: str) -> str:
@@ -329,13 +353,7 @@ def script() -> dict[str, Any]:
         "all": _("all hospitals"),
         "round": _("round"),
         "timeline": _("Who did what when, a line for each hospital"),
-        "query": _("collecting sums"),
-        "train": _("training"),
-        "evaluate": _("scoring"),
-        "coming": _("is sending its reply"),
-        "waiting": _("has sent, waits for the others"),
-        "late": _("takes longer than usual"),
-        "missing": _("left out"),
+        **{name: str(word) for name, word in DOING.items()},
         "worth": _("worth"),
         "interval": _("95 % interval"),
         "fall": _("fall of the figure when the input is shuffled"),

@@ -12,7 +12,7 @@ from consoles import WANG, csrf_of, finish
 from sqlalchemy import update
 
 from medfed.storage.database.engine import Away
-from medfed.storage.database.tables import SessionRow
+from medfed.storage.database.tables import RunRow, SessionRow
 from medfed.storage.database.types import now
 from medfed.web.language import TAGS
 
@@ -138,6 +138,46 @@ def test_a_comparison_is_asked_for_and_shown(stage):
     report = client.get(f"/comparisons/{run}/files/comparison.html")
     assert "sandbox" in report.headers["Content-Security-Policy"]
     assert client.get(f"/comparisons/{run}/files/plan.json").status_code == 404
+
+
+def test_a_finished_run_offers_its_comparison_and_says_what_it_costs(stage):
+    client, path = stage.client("coordinator"), f"/runs/{stage.run}"
+    page = client.get(path).text
+    assert "It trains 15 models on this machine" in page
+    assert "of work" in page
+    form = page[page.index('action="/comparisons/new/1"') :].partition("</form>")[0]
+    fields = re.findall(r'name="(recipes|seeds)" value="([^"]+)"', form)
+    assert fields == [*(("recipes", n) for n in ("federated", "local", "pooled")), ("seeds", "3")]
+    assert "Start the comparison" not in stage.client("viewer").get(path).text
+    recipes = [value for name, value in fields if name == "recipes"]
+    asked = stage.post(client, "/comparisons/new/1", recipes=recipes, seeds="3")
+    run = asked.headers["Location"].rpartition("/")[2]
+    page = client.get(path).text
+    assert "A comparison of this study is under way" in page
+    assert "Start the comparison" not in page
+    folder = stage.console.place.run_folder(run)
+    folder.mkdir()
+    (folder / "comparison.json").write_text(json.dumps(COMPARED))
+    with stage.console.database.write() as session:
+        row = session.get_one(RunRow, run)
+        row.state, row.ended = "finished", now()
+    page = client.get(path).text
+    assert "federated is better than each alone" in page
+    assert "0.900 [0.850, 0.950]" in page
+
+
+@pytest.mark.parametrize(("scores", "instead"), [("public", True), ("none", False)])
+def test_a_private_run_says_why_it_is_not_compared_with_plain_training(stage, scores, instead):
+    text = (EXAMPLES / "breast_cancer_dp.toml").read_text().replace('"public"', f'"{scores}"')
+    row = stage.console.studies.create(WANG, text)
+    stage.console.studies.approve(WANG, row.id, row.digest)
+    run = stage.console.runs.start(WANG, row.id)
+    finish(stage.console, run)
+    page = stage.client("coordinator").get(f"/runs/{run.id}").text
+    why = "would train without" if instead else "does not declare these patients public"
+    assert why in page.replace("&#39;", "'")
+    assert "Start the comparison" not in page
+    assert ("Compare with what may be compared" in page) == instead
 
 
 def test_a_model_is_approved_for_a_hospital_and_withdrawn(stage):

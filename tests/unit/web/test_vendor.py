@@ -31,6 +31,10 @@ def test_every_licence_is_there():
         ("fontawesome.LICENSE.txt", "CC BY 4.0"),
         ("niivue.LICENSE.txt", "BSD 2-Clause"),
         ("niivue.LICENSE.txt", "nifti-reader-js"),
+        ("echarts.LICENSE.txt", "Apache License"),
+        ("echarts.LICENSE.txt", "This product includes software developed at"),
+        ("echarts.LICENSE.txt", "BSD 3-Clause License"),
+        ("echarts.LICENSE.txt", "Copyright 2010-2016 Mike Bostock"),
     ]:
         assert words in (vendor.PLACE / name).read_text("utf-8")
 

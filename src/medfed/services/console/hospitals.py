@@ -16,6 +16,7 @@ from medfed.federation.keys import fingerprint
 from medfed.services.accounts import Identity, Subject, require
 from medfed.services.accounts.login import require_confirmed
 from medfed.services.audit import record
+from medfed.services.console.doing import doings
 from medfed.services.console.place import Place
 from medfed.services.trouble import Conflict
 from medfed.storage.database import Database
@@ -39,8 +40,11 @@ class Hospital:
         state: ``online``, ``offline``, ``unknown``, or ``local`` where runs make it here.
         since: When it came online or went, ISO 8601; empty where nobody knows.
         at_work: Whether a run that goes on asks it.
+        doing: What it does for that run just now, see `doings`; empty for nothing.
         last_reply: When it last replied in a run.
         replies: How many replies counted.
+        bytes_up: Bytes that came from it in the rounds of all runs.
+        bytes_down: Bytes that went to it.
         patients: Test patients in the latest model's figures; None where they are not told.
         fingerprint: Of the key that was pinned when it joined; empty where it did not join.
         joined: When, ISO 8601.
@@ -51,8 +55,11 @@ class Hospital:
     state: str
     since: str
     at_work: bool
+    doing: str
     last_reply: datetime | None
     replies: int
+    bytes_up: int
+    bytes_down: int
     patients: int | None
     fingerprint: str
     joined: str
@@ -103,10 +110,11 @@ class Hospitals:
         seen = {site.name: site for site in status.sites} if status else {}
         with self.database.read() as session:
             met = {row.name: row for row in session.scalars(select(SiteRow))}
-            running = session.scalars(select(RunRow.sites).where(RunRow.state == "running")).all()
+            running = session.scalars(select(RunRow).where(RunRow.state == "running")).all()
+            doing = doings(session, running)
             latest = select(ModelRow.patients).order_by(ModelRow.id.desc()).limit(LATEST)
             counts = session.scalars(latest).all()
-        busy = {name for sites in running for name in sites}
+        busy = {name for run in running for name in run.sites}
         patients = {name: n for told in reversed(counts) for name, n in told.items()}
         return tuple(
             _hospital(
@@ -115,6 +123,7 @@ class Hospitals:
                 joined=joined.get(name),
                 seen=seen.get(name),
                 at_work=name in busy,
+                doing=doing.get(name, ""),
                 patients=patients.get(name),
             )
             for name in sorted({*met, *joined})
@@ -175,6 +184,7 @@ def _hospital(
     joined: EnrolledSite | None,
     seen: "SiteStatus | None",
     at_work: bool,
+    doing: str,
     patients: int | None,
 ) -> Hospital:
     return Hospital(
@@ -182,8 +192,11 @@ def _hospital(
         state=(seen.state if seen else "unknown") if joined else "local",
         since=seen.since if seen else "",
         at_work=at_work,
+        doing=doing,
         last_reply=met.last_reply if met else None,
         replies=met.replies if met else 0,
+        bytes_up=met.bytes_up if met else 0,
+        bytes_down=met.bytes_down if met else 0,
         patients=patients,
         fingerprint=joined.fingerprint if joined else "",
         joined=joined.enrolled if joined else "",

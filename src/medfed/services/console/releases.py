@@ -1,5 +1,6 @@
 """Models approved for hospitals, and models withdrawn; every such act is recorded."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from sqlalchemy import select
@@ -57,6 +58,12 @@ class Releases:
                 row.releases.append(ReleaseRow(site=site, by=by.name))
                 record(session, by, "model.release", f"model {number}", reason=f"for {site}")
         return row
+
+    def latest(self, limit: int) -> Sequence[tuple[ReleaseRow, ModelRow]]:
+        """The latest approvals, each with its model, the newest first."""
+        query = select(ReleaseRow, ModelRow).join(ModelRow).order_by(ReleaseRow.at.desc())
+        with self.database.read() as session:
+            return [(release, model) for release, model in session.execute(query.limit(limit))]
 
     def known(self, row: ModelRow) -> frozenset[str]:
         """The hospitals that a model may be approved for: all that are known here."""

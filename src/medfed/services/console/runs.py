@@ -183,6 +183,13 @@ class Runs:
         with self.database.read() as session:
             return session.scalar(query)
 
+    def comparing(self, row: RunRow) -> RunRow | None:
+        """The latest comparison of the very study that a run ran, while it is not over."""
+        query = select(RunRow).where(RunRow.kind == "comparison", RunRow.state.in_(OPEN))
+        query = query.where(RunRow.digest == row.digest).order_by(RunRow.created.desc()).limit(1)
+        with self.database.read() as session:
+            return session.scalar(query)
+
     def rounds(self, run: str) -> Sequence[RoundRow]:
         """The rounds of a run, in order."""
         query = select(RoundRow).where(RoundRow.run_id == run).order_by(RoundRow.round)

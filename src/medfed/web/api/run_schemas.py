@@ -80,6 +80,9 @@ class RoundOut(Schema):
     participants = List(String())
     loss = Float(allow_none=True)
     site_loss = Dict()
+    site_up = Dict()
+    site_down = Dict()
+    site_change = Dict()
     metrics = Dict()
     site_metrics = Dict()
 

@@ -84,6 +84,13 @@ def page_of(row: RunRow) -> str:
     )
 
 
+def overall_of(row: RunRow) -> list[dict[str, str]]:
+    """The figures over all test patients, a row for each recipe."""
+    found = console().comparisons.answer(row.id)
+    rows = figure_rows(found) if found else []
+    return [each for each in rows if each["place"].partition(" (")[0] == ALL]
+
+
 def verdicts_of(row: RunRow) -> list[str]:
     """What is shown over all patients, by the comparison's metric, a sentence for each recipe."""
     found = console().comparisons.answer(row.id)

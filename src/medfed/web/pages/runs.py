@@ -5,11 +5,13 @@ from typing import Any
 from flask import Blueprint, Response, redirect, render_template, send_file, url_for
 from flask.typing import ResponseReturnValue
 
+from medfed.core.study_file import parse_study
 from medfed.services.console.models import DOWNLOADS
 from medfed.services.reports import report_in
 from medfed.services.trouble import Missing
 from medfed.storage.database.tables import RunRow
-from medfed.web import shapes, words
+from medfed.web import charts, shapes, words
+from medfed.web.offers import offer_of
 from medfed.web.pages import comparisons
 from medfed.web.paging import page_number
 from medfed.web.rules import console, needs, user
@@ -41,19 +43,27 @@ def show(run: str) -> ResponseReturnValue:
     model = console().models.of_run(run)
     names = sorted({name for each in rounds for name in each.metrics} | {row.metric})
     files = [name for name in DOWNLOADS if model and _there(run, name)]
-    compared = console().runs.compared(row)
+    compared, study = console().runs.compared(row), parse_study(row.toml)
+    comparing = None if compared else console().runs.comparing(row)
     return render_template(
         "run.html",
         run=shapes.run(row, console().runs),
         starter=row.starter,
         model=model,
         importance=_importance(row),
-        private="[[privacy]]" in row.toml,
+        private=bool(study.privacy),
+        hidden=charts.hidden(study),
+        no_directions=charts.no_directions(study),
+        there=charts.states_of(row.sites, console().hospitals.list()),
+        patients=model.patients if model else {},
         compared=compared,
+        comparing=comparing,
+        offer=offer_of(row, study) if model and not (compared or comparing) else None,
         verdicts=comparisons.verdicts_of(compared) if compared else [],
+        figures=comparisons.overall_of(compared) if compared else [],
         files=files,
         metric_names={name: words.metric(name) for name in names},
-        script=words.script(),
+        script={**words.script(), **charts.map_words(), **charts.unlike_words()},
         states={name: str(word) for name, word in words.STATES.items()},
     )
 

@@ -4,7 +4,7 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from medfed.core.errors import SiteError
-from medfed.web import words
+from medfed.web import charts, words
 from medfed.web.rules import console, needs, user
 
 blueprint = Blueprint("sites", __name__, url_prefix="/sites")
@@ -33,4 +33,6 @@ def invite() -> ResponseReturnValue:
 
 def _page(**more: object) -> str:
     here = console().hospitals
-    return render_template("sites.html", sites=here.list(), federation=here.federation(), **more)
+    sites = here.list()
+    about = {"sites": sites, "federation": here.federation(), "map": charts.map_of(sites)}
+    return render_template("sites.html", **about, **more)

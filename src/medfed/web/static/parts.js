@@ -18,6 +18,7 @@ function take(part, fresh) {
   const scrolled = inside(part, ".table").map((each) => each.scrollLeft);
   part.innerHTML = fresh.innerHTML;
   enrich(part);
+  part.dispatchEvent(new Event("taken", { bubbles: true }));
   for (const box of inside(part, "input[type=checkbox]")) if (ticked.has(key(box))) box.checked = true;
   inside(part, "details").forEach((each, at) => { each.open = opened[at] ?? each.open; });
   inside(part, ".table").forEach((each, at) => { each.scrollLeft = scrolled[at] ?? 0; });

@@ -1,8 +1,10 @@
 // A run, live: catches up over the API, then follows over a WebSocket, and again after each break.
 import { OVER, bytes, duration, find, follow, get, summary, write } from "./follow.js";
 import { Curves, siteColour } from "./curves.js";
+import { drawMap } from "./federation_map.js";
 import { drawImportance } from "./importance.js";
 import { Timeline } from "./timeline.js";
+import { Unlike } from "./unlike.js";
 
 const words = JSON.parse(document.getElementById("words").textContent);
 const about = JSON.parse(document.getElementById("run").textContent);
@@ -14,10 +16,11 @@ const select = find("metric");
 const metricCurves = new Curves(document.querySelector('[data-chart="metric"]'), run.sites, words);
 const lossCurves = new Curves(document.querySelector('[data-chart="loss"]'), run.sites, words);
 
+const unlike = new Unlike(run.sites, about.metrics, words);
 const timeline = new Timeline(find("timeline"), run.sites, words);
 
 function row(number) {
-  if (!rounds.has(number)) rounds.set(number, { round: number, metrics: {}, site_metrics: {}, site_loss: {}, loss: null });
+  if (!rounds.has(number)) rounds.set(number, { round: number, metrics: {}, site_metrics: {}, site_loss: {}, site_up: {}, site_down: {}, site_change: {}, loss: null });
   return rounds.get(number);
 }
 
@@ -26,7 +29,10 @@ function row(number) {
 function take(event) {
   const { body } = event;
   if (event.kind === "Scored") Object.assign(row(body.round), { metrics: body.metrics, site_metrics: body.sites });
-  if (event.kind === "RoundFinished") Object.assign(row(body.round), { loss: body.loss, site_loss: body.site_loss });
+  if (event.kind === "RoundFinished") {
+    const { loss, site_loss, site_up = {}, site_down = {}, site_change = {} } = body;
+    Object.assign(row(body.round), { loss, site_loss, site_up, site_down, site_change });
+  }
   timeline.take(event);
   write(event);
 }
@@ -41,6 +47,31 @@ function tick() {
     item.querySelector(".dot").className = `dot ${DOTS[state] ?? ""}`;
     item.querySelector("small").textContent = state ? `${words[state]} · ${duration(Math.max(0, Date.now() / 1000 - since), words.spans)}` : "";
   }
+}
+
+// The map, with what has travelled so far; drawn anew only when it says something else.
+let mapped = "";
+function map() {
+  const over = OVER.has(run.state) || run.state === "queued";
+  const all = [...rounds.values()];
+  const sum = (name, site) => all.reduce((total, each) => total + (each[name]?.[site] ?? 0), 0);
+  const sites = run.sites.map((name) => {
+    const [doing] = timeline.state(name, over);
+    const [state, there] = about.there[name];
+    return { name, state, doing, word: doing ? words[doing] : there, up: sum("site_up", name), down: sum("site_down", name), patients: about.patients[name] ?? null };
+  });
+  const now = JSON.stringify(sites);
+  if (now === mapped) return;
+  mapped = now;
+  drawMap(find("map"), sites, words);
+  find("map-table").replaceChildren(...sites.map((site) => {
+    const line = document.createElement("tr");
+    line.append(Object.assign(document.createElement("th"), { textContent: site.name, scope: "row" }));
+    for (const [text, className] of [[site.word, ""], [site.patients ?? "–", "number"], [bytes(site.up), "number"], [bytes(site.down), "number"]]) {
+      line.append(Object.assign(document.createElement("td"), { textContent: text, className }));
+    }
+    return line;
+  }));
 }
 
 // What was spent is counted from ledgers, which takes a moment: seldom, and where there is any.
@@ -74,6 +105,8 @@ function draw() {
       ordered.map((each) => [each.round, each.metrics[name]]),
       bySite((each, site) => each.site_metrics[site]?.[name]),
     );
+    unlike.draw(ordered);
+    map();
     const trained = ordered.filter((each) => each.round > 0);
     lossCurves.draw(
       trained.map((each) => [each.round, each.loss]),
@@ -110,9 +143,9 @@ function paint() {
 paint();
 select.addEventListener("change", draw);
 const worth = () => drawImportance(about.importance, words);
-addEventListener("themechange", () => { paint(); draw(); worth(); });
+addEventListener("themechange", () => { paint(); mapped = ""; draw(); worth(); });
 worth();
 spent();
-setInterval(() => { if (!OVER.has(run.state)) tick(); }, 1000);
+setInterval(() => { if (!OVER.has(run.state)) { tick(); map(); } }, 1000);
 setInterval(() => { if (!OVER.has(run.state)) spent(); }, 15_000);
 begin();

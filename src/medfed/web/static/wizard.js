@@ -45,6 +45,8 @@ function set(path, given) {
 // --- what the server says -------------------------------------------------------------------------
 
 function later() {
+  clearTimeout(pricing); // what it cost before it was changed is of no use
+  asking.abort();
   clearTimeout(waiting);
   waiting = setTimeout(check, 250);
 }

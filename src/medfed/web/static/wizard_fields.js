@@ -6,7 +6,7 @@ const make = (tag, properties = {}, ...children) => {
 };
 
 export function asked(ask, wizard) {
-  if (ask.field) return [field(ask.field, ask.field, wizard.about.fields[ask.field], wizard)];
+  if (ask.field) return [field(ask.field, wizard.about.fields[ask.field], wizard)];
   if (ask.table) return [table(ask, wizard)];
   if (ask.list) return listed(ask, wizard);
   return [ask.several ? several(ask, wizard) : part(ask, wizard)];
@@ -21,7 +21,7 @@ function part(ask, wizard) {
   const names = Object.keys(members);
   const empty = ask.optional || !chosen ? [["", about.words.none]] : [];
   const unknown = chosen && !names.includes(chosen) ? [[chosen, chosen]] : [];
-  const select = choice([...empty, ...unknown, ...names.map((name) => [name, name])], chosen);
+  const select = choice([...empty, ...unknown, ...titles(members)], chosen);
   select.dataset.path = ask.part;
   select.addEventListener("change", () => {
     set(ask.part, select.value ? kept(plan[ask.part], select.value, members) : undefined);
@@ -29,9 +29,22 @@ function part(ask, wizard) {
   });
   const box = make("fieldset", { className: "part" }, make("legend", {}, ask.label));
   const summary = make("p", { className: "muted" }, members[chosen]?.summary ?? "");
-  box.append(make("label", {}, make("span", { className: "hidden" }, ask.label), select, complaint(ask.part)), summary);
+  box.append(make("label", {}, make("span", { className: "hidden" }, ask.label), select, complaint(ask.part)), summary, explained(members, about.words));
   if (members[chosen]) box.append(...options(ask.part, members[chosen].options, wizard));
   return box;
+}
+
+// What people call parts, and what the study's text calls them.
+const titles = (members) => Object.entries(members).map(([name, { title }]) => [name, both(title, name)]);
+const both = (title, name) => (title === String(name) ? title : `${title} (${name})`);
+
+// All that can be chosen, each explained.
+function explained(members, words) {
+  const list = make("dl", { className: "facts" });
+  for (const [name, { title, summary }] of Object.entries(members)) {
+    list.append(make("dt", {}, title, " ", make("code", {}, name)), make("dd", {}, summary));
+  }
+  return make("details", { className: "each" }, make("summary", {}, words.each), list);
 }
 
 // What was set and exists in the new part too stays set.
@@ -53,7 +66,7 @@ function several(ask, wizard) {
       set("privacy", plan.privacy);
       draw();
     });
-    box.append(make("label", { className: "check" }, tick, make("span", {}, make("b", {}, name), " ", make("span", { className: "muted" }, member.summary))));
+    box.append(make("label", { className: "check" }, tick, make("span", {}, make("b", {}, member.title), " ", make("code", {}, name), " ", make("span", { className: "muted" }, member.summary))));
     if (index >= 0) box.append(complaint(`privacy[${index}]`), make("div", { className: "part" }, ...options(`privacy[${index}]`, member.options, wizard)));
   }
   return box;
@@ -68,7 +81,7 @@ function listed(ask, wizard) {
   const keep = (entries) => { set(ask.list, entries.length ? entries : undefined); draw(); };
   const boxes = all().map((entry, index) => {
     const path = `${ask.list}[${index}]`;
-    const select = choice(names.map((name) => [name, name]), entry.name);
+    const select = choice(titles(members), entry.name);
     select.dataset.path = path;
     select.addEventListener("change", () => keep(all().map((each, at) => (at === index ? kept(each, select.value, members) : each))));
     const remove = make("button", { type: "button", className: "quiet" }, words.remove);
@@ -93,14 +106,14 @@ function table(ask, wizard) {
   tick.addEventListener("change", () => { set(ask.table, tick.checked ? {} : undefined); draw(); });
   const box = make("fieldset", { className: "part" }, make("label", { className: "check" }, tick, ask.label), complaint(ask.table));
   const own = Object.entries(about.fields).filter(([path]) => path.startsWith(`${ask.table}.`));
-  if (there) box.append(...own.map(([path, option]) => field(path, option.name, option, wizard)));
+  if (there) box.append(...own.map(([path, option]) => field(path, option, wizard)));
   return box;
 }
 
 // What is needed or set is open to see; the rest waits behind a summary.
 function options(prefix, all, wizard) {
   const set = (option) => option.required || wizard.get(`${prefix}.${option.name}`) !== undefined;
-  const draw = (option) => field(`${prefix}.${option.name}`, option.name, option, wizard);
+  const draw = (option) => field(`${prefix}.${option.name}`, option, wizard);
   const rest = all.filter((option) => !set(option));
   const shown = all.filter(set).map(draw);
   if (!rest.length) return shown;
@@ -111,12 +124,12 @@ function options(prefix, all, wizard) {
 
 // --- one value ------------------------------------------------------------------------------------
 
-function field(path, label, option, wizard) {
+function field(path, option, wizard) {
   const { about: { words } } = wizard;
   const control = input(option, wizard.get(path), words);
   control.dataset.path = path;
   control.addEventListener(control.tagName === "SELECT" ? "change" : "input", () => wizard.set(path, value(option, control.value)));
-  const name = make("span", { className: "name" }, make("code", {}, label), option.required ? make("i", {}, words.required) : "");
+  const name = make("span", { className: "name" }, make("b", {}, option.label), make("code", {}, option.name), option.required ? make("i", {}, words.required) : "");
   return make("label", { className: "field" }, name, control, make("small", { className: "muted" }, hint(option, words)), complaint(path));
 }
 
@@ -141,7 +154,7 @@ function bounds({ low, high, above }, words) {
 function input(option, given, words) {
   const silent = option.required || option.default === null ? "" : shown(option, option.default).replaceAll("\n", ", ");
   const usual = silent && words.usual.replace("{}", silent);
-  if (option.choices.length) return choice([["", usual || words.silent], ...option.choices.map((each) => [each, each])], given ?? "");
+  if (option.choices.length) return choice([["", usual || words.silent], ...option.choices.map((each, at) => [each, both(option.called[at], each)])], given ?? "");
   if (option.form === "truth") return choice([["", usual || words.silent], ["true", words.yes], ["false", words.no]], given === undefined ? "" : String(given));
   const text = given === undefined ? "" : shown(option, given);
   if (["texts", "table"].includes(option.form)) return make("textarea", { value: text, rows: Math.min(6, Math.max(2, text.split("\n").length)), placeholder: usual, spellcheck: false });

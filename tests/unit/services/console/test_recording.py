@@ -98,6 +98,25 @@ def test_rounds_done_again_count_once(runs, run):
     assert row.state == "running"
 
 
+def test_traffic_is_counted_with_each_hospital_once(runs, run):
+    recorder = Recorder(runs.database, run, 0)
+    change = {"north": {"cosine": 0.5, "norm": math.inf, "weight": 3.0}}
+    seen = ReplyCounted(1, "north", 0.1, 10)
+    first = RoundFinished(
+        1, ("north",), 1.0, 30, 40, None, {}, {"north": 30}, {"north": 40}, change
+    )
+    again = RoundFinished(
+        1, ("north",), 1.0, 31, 46, None, {}, {"north": 31}, {"north": 41, "south": 5}
+    )
+    tell(recorder, STARTED, seen, first, seen, again, RoundFinished(2, (), 1.0, 1, 2))
+    recorder.end(lambda row: None)
+    (site,) = runs.sites()  # south never replied
+    assert (site.bytes_up, site.bytes_down) == (31, 41)
+    row, _ = runs.rounds(run)
+    assert (row.site_up, row.site_down) == ({"north": 31}, {"north": 41, "south": 5})
+    assert row.site_change == {}
+
+
 def test_an_error_is_told_in_words(runs, run):
     recorder = Recorder(runs.database, run, 0)
     with pytest.raises(RunError), recorded(recorder):

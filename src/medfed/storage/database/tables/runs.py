@@ -57,7 +57,13 @@ class RunRow(Base):
 
 
 class RoundRow(Base):
-    """One round of a run: what it cost, and how its aggregate did once it was scored."""
+    """One round of a run: what it cost, and how its aggregate did once it was scored.
+
+    Attributes:
+        site_up: Bytes that came from each site.
+        site_down: Bytes that went to each.
+        site_change: How each site's change lies to that of all; empty where nobody may know.
+    """
 
     __tablename__ = "rounds"
 
@@ -70,6 +76,9 @@ class RoundRow(Base):
     participants: Mapped[list[str]] = mapped_column(Json, default=list)
     loss: Mapped[float | None] = mapped_column(Figure)
     site_loss: Mapped[dict[str, float | None]] = mapped_column(Json, default=dict)
+    site_up: Mapped[dict[str, int]] = mapped_column(Json, default=dict)
+    site_down: Mapped[dict[str, int]] = mapped_column(Json, default=dict)
+    site_change: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
     metrics: Mapped[dict[str, float | None]] = mapped_column(Json, default=dict)
     site_metrics: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
 
@@ -128,7 +137,12 @@ class ReleaseRow(Base):
 
 
 class SiteRow(Base):
-    """A hospital as the runs have met it."""
+    """A hospital as the runs have met it.
+
+    Attributes:
+        bytes_up: That came from it in the rounds of all runs.
+        bytes_down: That went to it.
+    """
 
     __tablename__ = "sites"
 
@@ -137,3 +151,5 @@ class SiteRow(Base):
     last_reply: Mapped[datetime] = mapped_column(UtcTime, default=now)
     last_run: Mapped[str] = mapped_column(String(32))
     replies: Mapped[int] = mapped_column(default=0)
+    bytes_up: Mapped[int] = mapped_column(BigInteger, default=0)
+    bytes_down: Mapped[int] = mapped_column(BigInteger, default=0)
