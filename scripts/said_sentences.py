@@ -36,7 +36,8 @@ SPOKEN = (
 )
 """Whose complaints pages show."""
 FILES = (
-    *("storage/ledger.py", "storage/ledger_head.py", "services/sites.py"),
+    *("storage/ledger.py", "storage/ledger_file.py", "storage/ledger_head.py"),
+    "services/sites.py",
     *("services/runs.py", "services/run_sites.py", "services/accounts/rights.py"),
     *("services/comparison/runner.py", "services/comparison/recipes.py"),
     *("services/comparison/scoring.py", "services/comparison/answer.py"),

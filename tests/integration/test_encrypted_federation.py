@@ -21,9 +21,13 @@ from integration.test_flower_security import SITES, Running, at_work
 
 from medfed.core.errors import RunError, SiteError
 from medfed.core.private_files import kept_memory
+from medfed.federation.enrolment.folder import CoordinatorFolder
 from medfed.federation.exchange import Exchange
+from medfed.federation.flower.superlink import DATABASE
 from medfed.federation.nginx import SUPERLINK
+from medfed.federation.settings.coordinator import read_coordinator
 from medfed.services.at_rest import encrypt_site
+from medfed.services.federation.coordinator_process import _Services
 from medfed.services.sites import open_site
 
 STUDY = study_of("scaffold", rounds=2, sites=SITES, hidden=(4,), options="local_epochs = 3")
@@ -157,6 +161,55 @@ def test_an_encrypted_run_goes_on_at_no_coordinator_that_keeps_messages(tmp_path
         for more in (how, {"engine": "flower"}):
             with pytest.raises(RunError, match="SuperLink keeps messages on disk"):
                 go(STUDY, tmp_path / "run", resume=True, coordinator=fed.home, **more)
+
+
+def test_an_encrypted_run_gives_nothing_to_a_coordinator_started_again_in_clear(tmp_path, key):
+    """Under way: it says so and ends, and goes on once the coordinator encrypts again."""
+    how = {"engine": "flower", "encrypt_with": str(key)}
+    with federation(tmp_path / "fed", key, encrypted=True) as fed:
+        file = fed.home / "coordinator.toml"
+        text = file.read_text()
+
+        def trouble():
+            fed.end(signal.SIGKILL)
+            await_(lambda: not fed.listens(), 60, "nginx lives")
+            file.write_text(text.replace("encrypt_with", "# encrypt_with"))
+            fed.start()
+
+        watch, out = Watch(trouble), tmp_path / "run"
+        with pytest.raises(RunError, match="SuperLink keeps messages on disk") as no:
+            go(STUDY, out, watch, coordinator=fed.home, **how)
+        watch.end()
+        assert "--resume" in str(no.value.remedy)
+        fed.end(signal.SIGTERM)
+        file.write_text(text)
+        fed.start()
+        run = go(STUDY, out, resume=True, coordinator=fed.home, **how)
+    assert run["model_sha256"] == go(STUDY, tmp_path / "plain")["model_sha256"]
+
+
+def test_a_coordinator_killed_before_its_store_knew_the_sites_begins_it_anew(tmp_path, key):
+    class Killed(BaseException):
+        pass
+
+    class Killing(_Services):
+        def _register_all(self, link):
+            raise Killed
+
+    with federation(tmp_path / "fed", key, encrypted=True) as fed:
+        fed.end(signal.SIGKILL)
+        await_(lambda: not fed.listens(), 60, "nginx lives")
+        store = kept_memory(str((fed.home / SUPERLINK).resolve()))
+        for left in store.iterdir():  # as at the very first start
+            left.unlink()
+        settings = read_coordinator(fed.home / "coordinator.toml", {})
+        with contextlib.ExitStack() as stack, pytest.raises(Killed):
+            Killing(settings, CoordinatorFolder(fed.home), stack, print)._superlink()
+        assert (store / DATABASE).exists(), "it is there, and knows nobody"
+        fed.start()
+        how = {"engine": "flower", "coordinator": fed.home, "encrypt_with": str(key)}
+        run = go(STUDY, tmp_path / "run", **how)
+    assert run["model_sha256"] == go(STUDY, tmp_path / "plain")["model_sha256"]
 
 
 def test_a_coordinator_whose_key_is_gone_says_so_when_it_starts(tmp_path, key):

@@ -160,7 +160,7 @@ def test_another_reason_of_the_ledger_sounds_the_same(north):
 
 
 def test_a_ledger_that_is_used_up_answers_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr("medfed.storage.ledger.EPSILON", 0.1)
+    monkeypatch.setattr("medfed.storage.ledger_limits.EPSILON", 0.1)
     with pytest.raises(QuorumError, match="budget-spent"):
         go(study(), tmp_path / "run")
 

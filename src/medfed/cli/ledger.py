@@ -1,14 +1,33 @@
 """``medfed ledger``: what a hospital's patients' privacy was spent on, and how much is left."""
 
+from __future__ import annotations
+
 import dataclasses
 import json
+import math
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from medfed.core.ledger import UNITS, Balance, check_limit, replacing
+from medfed.core.ledger import (
+    LEAST_ORDER,
+    MOST_ORDER,
+    RULES,
+    UNITS,
+    Balance,
+    Rule,
+    check_limit,
+    replacing,
+)
 from medfed.core.mechanism import Unit
 from medfed.federation.site_folder import SiteFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from medfed.storage.ledger_limits import LimitSet
+    from medfed.storage.ledger_rows import Entry
 
 SITE = click.option(
     "--site",
@@ -37,9 +56,7 @@ def show(folder: Path, as_json: bool) -> None:
     entries = book.entries()
     balances = {unit: book.balance(unit) for unit in UNITS}
     if as_json:
-        plain = {unit: dataclasses.asdict(found) for unit, found in balances.items()}
-        listed = [dataclasses.asdict(entry) for entry in entries]
-        click.echo(json.dumps({"schema": 1, "balance": plain, "entries": listed}))
+        click.echo(json.dumps({"schema": 1, **_plain(balances, book.limit_history(), entries)}))
         return
     runs: dict[tuple[str, str, Unit, str], list[int]] = {}
     for entry in entries:
@@ -54,6 +71,7 @@ def show(folder: Path, as_json: bool) -> None:
             f"{unit}: spent ε = {found.spent:.3g} of {found.limit:.3g} at δ = {found.delta:g}; "
             f"left {found.left:.3g}"
         )
+        click.echo(f"  {_rule(found)}")
     click.echo(_together(balances["patient"], balances["record"]))
 
 
@@ -68,7 +86,22 @@ def show(folder: Path, as_json: bool) -> None:
     help="δ, below one by the number of patients.",
 )
 @click.option("--unit", type=click.Choice(UNITS), default="patient", show_default=True)
-def set_limit(folder: Path, epsilon: float, delta: float, unit: Unit) -> None:
+@click.option(
+    "--rule",
+    type=click.Choice(RULES),
+    help="proven: the limit also holds where studies are chosen by what earlier ones gave, and a "
+    "tenth to a quarter less work fits. sum: only where none was.  [default: as before; proven in "
+    "a new ledger]",
+)
+@click.option(
+    "--order",
+    type=click.IntRange(LEAST_ORDER, MOST_ORDER),
+    help="Of the filter that proves it. A lower one admits more of studies that draw few patients "
+    "a step with little noise, and less of others.  [default: by ε and δ]",
+)
+def set_limit(
+    folder: Path, epsilon: float, delta: float, unit: Unit, rule: Rule | None, order: int | None
+) -> None:
     """Set how much may be spent in all, by all studies together. 0 stops all private work."""
     from medfed.services.sites import open_ledger  # slow import
 
@@ -76,11 +109,61 @@ def set_limit(folder: Path, epsilon: float, delta: float, unit: Unit) -> None:
     book = open_ledger(folder)
     check_limit(epsilon, delta)
     book.check_delta(delta, unit)
-    book.set_limit(epsilon, delta, unit)
+    new = book.limit_for(epsilon, delta, unit, rule, order)
+    book.set_limit(epsilon, delta, unit, new.rule, new.order)
     found = book.balance(unit)
     click.echo(f"A {unit} may spend ε = {epsilon:g} at δ = {delta:g}; {found.spent:.3g} is spent.")
+    click.echo(_rule(found))
+    if found.spent and new.rule == "proven":
+        click.echo(ANEW)
     if unit != "hospital":
         click.echo(_together(book.balance("patient"), book.balance("record")))
+
+
+ANEW = (
+    "This is a new filter, and all that was spent counts against it. It proves the new limit if "
+    "that was not chosen because of what a study gave"
+)
+
+
+def _rule(found: Balance) -> str:
+    """What the limit is worth where studies are chosen on the way."""
+    if found.rule == "sum":
+        return (
+            "by the sum alone: this limit is only proven if no study was chosen by what an earlier "
+            f"one gave ({_of_filter(found)}; set-limit --rule proven switches it on)"
+        )
+    if not found.proven:
+        return (
+            f"nothing more is admitted: {_of_filter(found)}. Allow more by a higher --epsilon, a "
+            "lower --order, or --rule sum, which is only proven if no study was chosen by what an "
+            "earlier one gave (medfed ledger set-limit)"
+        )
+    return f"proven also for studies chosen by what earlier ones gave: {_of_filter(found)}"
+
+
+def _of_filter(found: Balance) -> str:
+    return f"{found.used:.0%} of what a filter of order {found.order} admits is used"
+
+
+def _plain(
+    balances: Mapping[Unit, Balance], limits: Iterable[LimitSet], entries: Iterable[Entry]
+) -> dict[str, Any]:
+    """All of it as plain data."""
+    epsilon, delta = replacing(balances["patient"], balances["record"])
+    spent = {unit: _finite(dataclasses.asdict(found)) for unit, found in balances.items()}
+    allowed = [{"time": e.time, "unit": e.unit, **dataclasses.asdict(e.limit)} for e in limits]
+    return {
+        "balance": spent,
+        "replacing_a_patient": {"epsilon": epsilon, "delta": delta},
+        "limits": allowed,
+        "entries": [dataclasses.asdict(entry) for entry in entries],
+    }
+
+
+def _finite(plain: dict[str, Any]) -> dict[str, Any]:
+    """Nothing in the place of figures without a bound, for which JSON has no word."""
+    return {k: None if v == math.inf else v for k, v in plain.items()}
 
 
 def _together(patient: Balance, record: Balance) -> str:

@@ -14,7 +14,7 @@ from medfed.cli.signals import ending_on_sigterm
 from medfed.config import Settings
 
 if TYPE_CHECKING:
-    from medfed.services.console import Faces
+    from medfed.services.console import Console, Faces
     from medfed.web.server import Server
 
 Command = Callable[..., Any]
@@ -101,6 +101,9 @@ def serve_console(
         options=WebOptions(url=url),
     )
 
+    if site is not None:
+        _warn_of_what_lies_open(site, server.console)
+
     def ready() -> None:
         click.echo(f"The console is at {url or f'http://{where.host}:{server.port}'}")
         if server.password:
@@ -114,6 +117,21 @@ def serve_console(
             if not coordinates:
                 after = "Jobs under way begin again with the next start."
             click.echo(f"\nThe console is closed. {after}", err=True)
+
+
+def _warn_of_what_lies_open(site: Path, console: "Console") -> None:
+    """An encrypted site's console that is elsewhere keeps patients' names as they are."""
+    from medfed.federation.site_folder import SiteFolder
+    from medfed.services.consoles_of import outside
+
+    if SiteFolder(site).settings().encrypt_with is None:
+        return
+    for place in outside(site, console.place.path, console.database.url):
+        click.echo(
+            f"Warning: {site} is encrypted, and {place}, where this console keeps what people do "
+            f"here, is not. Serve it by medfed site serve {site}, or keep it on an encrypted disk",
+            err=True,
+        )
 
 
 @contextmanager

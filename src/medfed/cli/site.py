@@ -241,10 +241,17 @@ def encrypt(folder: Path, key_file: Path | None, passphrase: bool) -> None:
     The passphrase is read from MEDFED_PASSPHRASE, now and whenever the site starts.
     """
     from medfed.services.at_rest import encrypt_site  # slow import
+    from medfed.services.consoles_of import consoles_elsewhere
 
     how = _secret_named(key_file, passphrase=passphrase)
     count = encrypt_site(folder, how)
     click.echo(f"{folder} is encrypted; {_files(count)} that lay open were sealed.")
+    for place in consoles_elsewhere(folder):
+        click.echo(
+            f"NOT encrypted: {place}, where a console of this site keeps what people did there, "
+            f"files that are being sent and what models found. Serve it from the site's folder "
+            f"(medfed site serve {folder}) and remove that, or keep it on an encrypted disk."
+        )
     click.echo("Keep the key elsewhere, with a copy: without it nothing here can be read again.")
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from medfed.core.errors import SiteError
 from medfed.core.files import canonical_json
@@ -13,6 +13,13 @@ from medfed.core.registry import Part
 UNITS: tuple[Unit, ...] = ("patient", "record", "hospital")
 """Whose spending has a sum of its own."""
 LARGEST_DELTA = 0.1
+Rule = Literal["proven", "sum"]
+"""What work must pass. By each rule the sum of all privacy losses stays within ε. ``proven`` asks
+a Rényi filter besides, so that (ε, δ) also holds where a study was chosen by what an earlier one
+gave; by ``sum`` it is only proven if none was."""
+RULES: tuple[Rule, ...] = ("proven", "sum")
+LEAST_ORDER, MOST_ORDER = 2, 4096
+"""Orders of a filter: whole numbers, for which the series of sampled Gaussians always converge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,23 @@ class Spend:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """What a unit may spend in all, by all studies together.
+
+    Attributes:
+        epsilon: ε in all.
+        delta: At which δ.
+        rule: What work must pass.
+        order: Of the Rényi filter; fixed with the limit and by nothing that was answered.
+    """
+
+    epsilon: float
+    delta: float
+    rule: Rule
+    order: int
+
+
+@dataclass(frozen=True, slots=True)
 class Balance:
     """Where the patient (or the hospital) stands who has spent most.
 
@@ -56,16 +80,33 @@ class Balance:
         spent: ε at the ledger's δ, all entries composed.
         limit: The ε that the site allows.
         delta: The ledger's δ.
+        rule: What work must pass.
+        order: Of the limit's Rényi filter.
+        used: The share of what the filter allows that is used: 1 is all of it. It is no share of
+            ε, of which no work takes an equal part.
     """
 
     spent: float
     limit: float
     delta: float
+    rule: Rule = "sum"
+    order: int = LEAST_ORDER
+    used: float = 0.0
 
     @property
     def left(self) -> float:
         """What is left of the limit; nothing where it was lowered below what is spent."""
         return max(0.0, self.limit - self.spent)
+
+    @property
+    def within(self) -> bool:
+        """Whether the limit's rule admits as much."""
+        return self.spent <= self.limit and (self.rule == "sum" or self.used <= 1.0)
+
+    @property
+    def proven(self) -> bool:
+        """Whether the limit holds however studies were chosen: all that was spent is filtered."""
+        return self.used <= 1.0
 
 
 def replacing(patient: Balance, record: Balance) -> tuple[float, float]:
@@ -123,7 +164,13 @@ class Ledger(Protocol):
 
 
 class Accountant(Protocol):
-    """Turns noisy answers into (ε, δ)."""
+    """Turns noisy answers into (ε, δ), and tells what a Rényi filter makes of them."""
 
     def epsilon(self, answers: Sequence[NoisyAnswer], delta: float) -> float:
         """The smallest known ε at a δ; infinite where there is none."""
+
+    def order(self, epsilon: float, delta: float) -> int:
+        """The order of the filter of a limit for which none is given."""
+
+    def used(self, answers: Sequence[NoisyAnswer], limit: Limit) -> float:
+        """The share that answers take of what a limit's filter allows; it admits up to 1."""

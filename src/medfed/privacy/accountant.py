@@ -14,7 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medfed.core.ledger import Limit
 from medfed.core.mechanism import NoisyAnswer, merge
+from medfed.privacy import renyi
+from medfed.privacy.events import LEAST_NOISE, event_of, renyi_answer
 
 INTERVAL = 1e-3
 """Grid of privacy losses: ε comes out too large by less than a hundredth of itself."""
@@ -23,11 +26,19 @@ MOST_NOISE = 1e4
 
 
 class LossAccountant:
-    """`medfed.core.ledger.Accountant` by privacy loss distributions."""
+    """`medfed.core.ledger.Accountant` by privacy loss distributions, beside a Rényi filter."""
 
     def epsilon(self, answers: Sequence[NoisyAnswer], delta: float) -> float:
         """The ε of some answers at a δ; see `epsilon`."""
         return epsilon(answers, delta)
+
+    def order(self, epsilon: float, delta: float) -> int:
+        """The order of a limit's filter; see `medfed.privacy.renyi.order_for`."""
+        return renyi.order_for(epsilon, delta)
+
+    def used(self, answers: Sequence[NoisyAnswer], limit: Limit) -> float:
+        """The share of what a limit's filter allows; see `medfed.privacy.renyi.used`."""
+        return renyi.used(answers, limit)
 
 
 def epsilon(answers: Sequence[NoisyAnswer], delta: float, interval: float = INTERVAL) -> float:
@@ -79,8 +90,6 @@ def calibrate(
     return high
 
 
-LEAST_NOISE = 0.05
-"""Below it a single answer costs ε in the hundreds, and nobody needs to know in how many."""
 ROUGH = 100.0
 """Above it the Rényi bound is given: exact losses so large would fill the memory, for nothing."""
 ORDERS = (2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 32.0, 64.0)
@@ -103,7 +112,7 @@ def _rough(answers: tuple[NoisyAnswer, ...], delta: float) -> float:
 
     accountant = rdp.RdpAccountant(ORDERS)
     for answer in answers:
-        accountant.compose(_event(answer), answer.times)
+        accountant.compose(event_of(renyi_answer(answer)), answer.times)
     return float(accountant.get_epsilon(delta))
 
 
@@ -112,18 +121,5 @@ def _composed(answers: tuple[NoisyAnswer, ...], interval: float) -> Any:
 
     accountant = pld.PLDAccountant(value_discretization_interval=interval)
     for answer in answers:
-        accountant.compose(_event(answer), answer.times)
+        accountant.compose(event_of(answer), answer.times)
     return accountant
-
-
-def _event(answer: NoisyAnswer) -> Any:
-    import dp_accounting
-
-    kinds = {
-        "gaussian": dp_accounting.GaussianDpEvent,
-        "laplace": dp_accounting.LaplaceDpEvent,
-    }
-    event = kinds[answer.kind](answer.noise)
-    if answer.rate >= 1.0:
-        return event
-    return dp_accounting.PoissonSampledDpEvent(answer.rate, event)

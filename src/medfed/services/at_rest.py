@@ -17,6 +17,7 @@ from medfed.federation.site_folder import RECEIPTS, SiteFolder, receipts_of
 from medfed.privacy.at_rest.envelope import ENVELOPE, Secret, open_envelope, rotate
 from medfed.privacy.at_rest.stream import is_sealed
 from medfed.privacy.at_rest.vault import SealedVault, new_vault
+from medfed.services.consoles_of import consoles_elsewhere
 from medfed.services.federation.alone import alone
 from medfed.services.imports.archive import FETCHED
 from medfed.services.imports.archive import LOCK as FETCH_LOCK
@@ -46,7 +47,8 @@ REMADE = ("console/views", "console/thumbnails")
 """Pictures that are made anew where they are wanted: they are removed."""
 DATABASES = (LEDGER, CATALOGUE, "console/console.sqlite")
 """Databases that it encrypts."""
-SERVED = (("line", "site"), ("console", "jobs"))
+JOBS = "jobs"
+SERVED = (("line", "site"), ("console", JOBS))
 """Where long-lived processes of a site hold a lock, and under what name."""
 LOG = "site.log"
 LINES: Mapping[str, str] = {LOG: "", LINKS: LINKS, KEY_FILE: KEY_FILE}
@@ -188,6 +190,9 @@ def _at_rest(path: Path) -> Iterator[None]:
             for folder, what in SERVED:
                 if (path / folder).is_dir():
                     stack.enter_context(alone(path / folder, what))
+            for console in map(Path, consoles_elsewhere(path)):
+                if console.is_dir():
+                    stack.enter_context(alone(console, JOBS))
         except RunError as error:
             raise SiteError(error.message, remedy=error.remedy) from None
         stack.enter_context(only_one(path, LOCK))

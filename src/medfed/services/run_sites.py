@@ -96,7 +96,7 @@ def _attached(
     if folder.vault.sealed:  # once more: it goes on, and the coordinator may be another by now
         check_encrypted(home)
     key, keys = load_key(home), enrolled_keys(study, home)
-    channel = open_attached(study, home, folder.path, on_event)
+    channel = open_attached(study, home, folder.path, on_event, encrypted=folder.vault.sealed)
     return channel, _post(study, folder, record, channel, key, keys, on_event)
 
 

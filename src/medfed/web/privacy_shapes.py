@@ -1,9 +1,10 @@
 """What was spent of patients' privacy as plain data, for the API."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
-from medfed.core.ledger import Balance
+from medfed.core.ledger import Balance, replacing
 from medfed.services.hospital.privacy import Account, Outlook, Spending
 
 
@@ -17,6 +18,7 @@ def account(each: Account) -> dict[str, Any]:
             "runs": list(one.runs),
             "spent": _finite(one.spent),
             "left": max(0.0, limit - one.spent),
+            "used": _finite(one.used),
         }
         for one in each.standings
     ]
@@ -49,6 +51,7 @@ def outlook(each: Outlook) -> dict[str, Any]:
         "alone": _finite(each.alone),
         "by_study": _finite(each.spent),
         "after": None if each.after is None else _finite(each.after),
+        "used_after": None if each.then is None else _finite(each.then.used),
         "fits": each.fits,
     }
 
@@ -59,7 +62,17 @@ def _balance(each: Balance) -> dict[str, Any]:
         "delta": each.delta,
         "spent": _finite(each.spent),
         "left": each.left,
+        "rule": each.rule,
+        "order": each.order,
+        "used": _finite(each.used),
     }
+
+
+def together(accounts: Sequence[Account]) -> dict[str, float]:
+    """What the limits of patients and records allow where one patient is replaced by another."""
+    by_unit = {each.unit: each.balance for each in accounts}
+    epsilon, delta = replacing(by_unit["patient"], by_unit["record"])
+    return {"epsilon": epsilon, "delta": delta}
 
 
 def _finite(value: float) -> float | None:

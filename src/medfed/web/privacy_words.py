@@ -1,13 +1,16 @@
 """What was spent of patients' privacy, in the reader's language."""
 
 import json
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from medfed.core.errors import PartError
-from medfed.services.hospital.privacy import Outlook, Spending
+from medfed.core.ledger import Balance
+from medfed.core.ledger import replacing as replacing_costs
+from medfed.services.hospital.privacy import Account, Outlook, Spending
 from medfed.services.part_list import part_json
 
 UNITS = {
@@ -30,6 +33,10 @@ UNITS = {
         _l("Paid by studies in which no hospital is to show (hospital-dp)."),
     ),
 }
+RULES = {
+    "proven": _l("proven: behind a filter"),
+    "sum": _l("the sum alone"),
+}
 PAYS = {
     "patient": _l("a training patient"),
     "record": _l("a record"),
@@ -50,6 +57,70 @@ def unit_about(name: str) -> str:
 def epsilon(value: float) -> str:
     """ε with three digits that count."""
     return f"{value:.3g}"
+
+
+def share(used: float) -> str:
+    """A share in per cent."""
+    return f"{used:.0%}" if math.isfinite(used) else "∞ %"
+
+
+def left_share(used: float) -> str:
+    """What is left of what a limit's filter admits."""
+    return share(max(0.0, 1.0 - used))
+
+
+def rule(balance: Balance) -> str:
+    """What the limit is worth where studies are chosen on the way, and what to do beyond it."""
+    if balance.rule == "sum":
+        return str(
+            _(
+                "Added up without a filter: the limit is only proven if no study was chosen by "
+                "somebody who had read the model or the figures of an earlier one."
+            )
+        )
+    if not balance.proven:
+        return str(
+            _(
+                "Nothing more is admitted: with it the limit would not be proven where studies are "
+                "chosen by what earlier ones gave (%(used)s of what the filter admits is used). "
+                "Raise the limit, or choose to add up without the filter; at the machine, "
+                "medfed ledger set-limit --order takes another order than %(order)s.",
+                used=share(balance.used),
+                order=balance.order,
+            )
+        )
+    return str(
+        _(
+            "The limit is proven, also where the next study is chosen by somebody who has read the "
+            "model of the last one: a filter (Rényi, order %(order)s) refuses what would break "
+            "that.",
+            order=balance.order,
+        )
+    )
+
+
+def replacing(accounts: Sequence[Account]) -> str:
+    """What the limits of patients and records allow together."""
+    by_unit = {each.unit: each.balance for each in accounts}
+    epsilon_, delta = replacing_costs(by_unit["patient"], by_unit["record"])
+    if delta >= 1:
+        return str(
+            _(
+                "Patients and records have a limit each. To replace one patient by another may "
+                "cost both: twice the first and the second, ε = %(epsilon)s at a δ of 1, which "
+                "promises nothing. Whoever wants one promise for both lowers both.",
+                epsilon=epsilon(epsilon_),
+            )
+        )
+    return str(
+        _(
+            "Patients and records have a limit each. To replace one patient by another may cost "
+            "both: twice the first and the second, ε = %(epsilon)s at δ = %(delta)s. Whoever wants "
+            "less for both together lowers both.",
+            epsilon=epsilon(epsilon_),
+            delta=f"{delta:.2g}",
+        )
+    )
 
 
 def what(spending: Spending) -> str:
@@ -134,6 +205,21 @@ def outlook(each: Outlook) -> list[str]:
                 "With a whole run of it at most %(after)s would be spent: studies cost less "
                 "together than one by one.",
                 after=epsilon(each.after),
+            )
+        )
+    if each.then and before.rule == "proven":
+        found.append(
+            _(
+                "Of what the filter admits that proves the limit, %(used)s would be used.",
+                used=share(each.then.used),
+            )
+        )
+    if each.unproven:
+        found.append(
+            _(
+                "By the sum of all ε there is room for it, and not by the filter. The hospital can "
+                "raise the limit, or add up without the filter; then the limit is only proven if "
+                "no study was chosen by what an earlier one gave."
             )
         )
     if each.crowded:

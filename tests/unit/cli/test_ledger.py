@@ -1,5 +1,7 @@
 """``medfed ledger``, as a person calls it."""
 
+import json
+
 import pytest
 
 from medfed.cli import main
@@ -91,3 +93,60 @@ def test_a_delta_too_large_for_the_patients_is_refused_as_in_the_console(site, c
     assert set_limit(site, "4", "0.05") == 4
     assert "too large for the 20 patients" in capsys.readouterr().err
     assert open_ledger(site).balance("record").limit == 10.0
+
+
+def show(site, capsys, *more) -> str:
+    assert main_exits(["ledger", "show", "--site", str(site), *more]) == 0
+    return capsys.readouterr().out
+
+
+def enter(site, *answers) -> None:
+    people = tuple(f"p{i}" for i in range(20))
+    cost = Cost("patient", answers)
+    open_ledger(site).spend(Spend("study", "A study", "run", "o", 1, "train", "s", people, cost))
+
+
+def test_what_is_left_by_the_filter_is_told_and_what_it_means(site, capsys):
+    assert "proven also for studies chosen by what earlier ones gave: 0% of" in show(site, capsys)
+    enter(site, NoisyAnswer("gaussian", 20.0, 1.0, 700))
+    first = show(site, capsys).splitlines()
+    assert "of what a filter of order 3 admits is used" in first[2]
+    main_exits(["ledger", "set-limit", "--site", str(site), "--epsilon", "6.3"])
+    said = capsys.readouterr().out
+    assert "nothing more is admitted" in said
+    assert "--rule sum" in said
+    assert "This is a new filter, and all that was spent counts against it" in said
+    words = ["ledger", "set-limit", "--site", str(site), "--epsilon", "6.3", "--rule", "sum"]
+    main_exits(words)
+    said = capsys.readouterr().out
+    assert "by the sum alone: this limit is only proven if no study was chosen" in said
+    assert "new filter" not in said
+    main_exits([*words[:-2], "--order", "3"])
+    assert open_ledger(site).limit().order == 3
+    assert open_ledger(site).limit().rule == "sum", "as before"
+
+
+@pytest.mark.parametrize("order", ["1", "5000", "2.5"])
+def test_an_order_is_a_whole_number_in_bounds(site, capsys, order):
+    words = ["ledger", "set-limit", "--site", str(site), "--epsilon", "3", "--order", order]
+    assert main_exits(words) == 2
+    assert not (site / "ledger.sqlite").exists()
+
+
+def test_all_of_it_is_told_to_programs(site, capsys):
+    enter(site, NoisyAnswer("gaussian", 20.0, 1.0, 7))
+    main_exits(["ledger", "set-limit", "--site", str(site), "--epsilon", "3", "--rule", "sum"])
+    capsys.readouterr()
+    told = json.loads(show(site, capsys, "--json"))
+    epsilon, delta = replacing(*(open_ledger(site).balance(unit) for unit in ("patient", "record")))
+    assert told["replacing_a_patient"] == {"epsilon": epsilon, "delta": delta}
+    patient = told["balance"]["patient"]
+    assert set(patient) == {"spent", "limit", "delta", "rule", "order", "used"}
+    assert (patient["limit"], patient["rule"], patient["order"]) == (3.0, "sum", 7)
+    assert 0 < patient["used"] < 0.1
+    assert [(one["unit"], one["epsilon"], one["rule"]) for one in told["limits"]] == [
+        ("patient", 10.0, "proven"),
+        ("hospital", 10.0, "proven"),
+        ("patient", 3.0, "sum"),
+    ]
+    assert len(told["entries"]) == 1

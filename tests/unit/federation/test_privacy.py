@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from counting import Counting
 from integration.test_private_runs import PRIVATE, private_text
 from integration.test_statistics import ASKED
 
@@ -24,7 +25,7 @@ def people(**counts):
 def refusal(study, data, tmp_path):
     """Why the site does not take it up; nothing where it does."""
     try:
-        SitePrivacy(study, data, SqliteLedger(tmp_path / "ledger.sqlite", None))
+        SitePrivacy(study, data, SqliteLedger(tmp_path / "ledger.sqlite", Counting()))
     except Refused as no:
         return f"{no.name}: {no}"
     return ""
@@ -71,7 +72,9 @@ def test_scores_that_do_not_leave_have_no_delta(tmp_path):
 def test_noised_facts_have_one_for_training_patients(tmp_path, monkeypatch):
     text = private_text(privacy="").replace("hidden =", "facts_epsilon = 1.0\nhidden =")
     study = parse_study(text)
-    privacy = SitePrivacy(study, people(train=50, test=5000), SqliteLedger(tmp_path / "l", None))
+    privacy = SitePrivacy(
+        study, people(train=50, test=5000), SqliteLedger(tmp_path / "l", Counting())
+    )
     (part, query), *_ = privacy.queries.items()
     assert query.of(privacy.data) == ("train",)
     privacy.queries[part] = replace(query, delta=0.02)

@@ -43,7 +43,7 @@ def test_nothing_of_the_ledger_can_be_read_also_while_it_is_in_use(tmp_path):
         folder.mkdir()
         book = SqliteLedger(folder / "ledger.sqlite", Counting(), vault)
         book.spend(spend(study="digest-of-the-study"))
-        with book._open():  # the last to leave would clear the log away
+        with book.file.open():  # the last to leave would clear the log away
             book.spend(spend(source="a source of theirs"))
             found = contents(folder)
         assert (b"digest-of-the-study" in found) is seen
@@ -107,7 +107,7 @@ def test_a_page_that_was_changed_is_noticed(at, tmp_path):
 def test_it_is_encrypted_in_place_with_all_that_was_in_it(tmp_path):
     plain = SqliteLedger(tmp_path / "ledger.sqlite", Counting())
     plain.set_limit(30, 1e-6)
-    with plain._open():  # keeps a log beside the file
+    with plain.file.open():  # keeps a log beside the file
         for _ in range(3):
             plain.spend(spend())
         before = plain.entries()
@@ -169,7 +169,7 @@ def test_stopped_while_it_is_encrypted_it_is_the_old_one(tmp_path, monkeypatch):
 
 
 def test_what_is_written_is_flushed_before_it_counts(tmp_path):
-    with ledger(tmp_path)._open() as db:
+    with ledger(tmp_path).file.open() as db:
         assert db.execute("PRAGMA synchronous").fetchone() == (2,), "FULL"
         assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         (cipher,) = db.execute("PRAGMA cipher_version").fetchone()

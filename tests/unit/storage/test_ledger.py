@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from counting import Counting
 
 from medfed.core.errors import REFUSALS, Refused, SiteError
 from medfed.core.ledger import Spend
@@ -19,16 +20,10 @@ from medfed.core.vault import OPEN
 from medfed.privacy.accountant import LossAccountant, epsilon
 from medfed.privacy.at_rest.vault import SealedVault
 from medfed.storage.ledger import SqliteLedger
+from medfed.storage.ledger_file import LedgerFile
 from medfed.storage.ledger_head import HEAD, REMEDY
 
 EVERYBODY = tuple(f"p{i}" for i in range(30))
-
-
-class Counting:
-    """One ε an answer: an accountant that a test can follow."""
-
-    def epsilon(self, answers, delta):
-        return float(sum(a.times for a in answers))
 
 
 def spend(
@@ -201,7 +196,7 @@ def test_each_entry_is_on_the_disk_when_it_is_made(ledger):
     ledger.spend(spend())
     with sqlite3.connect(ledger.path) as db:
         assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    with ledger._open() as db:
+    with ledger.file.open() as db:
         assert db.execute("PRAGMA synchronous").fetchone() == (2,), "FULL"
 
 
@@ -282,7 +277,7 @@ def test_a_kill_between_an_entry_and_its_head_stops_nobody(book, monkeypatch):
 
     for times in (1, 2):  # at the very first entry too
         with monkeypatch.context() as patched:
-            patched.setattr(SqliteLedger, "_keep_head", killed)
+            patched.setattr(LedgerFile, "keep_head", killed)
             with pytest.raises(KeyboardInterrupt):
                 book.spend(spend())
         assert book.balance().spent == 2 * times - 1, "it was entered"
@@ -304,6 +299,8 @@ def test_a_ledger_of_the_form_before_gets_a_head(ledger):
     ledger.spend(spend())
     ledger.path.with_name(HEAD).unlink()
     with sqlite3.connect(ledger.path) as db:
+        db.execute("DROP TABLE limits")
+        db.execute("CREATE TABLE limits (unit TEXT PRIMARY KEY, epsilon REAL, delta REAL)")
         db.execute("PRAGMA user_version = 1")
     assert ledger.balance().spent == 1
     assert ledger.spend(spend()).spent == 2
@@ -322,6 +319,12 @@ from medfed.storage.ledger import SqliteLedger
 class Counting:
     def epsilon(self, answers, delta):
         return float(sum(a.times for a in answers))
+
+    def order(self, epsilon, delta):
+        return 2
+
+    def used(self, answers, limit):
+        return self.epsilon(answers, 0) / limit.epsilon
 
 home = Path(sys.argv[1])
 vault = SealedVault(home, bytes(32)) if sys.argv[2:] == ["sealed"] else OPEN

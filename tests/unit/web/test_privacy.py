@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from accounting import EXAMPLES, PASSWORD, identity
 from consoles import Stage, hospital_of
+from counting import Counting
 from sqlalchemy import select, update
 
 from medfed.core.errors import SiteError
@@ -25,13 +26,6 @@ API = "/api/v1/privacy"
 PEOPLE = tuple(f"p{i}" for i in range(30))
 NOISED = read_study(EXAMPLES / "breast_cancer_dp.toml")
 SOURCE = comparable(NOISED.source)
-
-
-class Counting:
-    """One ε an answer: an accountant that a test can follow."""
-
-    def epsilon(self, answers, delta):
-        return float(sum(a.times for a in answers))
 
 
 @pytest.fixture(autouse=True)
@@ -139,8 +133,9 @@ def test_a_steward_sets_the_limit_and_it_is_recorded(hospital):
     assert "The limit is set." in client.get("/privacy/").text
     found = book_of(hospital).balance()
     assert (found.limit, found.delta) == (5.0, 1e-6)
-    said = "from ε = 10 at δ = 1e-05 to ε = 5 at δ = 1e-06"
-    assert acts(hospital) == [("privacy limit of a patient", said)]
+    old = "ε = 10 at δ = 1e-05 (rule proven, order 2)"
+    new = "ε = 5 at δ = 1e-06 (rule proven, order 2)"
+    assert acts(hospital) == [("privacy limit of a patient", f"from {old} to {new}")]
 
 
 def test_the_password_is_asked_for_and_what_was_typed_comes_back(hospital):
@@ -214,9 +209,11 @@ def test_a_limit_is_recorded_before_it_is_set_and_nobody_waits_for_the_ledger(
     who = identity(hospital.console.accounts, "data-steward")
     with pytest.raises(KeyboardInterrupt):
         hospital.console.hospital.privacy.set_limit(who, "patient", 5.0, 1e-5)
-    assert seen == [
-        ("privacy limit of a patient", "from ε = 10 at δ = 1e-05 to ε = 5 at δ = 1e-05")
-    ]
+    old, new = (
+        "ε = 10 at δ = 1e-05 (rule proven, order 2)",
+        "ε = 5 at δ = 1e-05 (rule proven, order 2)",
+    )
+    assert seen == [("privacy limit of a patient", f"from {old} to {new}")]
 
 
 def test_a_limit_that_could_not_be_set_is_recorded_as_such_and_none_is_written(
@@ -359,3 +356,59 @@ def test_an_encrypted_ledger_is_opened_as_the_rest_of_the_console(tmp_path):
     assert "cannot be read" not in page
     stage.post(client, "/privacy/limits/patient", "/privacy/", epsilon="7", delta="1e-5")
     assert book_of(stage).balance().limit == 7.0
+
+
+def test_what_the_filter_has_left_is_told_and_what_to_do_beyond_it(hospital):
+    pay(hospital, times=4)
+    client = hospital.client("data-steward")
+    page = client.get("/privacy/").text
+    assert "a filter (Rényi, order 2) refuses what would break that" in page
+    assert "<b>60%</b>" in page, "of what is proven is left"
+    book_of(hospital).set_limit(3.0, 1e-5)
+    page = client.get("/privacy/").text
+    assert "Nothing more is admitted" in page
+    assert "(133% of what the filter admits is used)" in page
+    assert "--order takes another order than 2" in page
+
+
+def test_a_steward_goes_without_the_filter_and_it_is_recorded(hospital):
+    client = hospital.client("data-steward")
+    form = {"epsilon": "5", "delta": "1e-5", "rule": "sum"}
+    assert hospital.post(client, "/privacy/limits/patient", "/privacy/", **form).status_code == 302
+    assert book_of(hospital).limit().rule == "sum"
+    assert acts(hospital)[0][1].endswith("to ε = 5 at δ = 1e-05 (rule sum, order 2)")
+    page = client.get("/privacy/").text
+    assert "Added up without a filter" in page
+    assert '<option value="sum" selected>' in page
+    hospital.post(client, "/privacy/limits/patient", "/privacy/", epsilon="4", delta="1e-5")
+    assert book_of(hospital).limit().rule == "sum", "as before"
+    other = hospital.post(client, "/privacy/limits/patient", "/privacy/", **{**form, "rule": "x"})
+    assert other.status_code == 404
+
+
+def test_what_patients_and_records_may_spend_together_is_told(hospital):
+    client = hospital.client("auditor")
+    assert "ε = 30 at δ = 0.22" in client.get("/privacy/").text
+    who = identity(hospital.console.accounts, "data-steward")
+    secret = tokens.make_token(hospital.console.accounts.database, who, "t", ["participation"], 1)
+    told = hospital.app.test_client().get(API, headers={"Authorization": f"Bearer {secret}"}).json
+    assert told["replacing_a_patient"]["epsilon"] == 30
+    assert told["replacing_a_patient"]["delta"] == pytest.approx(0.22, abs=0.01)
+    assert [each["rule"] for each in told["accounts"]] == ["proven"] * 3
+    book_of(hospital).set_limit(20.0, 1e-5)
+    assert "ε = 60 at a δ of 1, which promises nothing" in client.get("/privacy/").text
+
+
+def test_a_study_that_only_the_filter_has_no_room_for_is_told_so(priced, monkeypatch):
+    monkeypatch.setattr(Counting, "used", lambda self, answers, limit: len(answers) * 1.5)
+    client, path = priced.client("data-steward"), f"/participation/{NOISED.digest}"
+    page = client.get(path).text
+    assert "150% would be used" in page
+    assert "there is room for it, and not by the filter" in page
+    assert "more than this hospital allows" in page
+    (price,) = client.get(f"/api/v1{path}").json["price"]
+    assert (price["used_after"], price["fits"], price["rule"]) == (1.5, False, "proven")
+    book_of(priced).set_limit(10.0, 1e-5, rule="sum")
+    page = client.get(path).text
+    assert "more than this hospital allows" not in page
+    assert "would be used" not in page

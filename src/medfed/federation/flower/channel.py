@@ -81,6 +81,8 @@ class FlowerChannel:
         memo: File for the number of the run, so that a coordinator that was killed ends it.
         say: Told in a sentence what happens.
         coming: Told which site has begun to send a large reply.
+        check: Asked before anything is given to the SuperLink, which may be another than it was;
+            what it raises ends the run.
 
     Raises:
         SiteError: A site is not enrolled.
@@ -94,8 +96,11 @@ class FlowerChannel:
         memo: Path,
         say: Callable[[str], None] = log.info,
         coming: Callable[[str], None] = log.debug,
+        *,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         give_back()
+        self._check = check
         self._at = at
         self._memo = memo
         self._say = say
@@ -185,6 +190,7 @@ class FlowerChannel:
             waiting.again()
 
     def _begin(self) -> Conversation:
+        self._check()
         text = self._memo.read_text() if self._memo.exists() else ""
         talk = Conversation(self._at, int(text) if text.isdigit() else None)
         write_atomic(self._memo, str(talk.run).encode())
@@ -197,6 +203,7 @@ class FlowerChannel:
             if waiting.message or node is None or (waiting.offline and not node.online):
                 continue
             waiting.created = waiting.created or time.time()
+            self._check()
             try:
                 waiting.message = self._talk.send(node.node, waiting.sealed, waiting.created)
             except NeverSeen:

@@ -19,6 +19,7 @@ from medfed.services.console.results import Results
 from medfed.services.console.runs import Runs
 from medfed.services.console.studies import Studies
 from medfed.services.console_database import open_database
+from medfed.services.consoles_of import remember_console
 from medfed.services.hospital import Hospital
 from medfed.services.inference.desk import Desk
 from medfed.services.protections import Protections
@@ -101,6 +102,8 @@ class Console:
         if database.on_postgres:
             database = Mirrored(url, place.path / "mirror")
         database.upgrade()
+        if faces.site:
+            remember_console(faces.site, place.path, url or place.database_url)
         releases, site = Releases(database, faces.federation), faces.site
         hospital = Hospital.open(site, database, place.path, faces.rehearsed) if site else None
         local = releases.by_digest if faces.coordinates else None

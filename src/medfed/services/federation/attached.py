@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,20 @@ def check_encrypted(home: Path) -> None:
     """
     if where_it_listens(home).get("in_memory") is not True:
         message = "this federation's SuperLink keeps messages on disk, which would not be encrypted"
-        remedy = "Write encrypt_with into coordinator.toml, and start the coordinator again"
+        remedy = (
+            "Write encrypt_with into coordinator.toml, and start the coordinator again; a run that "
+            "was begun goes on with --resume"
+        )
         raise RunError(message, remedy=remedy)
 
 
 def open_attached(
-    study: Study, home: Path, place: Path, on_event: Callable[[Event], None]
+    study: Study,
+    home: Path,
+    place: Path,
+    on_event: Callable[[Event], None],
+    *,
+    encrypted: bool = False,
 ) -> Channel:
     """A channel to the sites of a federation.
 
@@ -55,6 +64,8 @@ def open_attached(
         home: The folder of the coordinator, whose process runs on this machine.
         place: The run's folder.
         on_event: Told what happens on the way.
+        encrypted: Whether the run is: a coordinator that was started again without encrypt_with
+            gets no message of it.
 
     Raises:
         SiteError: A site of the study has not enrolled.
@@ -64,10 +75,17 @@ def open_attached(
     from medfed.services.federation.coordinator_process import superlink_at
 
     at = superlink_at(home)
-    return FlowerChannel(at, study.sites, place / MEMO, *told_of(on_event))
+    check = partial(check_encrypted, home) if encrypted else _anything
+    return FlowerChannel(at, study.sites, place / MEMO, *told_of(on_event), check=check)
 
 
-def told_of(on_event: Callable[[Event], None]) -> tuple[Callable[[str], None], ...]:
+def _anything() -> None:
+    """An open run may be anywhere."""
+
+
+def told_of(
+    on_event: Callable[[Event], None],
+) -> tuple[Callable[[str], None], Callable[[str], None]]:
     """What a channel is given to tell of what happens, and of replies that are on their way."""
     return lambda text: on_event(Notice(text)), lambda site: on_event(ReplyComing(site))
 

@@ -46,6 +46,8 @@ from medfed.services.federation.short_form import prepare
 if TYPE_CHECKING:
     from medfed.federation.flower.superlink import SuperLink, SuperLinkAt
 
+KNOWN = "sites-known"
+"""In a store in memory: its database knows the sites. One without it was killed before."""
 EVERY = 1.0
 """Seconds between looks whether everything still runs."""
 Say = Callable[[str], None]
@@ -145,20 +147,30 @@ class _Services:
         if encrypts:
             for left in place.glob(f"{DATABASE}*"):  # messages from before
                 left.unlink()
-            if not (store / DATABASE).exists():
+            if not ((store / KNOWN).exists() and (store / DATABASE).exists()):
+                for left in store.glob(f"{DATABASE}*"):  # of one that was killed before it was
+                    left.unlink()
                 self._begin_anew(SuperLink(place, free_port(), tls, store=store))
+                (store / KNOWN).touch()
         write_json(place / AT, {"port": port, "in_memory": encrypts})
         return SuperLink(place, port, tls, store=store)
 
     def _begin_anew(self, link: "SuperLink") -> None:
-        """Have a store know the sites before runs find it: they take who is missing for removed."""
+        """Have a store know the sites before runs find it: they take who is missing for removed.
+
+        Raises:
+            RunError: They could not be made known.
+        """
         try:
             link.start()
-            self._register_all(link)
+            if not self._register_all(link):
+                remedy = "Start the coordinator again"
+                raise RunError("the sites could not be made known to the SuperLink", remedy=remedy)
         finally:
             link.stop()
 
-    def _register_all(self, link: "SuperLink") -> None:
+    def _register_all(self, link: "SuperLink") -> bool:
+        """Let in who has enrolled, and nobody else; whether the SuperLink was there to do so."""
         from medfed.federation.flower.superlink import Registry
 
         sites = enrolled_sites(self.keeper.path)
@@ -172,8 +184,9 @@ class _Services:
                 for site in sites:
                     registry.register(site.name, node_public_pem(site.node_key))
         except httpx.HTTPError:
-            return  # at the next look
+            return False  # at the next look
         self.registered = frozenset(names)
+        return True
 
     def _enrolled(self, site: EnrolledSite) -> None:
         """A site has joined: let it in before it is told so."""

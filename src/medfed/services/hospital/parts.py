@@ -3,6 +3,8 @@
 Sealed, a file is a folder of pieces, each sealed as a file of its own. A piece is never continued:
 with more bytes in it, it is sealed anew, under another key, and takes the place of the old one. So
 no nonce is used twice, whatever a process that was killed had written, and whatever is sent next.
+
+How long pieces are lies sealed beside them. Without that they are from before it was written down.
 """
 
 from __future__ import annotations
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 
 PIECE = 8 * 1024**2
 """Bytes of a sealed piece, which are held in memory until it is whole."""
+UNSAID = 8 * 1024**2
+"""Bytes of the pieces beside which no size lies: that never changes."""
+SIZE = "size"
+"""The file beside the pieces that says how long they are."""
 KEPT_EVERY = 16 * 1024**2
 PARTS, FILES, NAMES = "parts", "files", "names.json"
 ENDING = ".pieces"
@@ -104,14 +110,15 @@ class SealedPart:
 
     def __init__(self, folder: Path, vault: Vault, received: int) -> None:
         self._folder, self._vault = folder, vault
-        self._number, rest = divmod(received, PIECE)
+        self._size = _size_in(folder, vault) if received else PIECE
+        self._number, rest = divmod(received, self._size)
         self._held = bytearray(_start_of(folder, vault, self._number, rest))
         self._handed = self._safe = received
         self._failed = False
 
     def room(self) -> int:
         """See `Part.room`."""
-        return PIECE - len(self._held)
+        return self._size - len(self._held)
 
     def write(self, bit: bytes) -> None:
         """See `Part.write`; never more than there is room for."""
@@ -120,11 +127,11 @@ class SealedPart:
     def settle(self) -> Callable[[], int]:
         """See `Part.settle`; a piece that is whole is handed over, and the next one begun."""
         number, held = self._number, self._held
-        end = number * PIECE + len(held)
+        end = number * self._size + len(held)
         if end == self._handed:
             return lambda: self._safe
         self._handed = end
-        if len(held) == PIECE:
+        if len(held) == self._size:
             self._number, self._held = number + 1, bytearray()
             return partial(self._keep, number, held, end)
         return partial(self._keep, number, bytes(held), end)
@@ -136,6 +143,8 @@ class SealedPart:
     def _keep(self, number: int, content: bytes | bytearray, end: int) -> int:
         if not self._failed:  # a piece behind one that is missing would count for nothing
             self._failed = True
+            if not self._safe:
+                _say_size(self._folder, self._vault, self._size)
             self._vault.write(_piece(self._folder, number), content)
             self._failed, self._safe = False, end
         return self._safe
@@ -153,6 +162,7 @@ class Pieces:
     def __init__(self, folder: Path, vault: Reader, length: int) -> None:
         self._folder, self._vault, self._length = folder, vault, length
         self._last: tuple[int, Blob] | None = None
+        self._size = 0
 
     def __len__(self) -> int:
         """Bytes of the whole."""
@@ -166,9 +176,10 @@ class Pieces:
             DataError: A piece was changed, or is shorter or longer than it was.
         """
         found, stop = bytearray(), min(stop, self._length)
+        size = self._size = self._size or _size_in(self._folder, self._vault)
         while start < stop:
-            number, begin = divmod(start, PIECE)
-            bit = self._piece(number).read(begin, min(PIECE, begin + stop - start))
+            number, begin = divmod(start, size)
+            bit = self._piece(number).read(begin, min(size, begin + stop - start))
             found += bit
             start += len(bit)
         return bytes(found)
@@ -177,7 +188,7 @@ class Pieces:
         if self._last is None or self._last[0] != number:
             path = _piece(self._folder, number)
             blob = self._vault.blob(path)
-            if len(blob) != min(PIECE, self._length - number * PIECE):
+            if len(blob) != min(self._size, self._length - number * self._size):
                 raise DataError(f"{path} is not as long as it was", remedy="Send the file again")
             self._last = number, blob
         return self._last[1]
@@ -248,9 +259,26 @@ def _seal_named(job: Path, files: list[Path], vault: Vault) -> None:
 
 def _write_pieces(path: Path, folder: Path, vault: Vault) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
+    _say_size(folder, vault, PIECE)
     with path.open("rb") as file:
         for number, piece in enumerate(iter(partial(file.read, PIECE), b"")):
             vault.write(_piece(folder, number), piece)
+
+
+def _say_size(folder: Path, vault: Vault, size: int) -> None:
+    vault.write(folder / SIZE, str(size).encode())
+
+
+def _size_in(folder: Path, vault: Reader) -> int:
+    """How long the pieces in a folder are, but for the last.
+
+    Raises:
+        DataError: What says so was changed.
+    """
+    file = folder / SIZE
+    if not file.exists():
+        return UNSAID
+    return int(vault.read(file))
 
 
 def _piece(folder: Path, number: int) -> Path:

@@ -9,7 +9,7 @@ from medfed.aggregators.encrypted.site import CONTEXT
 from medfed.aggregators.secure.seated import KEYS
 from medfed.aggregators.secure.site import SHARES
 from medfed.core.errors import AccessError, MedfedError, Refused, SiteError
-from medfed.core.ledger import UNITS, Balance, check_limit, comparable
+from medfed.core.ledger import RULES, UNITS, Balance, Limit, check_limit, comparable
 from medfed.core.mechanism import Unit
 from medfed.core.study import Study
 from medfed.federation.site_folder import SiteFolder
@@ -21,7 +21,8 @@ from medfed.services.prices import Price
 from medfed.services.sites import open_ledger, site_vault
 from medfed.services.trouble import Missing
 from medfed.storage.database import Database
-from medfed.storage.ledger import Entry, SqliteLedger, Standing
+from medfed.storage.ledger import SqliteLedger, Standing
+from medfed.storage.ledger_rows import Entry
 
 PRELUDE = (KEYS, SHARES, CONTEXT)
 """Steps of conversations that come before anything of the answer leaves."""
@@ -84,7 +85,7 @@ class Outlook:
         alone: ε of a whole run, by itself.
         spent: What the study's runs have spent so far.
         before: Where the one stands who has spent most.
-        after: Where they would stand with a whole run of the study besides; None where some of it
+        then: Where they would stand with a whole run of the study besides; None where some of it
             is spent already.
         crowd: The most of the study's source who were in one piece of work so far.
     """
@@ -93,8 +94,13 @@ class Outlook:
     alone: float
     spent: float
     before: Balance
-    after: float | None
+    then: Balance | None
     crowd: int
+
+    @property
+    def after(self) -> float | None:
+        """ε with a whole run besides."""
+        return None if self.then is None else self.then.spent
 
     @property
     def crowded(self) -> bool:
@@ -106,7 +112,15 @@ class Outlook:
         """Whether the limit has room for a whole run; for anything, where some is spent already."""
         if self.crowded:
             return False
-        return self.before.left > 0 if self.after is None else self.after <= self.before.limit
+        if self.then is None:
+            return self.before.left > 0 and (self.before.rule == "sum" or self.before.used < 1)
+        return self.then.within
+
+    @property
+    def unproven(self) -> bool:
+        """Whether it is the limit's filter alone that has no room for it."""
+        then = self.then or self.before
+        return not (self.fits or self.crowded) and then.spent <= then.limit
 
 
 class Privacy:
@@ -159,12 +173,21 @@ class Privacy:
         book = self._book()
         return [self._outlook(book, study, price) for price in prices]
 
-    def set_limit(self, by: Identity, unit: str, epsilon: float, delta: float) -> Account:
+    def set_limit(
+        self, by: Identity, unit: str, epsilon: float, delta: float, rule: str | None = None
+    ) -> Account:
         """Say how much may be spent in all, by all studies together.
+
+        Args:
+            by: Who says so.
+            unit: Of whom: patient, record or hospital.
+            epsilon: ε in all.
+            delta: At which δ.
+            rule: What work must pass; as before when None.
 
         Raises:
             AccessError: ``by`` may not, must confirm first, or is a program.
-            Missing: There is no such unit.
+            Missing: There is no such unit, or no such rule.
             SiteError: It is no limit, or the ledger cannot be used.
         """
         require(self.database, by, DECIDE, Subject(f"privacy limit of a {unit}"))
@@ -175,26 +198,31 @@ class Privacy:
         known = next((each for each in UNITS if each == unit), None)
         if known is None:
             raise Missing("there is no such unit", remedy=f"Choose one of {', '.join(UNITS)}")
+        known_rule = next((each for each in RULES if each == rule), None)
+        if known_rule is None and rule is not None:
+            raise Missing("there is no such rule", remedy=f"Choose one of {', '.join(RULES)}")
         check_limit(epsilon, delta)
         book = self._book()
         book.check_delta(delta, known)
-        self._set(by, book, known, epsilon, delta)
+        self._set(by, book, known, book.limit_for(epsilon, delta, known, known_rule))
         return Account(known, book.balance(known), book.standings(known))
 
-    def _set(
-        self, by: Identity, book: SqliteLedger, unit: Unit, epsilon: float, delta: float
-    ) -> None:
+    def _set(self, by: Identity, book: SqliteLedger, unit: Unit, new: Limit) -> None:
         """Record it, then set it: whenever this is broken off, no limit changed unrecorded.
 
         The one is done when the other begins: nobody waits for a busy ledger with the console's
         database held.
         """
-        old, subject = book.balance(unit), f"privacy limit of a {unit}"
-        said = f"from ε = {old.limit:g} at δ = {old.delta:g} to ε = {epsilon:g} at δ = {delta:g}"
+        subject = f"privacy limit of a {unit}"
+        old = book.limit(unit)
+        said = (
+            f"from ε = {old.epsilon:g} at δ = {old.delta:g} (rule {old.rule}, order {old.order}) "
+            f"to ε = {new.epsilon:g} at δ = {new.delta:g} (rule {new.rule}, order {new.order})"
+        )
         with self.database.write() as session:
             record(session, by, DECIDE, subject, reason=said)
         try:
-            book.set_limit(epsilon, delta, unit)
+            book.set_limit(new.epsilon, new.delta, unit, new.rule, new.order)
         except SiteError as error:
             with self.database.write() as session:
                 record(session, by, DECIDE, subject, allowed=False, reason=f"failed: {error}")
@@ -208,9 +236,9 @@ class Privacy:
         source = comparable(study.source)
         spent = book.balance(price.unit, study=study.digest).spent
         alone = book.accountant.epsilon(price.answers, before.delta)
-        after = None if spent else book.after(price.answers, source, price.unit).spent
+        then = None if spent else book.after(price.answers, source, price.unit)
         crowd = book.crowd(price.unit, source)
-        return Outlook(price.unit, alone, spent, before, after, crowd)
+        return Outlook(price.unit, alone, spent, before, then, crowd)
 
     def _spending(self, entries: Sequence[Entry]) -> Spending:
         first, last = entries[0], entries[-1]

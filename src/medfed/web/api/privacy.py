@@ -23,7 +23,9 @@ blueprint = APIBlueprint("privacy", __name__, tag="hospital", url_prefix="/priva
 @blueprint.doc(responses=ERRORS, security="token")
 def get_privacy_spent() -> dict[str, Any]:
     """For patients, records and the hospital: the limit, what is spent and left, and by whom."""
-    return {"accounts": [privacy_shapes.account(each) for each in hospital().privacy.accounts()]}
+    accounts = hospital().privacy.accounts()
+    told = [privacy_shapes.account(each) for each in accounts]
+    return {"accounts": told, "replacing_a_patient": privacy_shapes.together(accounts)}
 
 
 @blueprint.get("/runs")

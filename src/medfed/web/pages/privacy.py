@@ -32,7 +32,7 @@ def index() -> ResponseReturnValue:
 def set_limit(unit: str) -> ResponseReturnValue:
     """Say how much may be spent in all."""
     form = request.form
-    typed = {"unit": unit, "epsilon": form.get("epsilon", ""), "delta": form.get("delta", "")}
+    typed = {"unit": unit, **{name: form.get(name, "") for name in ("epsilon", "delta", "rule")}}
     if not console().accounts.confirmed(user()):
         session[TYPED] = {name: value[:LONGEST] for name, value in typed.items()}
         return redirect(url_for("access.confirm", next=url_for(".index")))
@@ -42,7 +42,7 @@ def set_limit(unit: str) -> ResponseReturnValue:
         problem = (_("A limit is two numbers."), _("Write them with a point, as 10 and 1e-5."))
         return _page(typed, problem, 422)
     try:
-        hospital().privacy.set_limit(user(), unit, epsilon, delta)
+        hospital().privacy.set_limit(user(), unit, epsilon, delta, typed["rule"] or None)
     except SiteError as error:
         return _page(typed, words.error(error), status_of(error))
     flash(_("The limit is set."))

@@ -109,14 +109,14 @@ def test_each_time_that_a_piece_is_sealed_it_is_under_another_key(job, vault, mo
     for _ in range(3):  # what was written is sent again, as after a kill
         add(part, CONTENT[:24])
         part = SealedPart(folder, vault, 0)
-    assert len(written) == 6
+    assert len(written) == 9, "two pieces each time, and how long they are"
     salts = {blob[len(MAGIC) : HEAD - PREFIX] for blob in written}
     assert len(salts) == len(written)
 
 
 def test_any_stretch_is_read_across_pieces(job, vault):
     folder = sealed_whole(job, vault, "f", CONTENT[:100])
-    assert sorted(f.name for f in folder.iterdir()) == [f"{n:06d}" for n in range(7)]
+    assert sorted(f.name for f in folder.iterdir()) == [*(f"{n:06d}" for n in range(7)), "size"]
     found = Pieces(folder, vault, 100)
     for start, stop in ((0, 100), (0, 1), (15, 17), (16, 32), (31, 97), (99, 400), (50, 50)):
         assert found.read(start, stop) == CONTENT[start : min(stop, 100)]
@@ -168,6 +168,41 @@ def test_behind_a_piece_that_the_disk_refused_nothing_counts(job, vault, monkeyp
     assert part.settle()() == 16
     assert add(SealedPart(folder, vault, 16), CONTENT[16:40]) == 40
     assert Pieces(folder, vault, 40).read(0, 40) == CONTENT[:40]
+
+
+@pytest.mark.parametrize("later", [7, 16, 48])
+def test_pieces_keep_the_length_that_they_were_begun_with(job, vault, monkeypatch, later):
+    """A later medfed may hold more or less in memory."""
+    folder, whole = new(job, "f"), sealed_whole(job, vault, "whole", CONTENT[:100])
+    add(SealedPart(folder, vault, 0), CONTENT[:40])
+    monkeypatch.setattr(parts, "PIECE", later)
+    assert Pieces(whole, vault, 100).read(0, 100) == CONTENT[:100]
+    assert add(SealedPart(folder, vault, 40), CONTENT[40:100]) == 100
+    assert Pieces(folder, vault, 100).read(0, 100) == CONTENT[:100]
+    assert sorted(f.name for f in folder.iterdir())[6:] == ["000006", "size"]
+    assert add(SealedPart(folder, vault, 0), CONTENT[:60]) == 60, "begun anew"
+    assert Pieces(folder, vault, 60).read(0, 60) == CONTENT[:60]
+
+
+def test_pieces_from_before_their_length_was_written_down_are_read_and_gone_on_with(
+    job, vault, monkeypatch
+):
+    monkeypatch.setattr(parts, "UNSAID", 16)
+    folder = sealed_whole(job, vault, "f", CONTENT[:40])
+    (folder / "size").unlink()
+    monkeypatch.setattr(parts, "PIECE", 48)
+    assert Pieces(folder, vault, 40).read(0, 40) == CONTENT[:40]
+    assert add(SealedPart(folder, vault, 40), CONTENT[40:100]) == 100
+    assert Pieces(folder, vault, 100).read(0, 100) == CONTENT[:100]
+
+
+def test_a_length_that_was_changed_is_noticed(job, vault):
+    folder, other = (sealed_whole(job, vault, name, CONTENT[:40]) for name in "fg")
+    (folder / "size").write_bytes((other / "size").read_bytes())
+    with pytest.raises(DataError):
+        Pieces(folder, vault, 40).read(0, 40)
+    with pytest.raises(DataError):
+        SealedPart(folder, vault, 40)
 
 
 def test_an_open_file_is_cut_off_where_it_counts(tmp_path):
