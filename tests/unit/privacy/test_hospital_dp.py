@@ -186,13 +186,14 @@ def test_the_noise_follows_from_epsilon():
 
 
 def test_a_run_pays_each_round_and_its_clip_moves(tmp_path):
-    found = study(noise=5.0, clip=0.3, more="quantile = 0.5", rounds=4)
+    # After an odd number of rounds: noise may move the clip as far up as down, and back it is.
+    found = study(noise=5.0, clip=0.3, more="quantile = 0.5", rounds=3)
     go(found, tmp_path / "run", report=False)
     state, _ = RunFolder(tmp_path / "run").load()
-    assert 0.3 * math.exp(-0.2 * 4) < float(state.memory["privacy0/clip"]) != 0.3
+    assert 0.3 * math.exp(-0.2 * 3) < float(state.memory["privacy0/clip"]) != 0.3
     for site in SITES:
         entries = open_ledger(tmp_path / "run/sites" / site).entries()
-        assert [(e.round, e.unit) for e in entries] == [(r, "hospital") for r in range(1, 5)]
+        assert [(e.round, e.unit) for e in entries] == [(r, "hospital") for r in range(1, 4)]
 
 
 def rounds_paid(out):
