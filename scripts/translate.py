@@ -27,8 +27,13 @@ from medfed.services.reports import speech
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "medfed"
 WEB = PACKAGE / "web"
-METHODS = [("**.py", "python"), ("templates/**.html", "jinja2")]
-OPTIONS = {"templates/**.html": {"trimmed": "true", "silent": "false"}}
+TEMPLATES = {"trimmed": "true", "silent": "false"}
+METHODS = [
+    ("**.py", "python"),
+    ("templates/**.html", "jinja2"),
+    ("templates/**.md", "jinja2"),
+]
+OPTIONS = {"templates/**.html": TEMPLATES, "templates/**.md": TEMPLATES}
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 KEYWORDS = {"_": None, "_l": None, "gettext": None}
 PAGES = ("services/reports", "services/comparison", "services/prediction")

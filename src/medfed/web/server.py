@@ -21,9 +21,12 @@ from medfed.services.console.supervisor import Supervisor
 from medfed.services.hospital.keeper import Keeper
 from medfed.services.inference.recall import Recall
 from medfed.web.app import create_app
+from medfed.web.handbook import book
 from medfed.web.options import WebOptions
 
 log = logging.getLogger(__name__)
+SOON = 3.0
+"""Seconds after its start in which a console answers before it reads its docs."""
 
 
 def application(folder: Path, url: str = "", options: WebOptions | None = None) -> Flask:
@@ -45,7 +48,16 @@ def application(folder: Path, url: str = "", options: WebOptions | None = None) 
     app = create_app(console, options)
     console.watch()
     Supervisor(console.database, console.place).start()
+    read_docs_soon()
     return app
+
+
+def read_docs_soon(seconds: float = SOON) -> threading.Timer:
+    """Have the docs read before somebody asks for them, who would wait; not at once."""
+    timer = threading.Timer(seconds, book)
+    timer.name, timer.daemon = "docs", True
+    timer.start()
+    return timer
 
 
 class _Quiet(WSGIRequestHandler):
@@ -105,9 +117,11 @@ class Server:
         for worker in self._workers:
             worker.start()
         ready()
+        reader = read_docs_soon()
         try:
             self._server.serve_forever(poll_interval=0.2)
         finally:
+            reader.cancel()
             for worker in self._workers:
                 worker.stop()
             self._server.server_close()

@@ -10,9 +10,9 @@ from medfed.web import inference_words, words
 from medfed.web.language import TAGS, choose
 
 
-def speech() -> Speech:
-    """In the language of who asks, while the request lasts."""
-    return Speech(TAGS[choose()], translations(), _again, _moment)
+def speech(language: str = "") -> Speech:
+    """In the language of who asks, while the request lasts; or in one that is forced meanwhile."""
+    return Speech(TAGS[language or choose()], translations(), _again, _moment)
 
 
 def _again(text: str) -> str:

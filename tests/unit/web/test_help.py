@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import threading
 import zipfile
 from html import unescape
 from pathlib import Path
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from medfed.web.handbook import Page, book, render, search
 from medfed.web.handbook.book import INSTALLED, SECTIONS, read_book
 from medfed.web.handbook.plain import plain
+from medfed.web.server import read_docs_soon
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCS = ROOT / "docs"
@@ -162,3 +164,26 @@ def test_the_wheel_holds_the_docs(tmp_path):
 
 def test_an_installation_without_docs_says_so(tmp_path):
     assert not read_book(tmp_path).pages
+
+
+def test_the_docs_are_read_once_before_somebody_asks(monkeypatch):
+    module = sys.modules["medfed.web.handbook.book"]
+    monkeypatch.setattr(module, "_read", [])
+    real, times = module.read_book, []
+
+    def counted(folder):
+        times.append(folder)
+        return real(folder)
+
+    monkeypatch.setattr(module, "read_book", counted)
+    timer = read_docs_soon(0.0)
+    timer.join()
+    assert len(module._read) == 1
+    module._read.clear()
+    threads = [threading.Thread(target=book) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert len(times) == 2
+    assert book() is module._read[0]

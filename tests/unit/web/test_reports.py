@@ -12,13 +12,17 @@ from unit.services.pages import Page, check_page
 from unit.services.reports.made_up_run import STUDY, new_run, put_pictures, result_of, row
 from unit.services.test_comparison_page import answer
 
+from medfed.core.guideline import Guideline
+from medfed.core.study import Criteria
 from medfed.core.study_file import parse_study
 from medfed.services.comparison.page import page_in, write_page
+from medfed.services.reports import card
 from medfed.services.reports.report import render
 from medfed.services.reports.toml_text import study_toml
 from medfed.services.reports.view import RunView
 from medfed.services.runs import RunOptions, start
 from medfed.storage.run_folder import RunFolder
+from medfed.web.filters import markdown
 from medfed.web.speech import speech
 
 CHINESE = "zh_Hans_CN"
@@ -124,6 +128,49 @@ def test_each_reader_has_a_report_of_their_own(stage, real):
     assert "sandbox" in chinese.headers["Content-Security-Policy"]
     (folder / "report.zh-CN.html").write_text("kept")
     assert clients["viewer"].get(path).text == "kept"
+
+
+def test_a_card_is_read_in_ones_own_language_and_filed_in_english(stage, real):
+    folder = stage.console.place.run_folder(stage.run)
+    shutil.copytree(real[0].path, folder, dirs_exist_ok=True)
+    english = (folder / "model_card.md").read_text("utf-8")
+    data = (folder / "model_card.json").read_bytes()
+    client = stage.client("coordinator")
+    assert "Intended use" in client.get("/models/1").text
+    stage.post(client, "/language", "/", language=CHINESE)
+    page = client.get("/models/1").text
+    card = page[page.index('<section class="card prose" lang="zh-CN">') :].partition("</main>")[0]
+    study = real[0].study()
+    known = (study_toml(study), real[0].record(), "Markdown", "Mitchell et al Model Cards for")
+    assert english_in(card, *known, "Reporting JSON", real[1]) == set()
+    assert "不是医疗器械" in card
+    assert card.count("<h2>") == english.count("\n## ")
+    path = f"/runs/{stage.run}/files/model_card.md"
+    assert client.get(path).text == english
+    assert client.get(f"{path}?lang=fr").text == english
+    told = stage.client("coordinator").get(f"{path}?lang=zh-CN")
+    assert "预期用途" in told.text
+    assert "model_card.zh-CN.md" in told.headers["Content-Disposition"]
+    assert client.get("/api/v1/models/1/card").data == data
+
+
+def test_a_card_with_every_line_is_all_chinese(chinese, tmp_path):
+    study = parse_study(STUDY)
+    link = Guideline("指南", "https://x.example/1")
+    cohort = Criteria(("age >= 40",))
+    whole = study.evolve(guideline=link, report="overall", cohort=cohort)
+    rows = [row(r, study.sites, None, set="test") for r in range(3)]
+    for number, one in enumerate((whole, study)):
+        folder = new_run(tmp_path / str(number), one, rows)
+        text = card.render(RunView(folder, result_of(one), chinese))
+        page = markdown(text)
+        known = (
+            study_toml(one),
+            folder.record(),
+            "cd" * 32,
+            "Mitchell et al Model Cards for Reporting",
+        )
+        assert english_in(page, *known) == set()
 
 
 def test_the_page_of_a_comparison_speaks_chinese_too(chinese, tmp_path):

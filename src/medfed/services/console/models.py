@@ -22,6 +22,7 @@ DOWNLOADS: Mapping[str, str] = {
     "report.html": "text/html; charset=utf-8",
 }
 """Files of a finished run that leave the console, and nothing else of its folder does."""
+CARD = "model_card.md"
 USED = ("model.safetensors", "facts.json")
 """What it takes to use a model; of one that is withdrawn nobody gets it."""
 

@@ -4,16 +4,19 @@ After M. Mitchell et al., "Model Cards for Model Reporting", FAT* 2019.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from medfed.core.errors import RunError
 from medfed.core.files import write_atomic, write_json
 from medfed.services.reports import sections, words
 from medfed.services.reports.sections.study import part_text
+from medfed.services.reports.speech import Speech
+from medfed.services.reports.told import told
 from medfed.services.reports.view import RunView
 from medfed.storage.run_folder import RunFolder
 
@@ -39,8 +42,26 @@ def write_model_card(folder: RunFolder, result: Mapping[str, Any]) -> Path:
     return path
 
 
+def card_in(path: Path, say: Speech) -> bytes:
+    """A finished run's card in a language, as Markdown.
+
+    Args:
+        path: Its ``model_card.md``.
+        say: The language.
+    """
+
+    def make() -> str:
+        folder = RunFolder(path.parent)
+        result = folder.result()
+        if result is None:
+            raise RunError(f"the run in {path.parent} is not finished")
+        return render(RunView(folder, result, say))
+
+    return told(path, say, make)
+
+
 def as_data(view: RunView) -> dict[str, Any]:
-    """The card as plain data, for programs."""
+    """The card as plain data, for programs; in English, whoever reads it."""
     study, facts = view.study, sections.repeat.section(view)
     return {
         "schema": SCHEMA,
@@ -64,7 +85,7 @@ def as_data(view: RunView) -> dict[str, Any]:
 
 
 def render(view: RunView) -> str:
-    """The card as Markdown."""
+    """The card as Markdown, in the view's language."""
     environment = Environment(
         loader=PackageLoader("medfed.services.reports"),
         autoescape=True,
@@ -75,15 +96,16 @@ def render(view: RunView) -> str:
     )
     study, facts = view.study, sections.repeat.section(view)
     return environment.get_template("model_card.md").render(
+        say=_spoken(view.say),
         title=study.title,
         question=study.question,
         guideline=study.guideline,
         notices=view.notices,
         model=sections.study.model_words(view),
-        outputs=str(view.about_model.get("outputs", "")),
+        outputs=view.say.again(str(view.about_model.get("outputs", ""))),
         sentence=sections.headline.sentence(view),
         data=_data(view),
-        metrics=[words.metric_title(name) for name in view.metrics],
+        metrics=[words.metric_title(name, view.say) for name in view.metrics],
         table=_table(view),
         meanings=_meanings(view),
         why_not="" if view.by_site else sections.results.why_no_sites(view),
@@ -110,6 +132,16 @@ def markdown(value: Any) -> Any:
     return Markup(re.sub(r"([\\`*_\[\]{}|#~$])", r"\\\1", text))  # noqa: S704  # escaped just now
 
 
+def _spoken(say: Speech) -> Callable[..., Markup]:
+    """Says the template's sentences, whose markup is ours; what stands in their places is not."""
+
+    def spoken(sentence: str, /, **places: object) -> Markup:
+        safe = {name: markdown(value) for name, value in places.items()}
+        return Markup(say(sentence, **safe))  # noqa: S704  # a constant, and what was escaped
+
+    return spoken
+
+
 def code(text: str) -> Markup:
     """Text for inside a fence, which it cannot close."""
     return Markup(" ".join(text.split()).replace("`", "'"))  # noqa: S704  # Markdown, fenced
@@ -122,12 +154,12 @@ def _data(view: RunView) -> list[tuple[str, Any, Any]]:
         for site in view.sites[:MOST_SITES]
     ]
     total = sum(trained.values()) if len(trained) == len(view.sites) else 0
-    overall = ("all sites", total or words.NOTHING, view.patients() or words.NOTHING)
+    overall = (view.say("all sites"), total or words.NOTHING, view.patients() or words.NOTHING)
     return [*(rows if view.shows_sites else []), overall]
 
 
 def _table(view: RunView) -> list[tuple[str, list[str]]]:
-    rows = {"all sites": view.overall, **dict(list(view.by_site.items())[:MOST_SITES])}
+    rows = {view.say("all sites"): view.overall, **dict(list(view.by_site.items())[:MOST_SITES])}
     return [
         (name, [words.figure_text(figures.get(metric)) for metric in view.metrics])
         for name, figures in rows.items()
@@ -135,25 +167,32 @@ def _table(view: RunView) -> list[tuple[str, list[str]]]:
 
 
 def _meanings(view: RunView) -> list[tuple[str, str]]:
-    named = {m: words.metric_title(m) for m in view.metrics}
-    return [(name, words.metric_meaning(m)) for m, name in named.items() if words.metric_meaning(m)]
+    say = view.say
+    named = {m: words.metric_title(m, say) for m in view.metrics}
+    told = [(name, words.metric_meaning(m, say)) for m, name in named.items()]
+    return [(name, meaning) for name, meaning in told if meaning]
 
 
 def _training(view: RunView) -> list[tuple[str, str]]:
-    study = view.study
-    rounds = int(view.result.get("rounds", 0))
-    kept = f"the aggregate of round {view.kept_round} was kept"
+    study, say = view.study, view.say
+    packed = study.compression
+    rounds = say(
+        "{rounds} of {planned}; the aggregate of round {kept} was kept",
+        rounds=int(view.result.get("rounds", 0)),
+        planned=study.rounds,
+        kept=view.kept_round,
+    )
     rows = [
-        ("strategy", part_text(study.strategy)),
-        ("aggregator", part_text(study.aggregator)),
-        ("compression", part_text(study.compression) if study.compression else "none"),
-        ("split", part_text(study.split)),
-        ("rounds", f"{rounds} of {study.rounds}; {kept}"),
-        ("sites a round", _sites_a_round(view)),
-        ("seed", str(study.seed)),
+        (say("strategy"), part_text(study.strategy, say)),
+        (say("aggregator"), part_text(study.aggregator, say)),
+        (say("compression"), part_text(packed, say) if packed else say("none")),
+        (say("split"), part_text(study.split, say)),
+        (say("rounds"), rounds),
+        (say("sites a round"), _sites_a_round(view)),
+        (say("seed"), str(study.seed)),
     ]
     if study.cohort.where:
-        rows.insert(0, ("patients", "; ".join(study.cohort.where)))
+        rows.insert(0, (say("patients"), "; ".join(study.cohort.where)))
     return rows
 
 
@@ -161,5 +200,7 @@ def _sites_a_round(view: RunView) -> str:
     many = [len(row["participants"]) for row in view.rows if "participants" in row]
     if not many:
         return words.NOTHING
-    low, high = min(many), max(many)
-    return f"{low if low == high else f'{low} to {high}'} of {len(view.sites)}"
+    low, high, all_sites = min(many), max(many), len(view.sites)
+    if low == high:
+        return view.say("{some} of {all}", some=low, all=all_sites)
+    return view.say("{low} to {high} of {all}", low=low, high=high, all=all_sites)

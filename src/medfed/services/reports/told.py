@@ -14,7 +14,7 @@ _log = logging.getLogger(__name__)
 
 
 def told(written: Path, say: Speech, render: Callable[[], str]) -> bytes:
-    """A page in a language: made at the first asking, then kept beside the English one.
+    """A page or card in a language: made at the first asking, then kept beside the English one.
 
     Args:
         written: The page in English.
@@ -23,7 +23,7 @@ def told(written: Path, say: Speech, render: Callable[[], str]) -> bytes:
     """
     if say.language == ENGLISH.language:
         return written.read_bytes()
-    kept = written.with_suffix(f".{say.language}.html")
+    kept = written.with_suffix(f".{say.language}{written.suffix}")
     if kept.is_file() and kept.stat().st_mtime_ns >= written.stat().st_mtime_ns:
         return kept.read_bytes()
     page = made(render)

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
+from medfed.services.greenlets import apart, real_lock
 from medfed.web.handbook.plain import plain
 
 INSTALLED = Path(__file__).resolve().parent.parent / "docs"
@@ -53,10 +53,24 @@ class Book:
         return [p for p in self.pages.values() if p.section == name and p.name != own]
 
 
-@cache
+_read: list[Book] = []
+_reading = real_lock()
+
+
 def book() -> Book:
-    """The docs of this installation; no page where they were left out."""
-    return read_book(INSTALLED if INSTALLED.is_dir() else REPOSITORY)
+    """The docs of this installation, read once; no page where they were left out.
+
+    It loads every part, for the lists that are read from the code: seconds in a process that has
+    loaded none, in which others are answered.
+    """
+    return _read[0] if _read else apart(_read_once)
+
+
+def _read_once() -> Book:
+    with _reading:
+        if not _read:
+            _read.append(read_book(INSTALLED if INSTALLED.is_dir() else REPOSITORY))
+        return _read[0]
 
 
 def read_book(folder: Path) -> Book:
@@ -67,7 +81,7 @@ def read_book(folder: Path) -> Book:
     """
     names = [name for section in SECTIONS for name in _ordered(folder, section)]
     pages = {
-        name: _read(folder, name) for name in ["index", *names] if _file(folder, name).is_file()
+        name: _page(folder, name) for name in ["index", *names] if _file(folder, name).is_file()
     }
     found = (each for each in sorted((folder / "_static").glob("*")) if each.suffix in PICTURES)
     return Book(pages, {each.relative_to(folder).as_posix(): each for each in found})
@@ -82,7 +96,7 @@ def _ordered(folder: Path, section: str) -> list[str]:
     return [f"{section}/{name}" for name in dict.fromkeys([*first, *there]) if name in there]
 
 
-def _read(folder: Path, name: str) -> Page:
+def _page(folder: Path, name: str) -> Page:
     text = plain(_file(folder, name).read_text("utf-8"), folder / name)
     title, _, rest = text.lstrip().partition("\n")
     return Page(name, title.lstrip("# ").replace("`", ""), rest)

@@ -5,11 +5,15 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from medfed.core.errors import StudyError
+from medfed.services.console.models import CARD
+from medfed.services.reports import card_in
 from medfed.storage.database.tables import ModelRow
 from medfed.web import words
 from medfed.web.errors import status_of
+from medfed.web.language import TAGS, choose
 from medfed.web.paging import page_number
 from medfed.web.rules import console, needs, user
+from medfed.web.speech import speech
 
 blueprint = Blueprint("models", __name__, url_prefix="/models")
 PER_PAGE = 25
@@ -59,15 +63,26 @@ def withdraw(number: int) -> ResponseReturnValue:
     return redirect(url_for(".show", number=number))
 
 
+def _card_of(row: ModelRow) -> tuple[str, str]:
+    """The card in the reader's language, and the language that it came in."""
+    english = console().models.card(row)
+    if not english:
+        return "", TAGS["en"]
+    card = card_in(console().models.file(row.run_id, CARD), speech()).decode()
+    return card, TAGS["en" if card == english else choose()]
+
+
 def _page(row: ModelRow, **more: object) -> str:
     here = console()
+    card, language = _card_of(row)
     run = here.runs.find(row.run_id)
     taken = {release.site for release in row.releases}
     return render_template(
         "model.html",
         row=row,
         run=run,
-        card=here.models.card(row),
+        card=card,
+        card_language=language,
         sites=sorted(here.releases.known(row) - taken),
         **more,
     )

@@ -1,16 +1,19 @@
 """Runs: listed, followed live, stopped, resumed; what came of them."""
 
+from io import BytesIO
 from typing import Any
 
-from flask import Blueprint, Response, redirect, render_template, send_file, url_for
+from flask import Blueprint, Response, redirect, render_template, request, send_file, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import force_locale
 
 from medfed.core.study_file import parse_study
-from medfed.services.console.models import DOWNLOADS
-from medfed.services.reports import report_in
+from medfed.services.console.models import CARD, DOWNLOADS
+from medfed.services.reports import card_in, report_in
 from medfed.services.trouble import Missing
 from medfed.storage.database.tables import RunRow
 from medfed.web import charts, shapes, words
+from medfed.web.language import TAGS
 from medfed.web.offers import offer_of
 from medfed.web.pages import comparisons
 from medfed.web.paging import page_number
@@ -20,6 +23,7 @@ from medfed.web.speech import speech
 
 blueprint = Blueprint("runs", __name__, url_prefix="/runs")
 PER_PAGE = 25
+CODES = {tag: code for code, tag in TAGS.items()}
 
 
 @blueprint.get("/")
@@ -97,11 +101,15 @@ def report(run: str) -> ResponseReturnValue:
 @blueprint.get("/<run>/files/<name>")
 @needs("model.download")
 def download(run: str, name: str) -> ResponseReturnValue:
-    """A file of a finished run."""
-    path = console().models.file(run, name)
-    return send_file(
-        path, mimetype=DOWNLOADS[name], as_attachment=True, download_name=f"{run}-{name}"
-    )
+    """A file of a finished run; its card also in another language, by ``?lang=zh-CN``."""
+    path, kind = console().models.file(run, name), DOWNLOADS[name]
+    tag = request.args.get("lang", "")
+    if name == CARD and (code := CODES.get(tag)):
+        with force_locale(code):
+            card = BytesIO(card_in(path, speech(code)))
+        called = f"{run}-model_card.{tag}.md"
+        return send_file(card, mimetype=kind, as_attachment=True, download_name=called)
+    return send_file(path, mimetype=kind, as_attachment=True, download_name=f"{run}-{name}")
 
 
 def _importance(row: RunRow) -> list[dict[str, Any]]:
