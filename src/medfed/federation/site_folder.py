@@ -66,6 +66,9 @@ class _Settings:
     encrypt_with: str | None = option(
         None, help='What opens the encrypted folder: "passphrase", or the path of a key file'
     )
+    ledger: str | None = option(
+        None, help="Folder of the site whose ledger pays for the work here; its own if silent"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class SiteSettings:
     min_sites_in_sum: int = 3
     privacy_repeats: int = 3
     encrypt_with: str | None = None
+    ledger: Path | None = None
 
 
 SAME_REPLY = ("round", "purpose", "phase", "sha256")
@@ -122,8 +126,9 @@ class SiteFolder:
         given, problems = check(_Settings, given, "site")
         if problems:
             raise SiteError(f"{file}: {problems[0]}")
-        data = given["data"]
-        given["data"] = (self.path / data).resolve() if data else None
+        for name in ("data", "ledger"):
+            place = given[name]
+            given[name] = (self.path / place).resolve() if place else None
         return SiteSettings(**given)
 
     def approve(self, study: Study, by: str = "") -> None:
@@ -343,6 +348,7 @@ def init_site(
     data: Path | None,
     min_patients: int = 1,
     encrypt_with: str | None = None,
+    ledger: Path | None = None,
 ) -> None:
     """Write a new site's settings; keys are made beside them by the caller.
 
@@ -362,6 +368,8 @@ def init_site(
         lines.append(f"data = {json.dumps(str(data.resolve()))}")
     if encrypt_with is not None:
         lines.append(f"encrypt_with = {json.dumps(encrypt_with)}")
+    if ledger is not None:
+        lines.append(f"ledger = {json.dumps(str(ledger.resolve()))}")
     write_atomic(path / "site.toml", ("\n".join(lines) + "\n").encode())
     (path / "approved").mkdir(exist_ok=True)
 
