@@ -20,7 +20,7 @@ from integration.test_at_rest import everything
 from integration.test_flower_security import SITES, Running, at_work
 
 from medfed.core.errors import RunError, SiteError
-from medfed.core.private_files import kept_memory
+from medfed.core.memory_folders import kept_memory
 from medfed.federation.enrolment.folder import CoordinatorFolder
 from medfed.federation.exchange import Exchange
 from medfed.federation.flower.superlink import DATABASE
