@@ -58,7 +58,10 @@ FILES = (
     *(f"storage/database/{name}.py" for name in ("engine", "mirrored", "bell")),
     *(f"services/federation/{name}.py" for name in ("control", "alone")),
     *(f"federation/flower/{name}.py" for name in ("channel", "conversation", "fleet", "records")),
-    *(f"federation/{name}.py" for name in ("wire", "spool", "keys", "peers", "site_folder")),
+    *(
+        f"federation/{name}.py"
+        for name in ("wire", "spool", "keys", "peers", "site_folder", "site_settings")
+    ),
     *(f"federation/audit/{name}.py" for name in ("log", "note")),
     *(f"federation/enrolment/{name}.py" for name in ("certificates", "roster")),
     "frameworks/private.py",

@@ -16,7 +16,8 @@ from medfed.core.rehearsal import noised_facts
 from medfed.core.vault import Vault
 from medfed.federation.keys import load_key, load_public, make_key, public_pem
 from medfed.federation.site import Site
-from medfed.federation.site_folder import TRUST, SiteFolder, init_site, stored_study
+from medfed.federation.site_folder import TRUST, SiteFolder, stored_study
+from medfed.federation.site_settings import init_site
 from medfed.privacy.accountant import LossAccountant
 from medfed.privacy.at_rest.envelope import ENVELOPE, PASSPHRASE, VARIABLE, Secret
 from medfed.privacy.at_rest.vault import new_vault, open_vault
