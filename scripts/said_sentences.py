@@ -41,7 +41,8 @@ FILES = (
     *("services/runs.py", "services/run_sites.py", "services/accounts/rights.py"),
     *("services/comparison/runner.py", "services/comparison/recipes.py"),
     *("services/comparison/scoring.py", "services/comparison/answer.py"),
-    *("services/comparison/private.py", "storage/run_folder.py"),
+    *("services/comparison/private.py", "services/comparison/ledgers.py"),
+    "storage/run_folder.py",
     *("frameworks/torch_job.py", "frameworks/held.py"),
     *("services/federation/attached.py", "federation/exchange.py"),
     *("federation/coordinator.py", "federation/asynchronous.py"),
@@ -57,7 +58,10 @@ FILES = (
     *(f"storage/database/{name}.py" for name in ("engine", "mirrored", "bell")),
     *(f"services/federation/{name}.py" for name in ("control", "alone")),
     *(f"federation/flower/{name}.py" for name in ("channel", "conversation", "fleet", "records")),
-    *(f"federation/{name}.py" for name in ("wire", "spool", "keys", "peers", "site_folder")),
+    *(
+        f"federation/{name}.py"
+        for name in ("wire", "spool", "keys", "peers", "site_folder", "site_settings")
+    ),
     *(f"federation/audit/{name}.py" for name in ("log", "note")),
     *(f"federation/enrolment/{name}.py" for name in ("certificates", "roster")),
     "frameworks/private.py",

@@ -20,10 +20,10 @@ from integration.test_at_rest import everything
 from integration.test_flower_security import SITES, Running, at_work
 
 from medfed.core.errors import RunError, SiteError
-from medfed.core.private_files import kept_memory
+from medfed.core.memory_folders import kept_memory
 from medfed.federation.enrolment.folder import CoordinatorFolder
 from medfed.federation.exchange import Exchange
-from medfed.federation.flower.superlink import DATABASE
+from medfed.federation.flower.superlink import DATABASE, Registry
 from medfed.federation.nginx import SUPERLINK
 from medfed.federation.settings.coordinator import read_coordinator
 from medfed.services.at_rest import encrypt_site
@@ -203,13 +203,16 @@ def test_a_coordinator_killed_before_its_store_knew_the_sites_begins_it_anew(tmp
         for left in store.iterdir():  # as at the very first start
             left.unlink()
         settings = read_coordinator(fed.home / "coordinator.toml", {})
-        with contextlib.ExitStack() as stack, pytest.raises(Killed):
-            Killing(settings, CoordinatorFolder(fed.home), stack, print)._superlink()
-        assert (store / DATABASE).exists(), "it is there, and knows nobody"
-        fed.start()
-        how = {"engine": "flower", "coordinator": fed.home, "encrypt_with": str(key)}
-        run = go(STUDY, tmp_path / "run", **how)
-    assert run["model_sha256"] == go(STUDY, tmp_path / "plain")["model_sha256"]
+        made = (settings, CoordinatorFolder(fed.home))
+        with contextlib.ExitStack() as stack:
+            with pytest.raises(Killed):
+                Killing(*made, stack, print)._superlink()
+            assert (store / DATABASE).exists(), "it is there, and knows nobody"
+            link = _Services(*made, stack, print)._superlink()
+            stack.callback(link.stop)
+            link.start()  # where runs wait for it
+            with Registry(link.at) as registry:
+                assert set(registry.nodes()) == set(SITES), "else they take the sites for removed"
 
 
 def test_a_coordinator_whose_key_is_gone_says_so_when_it_starts(tmp_path, key):

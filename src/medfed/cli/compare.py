@@ -54,6 +54,12 @@ def _names(_: click.Context, __: click.Parameter, value: str | None) -> tuple[st
     "--data", type=click.Path(path_type=Path), help="Folder of the data; else MEDFED_DATA."
 )
 @click.option(
+    "--ledgers",
+    type=click.Path(path_type=Path),
+    help="Folder of the hospitals' site folders, whose ledgers pay for a study with privacy lines; "
+    "if silent, each run has ledgers of its own, which know of nothing else.",
+)
+@click.option(
     "--workers",
     type=click.IntRange(min=0),
     default=0,
@@ -72,6 +78,7 @@ def compare(  # noqa: PLR0913, PLR0917  # one argument per option
     metric: str | None,
     out: Path | None,
     data: Path | None,
+    ledgers: Path | None,
     workers: int,
     as_json: bool,
     record: str | None,
@@ -91,6 +98,7 @@ def compare(  # noqa: PLR0913, PLR0917  # one argument per option
     options = CompareOptions(
         out=folder,
         data=data or settings.data,
+        ledgers=ledgers,
         recipes=told.recipes if recipes is None else recipes,
         strategies=told.strategies if recipes is None and strategies is None else strategies or (),
         seeds=_seeds(seeds, chosen, study.seed),

@@ -11,7 +11,8 @@ from medfed.core.files import canonical_json
 from medfed.core.registry import make, part_from_json, part_of
 from medfed.core.study import Study
 from medfed.federation.peers import pinned
-from medfed.federation.site_folder import SiteFolder, SiteSettings
+from medfed.federation.site_folder import SiteFolder
+from medfed.federation.site_settings import SiteSettings
 from medfed.federation.wire import Order
 
 RUNS = 4

@@ -25,7 +25,8 @@ from medfed.federation.audit.log import AuditLog
 from medfed.federation.receipts import make_receipt, sign_receipt
 from medfed.federation.seat import Seats
 from medfed.federation.site_desk import Desk
-from medfed.federation.site_folder import SiteFolder, SiteSettings
+from medfed.federation.site_folder import SiteFolder
+from medfed.federation.site_settings import SiteSettings
 from medfed.federation.site_work import Work, patients_used
 from medfed.federation.spool import decode_update, encode_update
 from medfed.federation.wire import (

@@ -15,7 +15,8 @@ from medfed.core.study import Study
 from medfed.core.task import LocalJob, Task
 from medfed.core.update import Stats, Tensors
 from medfed.federation.privacy import SitePrivacy
-from medfed.federation.site_folder import SiteFolder, SiteSettings
+from medfed.federation.site_folder import SiteFolder
+from medfed.federation.site_settings import SiteSettings
 
 
 @dataclass

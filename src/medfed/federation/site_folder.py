@@ -19,9 +19,7 @@
 import json
 import os
 import re
-import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,52 +31,17 @@ from safetensors.numpy import load, save
 from medfed.core.errors import DataError, Refused, SiteError, WireError
 from medfed.core.files import append_line, canonical_json, read_lines, write_atomic
 from medfed.core.no_pickles import unpickling_refused
-from medfed.core.options import check, option
 from medfed.core.private_lines import append_private, read_private
-from medfed.core.study import PLAIN, PLAIN_NAME, RESERVED, Study
+from medfed.core.study import Study
 from medfed.core.update import Tensors
 from medfed.core.vault import OPEN, Vault
-from medfed.federation.settings.site import own_fields
+from medfed.federation.site_settings import SiteSettings, read_settings
 from medfed.federation.wire import Order, Sealed
 
 TRUST = "coordinator.pub"
 MEMORY, ENDING = "memory-", ".safetensors"
 SUMS = "sums.jsonl"
 RECEIPTS = "receipts"
-
-
-@dataclass(frozen=True, slots=True)
-class _Settings:
-    """The fields of ``site.toml``."""
-
-    name: str = option(help="The site's name")
-    data: str | None = option(None, help="Folder of the site's data")
-    min_patients: int = option(1, help="Fewer training patients than this, and it refuses", low=1)
-    max_order_mb: int = option(
-        4096, help="An order with more megabytes than this is refused", low=1
-    )
-    min_sites_in_sum: int = option(
-        3, help="Secure sums among fewer sites than this are refused", low=3
-    )
-    privacy_repeats: int = option(
-        3, help="Rounds of a private study that may be paid for anew if they came to nothing", low=0
-    )
-    encrypt_with: str | None = option(
-        None, help='What opens the encrypted folder: "passphrase", or the path of a key file'
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class SiteSettings:
-    """What ``site.toml`` says."""
-
-    name: str
-    data: Path | None = None
-    min_patients: int = 1
-    max_order_mb: int = 4096
-    min_sites_in_sum: int = 3
-    privacy_repeats: int = 3
-    encrypt_with: str | None = None
 
 
 SAME_REPLY = ("round", "purpose", "phase", "sha256")
@@ -104,27 +67,8 @@ class SiteFolder:
         self._answered: dict[str, dict[Path, int]] = {}
 
     def settings(self) -> SiteSettings:
-        """Read ``site.toml``.
-
-        Raises:
-            SiteError: It is missing or wrong.
-        """
-        file = self.path / "site.toml"
-        try:
-            given = own_fields(tomllib.loads(file.read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            remedy = f"Make it with `medfed site init {self.path}`"
-            raise SiteError(f"{self.path} is not a site's folder", remedy=remedy) from None
-        except OSError as error:
-            raise SiteError(f"{file} cannot be read: {error.strerror}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise SiteError(f"{file} is not valid TOML: {error}") from None
-        given, problems = check(_Settings, given, "site")
-        if problems:
-            raise SiteError(f"{file}: {problems[0]}")
-        data = given["data"]
-        given["data"] = (self.path / data).resolve() if data else None
-        return SiteSettings(**given)
+        """Read ``site.toml``; see `medfed.federation.site_settings.read_settings`."""
+        return read_settings(self.path)
 
     def approve(self, study: Study, by: str = "") -> None:
         """Keep a study among the approved, under its digest.
@@ -335,35 +279,6 @@ class SiteFolder:
             rounds = {folder / name: int(name.partition("-")[0]) for name in found}
             self._answered = {order.run: rounds}
         return self._answered[order.run]
-
-
-def init_site(
-    path: Path,
-    name: str,
-    data: Path | None,
-    min_patients: int = 1,
-    encrypt_with: str | None = None,
-) -> None:
-    """Write a new site's settings; keys are made beside them by the caller.
-
-    Raises:
-        SiteError: The folder is a site's already.
-        DataError: The data folder does not exist.
-    """
-    if not PLAIN_NAME.fullmatch(name) or name in RESERVED:
-        raise SiteError(f"{name!r} is not a site name", remedy=f"Give another with --name: {PLAIN}")
-    if (path / "site.toml").exists():
-        raise SiteError(f"{path} is a site's folder already", remedy="Choose another folder")
-    if data is not None and not data.is_dir():
-        raise DataError(f"there is no data folder {data}", remedy="Give a folder that exists")
-    path.mkdir(parents=True, exist_ok=True)
-    lines = [f'name = "{name}"', f"min_patients = {min_patients}"]
-    if data is not None:
-        lines.append(f"data = {json.dumps(str(data.resolve()))}")
-    if encrypt_with is not None:
-        lines.append(f"encrypt_with = {json.dumps(encrypt_with)}")
-    write_atomic(path / "site.toml", ("\n".join(lines) + "\n").encode())
-    (path / "approved").mkdir(exist_ok=True)
 
 
 def stored_study(file: Path) -> Study | None:

@@ -46,8 +46,9 @@ def used(answers: Sequence[NoisyAnswer], limit: Limit) -> float:
     if not given:
         return 0.0
     most = bound(limit.epsilon, limit.delta, limit.order)
-    shares = (_share(divergence(given, limit.order), most), _share(_pure(given), limit.epsilon))
-    return min(shares)
+    by_divergence = divergence(given, limit.order) / most if most > 0 else math.inf
+    by_pure_epsilon = _pure(given) / limit.epsilon if limit.epsilon > 0 else math.inf
+    return min(by_divergence, by_pure_epsilon)
 
 
 def bound(epsilon: float, delta: float, order: int) -> float:
@@ -87,10 +88,6 @@ def _pure(answers: Sequence[NoisyAnswer]) -> float:
     if any(answer.kind != "laplace" or answer.noise < LEAST_NOISE for answer in answers):
         return math.inf
     return math.fsum(answer.times / answer.noise for answer in answers)
-
-
-def _share(part: float, whole: float) -> float:
-    return part / whole if whole > 0 else math.inf
 
 
 def _bounds(epsilon: float, delta: float, orders: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -29,6 +29,8 @@ class RunOptions:
         workers: Processes for the sites; 0 for one after another in this process.
         sites: Folder of existing site folders, each with its own key, data and approvals; None
             makes fresh ones inside the run.
+        ledgers: Folder of site folders in whose ledgers sites pay that are made inside the run;
+            None gives each a ledger of its own.
         threads: Threads for the numerics; None leaves it to the task.
         replay: Folder of an asynchronous run whose order of arrivals is to be repeated.
         encrypt_with: ``passphrase`` or the path of a key file: what lies in the run's folder, and
@@ -47,6 +49,7 @@ class RunOptions:
     resume: bool = False
     workers: int = 0
     sites: Path | None = None
+    ledgers: Path | None = None
     threads: int | None = None
     replay: Path | None = None
     encrypt_with: str | None = None

@@ -137,7 +137,8 @@ def _make_sites(
         if not (path / "key.pub").exists():
             path.mkdir(parents=True, exist_ok=True)
             (path / "site.toml").unlink(missing_ok=True)  # a crash may have left it alone
-            create_site(path, site, options.data, encrypt_with=options.encrypt_with)
+            book = options.ledgers / site if options.ledgers else None
+            create_site(path, site, options.data, encrypt_with=options.encrypt_with, ledger=book)
         trust(path, key.public_key())
         open_site(path).folder.approve(study)
     if isinstance(make("aggregator", study.aggregator), Seated):

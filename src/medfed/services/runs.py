@@ -77,7 +77,8 @@ def start(
         with _told(folder, options, on_event) as tell:
             for warning in privacy_warnings(study):
                 tell(Notice(warning))
-            if (study.privacy or study.statistics or noised_facts(study)) and not elsewhere:
+            paid = study.privacy or study.statistics or noised_facts(study)
+            if paid and not (elsewhere or options.ledgers):
                 tell(Notice(NEW_LEDGERS))
             return _go_on(study, folder, options, tell)
 

@@ -16,7 +16,8 @@ from medfed.core.rehearsal import noised_facts
 from medfed.core.vault import Vault
 from medfed.federation.keys import load_key, load_public, make_key, public_pem
 from medfed.federation.site import Site
-from medfed.federation.site_folder import TRUST, SiteFolder, init_site, stored_study
+from medfed.federation.site_folder import TRUST, SiteFolder, stored_study
+from medfed.federation.site_settings import init_site
 from medfed.privacy.accountant import LossAccountant
 from medfed.privacy.at_rest.envelope import ENVELOPE, PASSPHRASE, VARIABLE, Secret
 from medfed.privacy.at_rest.vault import new_vault, open_vault
@@ -71,15 +72,23 @@ def _by_passphrase(path: Path) -> Vault:
 
 
 def open_ledger(path: Path, vault: Vault | None = None) -> SqliteLedger:
-    """The ledger in a site's folder; its file is made when something is first entered.
+    """A site's ledger; its file is made when something is first entered.
 
     Args:
-        path: The folder.
+        path: The site's folder.
         vault: Its vault, where it is open already.
 
     Raises:
-        SiteError: It is gone with its head, and receipts say that there was one.
+        SiteError: It is gone with its head, and receipts say that there was one; or the settings
+            name another site's folder, or none, for it.
     """
+    settings = SiteFolder(path).settings()
+    if settings.ledger is not None:
+        owner = SiteFolder(settings.ledger).settings().name
+        if owner != settings.name:
+            message = f"{settings.ledger} has the ledger of site {owner}, and not {settings.name}"
+            raise SiteError(message, remedy="Correct ledger in site.toml")
+        path, vault = settings.ledger, None
     file = path / LEDGER
     vault = vault or site_vault(path)
     if not file.exists() and not head_beside(file).exists() and _paid_before(path, vault):
@@ -102,6 +111,7 @@ def create_site(
     data: Path | None,
     min_patients: int = 1,
     encrypt_with: str | None = None,
+    ledger: Path | None = None,
 ) -> Site:
     """Make a site's folder with a fresh key, and open it.
 
@@ -111,9 +121,10 @@ def create_site(
         data: Folder of its data.
         min_patients: With fewer it refuses.
         encrypt_with: ``passphrase`` or the path of a key file, for an encrypted folder.
+        ledger: Folder of the site whose ledger pays; its own when None.
     """
     secret = None if encrypt_with is None else Secret.named(secret_place(path, encrypt_with))
-    init_site(path, name, data, min_patients, encrypt_with)
+    init_site(path, name, data, min_patients, encrypt_with, ledger)
     if secret is not None and not (path / ENVELOPE).exists():
         new_vault(path, secret)
     make_key(path)

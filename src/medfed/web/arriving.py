@@ -5,7 +5,7 @@ from typing import IO
 
 from flask import Flask, Request
 
-from medfed.core.private_files import MEMORY
+from medfed.core.memory_folders import MEMORY
 from medfed.services.console import Console
 from medfed.services.sites import site_vault
 

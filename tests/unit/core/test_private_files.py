@@ -7,15 +7,12 @@ import sys
 
 import pytest
 
-from medfed.core import private_files
+from medfed.core import memory_folders, private_files
 from medfed.core.errors import DataError
+from medfed.core.memory_folders import PREFIX, in_memory, kept_memory, private_memory, unpacking
 from medfed.core.private_files import (
-    PREFIX,
     binary,
     content,
-    in_memory,
-    kept_memory,
-    private_memory,
     readable,
     remember,
     sealed,
@@ -24,7 +21,6 @@ from medfed.core.private_files import (
     size,
     stretch,
     text,
-    unpacking,
     vault_over,
 )
 from medfed.core.vault import OPEN
@@ -35,7 +31,7 @@ from medfed.privacy.at_rest.vault import SealedVault
 def memory(tmp_path, monkeypatch):
     folder = tmp_path / "shm"
     folder.mkdir()
-    monkeypatch.setattr(private_files, "MEMORY", folder)
+    monkeypatch.setattr(memory_folders, "MEMORY", folder)
     monkeypatch.setattr(private_files, "_VAULTS", {})
     monkeypatch.setattr(private_files, "_STRICT", set())
     return folder
@@ -124,7 +120,7 @@ def test_no_room_and_no_memory_are_said(vault, memory, monkeypatch):
         patched.setattr(private_files, "_pieces", full)
         with pytest.raises(DataError, match="no room"), readable(vault.root / "ct.mhd"):
             pytest.fail("opened")
-    monkeypatch.setattr(private_files, "MEMORY", memory / "none")
+    monkeypatch.setattr(memory_folders, "MEMORY", memory / "none")
     with pytest.raises(DataError, match="lacks"), in_memory():
         pytest.fail("opened")
 
@@ -143,11 +139,11 @@ def test_copies_of_processes_that_are_gone_are_swept(vault, memory):
 HOLDER = """
 import os, sys
 from pathlib import Path
-from medfed.core import private_files
-private_files.MEMORY = Path(sys.argv[1])
-kept = private_files.private_memory("views")
+from medfed.core import memory_folders, private_files
+memory_folders.MEMORY = Path(sys.argv[1])
+kept = memory_folders.private_memory("views")
 (kept / "hu.npy").write_bytes(b"voxels")
-with private_files.in_memory() as copy:
+with memory_folders.in_memory() as copy:
     (copy / "slice").write_bytes(b"voxels")
     print(kept.name, flush=True)
     sys.stdin.readline() or os._exit(1)
@@ -187,9 +183,9 @@ def test_a_kept_folder_outlives_processes_and_is_not_swept(vault, memory):
     code = """
 import sys
 from pathlib import Path
-from medfed.core import private_files
-private_files.MEMORY = Path(sys.argv[1])
-(private_files.kept_memory("store") / "db").write_bytes(b"kept")
+from medfed.core import memory_folders, private_files
+memory_folders.MEMORY = Path(sys.argv[1])
+(memory_folders.kept_memory("store") / "db").write_bytes(b"kept")
 """
     subprocess.run([sys.executable, "-c", code, str(memory)], check=True)
     remember(vault.root, vault)  # which sweeps
@@ -239,6 +235,6 @@ def test_an_archive_in_memory_is_unpacked_there_by_whatever_path_it_is_known(tmp
     real, link = tmp_path / "real", tmp_path / "shm"
     real.mkdir()
     link.symlink_to(real)
-    monkeypatch.setattr(private_files, "MEMORY", link)
-    with private_files.unpacking(real / "a.zip") as folder:
+    monkeypatch.setattr(memory_folders, "MEMORY", link)
+    with memory_folders.unpacking(real / "a.zip") as folder:
         assert folder.resolve().is_relative_to(real)

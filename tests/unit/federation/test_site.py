@@ -20,7 +20,8 @@ from medfed.federation.keys import load_key, load_public, make_key, verify
 from medfed.federation.receipts import verify_receipt
 from medfed.federation.site import Site
 from medfed.federation.site_desk import Desk
-from medfed.federation.site_folder import SiteFolder, SiteSettings, init_site
+from medfed.federation.site_folder import SiteFolder
+from medfed.federation.site_settings import SiteSettings, init_site
 from medfed.federation.site_work import Work
 from medfed.federation.spool import decode_update, encode_update
 from medfed.federation.wire import Order, Sealed, open_reply, seal, sha256

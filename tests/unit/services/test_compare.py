@@ -12,7 +12,7 @@ from unit.services.pages import check_page
 
 from medfed.connectors.pooled import Chain, Gathered, PooledSplit
 from medfed.core.data import SiteData
-from medfed.core.errors import DataError, QuorumError, RunError, StudyError
+from medfed.core.errors import DataError, QuorumError, RunError, SiteError, StudyError
 from medfed.core.events import ComparedRun
 from medfed.core.registry import Part
 from medfed.core.study_file import parse_study
@@ -32,6 +32,7 @@ from medfed.services.comparison.statistics import (
     recipe_table,
 )
 from medfed.services.prices import prices
+from medfed.services.sites import create_site, open_ledger
 from medfed.storage.models import read_model
 from medfed.storage.run_folder import RunFolder
 from medfed.tasks.metrics import classification_metrics, score_stats
@@ -391,6 +392,60 @@ def test_what_is_declared_public_is_compared_at_the_price_of_all_runs(tmp_path):
     assert told == pytest.approx(epsilon([*answers, *answers], one["delta"]), rel=0.01)
     assert told > one["epsilon"]
     assert "3 runs" in note
+
+
+@pytest.fixture
+def hospitals(tmp_path):
+    """Folders of the hospitals' own sites."""
+    for name in ("north", "south"):
+        create_site(tmp_path / "hospitals" / name, name, None)
+    return tmp_path / "hospitals"
+
+
+def test_the_hospitals_ledgers_pay_for_all_runs(tmp_path, hospitals):
+    options = CompareOptions(
+        out=tmp_path / "out",
+        recipes=("federated", "leave-one-out"),
+        seeds=(5,),
+        ledgers=hospitals,
+    )
+    study = parse_study(PUBLIC)
+    found = compare(study, options)
+    (note,) = [note for note in found["notes"] if "ε" in note]
+    assert "paid from the ledgers of the hospitals" in note
+    for site in study.sites:
+        book = open_ledger(hospitals / site)
+        assert len({entry.run for entry in book.entries()}) == 2, "federated, and without the other"
+        answers = [a for p in prices(study) if p.site == site for a in p.answers]
+        spent = epsilon([*answers, *answers], 1e-5)
+        assert book.balance().spent == pytest.approx(spent, rel=1e-3)
+    assert not list((tmp_path / "out").rglob("ledger.sqlite")), "and no other"
+    spent = len(open_ledger(hospitals / "north").entries())
+    assert compare(study, options)["rows"] == found["rows"]
+    assert len(open_ledger(hospitals / "north").entries()) == spent, "once"
+
+
+def test_a_comparison_that_a_ledger_has_no_room_for_is_refused_before_it_begins(
+    tmp_path, hospitals
+):
+    study = parse_study(PUBLIC)
+    answers = [a for p in prices(study) if p.site == "south" for a in p.answers]
+    one = epsilon(answers, 1e-5)
+    open_ledger(hospitals / "south").set_limit(1.3 * one, 1e-5)
+    options = CompareOptions(tmp_path / "out", recipes=("federated", "leave-one-out"), seeds=(5,))
+    with pytest.raises(StudyError, match="ledger of south has no room for the 3 runs") as no:
+        compare(study, replace(options, ledgers=hospitals))
+    assert "medfed ledger show" in no.value.remedy
+    assert open_ledger(hospitals / "north").entries() == []
+
+
+def test_a_ledger_of_another_site_pays_for_nothing(tmp_path, hospitals):
+    (hospitals / "north").rename(hospitals / "aside")
+    (hospitals / "south").rename(hospitals / "north")
+    (hospitals / "aside").rename(hospitals / "south")
+    options = CompareOptions(tmp_path / "out", seeds=(5,), recipes=("federated", "leave-one-out"))
+    with pytest.raises(SiteError, match="is the folder of site south"):
+        compare(parse_study(PUBLIC), replace(options, ledgers=hospitals))
 
 
 # --- whole comparisons ----------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from unit.web.test_live import news
 from unit.web.test_reports import english_in, structure
 
 from medfed.connectors.scans import read_scan
-from medfed.core import private_files
+from medfed.core import memory_folders, private_files
 from medfed.services.accounts import tokens
 from medfed.services.at_rest import encrypt_site
 from medfed.services.console import Console, Faces
@@ -309,8 +309,8 @@ def test_in_an_encrypted_hospital_no_voxel_lies_open_and_all_works(encrypted, tm
     secrets += [sent[:100], b"MRN-4711", b"MRN-4712", b"Roe.zip"]
     found = [any(secret in content for content in opened(site)) for secret in secrets]
     assert found == [not encrypted] * len(secrets)
-    copies = f"{private_files.PREFIX}{os.getpid()}-*"
-    assert not list(private_files.MEMORY.glob(copies)), "working copies are gone"
+    copies = f"{memory_folders.PREFIX}{os.getpid()}-*"
+    assert not list(memory_folders.MEMORY.glob(copies)), "working copies are gone"
 
 
 @pytest.mark.slow
@@ -349,11 +349,11 @@ def test_a_model_that_is_sent_touches_no_disk_of_an_encrypted_hospital(encrypted
         assert on_disk is not encrypted
         if encrypted:
             lies = Path(f"/proc/self/fd/{sent.stream.fileno()}").readlink()
-            assert lies.is_relative_to(private_files.MEMORY)
+            assert lies.is_relative_to(memory_folders.MEMORY)
     place, seen = clinic.desk.place, []
     with aside(place) as folder:
         seen.append(folder)
-    assert seen[0].is_relative_to(private_files.MEMORY) is encrypted
+    assert seen[0].is_relative_to(memory_folders.MEMORY) is encrypted
     assert not seen[0].exists()
 
 

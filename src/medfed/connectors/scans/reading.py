@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from medfed.connectors.scans.problems import ScanError
 from medfed.connectors.scans.stores import Folder, Store, is_zip, open_store
+from medfed.core.memory_folders import unpacking
 from medfed.core.no_pickles import unpickling_refused
-from medfed.core.private_files import content, readable, unpacking
+from medfed.core.private_files import content, readable
 
 if TYPE_CHECKING:
     import numpy as np

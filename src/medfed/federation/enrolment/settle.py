@@ -12,7 +12,8 @@ from medfed.core.files import write_atomic
 from medfed.federation.enrolment.code import InviteCode
 from medfed.federation.keys import fingerprint, load_public, public_pem
 from medfed.federation.settings.site import read_site
-from medfed.federation.site_folder import TRUST, init_site
+from medfed.federation.site_folder import TRUST
+from medfed.federation.site_settings import init_site
 
 SETTINGS = "site.toml"
 

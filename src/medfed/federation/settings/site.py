@@ -32,6 +32,9 @@ class _Fields:
     encrypt_with: str | None = option(
         None, help='What opens the encrypted folder: "passphrase", or the path of a key file'
     )
+    ledger: str | None = option(
+        None, help="Folder of the site whose ledger pays for the work here; its own if silent"
+    )
     coordinator: str | None = option(None, help="The coordinator's address, https://host:port")
     host: str = option("127.0.0.1", help="Where its console listens: this machine")
     port: int = option(

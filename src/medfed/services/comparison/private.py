@@ -2,17 +2,16 @@
 
 A comparison shows figures of test patients without noise, and trains many times. So it takes a
 study with privacy lines only where these declare the test patients public, and no recipe that
-trains on the others without them. Each run keeps a ledger of its own, as every run on this machine
-does; what all of them cost a patient together is told beside the answer.
+trains on the others without them. What its runs cost is told and paid by
+`medfed.services.comparison.ledgers`.
 """
 
 from collections.abc import Iterable, Sequence
 
 from medfed.core.errors import StudyError
-from medfed.core.mechanism import NoisyAnswer, Unit
 from medfed.core.registry import make
 from medfed.core.study import Study
-from medfed.services.comparison.recipes import BUILT_IN, Fit, Recipe, fixed_split, make_recipes
+from medfed.services.comparison.recipes import BUILT_IN, Recipe, fixed_split, make_recipes
 
 PLAIN = ("local", "pooled")
 """Recipes that are plain training, whatever the study's privacy lines say."""
@@ -78,43 +77,3 @@ def _check_open(study: Study, others: Iterable[Study]) -> None:
             'Write scores = "public" under [[privacy]] if they are; if not, train it by medfed run'
         )
         raise StudyError(message, remedy=remedy)
-
-
-def price_notes(fits: Sequence[Fit]) -> list[str]:
-    """What all runs cost a patient, a record or a hospital together, where it is most.
-
-    Every figure of a recipe was chosen among several that learned from the same patients: it is
-    their sum that bounds what all of them tell.
-    """
-    if not any(fit.study.privacy for fit in fits):
-        return []
-    from medfed.privacy.accountant import epsilon  # counting takes a second
-    from medfed.services.prices import prices
-
-    answers: dict[tuple[str, Unit], list[NoisyAnswer]] = {}
-    deltas: dict[Unit, float] = {}
-    for fit in fits:
-        for part in fit.study.privacy:
-            mechanism = make("mechanism", part)
-            deltas[mechanism.unit] = min(deltas.get(mechanism.unit, 1.0), mechanism.delta)
-        for price in prices(fit.study):
-            answers.setdefault((price.site, price.unit), []).extend(price.answers)
-    worst = {
-        unit: max(epsilon(own, delta) for (_, of), own in answers.items() if of == unit)
-        for unit, delta in deltas.items()
-    }
-    return [_price_note(unit, spent, deltas[unit], len(fits)) for unit, spent in worst.items()]
-
-
-_WHOM: dict[Unit, str] = {
-    "patient": "a training patient",
-    "record": "a training patient's record",
-    "hospital": "a hospital",
-}
-
-
-def _price_note(unit: Unit, spent: float, delta: float, runs: int) -> str:
-    return (
-        f"the {runs} runs of this comparison together cost {_WHOM[unit]} ε = {spent:.3g} at "
-        f"δ = {delta:g}, which only the ledgers of these runs know"
-    )

@@ -26,7 +26,8 @@ from medfed.core.files import write_json
 from medfed.core.options import did_you_mean
 from medfed.core.study import Study
 from medfed.services.comparison import answer, scoring, statistics
-from medfed.services.comparison.private import check_private, price_notes
+from medfed.services.comparison.ledgers import check_room, price_notes
+from medfed.services.comparison.private import check_private
 from medfed.services.comparison.recipes import Fit, Recipe, fixed_split, make_recipes
 from medfed.services.comparison.statement import statement
 from medfed.services.runs import Listener, RunOptions, start
@@ -44,6 +45,8 @@ class CompareOptions:
     Attributes:
         out: The comparison's folder; one that is there already is gone on with.
         data: The folder of the sites' data; None where the study brings its own.
+        ledgers: Folder of the hospitals' site folders, in whose ledgers the runs pay; None gives
+            each run ledgers of its own.
         recipes: Names of built-in recipes, or paths of other study files.
         strategies: Strategies to try in the place of the study's.
         seeds: What training starts from; the split stays that of the study's own seed.
@@ -53,6 +56,7 @@ class CompareOptions:
 
     out: Path
     data: Path | None = None
+    ledgers: Path | None = None
     recipes: tuple[str, ...] = ("federated", "local", "leave-one-out", "pooled")
     strategies: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
@@ -86,7 +90,11 @@ def compare(
     fits = {recipe.name: [fit for seed in seeds for fit in recipe.fits(seed)] for recipe in recipes}
     runs = sum(map(len, fits.values()))
     on_event(ComparisonStarted(tuple(fits), seeds, runs))
-    notes = _notes(data, seeds) + price_notes([fit for own in fits.values() for fit in own])
+    every = [fit for own in fits.values() for fit in own]
+    if options.ledgers:
+        begun = {fit.name for fit in every if run_folder(options.out, fit).exists}
+        check_room(study, [fit for fit in every if fit.name not in begun], options.ledgers)
+    notes = _notes(data, seeds) + price_notes(every, paid=options.ledgers is not None)
     failed = _run_all(recipes, fits, options, on_event)
     records = _score_all(fits, failed, data, options.out, on_event)
     left_out_notes = [f"{name} was left out: {why}" for name, why in failed.items()]
@@ -190,6 +198,7 @@ def _run(fit: Fit, options: CompareOptions, on_event: Listener = lambda _: None)
     there = RunOptions(
         out=folder.path,
         data=options.data,
+        ledgers=options.ledgers,
         resume=folder.exists,
         threads=_threads(fit.study, options.workers),
         report=False,

@@ -25,7 +25,7 @@ import httpx
 
 from medfed.core.errors import RunError, SiteError
 from medfed.core.files import write_json
-from medfed.core.private_files import kept_memory
+from medfed.core.memory_folders import kept_memory
 from medfed.federation.enrolment.address import Address
 from medfed.federation.enrolment.app import enrolment_app
 from medfed.federation.enrolment.folder import CoordinatorFolder

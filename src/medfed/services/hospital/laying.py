@@ -10,7 +10,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from medfed.core.private_files import in_memory, lent
+from medfed.core.memory_folders import in_memory
+from medfed.core.private_files import lent
 from medfed.services.hospital.parts import FILES, PARTS, Pieces, folder_of
 
 if TYPE_CHECKING:

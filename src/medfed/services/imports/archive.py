@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from medfed.connectors.pacs import PacsError, Query
 from medfed.core.errors import DataError
-from medfed.core.private_files import in_memory
+from medfed.core.memory_folders import in_memory
 from medfed.federation.site_folder import SiteFolder
 from medfed.services.imports.importing import ImportOptions, import_scans
 from medfed.services.imports.place import only_one

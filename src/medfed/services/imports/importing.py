@@ -14,7 +14,8 @@ from medfed.connectors.deidentify import Deidentifier
 from medfed.connectors.scans.problems import ScanError
 from medfed.connectors.scans.stores import open_store
 from medfed.core.errors import DataError
-from medfed.core.private_files import NoMemoryError, content
+from medfed.core.memory_folders import NoMemoryError
+from medfed.core.private_files import content
 from medfed.services.imports.findings import Findings
 from medfed.services.imports.place import RECORDS, open_place
 from medfed.services.imports.report import ImportReport, Trouble

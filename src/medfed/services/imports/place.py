@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from medfed.connectors.pseudonyms import KEY_FILE, Pseudonyms, open_pseudonyms
 from medfed.core.errors import DataError, SiteError
 from medfed.core.files import sync, write_atomic, write_json
-from medfed.core.private_files import in_memory
+from medfed.core.memory_folders import in_memory
 from medfed.core.vault import OPEN
 from medfed.federation.site_folder import SiteFolder
 from medfed.services.sites import site_vault

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from medfed.core.private_files import in_memory, remember
+from medfed.core.memory_folders import in_memory
+from medfed.core.private_files import remember
 from medfed.core.vault import Vault
 from medfed.services.inference.place import INFERENCES, InferencePlace
 from medfed.services.prediction.folder import appearing

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from medfed.core.private_files import private_memory
+from medfed.core.memory_folders import private_memory
 from medfed.imaging.pictures import plane_png
 from medfed.services.sites import site_vault
 from medfed.services.trouble import Missing, Refused

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from medfed.core import private_files
+from medfed.core import memory_folders, private_files
 from medfed.core.errors import DataError
 from medfed.core.private_files import content, readable, seekable, sha256, size, stretch
 from medfed.privacy.at_rest.stream import HEAD, MAGIC, PREFIX
@@ -242,7 +242,7 @@ def test_what_lies_open_is_sealed_in_place_with_its_names(job, vault, tmp_path):
 def memory(tmp_path, monkeypatch):
     folder = tmp_path / "shm"
     folder.mkdir()
-    monkeypatch.setattr(private_files, "MEMORY", folder)
+    monkeypatch.setattr(memory_folders, "MEMORY", folder)
     monkeypatch.setattr(private_files, "_VAULTS", {})
     return folder
 

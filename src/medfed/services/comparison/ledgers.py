@@ -1,0 +1,119 @@
+"""What the runs of a comparison cost together, and the hospitals' ledgers that pay for them.
+
+Every figure of a recipe was chosen among several that learned from the same patients: it is the sum
+of all runs that bounds what they tell. Where the hospitals' ledgers are given, each run pays there;
+else in ledgers of its own, as every run on this machine does, and only the sum is told.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from medfed.core.errors import SiteError, StudyError
+from medfed.core.ledger import comparable
+from medfed.core.mechanism import NoisyAnswer, Unit, merge
+from medfed.core.registry import make
+from medfed.core.study import Study
+from medfed.federation.site_folder import SiteFolder
+from medfed.services.comparison.recipes import Fit
+
+if TYPE_CHECKING:
+    from medfed.storage.ledger import SqliteLedger
+
+Answers = dict[tuple[str, Unit], list[NoisyAnswer]]
+"""By hospital and who pays."""
+
+
+def check_room(study: Study, fits: Sequence[Fit], ledgers: Path) -> None:
+    """Complain before anything is trained if a hospital's ledger has no room for all runs.
+
+    Args:
+        study: The study.
+        fits: The runs that are to be begun.
+        ledgers: Folder of the hospitals' site folders.
+
+    Raises:
+        StudyError: A limit would be passed.
+        SiteError: A hospital's folder is not there, or its ledger cannot be used.
+    """
+    books = {site: _book(ledgers / site, site) for site in study.sites}
+    for (site, unit), answers in _answers(fits).items():
+        after = books[site].after(merge(answers), comparable(study.source), unit)
+        if not after.within:
+            runs = len(fits)
+            message = f"the ledger of {site} has no room for the {runs} runs of this comparison"
+            remedy = (
+                f"Compare less (--recipes, --seeds); `medfed ledger show --site {ledgers / site}` "
+                "says what is left, and what may be done"
+            )
+            raise StudyError(message, remedy=remedy)
+
+
+def price_notes(fits: Sequence[Fit], *, paid: bool = False) -> list[str]:
+    """What all runs cost a patient, a record or a hospital together, where it is most.
+
+    Args:
+        fits: The runs.
+        paid: Whether the hospitals' ledgers pay.
+    """
+    if not any(fit.study.privacy for fit in fits):
+        return []
+    from medfed.privacy.accountant import epsilon  # counting takes a second
+
+    answers, deltas = _answers(fits), _deltas(fits)
+    worst = {
+        unit: max(epsilon(own, delta) for (_, of), own in answers.items() if of == unit)
+        for unit, delta in deltas.items()
+    }
+    say = _paid_note if paid else _price_note
+    return [say(unit, spent, deltas[unit], len(fits)) for unit, spent in worst.items()]
+
+
+def _book(folder: Path, site: str) -> "SqliteLedger":
+    from medfed.services.sites import open_ledger  # slow import
+
+    name = SiteFolder(folder).settings().name
+    if name != site:
+        message = f"{folder} is the folder of site {name}"
+        raise SiteError(message, remedy=f"Call the folder {name}, as the study does")
+    return open_ledger(folder)
+
+
+def _answers(fits: Iterable[Fit]) -> Answers:
+    from medfed.services.prices import prices
+
+    found: Answers = {}
+    for fit in fits:
+        for price in prices(fit.study):
+            found.setdefault((price.site, price.unit), []).extend(price.answers)
+    return found
+
+
+def _deltas(fits: Iterable[Fit]) -> dict[Unit, float]:
+    found: dict[Unit, float] = {}
+    for fit in fits:
+        for part in fit.study.privacy:
+            mechanism = make("mechanism", part)
+            found[mechanism.unit] = min(found.get(mechanism.unit, 1.0), mechanism.delta)
+    return found
+
+
+_WHOM: dict[Unit, str] = {
+    "patient": "a training patient",
+    "record": "a training patient's record",
+    "hospital": "a hospital",
+}
+
+
+def _price_note(unit: Unit, spent: float, delta: float, runs: int) -> str:
+    return (
+        f"the {runs} runs of this comparison together cost {_WHOM[unit]} ε = {spent:.3g} at "
+        f"δ = {delta:g}, which only the ledgers of these runs know"
+    )
+
+
+def _paid_note(unit: Unit, spent: float, delta: float, runs: int) -> str:
+    return (
+        f"the {runs} runs of this comparison together cost {_WHOM[unit]} ε = {spent:.3g} at "
+        f"δ = {delta:g}, paid from the ledgers of the hospitals"
+    )
