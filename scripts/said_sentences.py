@@ -22,6 +22,7 @@ from medfed.services.accounts.roles import ACTIONS
 from medfed.services.hospital.work import HANDLERS
 from medfed.services.inference.reviews import VERDICTS
 from medfed.services.part_list import fields_json, offered, parts_json
+from medfed.services.refusals import REST
 from medfed.web import data_words, words
 from medfed.web.said import AUDITED, CONTEXT
 from medfed.web.wizard import KINDS
@@ -110,6 +111,7 @@ NAMES = re.compile(
 
 
 AUDITED_MORE = (
+    REST,
     *(f"{kind} {{0}}" for kind in HANDLERS),
     *(f"finding {{0}} {verdict}" for verdict in VERDICTS),
     *(f"privacy limit of a {unit}" for unit in get_args(Unit)),
@@ -148,8 +150,9 @@ def _audited(call: ast.Call, kept: list[ast.Assign]) -> Iterator[str]:
     match _name(call.func):
         case "Subject":
             values = call.args[:1]
-        case "record" | "_record" if len(call.args) >= 3:
-            values = call.args[3:] if _name(call.func) == "record" else call.args[2:]
+        case "record" | "refuse" | "denied" | "_record" | "refused" if len(call.args) >= 2:
+            before = {"_record": 2, "refused": 1}.get(_name(call.func), 3)
+            values = call.args[before:]
             values += [given[name] for name in ("subject", "reason") if name in given]
         case _:
             return

@@ -52,6 +52,8 @@ def create_app(console: Console, options: WebOptions | None = None) -> Flask:
     api.describe(app)
     if options.live:
         live.register(app, console)
+    if options.url:  # outermost, so that live pages know as well where somebody comes from
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)
     made: Flask = app
     return made
 
@@ -79,5 +81,4 @@ def _configure(app: APIFlask, console: Console, options: WebOptions) -> None:
     )
     app.json.sort_keys = False
     if options.url:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)
         app.config["TRUSTED_HOSTS"] = [options.host]

@@ -13,6 +13,8 @@ from medfed.web.words import role, said
 
 OTHER_ACTS = {
     "session.begin": _l("log in"),
+    "request.send": _l("send a request"),
+    "live.connect": _l("follow what happens live"),
     "import.begin": _l("begin an import"),
     "import.drop": _l("drop an import"),
     "look.begin": _l("have a model look at a scan"),

@@ -148,6 +148,7 @@ def act(row: AuditRow) -> dict[str, Any]:
         "allowed": row.allowed,
         "reason": told(row.reason),
         "address": row.address,
+        "times": row.times,
     }
 
 

@@ -190,7 +190,7 @@ class Accounts:
 
     def _require_manager(self, by: Identity, name: str) -> None:
         require(self.database, by, "user.manage", Subject(f"user {name}"))
-        login.require_confirmed(self.database, by)
+        login.require_confirmed(self.database, by, "user.manage", f"user {name}")
 
     def _set_password(
         self, by: Identity, user: UserRow, password: str, *, must_change: bool, keep: int = 0

@@ -15,6 +15,7 @@ from medfed.services.accounts import lockout
 from medfed.services.accounts.identity import Identity
 from medfed.services.accounts.passwords import Passwords
 from medfed.services.audit import plain, record
+from medfed.services.refusals import refuse
 from medfed.storage.database import Database
 from medfed.storage.database.tables import SessionRow, UserRow
 from medfed.storage.database.types import now
@@ -104,21 +105,26 @@ def check_password(
         Locked: After too many failures.
         WrongPassword: Otherwise.
     """
-    who = Identity(name=name, address=address)
     place = lockout.place_of(address, session)
-    with database.write() as work:
-        pause = lockout.spend(work, name, place)
+    with database.read() as work:
         user = work.scalar(select(UserRow).where(UserRow.name == name))
+    # A name that is nobody's is not kept: people type their password there by mistake.
+    who = Identity(name=name if user else "", address=address)
+    network = "" if session else place
+    try:
+        with database.write() as work:
+            pause = lockout.spend(work, name, place)
+    except lockout.Locked as locked:
+        refuse(database, who, "session.begin", reason=locked.message, network=network)
+        raise
     time.sleep(pause)
     kept = (user.password or None) if user and user.active else None
-    right = passwords.check(password, kept)
-    with database.write() as work:
-        if right:
-            lockout.give_back(work, name, place)
-        else:
-            record(work, who, "session.begin", allowed=False, reason="wrong name or password")
-    if not right or user is None:
+    if not passwords.check(password, kept) or user is None:
+        why = "wrong name or password"
+        refuse(database, who, "session.begin", reason=why, network=network)
         raise WrongPassword
+    with database.write() as work:
+        lockout.give_back(work, name, place)
     return user
 
 
@@ -129,14 +135,22 @@ def confirmed(database: Database, by: Identity) -> bool:
     return row is not None and now() - row.confirmed < RECENTLY
 
 
-def require_confirmed(database: Database, by: Identity) -> None:
-    """Let a browser pass only where its person gave the password lately.
+def require_confirmed(database: Database, by: Identity, action: str, subject: str = "") -> None:
+    """Let a browser pass only where its person gave the password lately; record who did not.
+
+    Args:
+        database: The console's.
+        by: Whose browser.
+        action: What they want to do.
+        subject: Upon what.
 
     Raises:
         Unconfirmed: They did not.
     """
     if by.session and not confirmed(database, by):
-        raise Unconfirmed
+        error = Unconfirmed()
+        refuse(database, by, action, subject, reason=error.message)
+        raise error
 
 
 def identify(database: Database, secret: str, address: str) -> Identity | None:

@@ -21,6 +21,7 @@ from medfed.services.accounts.identity import Identity
 from medfed.services.accounts.login import begin_session
 from medfed.services.accounts.roles import ROLES
 from medfed.services.audit import plain, record
+from medfed.services.refusals import refuse
 from medfed.storage.database import Database
 from medfed.storage.database.engine import one_at_a_time
 from medfed.storage.database.tables import OutsiderRow, SessionRow, UserRow
@@ -138,8 +139,10 @@ def arrive(
             secret = begin_session(session, user, address, agent, asked_at(claims))
             who = Identity(name=user.name, address=address)
         about = f"by {provider.issuer}; roles: {', '.join(roles) or 'none'}"
-        record(session, who, "session.begin", allowed=not problem, reason=problem or about)
+        if not problem:
+            record(session, who, "session.begin", reason=about)
     if problem:
+        refuse(database, who, "session.begin", reason=problem)
         raise AccessError(problem, remedy="Ask an administrator if you need to")
     return secret
 

@@ -46,7 +46,7 @@ def make_token(
         AccessError: Something about it is not possible, or ``by`` must confirm first.
     """
     require(database, by, "token.manage", Subject(f"token {name}", by.name))
-    require_confirmed(database, by)
+    require_confirmed(database, by, "token.manage", f"token {name}")
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown or not scopes:
         known = ", ".join(SCOPES)

@@ -236,6 +236,7 @@ class ActOut(Schema):
     allowed = Boolean()
     reason = String()
     address = String()
+    times = Integer(metadata={"description": "more than 1: refused at least so often in a minute"})
 
 
 def page_of(schema: type[Schema]) -> type[Schema]:
