@@ -8,6 +8,7 @@ from flask_babel import get_locale
 from flask_babel import lazy_gettext as _l
 
 from medfed.services.accounts.roles import ACTIONS
+from medfed.web.role_words import right
 from medfed.web.said import audited
 from medfed.web.words import role, said
 
@@ -31,6 +32,7 @@ OTHER_ACTS = {
 
 ROLES = re.compile(r"(?<=roles: )[^;]+")
 NO_ROLE = _l("none")
+RIGHTS = re.compile(r"(?:(?<=allowed: )|(?<=taken away: ))[a-z][^;]+")
 
 
 def act(name: str) -> str:
@@ -42,7 +44,7 @@ def act(name: str) -> str:
 
 def told(text: str) -> str:
     """Upon what, or why: by the record's own words, else by those of errors."""
-    text = ROLES.sub(_roles, text)
+    text = RIGHTS.sub(_rights, ROLES.sub(_roles, text))
     found = audited(text)
     return found if found != text else said(text)
 
@@ -50,6 +52,10 @@ def told(text: str) -> str:
 def _roles(names: re.Match[str]) -> str:
     given = [str(NO_ROLE) if name == "none" else role(name) for name in names[0].split(", ")]
     return format_list(given, locale=get_locale())
+
+
+def _rights(names: re.Match[str]) -> str:
+    return format_list([right(each) for each in names[0].split(", ")], locale=get_locale())
 
 
 def acts_called(words: str) -> Sequence[str]:

@@ -3,12 +3,13 @@
 from datetime import datetime
 from typing import Any
 
-from medfed.services.accounts import Identity
+from medfed.services.accounts import Identity, role_rights
 from medfed.services.console.runs import Runs
 from medfed.storage.database.tables import (
     AuditRow,
     EventRow,
     ModelRow,
+    RoleRow,
     RoundRow,
     RunRow,
     StudyRow,
@@ -134,6 +135,16 @@ def me(who: Identity) -> dict[str, Any]:
         "full_name": who.full_name,
         "roles": list(who.roles),
         "rights": sorted(who.rights),
+    }
+
+
+def role(row: RoleRow) -> dict[str, Any]:
+    """A role, and what it may."""
+    held, shipped = role_rights.reaches(row.rights), role_rights.shipped(row.name)
+    return {
+        "name": row.name,
+        "rights": [role_rights.named(*pair) for pair in held.items()],
+        "shipped": [role_rights.named(*pair) for pair in shipped.items()],
     }
 
 

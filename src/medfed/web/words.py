@@ -269,7 +269,9 @@ SENTENCES = {
     ),
     "there is a user of this name": _l("There is a user of this name."),
     "Choose another name": _l("Choose another name."),
-    "this is the last administrator": _l("This is the last administrator."),
+    "nobody would be left who may create and change users": _l(
+        "Nobody would be left who may create and change users."
+    ),
     "Make another user administrator first": _l("Make another user administrator first."),
     "there is no such user": _l("There is no such user."),
     "Look at the list of users": _l("Look at the list of users."),

@@ -11,7 +11,7 @@ from medfed.core.errors import AccessError
 from medfed.services.accounts import login
 from medfed.services.accounts.identity import Identity, Subject
 from medfed.services.accounts.passwords import Passwords, check_strength, generate
-from medfed.services.accounts.rights import require
+from medfed.services.accounts.rights import covers, require
 from medfed.services.accounts.roles import ensure_roles
 from medfed.services.audit import plain, record
 from medfed.storage.database import Database
@@ -20,8 +20,8 @@ from medfed.storage.database.tables import LockoutRow, RoleRow, SessionRow, Toke
 from medfed.storage.database.types import now
 
 USER_NAME = re.compile(r"[a-z][a-z0-9._-]{1,63}")
-RESERVED = frozenset({"new"})
-"""Names with a page of their own where users' pages are."""
+RESERVED = frozenset({"new", "roles", "system", "nobody"})
+"""Names with a page of their own where users' pages are, and such that the record uses."""
 ADMINISTRATOR = "administrator"
 SYSTEM = Identity(name="system")
 
@@ -296,7 +296,8 @@ def keep_an_administrator(session: Session) -> None:
         AccessError: It would.
     """
     active = session.scalars(select(UserRow).where(UserRow.active))
-    if not any(role.name == ADMINISTRATOR for user in active for role in user.roles):
+    if not any(covers(role.rights, "user.manage") for user in active for role in user.roles):
         raise AccessError(
-            "this is the last administrator", remedy="Make another user administrator first"
+            "nobody would be left who may create and change users",
+            remedy="Make another user administrator first",
         )

@@ -49,12 +49,12 @@ def may(user: Identity, action: str, subject: Subject = ANYTHING) -> Decision:
         return Decision(False, "anonymous", "nobody is logged in")
     if user.must_change and action != "session.revoke":
         return Decision(False, "change-password", "the password must be changed first")
-    if user.scopes is not None and not _covers(user.scopes, action):
+    if user.scopes is not None and not covers(user.scopes, action):
         return Decision(False, "scope", f"this token is not for {action}")
     rights = user.rights | EVERYBODY
-    if _covers(rights, action):
+    if covers(rights, action):
         return YES
-    if _covers(rights, f"{action}:own"):
+    if covers(rights, f"{action}:own"):
         if subject.owner is None or subject.owner == user.name:
             return YES
         return Decision(False, "not-yours", f"your role lets you {deed} only where they are yours")
@@ -110,6 +110,7 @@ class Denied(AccessError):
         self.decision = decision
 
 
-def _covers(rights: Iterable[str], action: str) -> bool:
+def covers(rights: Iterable[str], action: str) -> bool:
+    """Whether one of these rights is to an act, or to several that it is among."""
     kind, _, deed = action.partition(".")
     return not {action, f"{kind}.*", f"*.{deed}"}.isdisjoint(rights)

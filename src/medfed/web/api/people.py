@@ -5,12 +5,15 @@ from typing import Any
 from apiflask import APIBlueprint
 
 from medfed.services import audit
+from medfed.services.accounts import role_rights
 from medfed.web import shapes
 from medfed.web.api.schemas import (
     ERRORS,
     ActOut,
     AuditQuery,
     MeOut,
+    RoleChange,
+    RoleOut,
     UserChange,
     UserMade,
     UserNew,
@@ -61,6 +64,28 @@ def change_user(name: str, json_data: dict[str, Any]) -> dict[str, Any]:
     """Change a user's name and roles, or bar them."""
     console().accounts.change(user(), name, **json_data)
     return shapes.user(console().accounts.find(name))
+
+
+@blueprint.get("/roles")
+@needs("user.read")
+@blueprint.output(page_of(RoleOut))
+@blueprint.doc(responses=ERRORS, security="token")
+def list_roles() -> dict[str, Any]:
+    """All roles, and what each may."""
+    rows = console().accounts.roles()
+    return {"items": [shapes.role(row) for row in rows], "total": len(rows)}
+
+
+@blueprint.put("/roles/<name>")
+@needs("user.manage")
+@blueprint.input(RoleChange)
+@blueprint.output(RoleOut)
+@blueprint.doc(responses=ERRORS, security="token")
+def change_role(name: str, json_data: dict[str, Any]) -> dict[str, Any]:
+    """Say what a role may."""
+    parts = [each.partition(":") for each in json_data["rights"]]
+    chosen = {action: reach or "all" for action, _colon, reach in parts}
+    return shapes.role(role_rights.change_role(console().database, user(), name, chosen))
 
 
 @blueprint.get("/audit")

@@ -216,6 +216,20 @@ class UserMade(UserOut):
     password = String()
 
 
+class RoleOut(Schema):
+    """A role, and what it may: acts, those with only what is one's own as ``ACT:own``."""
+
+    name = String()
+    rights = List(String())
+    shipped = List(String(), metadata={"description": "as this program has it"})
+
+
+class RoleChange(Schema):
+    """What a role may from now on."""
+
+    rights = List(String(validate=Length(max=60)), required=True, validate=Length(max=200))
+
+
 class MeOut(Schema):
     """Whoever asks."""
 

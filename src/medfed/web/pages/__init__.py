@@ -20,6 +20,7 @@ from medfed.web.pages import (
     profile,
     receipts,
     released,
+    roles,
     runs,
     settings,
     sites,
@@ -27,7 +28,7 @@ from medfed.web.pages import (
     tables,
 )
 
-ALWAYS = (access, outside, overview, people, profile, audit, guide)
+ALWAYS = (access, outside, overview, roles, people, profile, audit, guide)
 COORDINATOR = (studies, runs, comparisons, models, sites, settings)
 HOSPITAL = (data, tables, imports, participation, receipts, privacy, inference, released)
 
