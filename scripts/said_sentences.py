@@ -110,6 +110,12 @@ NAMES = re.compile(
 )
 
 
+SUBJECT_AT = {
+    **dict.fromkeys(("record", "refuse", "denied"), 3),
+    **dict.fromkeys(("_record", "_recorded", "leave_act", "_left"), 2),
+    "refused": 1,
+}
+"""What records acts, and with which argument it begins to say upon what and why."""
 AUDITED_MORE = (
     REST,
     *(f"{kind} {{0}}" for kind in HANDLERS),
@@ -150,9 +156,8 @@ def _audited(call: ast.Call, kept: list[ast.Assign]) -> Iterator[str]:
     match _name(call.func):
         case "Subject":
             values = call.args[:1]
-        case "record" | "refuse" | "denied" | "_record" | "refused" if len(call.args) >= 2:
-            before = {"_record": 2, "refused": 1}.get(_name(call.func), 3)
-            values = call.args[before:]
+        case name if name in SUBJECT_AT and len(call.args) >= 2:
+            values = call.args[SUBJECT_AT[name] :]
             values += [given[name] for name in ("subject", "reason") if name in given]
         case _:
             return

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 
 from babel.lists import format_list
 from flask_babel import get_locale
+from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from medfed.services.accounts.roles import ACTIONS
+from medfed.services.machine_acts import AT_MACHINE
 from medfed.web.role_words import right
 from medfed.web.said import audited
 from medfed.web.words import role, said
@@ -26,10 +28,20 @@ OTHER_ACTS = {
     "export.drop": _l("drop the writing of results"),
     "send.begin": _l("have results sent to the PACS"),
     "send.drop": _l("drop the sending of results"),
+    "console.backup": _l("back the console up"),
+    "console.restore": _l("fill the console from a backup"),
+    "site.join": _l("join a federation"),
+    "site.trust": _l("trust a coordinator's key"),
+    "site.pin": _l("pin keys of other hospitals"),
+    "site.encrypt": _l("encrypt the hospital's folder"),
+    "site.rotate-key": _l("change what opens the hospital's folder"),
+    "site.remove": _l("remove a hospital"),
+    "federation.renew": _l("renew the server's certificate"),
 }
 """Acts that no right is named after, and what begins or drops each kind of job."""
 
 
+NAMELESS = {"system": _l("the program itself"), "nobody": _l("a stranger")}
 ROLES = re.compile(r"(?<=roles: )[^;]+")
 NO_ROLE = _l("none")
 RIGHTS = re.compile(r"(?:(?<=allowed: )|(?<=taken away: ))[a-z][^;]+")
@@ -40,6 +52,16 @@ def act(name: str) -> str:
     if name in OTHER_ACTS:
         return str(OTHER_ACTS[name])
     return said(ACTIONS[name]) if name in ACTIONS else name
+
+
+def actor(name: str) -> str:
+    """Who it was: a user by name, the program itself, or somebody at the machine."""
+    if not name.startswith(AT_MACHINE):
+        return str(NAMELESS.get(name, name))
+    user, _as, owner = name.removeprefix(AT_MACHINE).partition(" as ")
+    if owner:
+        return str(_("%(user)s, at the machine as %(owner)s", user=user, owner=owner))
+    return str(_("%(user)s, at the machine", user=user))
 
 
 def told(text: str) -> str:

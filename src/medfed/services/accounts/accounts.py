@@ -65,19 +65,22 @@ class Accounts:
             record(session, SYSTEM, "user.manage", "user admin", reason="the first administrator")
         return password
 
-    def reset(self, name: str, *, must_change: bool = True, password: str = "") -> str:
+    def reset(
+        self, name: str, *, must_change: bool = True, password: str = "", by: Identity = SYSTEM
+    ) -> str:
         """Give a user a new random password, to be changed at once; for who has the machine.
 
         Args:
             name: The user.
             must_change: Whether it is to be changed at once.
             password: Instead of a random one.
+            by: Whom the record names.
 
         Raises:
             AccessError: There is no such user.
         """
         given = password or generate()
-        self._set_password(SYSTEM, self.find(name), given, must_change=must_change)
+        self._set_password(by, self.find(name), given, must_change=must_change)
         return given
 
     # --- users ------------------------------------------------------------------------------------

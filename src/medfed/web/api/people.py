@@ -95,6 +95,7 @@ def change_role(name: str, json_data: dict[str, Any]) -> dict[str, Any]:
 @blueprint.doc(responses=ERRORS, security="token")
 def list_acts(query_data: dict[str, Any]) -> dict[str, Any]:
     """The record, the latest first; go on with ``before``, the number of the last one seen."""
+    console().take_in_acts()
     words, before, limit = query_data["q"], query_data["before"], query_data["limit"]
     rows = audit.entries(console().database, words=words, before=before, limit=limit)
     return {"items": [shapes.act(row) for row in rows], "total": len(rows)}
