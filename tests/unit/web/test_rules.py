@@ -201,7 +201,9 @@ HOSPITAL = {
     "tables.delete": "data.delete",
     "tables.show": "data.read",
 }
-EXPECTED = {**ALWAYS, **COORDINATOR, **HOSPITAL}
+BOTH = {"taking_over.admit": "model.admit"}
+"""What only a console of both faces has."""
+EXPECTED = {**ALWAYS, **COORDINATOR, **HOSPITAL, **BOTH}
 FILL = {"number": "1", "name": "viewer", "filename": "console.css", "sha256": "ab" * 32}
 FILL |= {"scan": "s-1", "plane": "axial", "index": "1", "job": "1", "upload": "1"}
 FILL |= {"inference": "x", "part": "x", "digest": "ab" * 32, "unit": "patient"}

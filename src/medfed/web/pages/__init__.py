@@ -26,6 +26,7 @@ from medfed.web.pages import (
     sites,
     studies,
     tables,
+    taking_over,
 )
 
 ALWAYS = (access, outside, overview, roles, people, profile, audit, guide)
@@ -40,5 +41,7 @@ def register(app: Flask, console: Console) -> None:
         pages += COORDINATOR
     if console.hospital:
         pages += HOSPITAL
+    if console.coordinates and console.hospital:
+        pages.append(taking_over)
     for page in pages:
         app.register_blueprint(page.blueprint)

@@ -69,5 +69,7 @@ def _page(row: ModelRow, **more: object) -> str:
         run=run,
         card=here.models.card(row),
         sites=sorted(here.releases.known(row) - taken),
+        here=here.hospital.name if here.hospital else None,
+        used=here.desk.models.by_digest(row.sha256) if here.desk else None,
         **more,
     )
