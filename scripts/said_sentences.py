@@ -33,7 +33,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "src" / "medfed"
 SPOKEN = (
     *("core", "strategies", "aggregators", "tasks", "privacy", "connectors"),
     *("services/console", "services/hospital", "services/inference", "services/accounts"),
-    *("services/viewing", "services/imports", "web"),
+    *("services/viewing", "services/imports", "services/setting.py", "web"),
 )
 """Whose complaints pages show."""
 FILES = (

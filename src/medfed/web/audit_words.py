@@ -12,6 +12,7 @@ from medfed.services.accounts.roles import ACTIONS
 from medfed.services.machine_acts import AT_MACHINE
 from medfed.web.role_words import right
 from medfed.web.said import audited
+from medfed.web.settings_words import NAMES as SETTINGS
 from medfed.web.words import role, said
 
 OTHER_ACTS = {
@@ -66,6 +67,8 @@ def actor(name: str) -> str:
 
 def told(text: str) -> str:
     """Upon what, or why: by the record's own words, else by those of errors."""
+    if (setting := text.removeprefix("setting ")) != text and setting in SETTINGS:
+        return str(SETTINGS[setting])
     text = RIGHTS.sub(_rights, ROLES.sub(_roles, text))
     found = audited(text)
     return found if found != text else said(text)

@@ -31,7 +31,10 @@ STATES = {
     "withdrawn": _l("withdrawn"),
 }
 ROLES = {
-    "administrator": (_l("administrator"), _l("creates users, reads everything")),
+    "administrator": (
+        _l("administrator"),
+        _l("creates users, sets roles and settings, reads everything"),
+    ),
     "coordinator": (
         _l("coordinator"),
         _l("writes, approves and runs studies, releases models, invites hospitals"),

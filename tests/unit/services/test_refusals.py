@@ -9,6 +9,7 @@ from sqlalchemy import event
 from medfed.core.errors import AccessError
 from medfed.services import audit, refusals
 from medfed.services.accounts import Identity, Subject, asked, lockout, tokens
+from medfed.services.preferences import DEFAULT
 from medfed.services.refusals import APART, REST, refuse
 from medfed.storage.database.types import now
 
@@ -92,7 +93,7 @@ def test_nobody_writes_lines_of_the_record(sqlite):
 
 def test_a_log_in_refused_by_a_lock_is_recorded(database):
     accounts = accounts_of(database)
-    for _ in range(lockout.FREE_FAILURES + 3):
+    for _ in range(DEFAULT.free_failures + 3):
         with pytest.raises(AccessError):
             accounts.log_in("viewer", "wrong", address="192.0.2.7")
     wrong, locked = refused(database, "session.begin")

@@ -22,7 +22,7 @@ def saved(stage, client, role: str, wanted, **more):
 
 
 def test_whoever_sees_users_sees_every_right_in_words(stage):
-    page = stage.client("auditor").get("/users/roles/").text
+    page = html.unescape(stage.client("auditor").get("/users/roles/").text)
     for action, words in ACTIONS.items():
         assert (f">{words}<" in page) == (action not in EVERYBODY), words
     assert "/users/roles/viewer" not in page

@@ -29,6 +29,7 @@ ALWAYS = {
     "api.people.list_acts": "audit.read",
     "api.people.list_roles": "user.read",
     "api.people.list_users": "user.read",
+    "api.settings.get_settings": "settings.read",
     "audit.index": "audit.read",
     "guide.index": "help.read",
     "guide.page": "help.read",
@@ -49,6 +50,8 @@ ALWAYS = {
     "profile.revoke_token": "token.manage",
     "roles.edit": "user.manage",
     "roles.index": "user.read",
+    "settings.change": "settings.change",
+    "settings.index": "settings.read",
     "static": PUBLIC,
 }
 COORDINATOR = {
@@ -74,7 +77,6 @@ COORDINATOR = {
     "api.runs.list_runs": "run.read",
     "api.runs.resume_run": "run.stop",
     "api.runs.stop_run": "run.stop",
-    "api.settings.get_settings": "settings.read",
     "api.sites.invite_site": "site.invite",
     "api.sites.list_sites": "overview.read",
     "api.studies.approve_study": "study.approve",
@@ -101,7 +103,6 @@ COORDINATOR = {
     "runs.resume": "run.stop",
     "runs.show": "run.read",
     "runs.stop": "run.stop",
-    "settings.index": "settings.read",
     "sites.index": "overview.read",
     "sites.invite": "site.invite",
     "studies.approve": "study.approve",

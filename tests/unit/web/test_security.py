@@ -13,7 +13,7 @@ from sqlalchemy import update
 
 from medfed.core.errors import RunError
 from medfed.services import audit
-from medfed.services.accounts import lockout
+from medfed.services.preferences import DEFAULT
 from medfed.storage.database.tables import SessionRow
 from medfed.storage.database.types import now
 from medfed.web import WebOptions
@@ -180,7 +180,7 @@ def test_an_address_that_is_none_is_refused(url):
 
 def test_guessing_passwords_locks_the_name(stage):
     client = stage.client()
-    for _ in range(lockout.FREE_FAILURES):
+    for _ in range(DEFAULT.free_failures):
         assert stage.post(client, "/login", name="viewer", password="x").status_code == 403
     answer = stage.post(client, "/login", name="viewer", password=PASSWORD)
     assert answer.status_code == 429

@@ -14,6 +14,7 @@ from medfed.services.accounts.passwords import Passwords, check_strength, genera
 from medfed.services.accounts.rights import covers, require
 from medfed.services.accounts.roles import ensure_roles
 from medfed.services.audit import plain, record
+from medfed.services.preferences import preferences
 from medfed.storage.database import Database
 from medfed.storage.database.engine import one_at_a_time
 from medfed.storage.database.tables import LockoutRow, RoleRow, SessionRow, TokenRow, UserRow
@@ -248,9 +249,9 @@ class Accounts:
     def sessions(self, user: Identity | None = None) -> Sequence[SessionRow]:
         """The sessions that count, of one user or of all, the latest first."""
         query = select(SessionRow).order_by(SessionRow.seen.desc())
+        limits = preferences(self.database)
         query = query.where(
-            SessionRow.seen > now() - login.IDLE,
-            SessionRow.created > now() - login.LONGEST_SESSION,
+            SessionRow.seen > now() - limits.unused, SessionRow.created > now() - limits.longest
         )
         if user is not None:
             query = query.where(SessionRow.user_id == user.id)

@@ -15,13 +15,12 @@ from medfed.services.accounts import lockout
 from medfed.services.accounts.identity import Identity
 from medfed.services.accounts.passwords import Passwords
 from medfed.services.audit import plain, record
+from medfed.services.preferences import Preferences, preferences
 from medfed.services.refusals import refuse
 from medfed.storage.database import Database
 from medfed.storage.database.tables import SessionRow, UserRow
 from medfed.storage.database.types import now
 
-IDLE = timedelta(hours=2)
-LONGEST_SESSION = timedelta(hours=12)
 SEEN_EVERY = timedelta(minutes=1)
 RECENTLY = timedelta(minutes=10)
 """How long a password counts for acts that ask for it again."""
@@ -58,7 +57,7 @@ def log_in(
     name = plain(name.strip().lower(), 64)
     user = check_password(database, passwords, name, password, address=address)
     with database.write() as session:
-        secret = begin_session(session, user, address, agent)
+        secret = begin_session(session, user, preferences(database), address, agent)
         person = session.get_one(UserRow, user.id)
         person.last_login = now()
         record(session, Identity(name=name, address=address), "session.begin")
@@ -66,7 +65,12 @@ def log_in(
 
 
 def begin_session(
-    session: Session, user: UserRow, address: str, agent: str, shown: datetime | None = None
+    session: Session,
+    user: UserRow,
+    limits: Preferences,
+    address: str,
+    agent: str,
+    shown: datetime | None = None,
 ) -> str:
     """Begin a session for somebody who showed, now or at ``shown``, who they are; its secret."""
     secret = secrets.token_urlsafe(32)
@@ -78,7 +82,7 @@ def begin_session(
         agent=plain(agent, 200),
     )
     session.add(row)
-    _clean_up(session)
+    _clean_up(session, limits)
     return secret
 
 
@@ -113,7 +117,7 @@ def check_password(
     network = "" if session else place
     try:
         with database.write() as work:
-            pause = lockout.spend(work, name, place)
+            pause = lockout.spend(work, name, place, preferences(database).free_failures)
     except lockout.Locked as locked:
         refuse(database, who, "session.begin", reason=locked.message, network=network)
         raise
@@ -158,10 +162,10 @@ def identify(database: Database, secret: str, address: str) -> Identity | None:
 
     This is a use of the session, which keeps it alive.
     """
-    moment = now()
+    moment, limits = now(), preferences(database)
     with database.read() as session:
         row = session.scalar(select(SessionRow).where(SessionRow.digest == digest(secret)))
-        if row is None or not row.user.active or _over(row):
+        if row is None or not row.user.active or _over(row, limits):
             return None
         who = identity_of(row.user, address)
     if moment - row.seen > SEEN_EVERY:
@@ -179,12 +183,13 @@ def identify_many(database: Database, secrets: Collection[str]) -> dict[str, Ide
     given = {digest(secret): secret for secret in secrets}
     if not given:
         return {}
+    limits = preferences(database)
     with database.read() as session:
         rows = session.scalars(select(SessionRow).where(SessionRow.digest.in_(given)))
         return {
             given[row.digest]: replace(identity_of(row.user, ""), session=row.id)
             for row in rows
-            if row.user.active and not _over(row)
+            if row.user.active and not _over(row, limits)
         }
 
 
@@ -206,14 +211,15 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def _over(row: SessionRow) -> bool:
+def _over(row: SessionRow, limits: Preferences) -> bool:
     moment = now()
-    return moment - row.seen > IDLE or moment - row.created > LONGEST_SESSION
+    return moment - row.seen > limits.unused or moment - row.created > limits.longest
 
 
-def _clean_up(session: Session) -> None:
+def _clean_up(session: Session, limits: Preferences) -> None:
     """Drop what counts no more."""
-    moment = now()
-    over = or_(SessionRow.seen < moment - IDLE, SessionRow.created < moment - LONGEST_SESSION)
-    session.execute(delete(SessionRow).where(over))
+    seen, created = now() - limits.unused, now() - limits.longest
+    session.execute(
+        delete(SessionRow).where(or_(SessionRow.seen < seen, SessionRow.created < created))
+    )
     lockout.forget(session)

@@ -147,11 +147,12 @@ class PartsOut(Schema):
 
 
 class FactOut(Schema):
-    """One thing that is set: its key for programs, name and value for people."""
+    """One thing that is set: its key for programs; name, value and where it is set for people."""
 
     key = String()
     name = String()
     value = String()
+    how = String()
 
 
 class GroupOut(Schema):

@@ -29,8 +29,8 @@ from medfed.web.pages import (
     taking_over,
 )
 
-ALWAYS = (access, outside, overview, roles, people, profile, audit, guide)
-COORDINATOR = (studies, runs, comparisons, models, sites, settings)
+ALWAYS = (access, outside, overview, roles, people, profile, audit, settings, guide)
+COORDINATOR = (studies, runs, comparisons, models, sites)
 HOSPITAL = (data, tables, imports, participation, receipts, privacy, inference, released)
 
 
