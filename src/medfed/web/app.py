@@ -8,7 +8,19 @@ from flask_babel import Babel
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from medfed.services.console import Console
-from medfed.web import api, arriving, errors, filters, health, live, outside, pages, rules, security
+from medfed.web import (
+    api,
+    arriving,
+    errors,
+    filters,
+    health,
+    live,
+    metrics,
+    outside,
+    pages,
+    rules,
+    security,
+)
 from medfed.web.language import choose, time_zone
 from medfed.web.options import WebOptions
 
@@ -38,6 +50,7 @@ def create_app(console: Console, options: WebOptions | None = None) -> Flask:
     _configure(app, console, options)
     app.extensions["medfed"] = console
     Babel(app, locale_selector=choose, timezone_selector=time_zone)
+    metrics.register(app)
     rules.csrf.init_app(app)
     app.before_request(rules.guard)
     security.add_headers(app, https=options.https)

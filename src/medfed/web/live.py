@@ -84,6 +84,10 @@ class Follower:
         """Who has one of them has something to follow."""
         return [feed.right for feed in self.feeds.values()]
 
+    def __len__(self) -> int:
+        """How many pages are open."""
+        return len(self._viewers)
+
     def add(self, sid: str, viewer: Viewer) -> None:
         """A page was opened."""
         with self._lock:
@@ -204,6 +208,7 @@ def register(app: Flask, console: Console) -> SocketIO:
     note_refused(app, console)
     follower = Follower(app, console, socketio)
     app.extensions["medfed-live"] = socketio
+    app.extensions["medfed-meters"].live.set_function(lambda: len(follower))
 
     @socketio.on("connect")
     def _connect(_auth: Any = None) -> bool:

@@ -72,6 +72,18 @@ DOING = {
     "missing": _l("left out"),
 }
 """What a hospital does in a round."""
+SCOPES = {
+    "read": _l("reading everything but pictures of patients"),
+    "studies": _l("studies: writing, changing, approving"),
+    "runs": _l("runs: starting, stopping, resuming"),
+    "models": _l("models: downloading, approving, withdrawing"),
+    "recall": _l("asking whether a model was withdrawn"),
+    "data": _l("data: adding, looking, deleting"),
+    "inference": _l("inference: asking models, reviewing findings"),
+    "participation": _l("participation: seeing, adding, withdrawing"),
+    "users": _l("seeing users"),
+    "metrics": _l("figures for Prometheus"),
+}
 DENIALS = {
     "anonymous": _l("Nobody is logged in."),
     "change-password": _l("Change your password first."),
@@ -186,6 +198,11 @@ def role(name: str) -> str:
 def role_about(name: str) -> str:
     """What a role is for."""
     return str(ROLES[name][1]) if name in ROLES else ""
+
+
+def scope(name: str) -> str:
+    """What a token is for."""
+    return str(SCOPES.get(name, name))
 
 
 def metric(name: str) -> str:

@@ -29,6 +29,7 @@ SCOPES: Mapping[str, str] = {
     "inference": "inference.*",
     "participation": "participation.*",
     "users": "user.read",
+    "metrics": "metrics.read",
 }
 """What a token can be for, and the actions that it covers; none makes or changes users."""
 LONGEST_DAYS = 365
