@@ -22,6 +22,7 @@ from medfed.services.accounts.roles import ACTIONS
 from medfed.services.hospital.work import HANDLERS
 from medfed.services.inference.reviews import VERDICTS
 from medfed.services.part_list import fields_json, offered, parts_json
+from medfed.services.refusals import REST
 from medfed.web import data_words, words
 from medfed.web.said import AUDITED, CONTEXT
 from medfed.web.wizard import KINDS
@@ -32,7 +33,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "src" / "medfed"
 SPOKEN = (
     *("core", "strategies", "aggregators", "tasks", "privacy", "connectors"),
     *("services/console", "services/hospital", "services/inference", "services/accounts"),
-    *("services/viewing", "services/imports", "web"),
+    *("services/viewing", "services/imports", "services/setting.py", "web"),
 )
 """Whose complaints pages show."""
 FILES = (
@@ -113,7 +114,14 @@ NAMES = re.compile(
 )
 
 
+SUBJECT_AT = {
+    **dict.fromkeys(("record", "refuse", "denied"), 3),
+    **dict.fromkeys(("_record", "_recorded", "leave_act", "_left"), 2),
+    "refused": 1,
+}
+"""What records acts, and with which argument it begins to say upon what and why."""
 AUDITED_MORE = (
+    REST,
     *(f"{kind} {{0}}" for kind in HANDLERS),
     *(f"finding {{0}} {verdict}" for verdict in VERDICTS),
     *(f"privacy limit of a {unit}" for unit in get_args(Unit)),
@@ -152,8 +160,8 @@ def _audited(call: ast.Call, kept: list[ast.Assign]) -> Iterator[str]:
     match _name(call.func):
         case "Subject":
             values = call.args[:1]
-        case "record" | "_record" if len(call.args) >= 3:
-            values = call.args[3:] if _name(call.func) == "record" else call.args[2:]
+        case name if name in SUBJECT_AT and len(call.args) >= 2:
+            values = call.args[SUBJECT_AT[name] :]
             values += [given[name] for name in ("subject", "reason") if name in given]
         case _:
             return

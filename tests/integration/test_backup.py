@@ -10,7 +10,9 @@ import sys
 import pytest
 from consoles import stage_of
 
+from medfed.services import audit
 from medfed.services.console import Console
+from medfed.services.machine_acts import whoever
 
 
 def medfed(*words: object, **more):
@@ -34,6 +36,9 @@ def test_a_console_moves_to_another_folder(tmp_path, sqlite_url):
     console = Console.open(new)
     assert console.accounts.begin() is None
     assert console.runs.find(stage.run).state == "finished"
+    (act,) = audit.entries(console.database, words="console.restore")
+    assert act.actor == whoever().name
+    assert act.subject == "folder kept"
     console.close()
     twice = medfed("restore", kept, "--data", new)
     assert (twice.returncode, "not empty" in twice.stderr) == (5, True)

@@ -24,7 +24,8 @@ from medfed.services.console.place import Place
 from medfed.services.console.results import Results
 from medfed.services.console.runs import Runs
 from medfed.services.console.studies import Studies
-from medfed.services.console.supervisor import AT_ONCE, ATTEMPTS, Supervisor
+from medfed.services.console.supervisor import ATTEMPTS, Supervisor
+from medfed.services.preferences import DEFAULT
 from medfed.storage.database.tables import RunRow
 from medfed.storage.database.types import now
 from medfed.storage.run_folder import RunFolder
@@ -229,7 +230,7 @@ def test_supervisors_together_take_no_more_than_the_machine_bears(database, stag
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda stage: stage.supervisor.tick(), stages))
     rows, _total = stages[0].runs.list()
-    assert sum(row.state == "running" for row in rows) == AT_ONCE
+    assert sum(row.state == "running" for row in rows) == DEFAULT.runs_at_once
 
 
 def test_no_more_runs_at_once_than_the_machine_bears(sqlite, stage_of):

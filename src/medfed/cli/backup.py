@@ -2,11 +2,15 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from medfed.config import Settings
 from medfed.core.errors import RunError
+
+if TYPE_CHECKING:
+    from medfed.storage.database import Database
 
 OF_DATABASE = click.option(
     "--database",
@@ -41,6 +45,7 @@ def backup(
     opened = open_database(_url(settings, database, data))
     try:
         manifest = back_up(opened, target)
+        _recorded(opened, "console.backup", f"folder {target.name}")
     finally:
         opened.close()
     rows = sum(each["rows"] for each in manifest["tables"].values())
@@ -64,6 +69,7 @@ def restore(settings: Settings, folder: Path, database: str | None, data: Path |
     opened = open_database(database or settings.database or Place.open(place).database_url)
     try:
         manifest = fill(opened, folder)
+        _recorded(opened, "console.restore", f"folder {folder.name}", manifest["at"])
     finally:
         opened.close()
     rows = sum(each["rows"] for each in manifest["tables"].values())
@@ -74,6 +80,16 @@ def restore(settings: Settings, folder: Path, database: str | None, data: Path |
             f"{place / SECRETS} was not there: put the old one in its place, or no password counts",
             err=True,
         )
+
+
+def _recorded(database: "Database", action: str, subject: str, as_of: str = "") -> None:
+    """Have the console's own record say who did it."""
+    from medfed.services.audit import record
+    from medfed.services.machine_acts import whoever
+
+    with database.write() as session:
+        reason = f"as of {as_of[:19]} UTC" if as_of else ""
+        record(session, whoever(), action, subject, reason=reason)
 
 
 def _url(settings: Settings, database: str | None, data: Path | None) -> str:

@@ -114,6 +114,7 @@ def invite(folder: Path, site: str, valid: timedelta) -> None:
 
     keeper = CoordinatorFolder(folder)
     code = make(keeper, site, valid)
+    _left(folder, "site.invite", f"site {site}", f"until {code.expires:%Y-%m-%d %H:%M} UTC")
     _warn(keeper)
     click.echo(
         f"For {site}, until {code.expires:%Y-%m-%d %H:%M} UTC. Whoever has this code first can "
@@ -209,6 +210,7 @@ def remove(folder: Path, site: str) -> None:
     keeper = CoordinatorFolder(folder)
     keeper.settings()
     forget_site(keeper, site)
+    _left(folder, "site.remove", f"site {site}")
     click.echo(f"{site} is removed.")
 
 
@@ -229,11 +231,19 @@ def renew(folder: Path, days: int, certificate: Path | None, key: Path | None) -
     made = (
         replace_certificate(keeper, certificate, key) if certificate and key else make(keeper, days)
     )
+    _left(folder, "federation.renew", reason=f"until {made.not_valid_after_utc:%Y-%m-%d}")
     click.echo(f"Valid until {made.not_valid_after_utc:%Y-%m-%d}.")
     if reload_nginx(folder):
         click.echo("The running coordinator shows it from now on.")
     else:
         click.echo("No coordinator is running here; it will show the new one when it starts.")
+
+
+def _left(folder: Path, action: str, subject: str = "", reason: str = "") -> None:
+    """Leave what was done for the record of a console that is attached to the federation."""
+    from medfed.services.machine_acts import leave_act  # slow import
+
+    leave_act(folder, action, subject, reason=reason)
 
 
 def _warn(keeper: Any) -> None:

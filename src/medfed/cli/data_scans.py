@@ -62,6 +62,7 @@ def import_(
     import again changes nothing.
     """
     from medfed.services.imports import ImportOptions, import_from_pacs, import_scans
+    from medfed.services.machine_acts import leave_act
 
     if (path is None) == (pacs is None):
         raise click.UsageError("Give PATH, or --from with the address of a PACS.")
@@ -77,6 +78,8 @@ def import_(
         else:
             archive = opened(settings, str(pacs), given)
             report = import_from_pacs(site, archive, asked(given), options, progress)
+    if new := len(report.imported) + len(report.completed):
+        leave_act(site, "data.add", "scans", reason=f"imported: {new}")
     if as_json:
         click.echo(json.dumps(report.to_json(), ensure_ascii=False))
     else:

@@ -82,6 +82,7 @@ def serve_console(
         federation: Folder of a coordinator on this machine, where there is one.
     """
     set_up_logs(settings)
+    from medfed.services import machine_acts
     from medfed.services.console import Console, Faces
     from medfed.web.options import WebOptions
     from medfed.web.server import Server  # imports Flask and SQLAlchemy
@@ -89,7 +90,8 @@ def serve_console(
     database = where.database or settings.database
     url = settings.url if where.url is None else where.url
     if name := where.reset_password:
-        password = Console.open(folder, database).accounts.reset(name)
+        accounts = Console.open(folder, database).accounts
+        password = accounts.reset(name, by=machine_acts.whoever())
         click.echo(f"New password of {name}, for one log-in: {password}")
         return
     server = Server(

@@ -80,6 +80,7 @@ def join(
     from medfed.federation.enrolment.join import join as enrol
 
     done = enrol("".join(code), folder, data=data, min_patients=min_patients, proxy=proxy)
+    _left(done.folder, "site.join", f"federation {done.federation}")
     click.echo(f"{done.site} has joined {done.federation} at {done.address}.")
     click.echo("Compare both by telephone before you approve a study:")
     click.echo(f"  this site's fingerprint:    {done.fingerprint}")
@@ -159,6 +160,7 @@ def trust(folder: Path, key: Path) -> None:
     SiteFolder(folder).settings()
     public = load_public(key)
     pin(folder, public)
+    _left(folder, "site.trust", f"key {fingerprint(public)}")
     click.echo(f"Trusted. Compare by telephone: {fingerprint(public)}")
 
 
@@ -185,6 +187,7 @@ def pin(folder: Path, source: tuple[Path, ...], replace: bool) -> None:
             message = f"{one} holds another key of this site"
             raise SiteError(message, remedy="Trust nothing in it: ask who made it, by telephone")
         peers.pin(folder, keys, replace=replace)
+        _left(folder, "site.pin", ", ".join(f"site {name}" for name in sorted(keys)))
     if source:  # its own too: a sum is among all
         peers.pin(folder, {settings.name: load_public(folder / PUBLIC)}, replace=replace)
         click.echo("Compare each by telephone with its site, before you approve a study:")
@@ -202,6 +205,7 @@ def approve(folder: Path, study_file: Path) -> None:
     keeper = SiteFolder(folder)
     keeper.settings()
     keeper.approve(found)
+    _left(folder, "participation.decide", f"study {found.digest}", "approved")
     click.echo(f'Approved "{found.title}", digest {found.digest}')
     say_protection(found)
 
@@ -213,7 +217,9 @@ def revoke(folder: Path, digest: str) -> None:
     """Withdraw the approval of the study with this DIGEST."""
     keeper = SiteFolder(folder)
     keeper.settings()
-    click.echo(f"Withdrawn: {keeper.revoke(digest)}")
+    withdrawn = keeper.revoke(digest)
+    _left(folder, "participation.decide", f"study {withdrawn}", "withdrawn")
+    click.echo(f"Withdrawn: {withdrawn}")
 
 
 @site.command()
@@ -245,6 +251,7 @@ def encrypt(folder: Path, key_file: Path | None, passphrase: bool) -> None:
 
     how = _secret_named(key_file, passphrase=passphrase)
     count = encrypt_site(folder, how)
+    _left(folder, "site.encrypt")
     click.echo(f"{folder} is encrypted; {_files(count)} that lay open were sealed.")
     for place in consoles_elsewhere(folder):
         click.echo(
@@ -276,6 +283,7 @@ def rotate_key(folder: Path, key_file: Path | None, passphrase: bool) -> None:
         )
         new = Secret.passphrase(given)
     rotate_site(folder, new, how)
+    _left(folder, "site.rotate-key")
     click.echo(f"{folder} is opened by the new {new.kind} only.")
 
 
@@ -297,6 +305,13 @@ def read(folder: Path, file: str) -> None:
     from medfed.services.at_rest import read_file  # slow import
 
     click.echo(read_file(folder, file), nl=False)
+
+
+def _left(folder: Path, action: str, subject: str = "", reason: str = "") -> None:
+    """Leave what was done for the record of the hospital's console."""
+    from medfed.services.machine_acts import leave_act  # slow import
+
+    leave_act(folder, action, subject, reason=reason)
 
 
 def _secret_named(key_file: Path | None, *, passphrase: bool) -> str:

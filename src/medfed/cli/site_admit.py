@@ -27,8 +27,8 @@ def admit(
     from medfed.federation.site_folder import SiteFolder
 
     SiteFolder(folder).settings()  # before a console's folder is made in it
-    from medfed.services.accounts.accounts import SYSTEM
     from medfed.services.console import Console, Faces  # imports SQLAlchemy
+    from medfed.services.machine_acts import whoever
 
     faces = Faces(folder, coordinates=False)
     console = Console.open(folder / CONSOLE, database or settings.database, faces=faces)
@@ -36,7 +36,7 @@ def admit(
         if console.desk is None:
             raise AssertionError("a hospital's console has a desk")
         link = {"title": title, "url": guideline}
-        row = console.desk.models.enter(SYSTEM, model, guideline=link)
+        row = console.desk.models.enter(whoever(), model, guideline=link)
     finally:
         console.close()
     click.echo(f'Approved "{row.title}", model {row.sha256}')

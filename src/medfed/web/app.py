@@ -8,7 +8,19 @@ from flask_babel import Babel
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from medfed.services.console import Console
-from medfed.web import api, arriving, errors, filters, health, live, outside, pages, rules, security
+from medfed.web import (
+    api,
+    arriving,
+    errors,
+    filters,
+    health,
+    live,
+    metrics,
+    outside,
+    pages,
+    rules,
+    security,
+)
 from medfed.web.language import choose, time_zone
 from medfed.web.options import WebOptions
 
@@ -38,6 +50,7 @@ def create_app(console: Console, options: WebOptions | None = None) -> Flask:
     _configure(app, console, options)
     app.extensions["medfed"] = console
     Babel(app, locale_selector=choose, timezone_selector=time_zone)
+    metrics.register(app)
     rules.csrf.init_app(app)
     app.before_request(rules.guard)
     security.add_headers(app, https=options.https)
@@ -52,6 +65,8 @@ def create_app(console: Console, options: WebOptions | None = None) -> Flask:
     api.describe(app)
     if options.live:
         live.register(app, console)
+    if options.url:  # outermost, so that live pages know as well where somebody comes from
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)
     made: Flask = app
     return made
 
@@ -79,5 +94,4 @@ def _configure(app: APIFlask, console: Console, options: WebOptions) -> None:
     )
     app.json.sort_keys = False
     if options.url:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)
         app.config["TRUSTED_HOSTS"] = [options.host]

@@ -13,6 +13,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
 from medfed.services.accounts.outsiders import is_outsider
+from medfed.services.preferences import preferences
 from medfed.web import audit_words, charts, choice_labels, data_words, inference_words, rules, words
 from medfed.web.language import LANGUAGES, TAGS, choose
 
@@ -127,6 +128,7 @@ def register(app: Flask) -> None:
         is_outsider=lambda: is_outsider(rules.console().database, rules.user().id),
         neighbours=lambda: current_app.extensions.get("medfed-neighbours", ()),
         as_of=lambda: rules.console().database.as_of,
+        notice=lambda: preferences(rules.console().database).notice,
     )
     app.jinja_env.policies["json.dumps_kwargs"] = {}  # in the order that things were given
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True

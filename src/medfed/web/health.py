@@ -3,10 +3,9 @@
 from apiflask import APIBlueprint, APIFlask
 from flask import Response, jsonify
 from flask.typing import ResponseReturnValue
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
-from sqlalchemy import func, select
+from prometheus_client import CONTENT_TYPE_LATEST
 
-from medfed.storage.database.tables import EventRow, RunRow
+from medfed.web.metrics import text_of
 from medfed.web.rules import PUBLIC, console, needs
 
 blueprint = APIBlueprint("health", __name__, enable_openapi=False)
@@ -34,19 +33,8 @@ def readyz() -> ResponseReturnValue:
 @blueprint.get("/metrics")
 @needs("metrics.read")
 def metrics() -> ResponseReturnValue:
-    """Figures for Prometheus, from the database: the same whichever process is asked."""
-    registry = CollectorRegistry()
-    runs = Gauge("medfed_runs", "Runs by state", ["state"], registry=registry)
-    events = Gauge("medfed_events", "Events recorded", registry=registry)
-    sessions = Gauge("medfed_sessions", "Sessions that count", registry=registry)
-    with console().database.read() as session:
-        counts = select(RunRow.state, func.count(RunRow.id)).group_by(RunRow.state)
-        found = {row[0]: row[1] for row in session.execute(counts)}
-        events.set(session.scalar(select(func.count(EventRow.number))) or 0)
-    for state in ("queued", "running", "stopped", "finished", "failed"):
-        runs.labels(state).set(found.get(state, 0))
-    sessions.set(len(console().accounts.sessions()))
-    return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+    """Figures for Prometheus, see `medfed.web.metrics`."""
+    return Response(text_of(console()), content_type=CONTENT_TYPE_LATEST)
 
 
 def register(app: APIFlask) -> None:

@@ -1,8 +1,9 @@
 """Which language and which time zone a page is written in."""
 
-from flask import has_request_context, request, session
+from flask import current_app, has_request_context, request, session
 from werkzeug.datastructures import LanguageAccept
 
+from medfed.services.preferences import preferences
 from medfed.web.people import LANGUAGE
 
 LANGUAGES = {"zh_Hans_CN": "中文", "en": "English"}
@@ -11,13 +12,14 @@ TAGS = {"zh_Hans_CN": "zh-CN", "en": "en"}
 
 
 def choose() -> str:
-    """What the person chose, else what their browser asks for, else English."""
+    """What the person chose, else the console's own, else what their browser asks for."""
     if not has_request_context():
         return "en"
     chosen = session.get(LANGUAGE)
     if chosen in LANGUAGES:
         return str(chosen)
-    return preferred(request.accept_languages)
+    own = preferences(current_app.extensions["medfed"].database).language
+    return own or preferred(request.accept_languages)
 
 
 def preferred(accepted: LanguageAccept) -> str:

@@ -26,7 +26,8 @@ from medfed.web.feeds import Feed, feeds_of
 from medfed.web.frames import share_frames
 from medfed.web.language import choose
 from medfed.web.paging import LARGEST
-from medfed.web.people import Credential, credential, identify, identify_again
+from medfed.web.people import Credential, credential, denied, identify, identify_again
+from medfed.web.refused_sockets import CONNECT, note_refused
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,10 @@ class Follower:
     def rights(self) -> list[str]:
         """Who has one of them has something to follow."""
         return [feed.right for feed in self.feeds.values()]
+
+    def __len__(self) -> int:
+        """How many pages are open."""
+        return len(self._viewers)
 
     def add(self, sid: str, viewer: Viewer) -> None:
         """A page was opened."""
@@ -200,13 +205,16 @@ def register(app: Flask, console: Console) -> SocketIO:
         serve_client=False,
     )
     share_frames(socketio)
+    note_refused(app, console)
     follower = Follower(app, console, socketio)
     app.extensions["medfed-live"] = socketio
+    app.extensions["medfed-meters"].live.set_function(lambda: len(follower))
 
     @socketio.on("connect")
     def _connect(_auth: Any = None) -> bool:
         who = identify(console)
         if not any(may(who, right) for right in follower.rights):
+            denied(console, who, CONNECT, "", "there is nothing here that they may follow")
             return False
         g.user = who
         follower.add(_sid(), Viewer(credential(), choose()))
@@ -222,7 +230,9 @@ def register(app: Flask, console: Console) -> SocketIO:
     def _follow(wish: Any) -> dict[str, Any]:
         name, subject, after = _wish(wish, follower.feeds)
         feed = follower.feeds[name]
-        if not (answer := may(identify(console), feed.right)):
+        who = identify(console)
+        if not (answer := may(who, feed.right)):
+            denied(console, who, feed.right, f"{name} {subject}", answer.reason)
             return {"error": answer.reason}
         try:
             feed.find(subject)

@@ -8,9 +8,11 @@ from datetime import timedelta
 from flask import request, session
 
 from medfed.services.accounts import NOBODY, Identity
+from medfed.services.accounts.lockout import place_of
 from medfed.services.accounts.login import identify_many
 from medfed.services.accounts.tokens import identify_token, identify_tokens
 from medfed.services.console import Console
+from medfed.services.refusals import refuse
 
 SECRET = "sid"  # noqa: S105  # the name of a field
 LANGUAGE = "language"
@@ -25,8 +27,8 @@ def identify(console: Console) -> Identity:
 
     A request with a token is the token's, whatever cookies come with it: the two are never mixed.
     """
-    if (token := _token()) is not None:
-        found = identify_token(console.database, token, address())
+    if (given := token()) is not None:
+        found = identify_token(console.database, given, address())
     else:
         secret = session.get(SECRET)
         found = _of_session(console, secret) if secret else None
@@ -50,7 +52,7 @@ class Credential:
 
 def credential() -> Credential:
     """By what this request is known."""
-    return Credential(_token(), session.get(SECRET) or "")
+    return Credential(token(), session.get(SECRET) or "")
 
 
 def identify_again(
@@ -69,9 +71,16 @@ def identify_again(
     }
 
 
-def _token() -> str | None:
-    kind, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token.strip() if kind.lower() == "bearer" else None
+def token() -> str | None:
+    """The token that this request shows."""
+    kind, _, given = request.headers.get("Authorization", "").partition(" ")
+    return given.strip() if kind.lower() == "bearer" else None
+
+
+def denied(console: Console, who: Identity, action: str, subject: str, why: str) -> None:
+    """Record that a request was refused, be it somebody's or a stranger's."""
+    network = "" if who.known else place_of(address())
+    refuse(console.database, who, action, subject, reason=why, network=network)
 
 
 def begin(secret: str) -> None:

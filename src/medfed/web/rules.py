@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from flask import Flask, current_app, g, request
-from flask_wtf.csrf import CSRFProtect
+from flask_wtf.csrf import CSRFError, CSRFProtect
 
 from medfed.services.accounts import NOBODY, Decision, Identity, Subject, may, require
 from medfed.services.accounts.rights import Denied
@@ -12,7 +12,7 @@ from medfed.services.console import Console
 from medfed.services.hospital import Hospital
 from medfed.services.inference.desk import Desk
 from medfed.services.trouble import Missing
-from medfed.web.people import identify
+from medfed.web.people import denied, identify, token
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -130,11 +130,31 @@ def guard() -> None:
     if longest and may(g.user, rule):
         request.max_content_length = longest
     if request.method not in ("GET", "HEAD", "OPTIONS") and g.user.scopes is None:
-        csrf.protect()
+        _own_page()
     if rule == PUBLIC:
         return
+    if not g.user.known and token() is not None:
+        refused("request.send", "the token is unknown, revoked or too old")
     if rule == KNOWN:
         if not g.user.known:
             raise Denied(Decision(False, "anonymous", "nobody is logged in"))
         return
     require(console().database, g.user, rule, Subject(request.path))
+
+
+def refused(action: str, why: str) -> None:
+    """Record that this request was refused before it came to `may`."""
+    denied(console(), user(), action, request.path, why)
+
+
+def _own_page() -> None:
+    """Refuse, and record, what a page of another makes a browser send.
+
+    Raises:
+        CSRFError: The token of our own page is not in it.
+    """
+    try:
+        csrf.protect()
+    except CSRFError:
+        refused("request.send", "it came from no page of this console, or from one too old")
+        raise

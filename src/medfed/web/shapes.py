@@ -3,12 +3,13 @@
 from datetime import datetime
 from typing import Any
 
-from medfed.services.accounts import Identity
+from medfed.services.accounts import Identity, role_rights
 from medfed.services.console.runs import Runs
 from medfed.storage.database.tables import (
     AuditRow,
     EventRow,
     ModelRow,
+    RoleRow,
     RoundRow,
     RunRow,
     StudyRow,
@@ -137,6 +138,16 @@ def me(who: Identity) -> dict[str, Any]:
     }
 
 
+def role(row: RoleRow) -> dict[str, Any]:
+    """A role, and what it may."""
+    held, shipped = role_rights.reaches(row.rights), role_rights.shipped(row.name)
+    return {
+        "name": row.name,
+        "rights": [role_rights.named(*pair) for pair in held.items()],
+        "shipped": [role_rights.named(*pair) for pair in shipped.items()],
+    }
+
+
 def act(row: AuditRow) -> dict[str, Any]:
     """An act of the record."""
     return {
@@ -148,6 +159,7 @@ def act(row: AuditRow) -> dict[str, Any]:
         "allowed": row.allowed,
         "reason": told(row.reason),
         "address": row.address,
+        "times": row.times,
     }
 
 

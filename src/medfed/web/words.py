@@ -31,7 +31,10 @@ STATES = {
     "withdrawn": _l("withdrawn"),
 }
 ROLES = {
-    "administrator": (_l("administrator"), _l("creates users, reads everything")),
+    "administrator": (
+        _l("administrator"),
+        _l("creates users, sets roles and settings, reads everything"),
+    ),
     "coordinator": (
         _l("coordinator"),
         _l("writes, approves and runs studies, releases models, invites hospitals"),
@@ -69,6 +72,18 @@ DOING = {
     "missing": _l("left out"),
 }
 """What a hospital does in a round."""
+SCOPES = {
+    "read": _l("reading everything but pictures of patients"),
+    "studies": _l("studies: writing, changing, approving"),
+    "runs": _l("runs: starting, stopping, resuming"),
+    "models": _l("models: downloading, approving, withdrawing"),
+    "recall": _l("asking whether a model was withdrawn"),
+    "data": _l("data: adding, looking, deleting"),
+    "inference": _l("inference: asking models, reviewing findings"),
+    "participation": _l("participation: seeing, adding, withdrawing"),
+    "users": _l("seeing users"),
+    "metrics": _l("figures for Prometheus"),
+}
 DENIALS = {
     "anonymous": _l("Nobody is logged in."),
     "change-password": _l("Change your password first."),
@@ -185,6 +200,11 @@ def role_about(name: str) -> str:
     return str(ROLES[name][1]) if name in ROLES else ""
 
 
+def scope(name: str) -> str:
+    """What a token is for."""
+    return str(SCOPES.get(name, name))
+
+
 def metric(name: str) -> str:
     """A metric's name; a plug-in's as the plug-in calls it."""
     return str(METRICS[name]) if name in METRICS else english(name)
@@ -269,7 +289,9 @@ SENTENCES = {
     ),
     "there is a user of this name": _l("There is a user of this name."),
     "Choose another name": _l("Choose another name."),
-    "this is the last administrator": _l("This is the last administrator."),
+    "nobody would be left who may create and change users": _l(
+        "Nobody would be left who may create and change users."
+    ),
     "Make another user administrator first": _l("Make another user administrator first."),
     "there is no such user": _l("There is no such user."),
     "Look at the list of users": _l("Look at the list of users."),

@@ -26,7 +26,9 @@ NAMED = (
     "PACS NIfTI GB",
     "api root JavaScript",
     "mha mhd raw nii gz csv zip report.html model_card.md model.safetensors Python Werkzeug",
-    "medfed serve --federation; medfed audit verify --checkpoint",
+    "medfed serve --federation; medfed audit verify --checkpoint; medfed site encrypt",
+    "--data MEDFED_CONSOLE --database MEDFED_DATABASE --url https MEDFED_URL Prometheus",
+    "site.toml pacs.toml coordinator.toml",
     *("all admin system", *ROLES, *(name.title() for name in ROLES), *SCOPES),
 )
 """Names of things, endings of files, commands, and who uses the console; scopes are named so."""
@@ -90,5 +92,7 @@ def test_the_hospitals_pages_are_all_chinese(make_clinic):
         "digest": a_study().digest, "model": clinic.nodules,
     }  # fmt: skip
     pages = crawled(stage, **fill)
+    known = (stage.console.place.path, f"{stage.console.database.engine.url} pysqlite")
+    known += (BREAST_CANCER, "threshold risk tests dp-sgd", "Nodules: what to do")
     assert {"/", f"/inference/{inference}", f"/participation/{a_study().digest}"} <= set(pages)
-    assert left_in(pages, BREAST_CANCER, "threshold risk tests dp-sgd", "Nodules: what to do") == {}
+    assert left_in(pages, *known) == {}

@@ -104,6 +104,7 @@ def test_programs_read_the_settings_by_their_keys(stage):
     }
     assert found["database.kind"] == "sqlite"
     assert found["people.shortest_password"] == "12 characters"
+    assert found["people.session_unused_minutes"] == "120 minutes"
     assert found["program.folder"] == str(stage.console.place.path)
     assert stage.console.place.key.hex() not in str(told)
     assert stage.client("viewer").get("/api/v1/settings").status_code == 403

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import time
+import urllib.error
+import urllib.request
 
-from accounting import identity
-from consoles import WANG
+import pytest
+from accounting import FAST, identity
+from consoles import WANG, serving
+from simple_websocket import Client
 
 from medfed.core.events import Notice, RunStarted, Scored
+from medfed.services import audit
 from medfed.services.accounts import Identity, tokens
 from medfed.services.console.recording import Recorder
+from medfed.web.server import Server
 
 WANG_BOSS = Identity(id=99, name="boss", rights=frozenset({"user.manage", "session.revoke"}))
 
@@ -40,6 +46,40 @@ def test_strangers_and_those_without_the_right_are_not_connected(stage):
     accounts = stage.console.accounts
     accounts.change(WANG_BOSS, "viewer", full_name="", roles=[], active=True)
     assert not socket_of(stage, "viewer").is_connected()
+
+
+def acts_of(stage) -> list[tuple[str, str, str]]:
+    rows = audit.entries(stage.console.database)
+    return [(row.actor, row.action, row.subject) for row in rows if not row.allowed]
+
+
+def test_refused_connections_are_in_the_record(stage):
+    assert not socket_of(stage).is_connected()
+    stage.console.accounts.change(WANG_BOSS, "viewer", full_name="", roles=[], active=True)
+    assert not socket_of(stage, "viewer").is_connected()
+    expected = [("viewer", "live.connect", ""), ("nobody", "live.connect", "")]
+    assert acts_of(stage) == expected
+
+
+def test_another_sites_page_gets_no_connection_and_is_in_the_record(tmp_path, sqlite_url):
+    server = Server(tmp_path / "console", sqlite_url, bcrypt_rounds=FAST)
+    with serving(server) as url:
+        path = "/socket.io/?EIO=4&transport=websocket"
+        evil = urllib.request.Request(url + path, headers={"Origin": "https://evil.example"})
+        with pytest.raises(urllib.error.HTTPError, match="400"):
+            urllib.request.urlopen(evil)
+        socket = Client(url.replace("http", "ws", 1) + path)  # a stranger's, by a real socket
+        assert socket.receive().startswith("0")
+        socket.send("40")
+        assert socket.receive().startswith("44"), "refused"
+        rows = audit.entries(server.console.database, words="live.connect")
+    assert {row.reason for row in rows} == {
+        "it came from no page of this console",
+        "there is nothing here that they may follow",
+    }
+    assert {(row.actor, row.address, row.allowed) for row in rows} == {
+        ("nobody", "127.0.0.1", False)
+    }
 
 
 def test_a_page_is_told_what_happens_from_where_it_was(stage):
@@ -78,6 +118,7 @@ def test_whoever_may_no_more_sees_no_more(stage, monkeypatch):
     stage.console.accounts.change(WANG_BOSS, "viewer", full_name="", roles=[], active=True)
     answer = socket.emit("follow", {"run": stage.run, "after": 0}, callback=True)
     assert answer == {"error": "none of your roles lets you see runs"}
+    assert acts_of(stage) == [("viewer", "run.read", f"run {stage.run}")]
     monkeypatch.setattr("medfed.web.live.CHECK_SECONDS", 0.1)
     assert gone(socket)
 

@@ -8,7 +8,7 @@ import pytest
 from accounting import FAST, identity
 from consoles import Stage, csrf_of
 
-from medfed.services.accounts import may, tokens
+from medfed.services.accounts import may, role_rights, tokens
 from medfed.services.accounts.roles import ACTIONS, ROLES
 from medfed.services.console import Console, Faces
 from medfed.services.sites import create_site
@@ -22,11 +22,14 @@ ALWAYS = {
     "access.login": PUBLIC,
     "access.logout": KNOWN,
     "access.password": KNOWN,
+    "api.people.change_role": "user.manage",
     "api.people.change_user": "user.manage",
     "api.people.create_user": "user.manage",
     "api.people.get_me": KNOWN,
     "api.people.list_acts": "audit.read",
+    "api.people.list_roles": "user.read",
     "api.people.list_users": "user.read",
+    "api.settings.get_settings": "settings.read",
     "audit.index": "audit.read",
     "guide.index": "help.read",
     "guide.page": "help.read",
@@ -45,6 +48,10 @@ ALWAYS = {
     "profile.index": "session.read",
     "profile.make_token": "token.manage",
     "profile.revoke_token": "token.manage",
+    "roles.edit": "user.manage",
+    "roles.index": "user.read",
+    "settings.change": "settings.change",
+    "settings.index": "settings.read",
     "static": PUBLIC,
 }
 COORDINATOR = {
@@ -70,7 +77,6 @@ COORDINATOR = {
     "api.runs.list_runs": "run.read",
     "api.runs.resume_run": "run.stop",
     "api.runs.stop_run": "run.stop",
-    "api.settings.get_settings": "settings.read",
     "api.sites.invite_site": "site.invite",
     "api.sites.list_sites": "overview.read",
     "api.studies.approve_study": "study.approve",
@@ -97,7 +103,6 @@ COORDINATOR = {
     "runs.resume": "run.stop",
     "runs.show": "run.read",
     "runs.stop": "run.stop",
-    "settings.index": "settings.read",
     "sites.index": "overview.read",
     "sites.invite": "site.invite",
     "studies.approve": "study.approve",
@@ -197,7 +202,9 @@ HOSPITAL = {
     "tables.delete": "data.delete",
     "tables.show": "data.read",
 }
-EXPECTED = {**ALWAYS, **COORDINATOR, **HOSPITAL}
+BOTH = {"taking_over.admit": "model.admit"}
+"""What only a console of both faces has."""
+EXPECTED = {**ALWAYS, **COORDINATOR, **HOSPITAL, **BOTH}
 FILL = {"number": "1", "name": "viewer", "filename": "console.css", "sha256": "ab" * 32}
 FILL |= {"scan": "s-1", "plane": "axial", "index": "1", "job": "1", "upload": "1"}
 FILL |= {"inference": "x", "part": "x", "digest": "ab" * 32, "unit": "patient"}
@@ -245,6 +252,24 @@ def test_one_console_may_show_both_faces(tmp_path):
 
 @pytest.mark.parametrize("role", ROLES)
 def test_each_role_is_let_in_and_kept_out_as_its_rights_say(face, role):
+    let_in_and_kept_out(face, role)
+
+
+def test_a_role_that_was_changed_is_let_in_and_kept_out_as_its_new_rights_say(face):
+    boss = identity(face.console.accounts, "administrator")
+    wanted = {action: "all" for action in ACTIONS if action.endswith((".read", ".view"))}
+    wanted |= {"study.edit": "own", "data.add": "all", "token.manage": "all"}
+    role_rights.change_role(face.console.database, boss, "viewer", wanted)
+    let_in_and_kept_out(face, "viewer")
+    assert face.client("viewer").get("/audit/").status_code == 200
+    wanted = dict.fromkeys(("user.read", "audit.read", "session.revoke"), "all")
+    role_rights.change_role(face.console.database, boss, "viewer", wanted)
+    let_in_and_kept_out(face, "viewer")
+    assert face.client("viewer").get("/").status_code == 403
+
+
+def let_in_and_kept_out(face, role: str) -> None:
+    """Try every route as somebody with this role."""
     client = face.client(role)
     who = identity(face.console.accounts, role)
     token = csrf_of(client, "/profile/")

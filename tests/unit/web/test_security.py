@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from sqlalchemy import update
 
 from medfed.core.errors import RunError
-from medfed.services.accounts import lockout
+from medfed.services import audit
+from medfed.services.preferences import DEFAULT
 from medfed.storage.database.tables import SessionRow
 from medfed.storage.database.types import now
 from medfed.web import WebOptions
@@ -35,6 +36,26 @@ def test_forms_without_their_token_are_refused(stage):
     assert (made.status_code, made.json["error"]["kind"]) == (400, "BadRequest")
     stranger = stage.client()
     assert stranger.post("/login", data={"name": "viewer", "password": PASSWORD}).status_code == 400
+
+
+def test_forged_requests_are_in_the_record(stage):
+    client, stranger = stage.client("coordinator"), stage.client()
+    for _ in range(4):
+        client.post("/studies/new", data={"toml": "x"})
+        stranger.post("/login", data={"name": "viewer", "password": PASSWORD})
+    client.post("/api/v1/studies", json={"toml": "x"})
+    token = {"Authorization": "Bearer medfed_no-such-token"}
+    assert stranger.get("/api/v1/studies", headers=token).status_code == 401
+    rows = [row for row in audit.entries(stage.console.database) if not row.allowed]
+    assert {(row.actor, row.subject, row.action) for row in rows} == {
+        ("coordinator", "/studies/new", "request.send"),
+        ("coordinator", "/api/v1/studies", "request.send"),
+        ("nobody", "/login", "request.send"),
+        ("nobody", "/api/v1/studies", "request.send"),
+    }
+    page = stage.client("auditor").get("/audit/?q=request.send").text
+    assert "it came from no page of this console, or from one too old" in page
+    assert "times in this minute" in page
 
 
 def test_a_session_planted_before_the_log_in_is_worth_nothing(stage):
@@ -159,7 +180,7 @@ def test_an_address_that_is_none_is_refused(url):
 
 def test_guessing_passwords_locks_the_name(stage):
     client = stage.client()
-    for _ in range(lockout.FREE_FAILURES):
+    for _ in range(DEFAULT.free_failures):
         assert stage.post(client, "/login", name="viewer", password="x").status_code == 403
     answer = stage.post(client, "/login", name="viewer", password=PASSWORD)
     assert answer.status_code == 429
@@ -177,6 +198,12 @@ def test_a_cookie_alone_makes_no_users_over_the_api_either(stage):
     form = {"csrf_token": token, "name": "t", "days": "1", "scopes": "read"}
     answer = client.post("/profile/tokens", data=form)
     assert answer.headers["Location"] == "/confirm?next=/profile/"
+    acts = [row for row in audit.entries(stage.console.database) if not row.allowed]
+    assert {(row.action, row.subject) for row in acts} == {
+        ("user.manage", "user evil"),
+        ("token.manage", "/profile/tokens"),
+    }
+    assert {row.reason for row in acts} == {"the password was not given lately"}
 
 
 @pytest.mark.parametrize("toml", ["a=" + "[" * 5000, "a=" + "9" * 5000, "a" + ".a" * 40_000 + "=1"])

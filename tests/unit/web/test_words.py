@@ -11,6 +11,7 @@ import translate
 from jinja2 import Environment
 
 from medfed.core import events
+from medfed.services.accounts import tokens
 from medfed.services.accounts.roles import ACTIONS, ROLES
 from medfed.web import sentences, words
 
@@ -122,3 +123,7 @@ def test_a_browser_gets_the_language_that_it_asks_for(stage, asked, language):
         from medfed.web.language import choose
 
         assert choose() == language
+
+
+def test_every_scope_of_a_token_has_words():
+    assert set(words.SCOPES) == set(tokens.SCOPES)

@@ -11,17 +11,18 @@ from medfed.core.errors import AccessError
 from medfed.services.accounts import login
 from medfed.services.accounts.identity import Identity, Subject
 from medfed.services.accounts.passwords import Passwords, check_strength, generate
-from medfed.services.accounts.rights import require
+from medfed.services.accounts.rights import covers, require
 from medfed.services.accounts.roles import ensure_roles
 from medfed.services.audit import plain, record
+from medfed.services.preferences import preferences
 from medfed.storage.database import Database
 from medfed.storage.database.engine import one_at_a_time
 from medfed.storage.database.tables import LockoutRow, RoleRow, SessionRow, TokenRow, UserRow
 from medfed.storage.database.types import now
 
 USER_NAME = re.compile(r"[a-z][a-z0-9._-]{1,63}")
-RESERVED = frozenset({"new"})
-"""Names with a page of their own where users' pages are."""
+RESERVED = frozenset({"new", "roles", "system", "nobody"})
+"""Names with a page of their own where users' pages are, and such that the record uses."""
 ADMINISTRATOR = "administrator"
 SYSTEM = Identity(name="system")
 
@@ -65,19 +66,22 @@ class Accounts:
             record(session, SYSTEM, "user.manage", "user admin", reason="the first administrator")
         return password
 
-    def reset(self, name: str, *, must_change: bool = True, password: str = "") -> str:
+    def reset(
+        self, name: str, *, must_change: bool = True, password: str = "", by: Identity = SYSTEM
+    ) -> str:
         """Give a user a new random password, to be changed at once; for who has the machine.
 
         Args:
             name: The user.
             must_change: Whether it is to be changed at once.
             password: Instead of a random one.
+            by: Whom the record names.
 
         Raises:
             AccessError: There is no such user.
         """
         given = password or generate()
-        self._set_password(SYSTEM, self.find(name), given, must_change=must_change)
+        self._set_password(by, self.find(name), given, must_change=must_change)
         return given
 
     # --- users ------------------------------------------------------------------------------------
@@ -190,7 +194,7 @@ class Accounts:
 
     def _require_manager(self, by: Identity, name: str) -> None:
         require(self.database, by, "user.manage", Subject(f"user {name}"))
-        login.require_confirmed(self.database, by)
+        login.require_confirmed(self.database, by, "user.manage", f"user {name}")
 
     def _set_password(
         self, by: Identity, user: UserRow, password: str, *, must_change: bool, keep: int = 0
@@ -245,9 +249,9 @@ class Accounts:
     def sessions(self, user: Identity | None = None) -> Sequence[SessionRow]:
         """The sessions that count, of one user or of all, the latest first."""
         query = select(SessionRow).order_by(SessionRow.seen.desc())
+        limits = preferences(self.database)
         query = query.where(
-            SessionRow.seen > now() - login.IDLE,
-            SessionRow.created > now() - login.LONGEST_SESSION,
+            SessionRow.seen > now() - limits.unused, SessionRow.created > now() - limits.longest
         )
         if user is not None:
             query = query.where(SessionRow.user_id == user.id)
@@ -296,7 +300,8 @@ def keep_an_administrator(session: Session) -> None:
         AccessError: It would.
     """
     active = session.scalars(select(UserRow).where(UserRow.active))
-    if not any(role.name == ADMINISTRATOR for user in active for role in user.roles):
+    if not any(covers(role.rights, "user.manage") for user in active for role in user.roles):
         raise AccessError(
-            "this is the last administrator", remedy="Make another user administrator first"
+            "nobody would be left who may create and change users",
+            remedy="Make another user administrator first",
         )

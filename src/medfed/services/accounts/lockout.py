@@ -17,7 +17,6 @@ from medfed.core.errors import AccessError
 from medfed.storage.database.tables import LockoutRow
 from medfed.storage.database.types import now
 
-FREE_FAILURES = 5
 FIRST_LOCK = timedelta(seconds=30)
 LONGEST_LOCK = timedelta(minutes=15)
 FORGOTTEN = timedelta(days=1)
@@ -53,8 +52,14 @@ def place_of(address: str, session: int = 0) -> str:
     return str(found)
 
 
-def spend(session: Session, name: str, place: str) -> float:
+def spend(session: Session, name: str, place: str, free: int) -> float:
     """Count an attempt as a failure until it is `given_back`.
+
+    Args:
+        session: A transaction of the console's database.
+        name: The name that was given.
+        place: Where from, see `place_of`.
+        free: Failures before a lock closes.
 
     Returns:
         Seconds to wait before the password is looked at.
@@ -65,8 +70,8 @@ def spend(session: Session, name: str, place: str) -> float:
     failures, locked = _count(session, name, place)
     if locked:
         raise Locked
-    if failures >= FREE_FAILURES:
-        until = now() + min(FIRST_LOCK * 2 ** min(failures - FREE_FAILURES, 10), LONGEST_LOCK)
+    if failures >= free:
+        until = now() + min(FIRST_LOCK * 2 ** min(failures - free, 10), LONGEST_LOCK)
         session.execute(update(LockoutRow).where(*_at(name, place)).values(until=until))
     if place.startswith("session "):
         return 0.0

@@ -15,12 +15,12 @@ from medfed.services.accounts import lockout
 from medfed.services.accounts.identity import Identity
 from medfed.services.accounts.passwords import Passwords
 from medfed.services.audit import plain, record
+from medfed.services.preferences import Preferences, preferences
+from medfed.services.refusals import refuse
 from medfed.storage.database import Database
 from medfed.storage.database.tables import SessionRow, UserRow
 from medfed.storage.database.types import now
 
-IDLE = timedelta(hours=2)
-LONGEST_SESSION = timedelta(hours=12)
 SEEN_EVERY = timedelta(minutes=1)
 RECENTLY = timedelta(minutes=10)
 """How long a password counts for acts that ask for it again."""
@@ -57,7 +57,7 @@ def log_in(
     name = plain(name.strip().lower(), 64)
     user = check_password(database, passwords, name, password, address=address)
     with database.write() as session:
-        secret = begin_session(session, user, address, agent)
+        secret = begin_session(session, user, preferences(database), address, agent)
         person = session.get_one(UserRow, user.id)
         person.last_login = now()
         record(session, Identity(name=name, address=address), "session.begin")
@@ -65,7 +65,12 @@ def log_in(
 
 
 def begin_session(
-    session: Session, user: UserRow, address: str, agent: str, shown: datetime | None = None
+    session: Session,
+    user: UserRow,
+    limits: Preferences,
+    address: str,
+    agent: str,
+    shown: datetime | None = None,
 ) -> str:
     """Begin a session for somebody who showed, now or at ``shown``, who they are; its secret."""
     secret = secrets.token_urlsafe(32)
@@ -77,7 +82,7 @@ def begin_session(
         agent=plain(agent, 200),
     )
     session.add(row)
-    _clean_up(session)
+    _clean_up(session, limits)
     return secret
 
 
@@ -104,21 +109,26 @@ def check_password(
         Locked: After too many failures.
         WrongPassword: Otherwise.
     """
-    who = Identity(name=name, address=address)
     place = lockout.place_of(address, session)
-    with database.write() as work:
-        pause = lockout.spend(work, name, place)
+    with database.read() as work:
         user = work.scalar(select(UserRow).where(UserRow.name == name))
+    # A name that is nobody's is not kept: people type their password there by mistake.
+    who = Identity(name=name if user else "", address=address)
+    network = "" if session else place
+    try:
+        with database.write() as work:
+            pause = lockout.spend(work, name, place, preferences(database).free_failures)
+    except lockout.Locked as locked:
+        refuse(database, who, "session.begin", reason=locked.message, network=network)
+        raise
     time.sleep(pause)
     kept = (user.password or None) if user and user.active else None
-    right = passwords.check(password, kept)
-    with database.write() as work:
-        if right:
-            lockout.give_back(work, name, place)
-        else:
-            record(work, who, "session.begin", allowed=False, reason="wrong name or password")
-    if not right or user is None:
+    if not passwords.check(password, kept) or user is None:
+        why = "wrong name or password"
+        refuse(database, who, "session.begin", reason=why, network=network)
         raise WrongPassword
+    with database.write() as work:
+        lockout.give_back(work, name, place)
     return user
 
 
@@ -129,14 +139,22 @@ def confirmed(database: Database, by: Identity) -> bool:
     return row is not None and now() - row.confirmed < RECENTLY
 
 
-def require_confirmed(database: Database, by: Identity) -> None:
-    """Let a browser pass only where its person gave the password lately.
+def require_confirmed(database: Database, by: Identity, action: str, subject: str = "") -> None:
+    """Let a browser pass only where its person gave the password lately; record who did not.
+
+    Args:
+        database: The console's.
+        by: Whose browser.
+        action: What they want to do.
+        subject: Upon what.
 
     Raises:
         Unconfirmed: They did not.
     """
     if by.session and not confirmed(database, by):
-        raise Unconfirmed
+        error = Unconfirmed()
+        refuse(database, by, action, subject, reason=error.message)
+        raise error
 
 
 def identify(database: Database, secret: str, address: str) -> Identity | None:
@@ -144,10 +162,10 @@ def identify(database: Database, secret: str, address: str) -> Identity | None:
 
     This is a use of the session, which keeps it alive.
     """
-    moment = now()
+    moment, limits = now(), preferences(database)
     with database.read() as session:
         row = session.scalar(select(SessionRow).where(SessionRow.digest == digest(secret)))
-        if row is None or not row.user.active or _over(row):
+        if row is None or not row.user.active or _over(row, limits):
             return None
         who = identity_of(row.user, address)
     if moment - row.seen > SEEN_EVERY:
@@ -165,12 +183,13 @@ def identify_many(database: Database, secrets: Collection[str]) -> dict[str, Ide
     given = {digest(secret): secret for secret in secrets}
     if not given:
         return {}
+    limits = preferences(database)
     with database.read() as session:
         rows = session.scalars(select(SessionRow).where(SessionRow.digest.in_(given)))
         return {
             given[row.digest]: replace(identity_of(row.user, ""), session=row.id)
             for row in rows
-            if row.user.active and not _over(row)
+            if row.user.active and not _over(row, limits)
         }
 
 
@@ -192,14 +211,15 @@ def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def _over(row: SessionRow) -> bool:
+def _over(row: SessionRow, limits: Preferences) -> bool:
     moment = now()
-    return moment - row.seen > IDLE or moment - row.created > LONGEST_SESSION
+    return moment - row.seen > limits.unused or moment - row.created > limits.longest
 
 
-def _clean_up(session: Session) -> None:
+def _clean_up(session: Session, limits: Preferences) -> None:
     """Drop what counts no more."""
-    moment = now()
-    over = or_(SessionRow.seen < moment - IDLE, SessionRow.created < moment - LONGEST_SESSION)
-    session.execute(delete(SessionRow).where(over))
+    seen, created = now() - limits.unused, now() - limits.longest
+    session.execute(
+        delete(SessionRow).where(or_(SessionRow.seen < seen, SessionRow.created < created))
+    )
     lockout.forget(session)

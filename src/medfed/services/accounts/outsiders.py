@@ -21,6 +21,8 @@ from medfed.services.accounts.identity import Identity
 from medfed.services.accounts.login import begin_session
 from medfed.services.accounts.roles import ROLES
 from medfed.services.audit import plain, record
+from medfed.services.preferences import preferences
+from medfed.services.refusals import refuse
 from medfed.storage.database import Database
 from medfed.storage.database.engine import one_at_a_time
 from medfed.storage.database.tables import OutsiderRow, SessionRow, UserRow
@@ -120,6 +122,7 @@ def arrive(
     roles, problem = provider.roles_for(claims), ""
     called = str(claims.get("preferred_username") or claims["sub"])
     who, secret = Identity(name=plain(called, 64), address=address), ""
+    limits = preferences(database)
     with database.write() as session:
         one_at_a_time(session, "administrators")
         user = _known(session, provider, claims)
@@ -135,11 +138,13 @@ def arrive(
             user.roles, user.last_login = roles_of(session, roles), now()
             session.flush()
             keep_an_administrator(session)
-            secret = begin_session(session, user, address, agent, asked_at(claims))
+            secret = begin_session(session, user, limits, address, agent, asked_at(claims))
             who = Identity(name=user.name, address=address)
         about = f"by {provider.issuer}; roles: {', '.join(roles) or 'none'}"
-        record(session, who, "session.begin", allowed=not problem, reason=problem or about)
+        if not problem:
+            record(session, who, "session.begin", reason=about)
     if problem:
+        refuse(database, who, "session.begin", reason=problem)
         raise AccessError(problem, remedy="Ask an administrator if you need to")
     return secret
 

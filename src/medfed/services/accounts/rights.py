@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from medfed.core.errors import AccessError
 from medfed.services.accounts.identity import ANYTHING, Identity, Subject
 from medfed.services.accounts.roles import ACTIONS, EVERYBODY
-from medfed.services.audit import record
+from medfed.services.refusals import refuse
 from medfed.storage.database import Database
 
 
@@ -49,32 +49,56 @@ def may(user: Identity, action: str, subject: Subject = ANYTHING) -> Decision:
         return Decision(False, "anonymous", "nobody is logged in")
     if user.must_change and action != "session.revoke":
         return Decision(False, "change-password", "the password must be changed first")
-    if user.scopes is not None and not _covers(user.scopes, action):
+    if user.scopes is not None and not covers(user.scopes, action):
         return Decision(False, "scope", f"this token is not for {action}")
     rights = user.rights | EVERYBODY
-    if _covers(rights, action):
+    if covers(rights, action):
         return YES
-    if _covers(rights, f"{action}:own"):
+    if covers(rights, f"{action}:own"):
         if subject.owner is None or subject.owner == user.name:
             return YES
         return Decision(False, "not-yours", f"your role lets you {deed} only where they are yours")
     return Decision(False, "role", f"none of your roles lets you {deed}")
 
 
+def asked(database: Database, user: Identity, action: str, subject: Subject = ANYTHING) -> Decision:
+    """`may`, and a denial of somebody known is recorded."""
+    decision = may(user, action, subject)
+    # Whoever is on the way to the log-in or to the password page has done nothing.
+    if not decision and decision.why not in ("anonymous", "change-password"):
+        refuse(database, user, action, subject.name, reason=decision.reason)
+    return decision
+
+
 def require(database: Database, user: Identity, action: str, subject: Subject = ANYTHING) -> None:
-    """Let only those pass who may; a denial of somebody known is recorded.
+    """Let only those pass who may; see `asked`.
 
     Raises:
         AccessError: With the reason.
     """
-    decision = may(user, action, subject)
-    if decision:
-        return
-    # Strangers could fill the disk; who is on the way to the password page has done nothing.
-    if user.known and decision.why != "change-password":
-        with database.write() as session:
-            record(session, user, action, subject.name, allowed=False, reason=decision.reason)
-    raise Denied(decision)
+    if not (decision := asked(database, user, action, subject)):
+        raise Denied(decision)
+
+
+def require_person(
+    database: Database, user: Identity, action: str, subject: Subject, message: str, remedy: str
+) -> None:
+    """Let only people in a browser pass, no program, however much its token is for.
+
+    Args:
+        database: The console's.
+        user: Who asks.
+        action: What they want to do.
+        subject: Upon what.
+        message: Why no program may.
+        remedy: What to do.
+
+    Raises:
+        AccessError: It is a program.
+    """
+    if user.scopes is not None:
+        refuse(database, user, action, subject.name, reason=message)
+        raise AccessError(message, remedy=remedy)
 
 
 class Denied(AccessError):
@@ -86,6 +110,7 @@ class Denied(AccessError):
         self.decision = decision
 
 
-def _covers(rights: Iterable[str], action: str) -> bool:
+def covers(rights: Iterable[str], action: str) -> bool:
+    """Whether one of these rights is to an act, or to several that it is among."""
     kind, _, deed = action.partition(".")
     return not {action, f"{kind}.*", f"*.{deed}"}.isdisjoint(rights)

@@ -26,6 +26,7 @@ ACTIONS: Mapping[str, str] = {
     "model.withdraw": "withdraw models",
     "site.invite": "invite hospitals",
     "settings.read": "see how the console is set up",
+    "settings.change": "change the console's settings",
     "model.admit": "approve models for the hospital, and withdraw them",
     "inference.read": "see which models were asked",
     "inference.view": "see what models found in patients",
@@ -54,7 +55,7 @@ EVERYBODY = frozenset({"session.read:own", "session.revoke:own", "token.manage:o
 """What each person may do whatever their roles."""
 
 ROLES: Mapping[str, tuple[str, ...]] = {
-    "administrator": ("*.read", "user.manage", "session.revoke"),
+    "administrator": ("*.read", "user.manage", "session.revoke", "settings.change"),
     "coordinator": (
         "overview.read",
         "study.*",

@@ -29,6 +29,7 @@ SCOPES: Mapping[str, str] = {
     "inference": "inference.*",
     "participation": "participation.*",
     "users": "user.read",
+    "metrics": "metrics.read",
 }
 """What a token can be for, and the actions that it covers; none makes or changes users."""
 LONGEST_DAYS = 365
@@ -46,7 +47,7 @@ def make_token(
         AccessError: Something about it is not possible, or ``by`` must confirm first.
     """
     require(database, by, "token.manage", Subject(f"token {name}", by.name))
-    require_confirmed(database, by)
+    require_confirmed(database, by, "token.manage", f"token {name}")
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown or not scopes:
         known = ", ".join(SCOPES)

@@ -22,6 +22,7 @@ from medfed.services.console_database import open_database
 from medfed.services.consoles_of import remember_console
 from medfed.services.hospital import Hospital
 from medfed.services.inference.desk import Desk
+from medfed.services.machine_acts import take_in
 from medfed.services.protections import Protections
 from medfed.storage.database import Database
 from medfed.storage.database.mirrored import Mirrored
@@ -130,8 +131,14 @@ class Console:
         roles = {"coordinator": self.coordinates, "data-steward": self.hospital is not None}
         return tuple(role for role, needed in roles.items() if needed)
 
+    def take_in_acts(self) -> None:
+        """Take what was done by commands upon the folders that this shows into the record."""
+        shown = (self.place.federation, self.hospital.site if self.hospital else None)
+        take_in(self.database, [folder for folder in shown if folder is not None])
+
     def watch(self) -> None:
         """Look after what the pages need while they are served."""
+        self.take_in_acts()
         if isinstance(self.database, Mirrored):
             self.database.watch()
 

@@ -160,7 +160,7 @@ class Hospitals:
             RunError: The console is attached to no federation.
         """
         require(self.database, by, "site.invite", Subject(f"site {site}"))
-        require_confirmed(self.database, by)
+        require_confirmed(self.database, by, "site.invite", f"site {site}")
         if self.place.federation is None:
             remedy = "Start it with --federation FOLDER"
             raise Conflict("this console is attached to no federation", remedy=remedy)

@@ -5,12 +5,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+from medfed.core.errors import DataError
 from medfed.core.events import read_event
 from medfed.core.files import append_line, read_lines
 from medfed.services.console.taking import Numbered
 from medfed.storage.database.types import finite
 
 log = logging.getLogger(__name__)
+
+ENDING = ".outbox.jsonl"
 
 
 class Outbox:
@@ -29,7 +32,7 @@ class Outbox:
     @classmethod
     def beside(cls, run_folder: Path) -> "Outbox":
         """The outbox of a run that has this folder."""
-        return cls(run_folder.with_name(f"{run_folder.name}.outbox.jsonl"))
+        return cls(run_folder.with_name(f"{run_folder.name}{ENDING}"))
 
     def left(self) -> list[Numbered]:
         """What an earlier process left, in order.
@@ -58,3 +61,18 @@ class Outbox:
         """Everything arrived."""
         if self._file:
             self._file.unlink(missing_ok=True)
+
+
+def waiting(runs: Path) -> int:
+    """How many events of all runs wait on the disk for the database.
+
+    Args:
+        runs: The folder in which the runs' folders lie, and their outboxes beside them.
+    """
+    count = 0
+    for file in runs.glob(f"*{ENDING}"):
+        try:
+            count += sum(len(line) for line in read_lines(file))
+        except DataError:  # its run complains, and nobody waits for these
+            continue
+    return count

@@ -17,6 +17,7 @@ from medfed.core.errors import RunError
 from medfed.core.files import write_atomic
 from medfed.services.console.comparisons import Comparison
 from medfed.services.console.place import Place
+from medfed.services.preferences import preferences
 from medfed.storage.database import Database
 from medfed.storage.database.engine import Away, one_at_a_time
 from medfed.storage.database.tables import RunRow
@@ -24,7 +25,6 @@ from medfed.storage.database.types import now
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 2
 ATTEMPTS = 3
 """Processes that may be lost in a row without a finished round between them."""
 TO_BEGIN = timedelta(seconds=60)
@@ -148,7 +148,7 @@ class Supervisor:
         living = select(func.count(RunRow.id)).where(
             RunRow.state == "running", RunRow.lease > now()
         )
-        return (session.scalar(living) or 0) >= AT_ONCE
+        return (session.scalar(living) or 0) >= preferences(self.database).runs_at_once
 
     def _begin(self, row: RunRow, fence: int) -> None:
         file = self.place.study_file(row.id)

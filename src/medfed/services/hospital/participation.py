@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from medfed.core.errors import AccessError, DataError, MedfedError, Refused, SiteError, StudyError
+from medfed.core.errors import DataError, MedfedError, Refused, SiteError, StudyError
 from medfed.core.files import canonical_json, write_atomic
 from medfed.core.study import Study
 from medfed.core.study_file import parse_study
@@ -24,6 +24,7 @@ from medfed.federation.audit.log import entries_of
 from medfed.federation.site_folder import SiteFolder, stored_study
 from medfed.services.accounts import Identity, Subject, require
 from medfed.services.accounts.login import require_confirmed
+from medfed.services.accounts.rights import require_person
 from medfed.services.audit import record
 from medfed.services.sites import site_vault
 from medfed.services.trouble import Conflict, Missing
@@ -158,11 +159,12 @@ class Participation:
             Missing: None of this digest is known here.
             Conflict: It is approved already.
         """
-        require(self.database, by, DECIDE, Subject(f"study {digest}"))
-        if by.scopes is not None:
-            message = "a program cannot approve a study for a hospital"
-            raise AccessError(message, remedy="Approve it in a browser, as a person")
-        require_confirmed(self.database, by)
+        subject = Subject(f"study {digest}")
+        require(self.database, by, DECIDE, subject)
+        message = "a program cannot approve a study for a hospital"
+        remedy = "Approve it in a browser, as a person"
+        require_person(self.database, by, DECIDE, subject, message, remedy)
+        require_confirmed(self.database, by, DECIDE, subject.name)
         asking = self.find(digest)
         if asking.approved:
             raise Conflict("this study is approved here already", remedy="There is nothing to do")

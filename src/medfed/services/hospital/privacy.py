@@ -8,13 +8,14 @@ from typing import Any
 from medfed.aggregators.encrypted.site import CONTEXT
 from medfed.aggregators.secure.seated import KEYS
 from medfed.aggregators.secure.site import SHARES
-from medfed.core.errors import AccessError, MedfedError, Refused, SiteError
+from medfed.core.errors import MedfedError, Refused, SiteError
 from medfed.core.ledger import RULES, UNITS, Balance, Limit, check_limit, comparable
 from medfed.core.mechanism import Unit
 from medfed.core.study import Study
 from medfed.federation.site_folder import SiteFolder
 from medfed.services.accounts import Identity, Subject, require
 from medfed.services.accounts.login import require_confirmed
+from medfed.services.accounts.rights import require_person
 from medfed.services.audit import record
 from medfed.services.hospital.participation import DECIDE
 from medfed.services.prices import Price
@@ -190,11 +191,12 @@ class Privacy:
             Missing: There is no such unit, or no such rule.
             SiteError: It is no limit, or the ledger cannot be used.
         """
-        require(self.database, by, DECIDE, Subject(f"privacy limit of a {unit}"))
-        if by.scopes is not None:
-            message = "a program cannot set a limit for a hospital"
-            raise AccessError(message, remedy="Set it in a browser, as a person")
-        require_confirmed(self.database, by)
+        subject = Subject(f"privacy limit of a {unit}")
+        require(self.database, by, DECIDE, subject)
+        message = "a program cannot set a limit for a hospital"
+        remedy = "Set it in a browser, as a person"
+        require_person(self.database, by, DECIDE, subject, message, remedy)
+        require_confirmed(self.database, by, DECIDE, subject.name)
         known = next((each for each in UNITS if each == unit), None)
         if known is None:
             raise Missing("there is no such unit", remedy=f"Choose one of {', '.join(UNITS)}")

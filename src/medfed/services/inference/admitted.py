@@ -38,7 +38,12 @@ class AdmittedModels:
         self.place = place
 
     def admit(
-        self, by: Identity, given: Path, *, guideline: Mapping[str, str] | None = None
+        self,
+        by: Identity,
+        given: Path,
+        *,
+        guideline: Mapping[str, str] | None = None,
+        sha256: str = "",
     ) -> AdmittedRow:
         """Approve a model for this hospital; its file is copied, and sealed as results are.
 
@@ -47,16 +52,23 @@ class AdmittedModels:
             given: A run's folder, or its ``model.safetensors``.
             guideline: ``title`` and ``url`` of the guideline its results are read with; where it
                 is empty, that which the model names itself.
+            sha256: What the file must be; empty where nobody has said so.
 
         Raises:
             AccessError: ``by`` may not.
             DataError: It is no model, does not say how it was trained, or cannot be used here.
+            Conflict: It is another file.
         """
         require(self.database, by, "model.admit", Subject("a model"))
-        return self.enter(by, given, guideline=guideline)
+        return self.enter(by, given, guideline=guideline, sha256=sha256)
 
     def enter(
-        self, by: Identity, given: Path, *, guideline: Mapping[str, str] | None = None
+        self,
+        by: Identity,
+        given: Path,
+        *,
+        guideline: Mapping[str, str] | None = None,
+        sha256: str = "",
     ) -> AdmittedRow:
         """The same for whoever has the machine; see `admit`."""
         from medfed.inference.model import ModelIdentity
@@ -69,6 +81,9 @@ class AdmittedModels:
                 f"{opened.path.name} does not say itself how it was trained",
                 remedy="Give the run's model.safetensors",
             )
+        if sha256 not in ("", opened.sha256):
+            message = "the model's file was changed after its run"
+            raise Conflict(message, remedy="Do not use it; tell whoever runs the console")
         identity = ModelIdentity.read(opened.about, opened.sha256)
         kind = kind_of(opened.about)
         self.place.models.mkdir(mode=0o700, exist_ok=True)
@@ -133,6 +148,11 @@ class AdmittedModels:
         if row is None:
             raise Missing("there is no such model", remedy="Look at the list of models")
         return row
+
+    def by_digest(self, sha256: str) -> AdmittedRow | None:
+        """The model of this file; None where it was never approved here."""
+        with self.database.read() as session:
+            return session.scalar(select(AdmittedRow).where(AdmittedRow.sha256 == sha256))
 
     def usable(self, number: int, kind: str) -> AdmittedRow:
         """One model that may be asked.

@@ -7,11 +7,12 @@ from typing import Any, cast, get_args
 
 from sqlalchemy import select
 
-from medfed.core.errors import AccessError, DataError
+from medfed.core.errors import DataError
 from medfed.imaging.geometry import Geometry, Matrix, Triple
 from medfed.inference.findings import Attenuation
 from medfed.inference.reviewing import Judgement, Verdict
 from medfed.services.accounts import Identity, Subject, require
+from medfed.services.accounts.rights import require_person
 from medfed.services.audit import record
 from medfed.services.inference.inferences import EXPORT, Inferences
 from medfed.services.trouble import Conflict, Missing
@@ -145,9 +146,10 @@ class Reviews:
             Conflict: Findings were not looked at yet, somebody said something meanwhile, or it is
                 signed.
         """
-        require(self.database, by, "inference.review", Subject(f"inference {inference}"))
-        if by.scopes is not None:
-            raise AccessError("a program cannot sign", remedy="Sign in a browser, as a person")
+        subject = Subject(f"inference {inference}")
+        require(self.database, by, "inference.review", subject)
+        message, remedy = "a program cannot sign", "Sign in a browser, as a person"
+        require_person(self.database, by, "inference.review", subject, message, remedy)
         row = self.inferences.find(inference)
         job = self.inferences.job(row)
         at_work = job is not None and job.state in ("queued", "running")

@@ -11,8 +11,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, event, insert, select, text
+from sqlalchemy import case, delete, event, select, text
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
@@ -30,7 +31,10 @@ _FREE = {
     sqlite3.SQLITE_DELETE: {"sessions", "lockouts"},
     sqlite3.SQLITE_UPDATE: {"sessions", "lockouts"},
 }
-_LAST_LOGIN = (sqlite3.SQLITE_UPDATE, "users", "last_login")
+_FIELDS = {
+    (sqlite3.SQLITE_UPDATE, "users", "last_login"),
+    (sqlite3.SQLITE_UPDATE, "audit", "times"),
+}
 
 
 class Waiting(Away):
@@ -110,9 +114,10 @@ def tell_primary(file: Path, primary: Database) -> None:
 
 
 def _unless_there(primary: Database, act: dict[str, Any]) -> Any:
-    if primary.on_postgres:
-        return postgres_insert(AuditRow).values(act).on_conflict_do_nothing(index_elements=["key"])
-    return insert(AuditRow).prefix_with("OR IGNORE").values(act)
+    """Add an act; of one that is there already, only how often it was refused may have grown."""
+    added = (postgres_insert if primary.on_postgres else sqlite_insert)(AuditRow).values(act)
+    more = case((AuditRow.times < act["times"], act["times"]), else_=AuditRow.times)
+    return added.on_conflict_do_update(index_elements=["key"], set_={"times": more})
 
 
 def _fields(row: AuditRow) -> dict[str, Any]:
@@ -123,7 +128,7 @@ def _fields(row: AuditRow) -> dict[str, Any]:
 def _forbid(connection: Any, _: Any) -> None:
     def decide(action: int, table: str | None, column: str | None, *_: str | None) -> int:
         free = action not in _FREE or table in _FREE[action]
-        if free or (action, table, column) == _LAST_LOGIN:
+        if free or (action, table, column) in _FIELDS:
             return sqlite3.SQLITE_OK
         return sqlite3.SQLITE_DENY
 

@@ -24,8 +24,8 @@ from medfed.web.api import (
     uploads,
 )
 
-ALWAYS = (people,)
-COORDINATOR = (studies, parts, runs, models, sites, settings)
+ALWAYS = (people, settings)
+COORDINATOR = (studies, parts, runs, models, sites)
 HOSPITAL = (data, tables, imports, uploads, participation, receipts, privacy, inference)
 
 

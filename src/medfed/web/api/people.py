@@ -5,12 +5,15 @@ from typing import Any
 from apiflask import APIBlueprint
 
 from medfed.services import audit
+from medfed.services.accounts import role_rights
 from medfed.web import shapes
 from medfed.web.api.schemas import (
     ERRORS,
     ActOut,
     AuditQuery,
     MeOut,
+    RoleChange,
+    RoleOut,
     UserChange,
     UserMade,
     UserNew,
@@ -63,6 +66,28 @@ def change_user(name: str, json_data: dict[str, Any]) -> dict[str, Any]:
     return shapes.user(console().accounts.find(name))
 
 
+@blueprint.get("/roles")
+@needs("user.read")
+@blueprint.output(page_of(RoleOut))
+@blueprint.doc(responses=ERRORS, security="token")
+def list_roles() -> dict[str, Any]:
+    """All roles, and what each may."""
+    rows = console().accounts.roles()
+    return {"items": [shapes.role(row) for row in rows], "total": len(rows)}
+
+
+@blueprint.put("/roles/<name>")
+@needs("user.manage")
+@blueprint.input(RoleChange)
+@blueprint.output(RoleOut)
+@blueprint.doc(responses=ERRORS, security="token")
+def change_role(name: str, json_data: dict[str, Any]) -> dict[str, Any]:
+    """Say what a role may."""
+    parts = [each.partition(":") for each in json_data["rights"]]
+    chosen = {action: reach or "all" for action, _colon, reach in parts}
+    return shapes.role(role_rights.change_role(console().database, user(), name, chosen))
+
+
 @blueprint.get("/audit")
 @needs("audit.read")
 @blueprint.input(AuditQuery, location="query")
@@ -70,6 +95,7 @@ def change_user(name: str, json_data: dict[str, Any]) -> dict[str, Any]:
 @blueprint.doc(responses=ERRORS, security="token")
 def list_acts(query_data: dict[str, Any]) -> dict[str, Any]:
     """The record, the latest first; go on with ``before``, the number of the last one seen."""
+    console().take_in_acts()
     words, before, limit = query_data["q"], query_data["before"], query_data["limit"]
     rows = audit.entries(console().database, words=words, before=before, limit=limit)
     return {"items": [shapes.act(row) for row in rows], "total": len(rows)}

@@ -147,11 +147,12 @@ class PartsOut(Schema):
 
 
 class FactOut(Schema):
-    """One thing that is set: its key for programs, name and value for people."""
+    """One thing that is set: its key for programs; name, value and where it is set for people."""
 
     key = String()
     name = String()
     value = String()
+    how = String()
 
 
 class GroupOut(Schema):
@@ -216,6 +217,20 @@ class UserMade(UserOut):
     password = String()
 
 
+class RoleOut(Schema):
+    """A role, and what it may: acts, those with only what is one's own as ``ACT:own``."""
+
+    name = String()
+    rights = List(String())
+    shipped = List(String(), metadata={"description": "as this program has it"})
+
+
+class RoleChange(Schema):
+    """What a role may from now on."""
+
+    rights = List(String(validate=Length(max=60)), required=True, validate=Length(max=200))
+
+
 class MeOut(Schema):
     """Whoever asks."""
 
@@ -236,6 +251,7 @@ class ActOut(Schema):
     allowed = Boolean()
     reason = String()
     address = String()
+    times = Integer(metadata={"description": "more than 1: refused at least so often in a minute"})
 
 
 def page_of(schema: type[Schema]) -> type[Schema]:

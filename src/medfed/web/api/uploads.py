@@ -14,6 +14,7 @@ from flask import Response, request, url_for
 
 from medfed.services.hospital.uploads import LARGEST
 from medfed.services.trouble import Refused
+from medfed.web.metrics import meters
 from medfed.web.rules import hospital, needs, streams, user
 
 blueprint = APIBlueprint(
@@ -94,6 +95,7 @@ def _more(upload: str) -> Response:
     if (request.content_length or 0) > row.length - offset:
         raise Refused("this is more than was announced", remedy="Announce the whole length")
     received = here.append(user(), upload, offset, cast(BinaryIO, request.stream))
+    meters().uploaded.inc(received - offset)
     answer = Response(status=204)
     answer.headers["Upload-Offset"] = str(received)
     return answer

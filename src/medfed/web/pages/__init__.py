@@ -20,15 +20,17 @@ from medfed.web.pages import (
     profile,
     receipts,
     released,
+    roles,
     runs,
     settings,
     sites,
     studies,
     tables,
+    taking_over,
 )
 
-ALWAYS = (access, outside, overview, people, profile, audit, guide)
-COORDINATOR = (studies, runs, comparisons, models, sites, settings)
+ALWAYS = (access, outside, overview, roles, people, profile, audit, settings, guide)
+COORDINATOR = (studies, runs, comparisons, models, sites)
 HOSPITAL = (data, tables, imports, participation, receipts, privacy, inference, released)
 
 
@@ -39,5 +41,7 @@ def register(app: Flask, console: Console) -> None:
         pages += COORDINATOR
     if console.hospital:
         pages += HOSPITAL
+    if console.coordinates and console.hospital:
+        pages.append(taking_over)
     for page in pages:
         app.register_blueprint(page.blueprint)

@@ -16,6 +16,7 @@ PER_PAGE = 50
 @needs("audit.read")
 def index() -> ResponseReturnValue:
     """The latest acts, or those with a word in them."""
+    console().take_in_acts()
     words, before = request.args.get("q", "")[:100], before_number()
     rows = audit.entries(
         console().database,

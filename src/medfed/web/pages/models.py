@@ -84,5 +84,7 @@ def _page(row: ModelRow, **more: object) -> str:
         card=card,
         card_language=language,
         sites=sorted(here.releases.known(row) - taken),
+        here=here.hospital.name if here.hospital else None,
+        used=here.desk.models.by_digest(row.sha256) if here.desk else None,
         **more,
     )

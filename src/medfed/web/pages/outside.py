@@ -10,7 +10,7 @@ from medfed.web import outside, words
 from medfed.web.errors import status_of
 from medfed.web.pages.access import inside
 from medfed.web.people import address, begin
-from medfed.web.rules import PUBLIC, console, needs, user
+from medfed.web.rules import PUBLIC, console, needs, refused, user
 
 blueprint = Blueprint("outside", __name__, url_prefix="/login/outside")
 TARGET, AGAIN = "outside_next", "outside_again"
@@ -40,6 +40,10 @@ def back() -> ResponseReturnValue:
         if again:
             outsiders.confirm(database, provider, user(), claims)
             return redirect(target)
+    except AccessError as error:
+        refused("session.begin", error.message)
+        return _refused(error)
+    try:
         agent = plain(request.user_agent.string, 200)
         begin(outsiders.arrive(database, provider, claims, address(), agent))
     except AccessError as error:

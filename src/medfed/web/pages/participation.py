@@ -11,6 +11,7 @@ from medfed.core.study import Study
 from medfed.services.hospital.privacy import Outlook
 from medfed.services.reports.toml_text import study_toml
 from medfed.web import participation_words, privacy_words, words
+from medfed.web.confirming import confirm_first
 from medfed.web.errors import status_of
 from medfed.web.rules import console, hospital, needs, user
 
@@ -68,8 +69,8 @@ def show(digest: str) -> ResponseReturnValue:
 @needs("participation.decide")
 def approve(digest: str) -> ResponseReturnValue:
     """Take part in a study, as it was shown."""
-    if not console().accounts.confirmed(user()):
-        return redirect(url_for("access.confirm", next=url_for(".show", digest=digest)))
+    if question := confirm_first(url_for(".show", digest=digest)):
+        return question
     hospital().participation.approve(user(), digest)
     flash(_("The study is approved for this hospital."))
     return redirect(url_for(".show", digest=digest))

@@ -7,6 +7,7 @@ from flask_babel import gettext as _
 from medfed.core.errors import AccessError
 from medfed.storage.database.types import now
 from medfed.web import words
+from medfed.web.confirming import confirm_first
 from medfed.web.errors import status_of
 from medfed.web.people import ONLINE
 from medfed.web.rules import console, needs, user
@@ -28,8 +29,8 @@ def index() -> ResponseReturnValue:
 @needs("user.manage")
 def new() -> ResponseReturnValue:
     """Make a user."""
-    if not console().accounts.confirmed(user()):
-        return redirect(url_for("access.confirm", next=url_for(".new")))
+    if question := confirm_first(url_for(".new")):
+        return question
     if request.method == "GET":
         return _form(None)
     form = request.form
@@ -45,8 +46,8 @@ def new() -> ResponseReturnValue:
 @needs("user.manage")
 def edit(name: str) -> ResponseReturnValue:
     """Change a user."""
-    if not console().accounts.confirmed(user()):
-        return redirect(url_for("access.confirm", next=url_for(".edit", name=name)))
+    if question := confirm_first(url_for(".edit", name=name)):
+        return question
     row = console().accounts.find(name)
     if request.method == "GET":
         return _form(row)
@@ -68,8 +69,8 @@ def edit(name: str) -> ResponseReturnValue:
 @needs("user.manage")
 def new_password(name: str) -> ResponseReturnValue:
     """Give a user a new password."""
-    if not console().accounts.confirmed(user()):
-        return redirect(url_for("access.confirm", next=url_for(".edit", name=name)))
+    if question := confirm_first(url_for(".edit", name=name)):
+        return question
     password = console().accounts.new_password(user(), name)
     return render_template("user_password.html", name=name, password=password)
 

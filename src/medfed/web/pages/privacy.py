@@ -8,9 +8,10 @@ from flask_babel import gettext as _
 
 from medfed.core.errors import SiteError
 from medfed.web import privacy_words, words
+from medfed.web.confirming import confirm_first
 from medfed.web.errors import status_of
 from medfed.web.paging import page_number
-from medfed.web.rules import console, hospital, needs, user
+from medfed.web.rules import hospital, needs, user
 
 blueprint = Blueprint("privacy", __name__, url_prefix="/privacy")
 PER_PAGE = 25
@@ -33,9 +34,9 @@ def set_limit(unit: str) -> ResponseReturnValue:
     """Say how much may be spent in all."""
     form = request.form
     typed = {"unit": unit, **{name: form.get(name, "") for name in ("epsilon", "delta", "rule")}}
-    if not console().accounts.confirmed(user()):
+    if question := confirm_first(url_for(".index")):
         session[TYPED] = {name: value[:LONGEST] for name, value in typed.items()}
-        return redirect(url_for("access.confirm", next=url_for(".index")))
+        return question
     try:
         epsilon, delta = float(typed["epsilon"]), float(typed["delta"])
     except ValueError:

@@ -7,6 +7,7 @@ from flask_babel import gettext as _
 from medfed.core.errors import AccessError
 from medfed.services.accounts import tokens
 from medfed.web import words
+from medfed.web.confirming import confirm_first
 from medfed.web.errors import status_of
 from medfed.web.rules import console, needs, user
 
@@ -34,8 +35,8 @@ def end_session(number: int) -> ResponseReturnValue:
 @needs("token.manage")
 def make_token() -> ResponseReturnValue:
     """Make a token; its secret is shown once."""
-    if not console().accounts.confirmed(user()):
-        return redirect(url_for("access.confirm", next=url_for(".index")))
+    if question := confirm_first(url_for(".index")):
+        return question
     form = request.form
     days = form.get("days", 0, int)
     try:

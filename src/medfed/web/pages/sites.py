@@ -1,10 +1,11 @@
 """Hospitals: who is online, what is known of them, and inviting the next one."""
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from medfed.core.errors import SiteError
 from medfed.web import charts, words
+from medfed.web.confirming import confirm_first
 from medfed.web.rules import console, needs, user
 
 blueprint = Blueprint("sites", __name__, url_prefix="/sites")
@@ -21,8 +22,8 @@ def index() -> ResponseReturnValue:
 @needs("site.invite")
 def invite() -> ResponseReturnValue:
     """Invite a hospital; the code is shown once."""
-    if not console().accounts.confirmed(user()):
-        return redirect(url_for("access.confirm", next=url_for(".index")))
+    if question := confirm_first(url_for(".index")):
+        return question
     site = request.form.get("site", "").strip()
     try:
         code = console().hospitals.invite(user(), site)

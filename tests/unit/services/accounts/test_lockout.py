@@ -14,6 +14,7 @@ from sqlalchemy import select, update
 from medfed.core.errors import AccessError
 from medfed.services import audit
 from medfed.services.accounts import lockout, login
+from medfed.services.preferences import DEFAULT
 from medfed.storage.database.tables import LockoutRow
 from medfed.storage.database.types import now
 
@@ -25,7 +26,7 @@ def accounts(sqlite):
     return accounts_of(sqlite)
 
 
-def guess(accounts, name: str, times: int = lockout.FREE_FAILURES, address: str = HERE) -> None:
+def guess(accounts, name: str, times: int = DEFAULT.free_failures, address: str = HERE) -> None:
     for _ in range(times):
         with pytest.raises(login.WrongPassword):
             accounts.log_in(name, "wrong", address=address)
@@ -55,7 +56,7 @@ def test_strangers_lock_nobody_out(accounts):
 
 def test_one_session_does_not_spend_anothers_attempts(accounts):
     thief, owner = identity(accounts, "viewer"), identity(accounts, "viewer")
-    for _ in range(lockout.FREE_FAILURES):
+    for _ in range(DEFAULT.free_failures):
         with pytest.raises(login.WrongPassword):
             accounts.confirm_password(thief, "wrong")
     with pytest.raises(lockout.Locked):
@@ -123,5 +124,5 @@ def test_a_burst_tries_no_more_than_a_slow_guesser(database):
 
     with ThreadPoolExecutor(16) as pool:
         found = Counter(pool.map(attempt, range(40)))
-    assert found == {"WrongPassword": lockout.FREE_FAILURES, "Locked": 40 - lockout.FREE_FAILURES}
-    assert rows(accounts)[HERE].failures == lockout.FREE_FAILURES
+    assert found == {"WrongPassword": DEFAULT.free_failures, "Locked": 40 - DEFAULT.free_failures}
+    assert rows(accounts)[HERE].failures == DEFAULT.free_failures

@@ -11,6 +11,7 @@ from medfed.cli import main
 from medfed.core.errors import AccessError, DataError
 from medfed.core.registry import Part
 from medfed.inference import RESEARCH_USE
+from medfed.services.machine_acts import whoever
 from medfed.services.trouble import Conflict, Missing
 from medfed.storage.models import read_model, write_model
 
@@ -45,7 +46,8 @@ def test_whoever_has_the_machine_approves_on_the_command_line(clinic: Clinic, tm
     main(["site", "admit", str(site), str(run), *link])
     row = clinic.desk.models.find(clinic.risk)
     assert row.sha256 in capsys.readouterr().out
-    assert (row.state, row.approver, row.guideline["title"]) == ("approved", "system", "Another")
+    assert (row.state, row.guideline["title"]) == ("approved", "Another")
+    assert row.approver == whoever().name
     with pytest.raises(SystemExit) as ended:
         main(["site", "admit", str(site), str(tmp_path / "none")])
     assert ended.value.code == 3

@@ -31,7 +31,8 @@ def test_roles_that_are_there_learn_what_is_new_and_keep_what_they_have(tmp_path
     config = _alembic(database.engine)
     command.upgrade(config, "0002")
     with database.write() as session:
-        for name, rights in {"data-steward": ["own.right"], "viewer": []}.items():
+        had = {"data-steward": ["own.right"], "viewer": [], "administrator": ["*.read"]}
+        for name, rights in had.items():
             session.add(RoleRow(name=name, rights=rights))
     database.upgrade()
     with database.read() as session:
@@ -40,6 +41,7 @@ def test_roles_that_are_there_learn_what_is_new_and_keep_what_they_have(tmp_path
         first = ["data.*", "model.read", "model.admit", "inference.read", "model.withdraw"]
         assert learnt == [*first, "participation.*", "receipt.read"]
         assert session.get(RoleRow, "viewer").rights == ["participation.read"]
+        assert session.get(RoleRow, "administrator").rights == ["*.read", "settings.change"]
     database.close()
 
 

@@ -25,6 +25,7 @@ from medfed.storage.database.tables.runs import (
     RunRow,
     SiteRow,
 )
+from medfed.storage.database.tables.settings import SettingRow
 from medfed.storage.database.tables.studies import StudyRow
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "RoundRow",
     "RunRow",
     "SessionRow",
+    "SettingRow",
     "SiteRow",
     "StudyRow",
     "TokenRow",

@@ -15,10 +15,13 @@ def _key() -> str:
 
 
 class AuditRow(Base):
-    """One act: who, what, upon what, and whether it was allowed; rows are only ever added.
+    """One act: who, what, upon what, and whether it was allowed.
+
+    Rows are only ever added; nothing in one changes but how often it was refused within its minute.
 
     Attributes:
         key: Names it also where it was recorded while the database was away.
+        times: How often at least; more than 1 only for refusals, see `medfed.services.refusals`.
     """
 
     __tablename__ = "audit"
@@ -32,3 +35,4 @@ class AuditRow(Base):
     allowed: Mapped[bool] = mapped_column(default=True)
     reason: Mapped[str] = mapped_column(Text, default="")
     address: Mapped[str] = mapped_column(String(64), default="")
+    times: Mapped[int] = mapped_column(Integer, default=1, server_default="1")

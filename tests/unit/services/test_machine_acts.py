@@ -1,0 +1,116 @@
+"""What is done by commands at the machine is in the record of the console that shows the folder."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import subprocess
+import sys
+
+import pytest
+from accounting import BREAST_CANCER
+from consoles import stage_of
+from integration.enrolling import Federation
+
+from medfed.cli import main
+from medfed.core.files import write_json
+from medfed.services import audit, machine_acts
+from medfed.services.machine_acts import FOLDER, leave_act, take_in, whoever
+
+ME = f"os:{getpass.getuser()}"
+
+
+def acts(stage) -> list[tuple[str, str, str, str]]:
+    stage.console.take_in_acts()
+    rows = audit.entries(stage.console.database, words="os:")
+    return [(row.actor, row.action, row.subject, row.reason) for row in reversed(rows)]
+
+
+@pytest.fixture(autouse=True)
+def _nobody_became_root(monkeypatch) -> None:
+    monkeypatch.delenv("SUDO_USER", raising=False)
+
+
+def test_what_is_done_to_a_hospital_is_in_its_record(hospital, tmp_path, monkeypatch):
+    site = str(hospital.console.hospital.site)
+    study = tmp_path / "study.toml"
+    study.write_text(BREAST_CANCER)
+    main(["site", "approve", site, str(study)])
+    main(["ledger", "set-limit", "--site", site, "--epsilon", "3"])
+    assert len(list((hospital.console.hospital.site / FOLDER).iterdir())) == 2
+    first, second = acts(hospital)
+    digest = first[2].removeprefix("study ")
+    assert first == (ME, "participation.decide", f"study {digest}", "approved")
+    assert second[:3] == (ME, "participation.decide", "privacy limit of a patient")
+    assert "to ε = 3 at δ = 1e-05 (rule " in second[3]
+    assert list((hospital.console.hospital.site / FOLDER).iterdir()) == []
+    monkeypatch.setenv("SUDO_USER", "alice")
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    main(["site", "revoke", site, digest])
+    assert acts(hospital)[2] == (
+        "os:alice as root", "participation.decide", f"study {digest}", "withdrawn"
+    )  # fmt: skip
+
+
+def test_the_audit_page_takes_them_in_and_says_who_it_was(hospital):
+    leave_act(hospital.console.hospital.site, "site.trust", "key 00:11")
+    client = hospital.client("auditor")
+    page = client.get("/audit/").text
+    assert f"{getpass.getuser()}, at the machine" in page
+    assert "trust a coordinator&#39;s key" in page
+    hospital.post(client, "/language", "/profile/", language="zh_Hans_CN")
+    assert f"{getpass.getuser()}\uff08在本机操作\uff09" in client.get("/audit/").text
+    leave_act(hospital.console.hospital.site, "site.encrypt")
+    assert client.get("/api/v1/audit").json["items"][0]["action"] == "site.encrypt"
+
+
+def test_what_is_done_to_a_federation_is_in_the_record_of_its_console(tmp_path, sqlite_url):
+    made = Federation(tmp_path / "federation")
+    made.close()
+    stage = stage_of(tmp_path / "console", sqlite_url, federation=tmp_path / "federation")
+    main(["coordinator", "invite", str(tmp_path / "federation"), "north"])
+    main(["coordinator", "remove", str(tmp_path / "federation"), "north"])
+    invited, removed = acts(stage)
+    assert invited[:3] == (ME, "site.invite", "site north")
+    assert removed == (ME, "site.remove", "site north", "")
+
+
+def test_two_consoles_of_one_database_record_it_once(database, tmp_path):
+    leave_act(tmp_path, "site.pin", "site north")
+    (file,) = (tmp_path / FOLDER).iterdir()
+    whole = file.read_bytes()
+    assert take_in(database, [tmp_path]) == 1
+    file.write_bytes(whole)  # the console was stopped before it could remove it
+    take_in(database, [tmp_path])
+    (row,) = audit.entries(database)
+    assert (row.actor, row.times, row.allowed) == (ME, 1, True)
+
+
+def test_a_forged_or_damaged_file_says_nothing_about_users(sqlite, tmp_path):
+    (tmp_path / FOLDER).mkdir()
+    about = {"at": "2026-01-01T00:00:00+00:00", "action": "user.manage", "reason": "x\ny"}
+    forged = {**about, "actor": "admin", "subject": "user eve" * 99}
+    write_json(tmp_path / FOLDER / "ab.json", forged)
+    for number, text in enumerate(("", "{", "[]", json.dumps({**forged, "at": "once"}))):
+        (tmp_path / FOLDER / f"c{number}.json").write_text(text)
+    assert take_in(sqlite, [tmp_path]) == 1
+    (row,) = audit.entries(sqlite)
+    assert (row.actor, row.reason, len(row.subject)) == ("os:unknown", "x y", 200)
+
+
+def test_a_user_without_a_name_is_a_number(monkeypatch):
+    monkeypatch.setattr("os.geteuid", lambda: 4_000_123)
+    assert whoever().name == "os:4000123"
+    assert machine_acts.AT_MACHINE not in "abcdefghijklmnopqrstuvwxyz0123456789._-"
+
+
+@pytest.mark.slow
+def test_a_new_password_by_command_is_in_the_record(stage, tmp_path):
+    url = stage.console.database.url.render_as_string(hide_password=False)
+    words = ["serve", "--data", str(tmp_path / "console"), "--database", url]
+    command = [sys.executable, "-m", "medfed", *words, "--reset-password", "viewer"]
+    subprocess.run(command, check=True, capture_output=True)
+    assert acts(stage)[-1] == (ME, "user.manage", "user viewer", "new password")
+    backup = [*command[:3], "backup", str(tmp_path / "kept"), *words[1:]]
+    subprocess.run(backup, check=True, capture_output=True)
+    assert acts(stage)[-1] == (ME, "console.backup", "folder kept", "")

@@ -1,0 +1,103 @@
+"""What Prometheus reads of a console."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+
+from accounting import PASSWORD, identity
+from prometheus_client.parser import text_string_to_metric_families
+
+from medfed.services.accounts import tokens
+
+Found = dict[tuple[str, frozenset], float]
+
+
+def read(stage) -> Found:
+    """All samples, as Prometheus itself parses them."""
+    who = identity(stage.console.accounts, "auditor")
+    secret = tokens.make_token(stage.console.database, who, "prometheus", ["metrics"], 1)
+    client = stage.client()
+    answer = client.get("/metrics", headers={"Authorization": f"Bearer {secret}"})
+    assert answer.status_code == 200
+    there = {"Authorization": f"Bearer {secret}"}
+    assert client.get("/api/v1/users", headers=there).status_code == 403
+    assert answer.mimetype == "text/plain"
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+def value(found: Found, name: str, **labels: str) -> float:
+    return found[name, frozenset(labels.items())]
+
+
+def test_what_a_coordinators_console_does_is_told(stage):
+    client = stage.client("viewer")
+    for path in ("/studies/", "/no-such-page", "/api/v1/studies", "/users/"):
+        client.get(path)
+    outbox = stage.console.place.path / "runs" / "r.outbox.jsonl"
+    outbox.write_text(json.dumps([[1, "t", {}], [2, "t", {}]]) + "\n")
+    (outbox.with_name("damaged.outbox.jsonl")).write_text("{\n")
+    socket = stage.app.extensions["medfed-live"].test_client(stage.app, flask_test_client=client)
+    found = read(stage)
+    assert value(found, "medfed_runs", state="finished") == 1
+    assert value(found, "medfed_runs", state="running") == 0
+    assert value(found, "medfed_sites", state="local") == 1
+    assert value(found, "medfed_events") == 8
+    assert value(found, "medfed_sessions") == 2
+    assert value(found, "medfed_people_online") == 2
+    assert value(found, "medfed_live_pages") == 1
+    assert value(found, "medfed_outbox_events") == 2
+    assert value(found, "medfed_degraded") == 0
+    assert value(found, "medfed_free_bytes") > 0
+    assert value(found, "medfed_refused_last_hour", action="user.read") == 1
+    assert value(found, "medfed_http_requests_total", method="GET", status="4xx") == 2
+    assert value(found, "medfed_http_requests_total", method="GET", status="2xx") >= 2
+    assert value(found, "medfed_http_request_seconds_count", kind="api") == 1
+    assert value(found, "process_cpu_seconds_total") > 0
+    (build,) = (labels for name, labels in found if name == "medfed_build_info")
+    assert {"version", "python"} == set(dict(build))
+    socket.disconnect()
+    assert value(read(stage), "medfed_live_pages") == 0
+
+
+def test_a_strange_method_makes_no_label_of_its_own(stage):
+    stage.client().open("/", method="EVIL\N{SNOWMAN}")
+    methods = {dict(labels).get("method") for _name, labels in read(stage)}
+    assert methods <= {None, "GET", "POST", "other"}
+
+
+def test_no_label_names_anybody_or_anything(stage):
+    client = stage.client("viewer")
+    client.get(f"/runs/{stage.run}")
+    client.get("/users/alice")
+    stage.post(stage.client(), "/login", name=PASSWORD, password="x")
+    text = str(read(stage))
+    for secret in ("viewer", "alice", stage.run, PASSWORD, "north", "127.0.0.1"):
+        assert secret not in text, secret
+
+
+def test_a_hospitals_console_tells_of_its_jobs_and_what_it_received(hospital):
+    steward = identity(hospital.console.accounts, "data-steward")
+    secret = tokens.make_token(hospital.console.database, steward, "t", ["data"], 1)
+    token = {"Authorization": f"Bearer {secret}"}
+    client = hospital.client()
+    job = client.post("/api/v1/imports", json={}, headers=token).json["id"]
+    encoded = b64encode(job.encode()).decode()
+    metadata = f"import {encoded},filename {b64encode(b'ct.mhd').decode()}"
+    tus = {**token, "Tus-Resumable": "1.0.0"}
+    made = client.post(
+        "/api/v1/uploads",
+        headers={**tus, "Upload-Length": "5", "Upload-Metadata": metadata},
+    )
+    assert made.status_code == 201, made.text
+    sent = {**tus, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+    assert client.patch(made.headers["Location"], data=b"12345", headers=sent).status_code == 204
+    found = read(hospital)
+    assert value(found, "medfed_upload_bytes_total") == 5
+    assert value(found, "medfed_jobs", state="open") == 1
+    assert value(found, "medfed_http_request_seconds_count", kind="upload") == 2
+    assert not any(name == "medfed_sites" for name, _ in found)
