@@ -214,8 +214,7 @@ def _show(summary: Mapping[str, Any]) -> None:
     for recipe, own in summary["sites"].items():
         whole = summary["intervals"][recipe]
         cells = [f"{own[site]:.2f}" if site in own else "–" for site in sites]
-        bounds = f"{whole['value']:.2f} [{whole['low']:.2f}, {whole['high']:.2f}]"
-        table.add_row(recipe, *cells, bounds)
+        table.add_row(recipe, *cells, _with_bounds(whole))
     console = Console(highlight=False)
     console.print(table)
     without = summary["patients"] - summary["with_nodules"]
@@ -224,6 +223,13 @@ def _show(summary: Mapping[str, Any]) -> None:
         + (f"; {without} without count among false positives only" if without else "")
         + ". Synthetic patients, one seed: this says nothing clinical."
     )
+
+
+def _with_bounds(figure: Mapping[str, float | None]) -> str:
+    """A figure with its interval, where patients differ enough for one."""
+    value, low, high = (figure[name] for name in ("value", "low", "high"))
+    shown = "–" if value is None else f"{value:.2f}"
+    return shown if low is None or high is None else f"{shown} [{low:.2f}, {high:.2f}]"
 
 
 def _next_folder(runs: Path) -> Path:

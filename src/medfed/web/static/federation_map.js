@@ -45,7 +45,7 @@ export function drawMap(place, sites, words) {
   draw(place, (narrow) => ({
     grid: { left: 10, right: 10, top: 10, bottom: 10 },
     xAxis: narrow ? room(-1.4, 1.4) : room(-1.9, 1.9),
-    yAxis: room(Math.min(...heights, -0.3) - (narrow ? 0.75 : 0.45), Math.max(...heights, 0.3) + (narrow ? 0.6 : 0.45)),
+    yAxis: room(Math.min(...heights, -0.3) - 0.8, Math.max(...heights, 0.3) + 0.8),
     tooltip: tip(({ data }) => data.told),
     series: [{
       type: "graph",
@@ -54,7 +54,7 @@ export function drawMap(place, sites, words) {
       links: lines(sites, words),
       emphasis: { disabled: true },
     }],
-  }), 300);
+  }), 340);
 }
 
 function middle({ coordinator }) {

@@ -67,7 +67,7 @@ function map() {
   find("map-table").replaceChildren(...sites.map((site) => {
     const line = document.createElement("tr");
     line.append(Object.assign(document.createElement("th"), { textContent: site.name, scope: "row" }));
-    for (const [text, className] of [[site.word, ""], [site.patients ?? "–", "number"], [bytes(site.up), "number"], [bytes(site.down), "number"]]) {
+    for (const [text, className] of [[site.word, "nowrap"], [site.patients ?? "–", "number"], [bytes(site.up), "number"], [bytes(site.down), "number"]]) {
       line.append(Object.assign(document.createElement("td"), { textContent: text, className }));
     }
     return line;

@@ -7,6 +7,13 @@ const MOST = 60; // columns: of more rounds, every so many-th
 const figure = (value) => (Math.abs(value) >= 1000 ? Math.round(value).toLocaleString(document.documentElement.lang) : value.toPrecision(3));
 const known = (value) => value !== null && value !== undefined;
 
+// Where colours begin and end: single figures far off would make all others alike.
+function usual(values) {
+  const ordered = [...values].sort((a, b) => a - b);
+  const at = (share) => ordered[Math.round(share * (ordered.length - 1))];
+  return [at(0.03), at(0.97)];
+}
+
 function measures(metrics, words) {
   const change = (name) => (round, site) => round.site_change?.[site]?.[name];
   return [
@@ -32,7 +39,7 @@ export class Unlike {
     const there = this.all.filter(({ of }) => rounds.some((round) => this.sites.some((site) => known(of(round, site)))));
     find("unlike-card").hidden = !there.length;
     if (there.map((each) => each.name).join() !== [...this.select.options].map((each) => each.value).join()) {
-      const chosen = this.select.value || find("metric").value;
+      const chosen = this.select.value || "cosine";
       this.select.replaceChildren(...there.map(({ name, label }) => Object.assign(document.createElement("option"), { value: name, textContent: label })));
       if (there.some((each) => each.name === chosen)) this.select.value = chosen;
     }
@@ -43,23 +50,24 @@ export class Unlike {
   paint() {
     const { of, label } = this.there?.find((each) => each.name === this.select.value) ?? {};
     if (!of) return;
-    const have = this.rounds.filter((round) => this.sites.some((site) => known(of(round, site))));
+    const told = this.rounds.filter((round) => this.sites.some((site) => known(of(round, site))));
+    const have = told.length > 1 ? told.filter(({ round }) => round > 0) : told; // 0 has learnt nothing
     const step = Math.ceil(have.length / MOST);
     const shown = have.filter((_, at) => (have.length - 1 - at) % step === 0);
-    const cells = shown.flatMap((round, x) => this.sites.map((site, y) => [x, y, of(round, site)]).filter((cell) => known(cell[2])));
-    const values = cells.map((cell) => cell[2]);
-    const [least, most] = [Math.min(...values), Math.max(...values)];
+    const all = shown.flatMap((round, x) => this.sites.map((site, y) => [x, y, of(round, site)]).filter((cell) => known(cell[2])));
+    const [least, most] = usual(all.map((cell) => cell[2]));
+    const cells = all.map(([x, y, value]) => [x, y, Math.min(most, Math.max(least, value)), value]);
     draw(this.place, (narrow) => ({
       grid: { left: 8, right: 12, top: 8, bottom: 64, containLabel: true },
       xAxis: axis({ type: "category", data: shown.map((each) => String(each.round)), name: this.words.round, nameLocation: "middle", nameGap: 24, splitLine: { show: false } }),
       yAxis: axis({ type: "category", inverse: true, data: this.sites, splitLine: { show: false }, axisLabel: { interval: 0, width: narrow ? 90 : 180, overflow: "truncate" } }),
       visualMap: {
-        min: least, max: most > least ? most : least + 1e-9, calculable: false, orient: "horizontal", left: "center", bottom: 0,
+        dimension: 2, min: least, max: most > least ? most : least + 1e-9, calculable: false, orient: "horizontal", left: "center", bottom: 0,
         itemWidth: 12, itemHeight: narrow ? 110 : 200, text: [figure(most), figure(least)], textStyle: { color: css("--muted") },
         inRange: { color: [css("--heat-low"), css("--heat-middle"), css("--heat-high")] },
       },
-      tooltip: tip(({ value }) => `${this.sites[value[1]]}, ${this.words.round} ${shown[value[0]].round}\n${label}: ${figure(value[2])}`),
-      series: [{ type: "heatmap", data: cells, itemStyle: { borderColor: css("--card"), borderWidth: 1 }, emphasis: { itemStyle: { borderColor: css("--ink") } } }],
+      tooltip: tip(({ value }) => `${this.sites[value[1]]}, ${this.words.round} ${shown[value[0]].round}\n${label}: ${figure(value[3])}`),
+      series: [{ type: "heatmap", data: cells, encode: { x: 0, y: 1, value: 2 }, itemStyle: { borderColor: css("--card"), borderWidth: 1 }, emphasis: { itemStyle: { borderColor: css("--ink") } } }],
     }), 100 + Math.max(18, Math.min(30, 420 / this.sites.length)) * this.sites.length);
     this.say(have.at(-1), of, label);
     this.table();
