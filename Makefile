@@ -37,8 +37,9 @@ test: setup      ## the tests, with branch coverage
 	$(PYTEST) $(COVER) $(ARGS)
 
 # Status 5 is pytest's "no test was chosen".
-test-slow: setup ## the tests that take long
+test-slow: setup ## the tests that take long; pictures of all pages go to build/screenshots
 	@$(PYTHON3) scripts/system_packages.py --check
+	@rm -rf build/screenshots
 	$(PYTEST) -m slow $(ARGS) || { status=$$?; [ $$status -eq 5 ] && echo "No slow tests."; }
 
 check: setup     ## style, types, layers, docs

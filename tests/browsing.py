@@ -28,6 +28,7 @@ def opened(chromium: Browser, url: str, *, strict: bool = True) -> Iterator[Page
         locale="en-GB",
         viewport={"width": 1280, "height": 860},
         ignore_https_errors=True,
+        reduced_motion="reduce",  # each frame is drawn without a graphics card
     )
     page = context.new_page()
     complaints: list[str] = []

@@ -83,6 +83,12 @@ class Clinic:
         assert self.do(row.id) == "finished", self.desk.inferences.job(row)
         return row.id
 
+    def assessed(self) -> str:
+        """A risk, computed from a form."""
+        row = self.desk.inferences.assess(self.who(), self.risk, ANSWERS)
+        assert self.do(row.id) == "finished", self.desk.inferences.job(row)
+        return row.id
+
     def signed(self) -> str:
         """One with a finding accepted, one corrected, one rejected; signed and made ready."""
         inference, reviews = self.looked(), self.desk.reviews

@@ -71,8 +71,9 @@ def stage_of(folder, url: str, options: WebOptions | None = None, federation=Non
 def hospital_of(
     folder, url: str = "", options: WebOptions | None = None, encrypt_with: str | None = None
 ) -> Stage:
-    """A hospital's console with a user for each role, over a site of its own."""
-    create_site(folder / SITE, "north", None, encrypt_with=encrypt_with)
+    """A hospital's console with a user for each role, over the folder's site, else a new one."""
+    if not (folder / SITE).is_dir():
+        create_site(folder / SITE, "north", None, encrypt_with=encrypt_with)
     console = peopled(_console(folder, url))
     return Stage(console, create_app(console, options), 0, "")
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import databases
 import pytest
+from browser.shots import write_sheet
 from browsing import opened
 from consoles import serving
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -51,32 +51,22 @@ def production(tmp_path: Path, postgres: str) -> Iterator[Production]:
         yield made
 
 
-@pytest.fixture(params=["alone"])
-def served(request: pytest.FixtureRequest) -> Iterator[Served]:
-    """A console: in one process, or as in production."""
-    if request.param == "alone":
-        folder, url = request.getfixturevalue("tmp_path"), request.getfixturevalue("sqlite_url")
-        with _alone(folder, url) as made:
-            yield made
-    else:
-        production = request.getfixturevalue("production")
-        yield Served(production.url, production.first_password())
-
-
-@contextmanager
-def _alone(folder: Path, url: str) -> Iterator[Served]:
-    environment = {"OMP_NUM_THREADS": "1", "MEDFED_DATA": str(folder)}
-    server = Server(folder / "console", url, environment=environment, bcrypt_rounds=4)
+@pytest.fixture
+def served(tmp_path: Path, sqlite_url: str) -> Iterator[Served]:
+    """A coordinator's console in this process."""
+    environment = {"OMP_NUM_THREADS": "1", "MEDFED_DATA": str(tmp_path)}
+    server = Server(tmp_path / "console", sqlite_url, environment=environment, bcrypt_rounds=4)
     with serving(server) as address:
         yield Served(address, server.password or "")
 
 
-@pytest.fixture
-def pictures() -> Path:
-    """Where screenshots go: a folder that git ignores, for people to look at."""
+@pytest.fixture(scope="session")
+def pictures() -> Iterator[Path]:
+    """Where screenshots go: a folder that git ignores, for people to look at, with a sheet."""
     folder = Path(os.environ.get("MEDFED_SCREENSHOTS") or ROOT / "build" / "screenshots")
     folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    yield folder
+    write_sheet(folder)
 
 
 @pytest.fixture

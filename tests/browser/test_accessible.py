@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from browser.axe import faults, paths
+from browser.shots import DESK, PHONE
 from browsing import log_in, opened
 from consoles import PASSWORD, Stage, serving, stage_of
 from playwright.sync_api import Page, expect
@@ -19,10 +20,6 @@ pytestmark = [
     pytest.mark.timeout(600),
 ]
 ROOT = Identity(id=1, name="admin", rights=frozenset({"user.manage"}))
-GRAVE = {"serious", "critical"}
-NO_PAGES = ("api.", "aliases.", "health.", "openapi.", "static", "runs.download", "runs.report")
-"""Files, data for programs, and the report, which is a file too."""
-PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 860}
 FOCUSABLE = """() => [...document.querySelectorAll(
   'a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex="0"]'
 )].filter((e) => e.checkVisibility({ visibilityProperty: true }) && !e.disabled).length"""
@@ -54,46 +51,32 @@ def page(stage, tmp_path, sqlite_url, chromium) -> Iterator[Page]:
         yield made
 
 
-def paths(stage: Stage) -> list[str]:
-    """Every page that there is."""
-    fill = {"number": stage.study, "name": "viewer", "run": stage.run, "path": "none"}
-    found = ["/there-is-no-such-page"]
-    with stage.app.test_request_context():
-        for rule in stage.app.url_map.iter_rules():
-            if "GET" in rule.methods and not rule.endpoint.startswith(NO_PAGES):
-                assert rule.arguments <= set(fill), f"{rule.endpoint}: say which to look at"
-                given = {name: fill[name] for name in rule.arguments}
-                if rule.endpoint == "guide.page":
-                    given["name"] = "how-to/serve-the-console"
-                found.append(stage.app.url_for(rule.endpoint, **given))
-    return sorted(set(found))
-
-
-def faults(page: Page, where: str) -> list[str]:
-    """What is grave on the page that is open."""
-    page.wait_for_load_state("networkidle")
-    return [
-        f"{where}: {each['id']}: {node['html'][:160]} {node['failureSummary']}"
-        for each in Axe().run(page).response["violations"]
-        if each["impact"] in GRAVE
-        for node in each["nodes"]
-    ]
-
-
-@pytest.mark.parametrize(
-    ("theme", "size"), [("light", DESK), ("dark", DESK), ("light", PHONE)],
-    ids=["light", "dark", "phone"],
-)  # fmt: skip
-def test_no_page_shuts_anybody_out(page, stage, theme, size):
-    page.set_viewport_size(size)
-    page.add_init_script(f"localStorage.setItem('medfed-theme', '{theme}')")
+def test_no_page_shuts_anybody_out(page, stage):
+    fill = {
+        "number": stage.study, "name": "viewer", "run": stage.run, "path": "none",
+        "guide.page": {"name": "how-to/serve-the-console"},
+    }  # fmt: skip
     page.goto("/login")
-    found = faults(page, f"/login, {theme}")
+    found = faults(page, "/login")
     log_in(page, "all")
-    for path in paths(stage):
+    for path in paths(stage.app, fill):
         page.goto(path)
-        found += faults(page, f"{path}, {theme}")
+        found += faults(page, path)
     assert not found, "\n".join(found)
+
+
+def test_the_dark_of_the_system_is_that_of_the_button(page):
+    """So what holds in one holds in both."""
+    colours = """() => [...document.styleSheets].flatMap((sheet) => [...sheet.cssRules])
+      .flatMap((rule) => [...(rule.style ?? [])]).filter((name) => name.startsWith("--"))
+      .map((name) => name + getComputedStyle(document.documentElement).getPropertyValue(name))"""
+    seen = {}
+    for theme, system in (("light", "light"), ("dark", "light"), ("auto", "dark")):
+        page.emulate_media(color_scheme=system)
+        page.goto("/login")
+        page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+        seen[theme] = page.evaluate(colours)
+    assert seen["auto"] == seen["dark"] != seen["light"]
 
 
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])

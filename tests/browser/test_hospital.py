@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from accounting import PASSWORD, accounts_of
 from browser.conftest import Served
+from browser.shots import Camera
 from browsing import log_in, until
 from consoles import WANG, serving
 from hospitals import zipped
@@ -22,8 +24,6 @@ from medfed.web.server import Server
 
 pytestmark = [pytest.mark.needs_package("chromium"), pytest.mark.slow]
 
-PHONE = {"width": 390, "height": 844}
-DESK = {"width": 1280, "height": 860}
 WAIT_MS = 60_000
 expect.set_options(timeout=WAIT_MS)  # a busy machine is no failure
 
@@ -62,18 +62,7 @@ def served(server: Server) -> Served:
 
 
 def test_from_an_empty_hospital_to_a_scan_that_is_looked_at(page: Page, phantom, pictures):
-    def picture(name: str) -> None:
-        page.wait_for_timeout(400)
-        page.screenshot(path=pictures / f"hospital-{name}.png", full_page=True)
-        page.set_viewport_size(PHONE)
-        page.wait_for_timeout(300)
-        assert not page.evaluate(
-            "document.documentElement.scrollWidth > document.documentElement.clientWidth"
-        ), f"{name} is wider than a phone"
-        page.screenshot(path=pictures / f"hospital-{name}-phone.png", full_page=True)
-        page.set_viewport_size(DESK)
-        page.wait_for_timeout(300)
-
+    picture = partial(Camera(page, pictures / "hospital"), phone=True)
     log_in(page, "data-steward")
     expect(page.get_by_role("link", name="Studies")).to_have_count(0)
     picture("overview-empty")

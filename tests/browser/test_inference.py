@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from accounting import PASSWORD
 from browser.conftest import Served
+from browser.shots import WIDE_DESK, Camera
 from browsing import log_in
 from clinics import ANSWERS, GUIDELINE, risk_folder
 from consoles import serving
@@ -29,8 +30,6 @@ from medfed.web.server import Server
 pytestmark = [pytest.mark.needs_package("chromium"), pytest.mark.slow, pytest.mark.timeout(900)]
 
 DONE_MS = 180_000
-PHONE = {"width": 390, "height": 844}
-DESK = {"width": 1600, "height": 950}
 NODULES = [(62, 0, 60), (-62, 20, -50), (-50, -30, 20)]
 """World places, mm, LPS: in the left lung, and two in the right."""
 expect.set_options(timeout=60_000)  # a busy machine is no failure
@@ -57,20 +56,8 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 
 def test_from_a_scan_to_a_signed_segmentation(page: Page, pictures):
-    def picture(name: str, *, phone: bool = False) -> None:
-        page.wait_for_timeout(600)
-        page.screenshot(path=pictures / f"inference-{name}.png", full_page=True)
-        if phone:
-            page.set_viewport_size(PHONE)
-            page.wait_for_timeout(600)
-            assert not page.evaluate(
-                "document.documentElement.scrollWidth > document.documentElement.clientWidth"
-            ), f"{name} is wider than a phone"
-            page.screenshot(path=pictures / f"inference-{name}-phone.png", full_page=True)
-            page.set_viewport_size(DESK)
-            page.wait_for_timeout(300)
-
-    page.set_viewport_size(DESK)
+    picture = Camera(page, pictures / "inference", desk=WIDE_DESK, settle_ms=600)
+    page.set_viewport_size(WIDE_DESK)
     log_in(page, "clinician")
     page.get_by_role("link", name="Inference").click()
     picture("none", phone=True)

@@ -10,6 +10,7 @@ import pytest
 from accounting import EXAMPLES, PASSWORD, accounts_of
 from axe_playwright_python.sync_playwright import Axe
 from browser.conftest import Served
+from browser.shots import DESK, PHONE, TOO_WIDE
 from browsing import log_in
 from consoles import WANG, serving
 from playwright.sync_api import Page, expect
@@ -25,8 +26,6 @@ from medfed.web.server import Server
 
 pytestmark = [pytest.mark.needs_package("chromium"), pytest.mark.slow]
 
-PHONE = {"width": 390, "height": 844}
-DESK = {"width": 1280, "height": 860}
 WAIT_MS = 60_000
 GRAVE = {"serious", "critical"}
 
@@ -60,12 +59,11 @@ def picture(page: Page, pictures):
             page.set_viewport_size(size)
             page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
             page.wait_for_timeout(250)
-            wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
-            assert not page.evaluate(wide), f"{name} is wider than a phone"
+            assert not page.evaluate(TOO_WIDE), f"{name} is wider than a phone"
             where = "phone" if size is PHONE else theme
             page.screenshot(path=pictures / f"participation-{name}-{where}.png", full_page=True)
-            found = Axe().run(page).response["violations"]
-            assert [each["id"] for each in found if each["impact"] in GRAVE] == [], name
+        found = Axe().run(page).response["violations"]
+        assert [each["id"] for each in found if each["impact"] in GRAVE] == [], name
         page.set_viewport_size(DESK)
 
     return take

@@ -6,6 +6,7 @@ import re
 
 import pytest
 from accounting import BREAST_CANCER
+from browser.shots import Camera
 from browsing import until
 from playwright.sync_api import Page, expect
 
@@ -15,33 +16,12 @@ OWN = "nine brown foxes run"
 POINTS = """Chart.getChart(document.querySelector('[data-chart=metric]'))
   ?.data.datasets[0]?.data.length"""
 RUN_MS = 120_000
-PHONE = {"width": 390, "height": 844}
-DESK = {"width": 1280, "height": 860}
 expect.set_options(timeout=30_000)  # a busy machine is no failure
 
 
 @pytest.mark.timeout(600)  # a long way, with two runs and a comparison on it
-@pytest.mark.parametrize(
-    "served",
-    ["alone", pytest.param("production", marks=pytest.mark.needs_package("nginx"))],
-    indirect=True,
-)
 def test_from_the_first_log_in_to_a_model(page: Page, served, pictures):
-    pictures /= "alone" if served.url.startswith("http:") else "production"
-
-    def picture(name: str, *, phone: bool = False) -> None:
-        page.wait_for_timeout(400)
-        page.screenshot(path=pictures / f"{name}.png", full_page=True)
-        if phone:
-            page.set_viewport_size(PHONE)
-            page.wait_for_timeout(300)
-            assert not page.evaluate(
-                "document.documentElement.scrollWidth > document.documentElement.clientWidth"
-            ), f"{name} is wider than a phone"
-            page.screenshot(path=pictures / f"{name}-phone.png", full_page=True)
-            page.set_viewport_size(DESK)
-            page.wait_for_timeout(300)
-
+    picture = Camera(page, pictures / "walk")
     first_log_in(page, served.password, picture)
     picture("overview-empty", phone=True)
     make_a_user(page, picture)

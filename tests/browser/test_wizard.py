@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from browser.shots import DESK, PHONE
 from browsing import log_in, opened
 from consoles import serving, stage_of
 from playwright.sync_api import Page, expect
@@ -14,8 +15,6 @@ from medfed.web.server import Server
 
 pytestmark = [pytest.mark.needs_package("chromium"), pytest.mark.slow]
 WAIT_MS = 60_000
-PHONE = {"width": 390, "height": 844}
-DESK = {"width": 1280, "height": 860}
 
 
 @pytest.fixture
@@ -95,3 +94,13 @@ def test_fields_have_names_beside_their_identifiers_and_choices_are_explained(pa
     expect(page.locator(".field").filter(has_text="裁剪长度")).to_be_attached()
     page.wait_for_timeout(300)
     page.screenshot(path=pictures / "wizard-labels-zh.png", full_page=True)
+
+
+def test_the_step_where_one_is_can_be_seen_on_a_phone(page: Page):
+    page.set_viewport_size(PHONE)
+    page.goto("/studies/wizard")
+    steps = page.get_by_role("navigation", name="Steps")
+    expect(steps.get_by_role("button", name="Rounds")).not_to_be_in_viewport()
+    for _ in range(6):
+        page.get_by_role("button", name="Go on").click()
+    expect(steps.get_by_role("button", name="Rounds")).to_be_in_viewport(ratio=0.9)

@@ -18,8 +18,8 @@ def offered(kind: str, name: str) -> bool:
 
 
 def summary(part: type) -> str:
-    """The first line of a part's documentation."""
-    return (part.__doc__ or "").strip().split("\n")[0]
+    """The first line of a part's documentation, without its marks of code: people read it."""
+    return (part.__doc__ or "").strip().split("\n")[0].replace("`", "")
 
 
 def option_json(option: Option) -> dict[str, Any]:

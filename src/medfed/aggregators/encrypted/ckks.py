@@ -13,7 +13,7 @@ WHY = "TenSEAL has no threshold key"
 
 @dataclass(frozen=True, slots=True)
 class Ckks(EncryptedSum):
-    """The weighted mean by homomorphic encryption (CKKS; needs the extra `he`).
+    """The weighted mean by homomorphic encryption (CKKS; needs ``medfed[he]``).
 
     Each round one site makes a key and seals it for every other site; the coordinator relays what
     it cannot open, adds ciphertexts, and has two sites decrypt the sum, whose answers must agree.

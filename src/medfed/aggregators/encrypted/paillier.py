@@ -14,7 +14,7 @@ WHY = "the key is not divided among the sites"
 
 @dataclass(frozen=True, slots=True)
 class Paillier(EncryptedSum):
-    """The weighted mean by homomorphic encryption (packed Paillier; needs the extra `he`).
+    """The weighted mean by homomorphic encryption (packed Paillier; needs ``medfed[he]``).
 
     Ninety-four numbers share a ciphertext (Zhang et al. 2020, "BatchCrypt", USENIX ATC). Each round
     one site makes a key and seals it for every other site; two sites decrypt the sum, and must find

@@ -3,7 +3,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const ROUNDS = 8; // exchanges that are shown
 const LANE = 26;
 const LEFT = 112;
-const WIDTH = 1000;
+const NARROWEST = 300;
 
 const draw = (tag, attributes, ...children) => {
   const element = document.createElementNS(SVG, tag);
@@ -20,7 +20,8 @@ function lastAnswer({ sites, replies, missing }) {
 
 export class Timeline {
   constructor(place, sites, words) {
-    Object.assign(this, { place, sites, words, exchanges: [], usual: new Map() });
+    Object.assign(this, { place, sites, words, exchanges: [], usual: new Map(), over: false });
+    addEventListener("resize", () => this.draw(this.over));
   }
 
   // An exchange begins with its orders and ends with its aggregate.
@@ -55,24 +56,23 @@ export class Timeline {
   }
 
   draw(over) {
+    this.over = over;
     const shown = this.exchanges;
     this.place.closest("[data-timeline-card]").hidden = !shown.length;
     if (!shown.length) return;
+    const width = Math.max(NARROWEST, this.place.clientWidth);
     const start = shown[0].start;
     const last = over ? Math.max(...shown.map((each) => each.end ?? each.start)) : Date.now() / 1000;
-    const scale = (WIDTH - LEFT - 8) / Math.max(0.001, last - start);
+    const scale = (width - LEFT - 8) / Math.max(0.001, last - start);
     const x = (moment) => LEFT + (Math.min(moment, last) - start) * scale;
     const height = this.sites.length * LANE + 30;
-    const svg = draw("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": this.words.timeline, class: "timeline" });
+    const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": this.words.timeline, class: "timeline" });
     for (const each of shown) {
       svg.append(draw("line", { x1: x(each.start), x2: x(each.start), y1: 0, y2: height - 22, class: "mark" }));
       if (each.purpose === "train") svg.append(draw("text", { x: x(each.start) + 3, y: height - 8, class: "axis" }, String(each.round)));
     }
     this.sites.forEach((site, lane) => this.lane(svg, site, lane * LANE, { shown, x, last }));
-    const follows = this.place.scrollLeft + this.place.clientWidth >= this.place.scrollWidth - 4;
     this.place.replaceChildren(svg);
-    if (follows || !this.drawn) this.place.scrollLeft = this.place.scrollWidth; // on a phone: the latest
-    this.drawn = true;
   }
 
   lane(svg, site, top, { shown, x, last }) {

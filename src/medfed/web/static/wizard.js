@@ -180,6 +180,14 @@ function drawSteps() {
     item.append(button);
     return item;
   }));
+  showStep();
+}
+
+// On a phone the steps are one line that is wider than the screen.
+function showStep() {
+  const line = find("steps");
+  const step = line.querySelector("[aria-current]");
+  line.scrollLeft = step.offsetLeft - line.offsetLeft - (line.clientWidth - step.offsetWidth) / 2;
 }
 
 function goTo(index, field = "") {
@@ -215,4 +223,5 @@ addEventListener("beforeunload", (event) => {
 
 draw();
 drawSteps();
+addEventListener("resize", showStep);
 check();
