@@ -149,7 +149,8 @@ def _rule(found: Balance) -> str:
 
 
 def _of_filter(found: Balance) -> str:
-    return f"{found.used:.0%} of what a filter of order {found.order} admits is used"
+    share = f"{found.used:.0%}" if math.isfinite(found.used) else "far more than all"
+    return f"{share} of what a filter of order {found.order} admits is used"
 
 
 def _plain(

@@ -126,6 +126,13 @@ def test_what_is_left_by_the_filter_is_told_and_what_it_means(site, capsys):
     assert open_ledger(site).limit().rule == "sum", "as before"
 
 
+def test_a_limit_that_no_filter_can_prove_is_said_in_words(site, capsys):
+    enter(site, NoisyAnswer("gaussian", 20.0, 1.0, 7))
+    main_exits(["ledger", "set-limit", "--site", str(site), "--epsilon", "0.0001"])
+    assert "nothing more is admitted: far more than all of what" in capsys.readouterr().out
+    assert json.loads(show(site, capsys, "--json"))["balance"]["patient"]["used"] is None
+
+
 @pytest.mark.parametrize("order", ["1", "5000", "2.5"])
 def test_an_order_is_a_whole_number_in_bounds(site, capsys, order):
     words = ["ledger", "set-limit", "--site", str(site), "--epsilon", "3", "--order", order]

@@ -77,3 +77,10 @@ def test_a_database_elsewhere_is_named_without_its_password(tmp_path, site):
     assert outside(site, own, f"sqlite:///{tmp_path}/db") == [str(tmp_path / "db")]
     told = outside(site, own, "postgresql+psycopg://me:secret@db.example.org:5432/medfed?x=secret")
     assert told == ["postgresql+psycopg://db.example.org:5432/medfed"]
+
+
+def test_nothing_is_written_where_no_site_is(tmp_path):
+    (tmp_path / "no site").mkdir()
+    with pytest.raises(SiteError):
+        opened(tmp_path / "console", tmp_path / "no site")
+    assert not list((tmp_path / "no site").iterdir())

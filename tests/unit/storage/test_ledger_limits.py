@@ -159,8 +159,8 @@ ANSWERS = st.builds(
 WORK = st.tuples(ANSWERS, st.sets(st.integers(0, 5), min_size=1))
 
 
-@settings(max_examples=10, deadline=None)
-@given(asked=st.lists(WORK, max_size=8), data=st.data())
+@settings(max_examples=6, deadline=None)
+@given(asked=st.lists(WORK, max_size=6), data=st.data())
 def test_whatever_is_asked_for_in_whatever_order_each_patient_stays_within(
     asked, data, tmp_path_factory
 ):

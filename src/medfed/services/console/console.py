@@ -103,10 +103,10 @@ class Console:
         if database.on_postgres:
             database = Mirrored(url, place.path / "mirror")
         database.upgrade()
-        if faces.site:
-            remember_console(faces.site, place.path, url or place.database_url)
         releases, site = Releases(database, faces.federation), faces.site
         hospital = Hospital.open(site, database, place.path, faces.rehearsed) if site else None
+        if faces.site:
+            remember_console(faces.site, place.path, url or place.database_url)
         local = releases.by_digest if faces.coordinates else None
         return cls(
             place,
