@@ -8,13 +8,14 @@ import urllib.request
 
 import pytest
 from accounting import FAST, identity
-from consoles import WANG, serving
+from consoles import WANG, serving, stage_of
 from simple_websocket import Client
 
 from medfed.core.events import Notice, RunStarted, Scored
 from medfed.services import audit
 from medfed.services.accounts import Identity, tokens
 from medfed.services.console.recording import Recorder
+from medfed.web import WebOptions
 from medfed.web.server import Server
 
 WANG_BOSS = Identity(id=99, name="boss", rights=frozenset({"user.manage", "session.revoke"}))
@@ -80,6 +81,20 @@ def test_another_sites_page_gets_no_connection_and_is_in_the_record(tmp_path, sq
     assert {(row.actor, row.address, row.allowed) for row in rows} == {
         ("nobody", "127.0.0.1", False)
     }
+
+
+def test_behind_a_proxy_the_record_says_where_a_refused_connection_came_from(tmp_path, sqlite_url):
+    made = stage_of(tmp_path / "console", sqlite_url, WebOptions(url="https://console.example"))
+    where = {
+        "Origin": "https://evil.example",
+        "X-Forwarded-For": "203.0.113.5",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Host": "console.example",
+    }
+    path = "/socket.io/?EIO=4&transport=websocket"
+    assert made.app.test_client().get(path, headers=where).status_code == 400
+    (act,) = audit.entries(made.console.database, words="live.connect")
+    assert (act.actor, act.address) == ("nobody", "203.0.113.5")
 
 
 def test_a_page_is_told_what_happens_from_where_it_was(stage):
