@@ -22,6 +22,7 @@ def map_of(hospitals: Sequence[Hospital]) -> dict[str, Any]:
             "up": each.bytes_up,
             "down": each.bytes_down,
             "patients": each.patients,
+            "trained": each.trained,
         }
         for each in hospitals
     ]
@@ -47,6 +48,7 @@ def map_words() -> dict[str, str]:
     return {
         "coordinator": _("Coordinator"),
         "patients": _("Test patients"),
+        "trained": _("Training patients"),
         "received": _("from there"),
         "sent": _("to there"),
     }
@@ -60,7 +62,7 @@ def unlike_words() -> dict[str, str]:
         "loss": _("Training loss"),
         "cosine": _("Direction of the change"),
         "norm": _("Length of the change"),
-        "weight": _("Weight in the mean"),
+        "weight": _("Training patients, which are its weight"),
         "apart": _(
             "%(label)s, round %(round)s: from %(low)s (%(lowest)s) to %(high)s (%(highest)s), "
             "%(apart)s apart.",

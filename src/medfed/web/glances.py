@@ -94,7 +94,7 @@ def _federation(console: Console) -> Any:
 
 def _hospital_of(each: Hospital) -> list[Any]:
     traffic = [each.replies, each.bytes_up, each.bytes_down]
-    return [each.name, each.state, each.at_work, each.doing, each.patients, traffic]
+    return [each.name, each.state, each.at_work, each.doing, each.patients, each.trained, traffic]
 
 
 def _hospital(console: Console) -> Any:

@@ -39,10 +39,11 @@ def test_the_map_says_what_each_hospital_does_and_what_travelled(stage):
     run = started(stage, text)
     recorder = Recorder(stage.console.database, run.id, 0)
     traffic = {"north": 3000}, {"north": 4000}
+    change = {"north": {"cosine": 0.9, "norm": 0.1, "weight": 57.0}}
     for event in (
         RunStarted(run.id, run.digest, run.title, tuple(run.sites), 2),
         ReplyCounted(1, "north", 0.1, 10),
-        RoundFinished(1, ("north",), 0.5, 30, 40, None, {}, *traffic),
+        RoundFinished(1, ("north",), 0.5, 30, 40, None, {}, *traffic, change),
         RoundStarted(2, "train", ("north",)),
     ):
         recorder(event)
@@ -51,10 +52,12 @@ def test_the_map_says_what_each_hospital_does_and_what_travelled(stage):
     (north,) = data_of(client.get("/").text, "map")["sites"]
     assert north == {
         "name": "north", "state": "local", "doing": "train", "word": "training",
-        "up": 3000, "down": 4000, "patients": 4,
+        "up": 3000, "down": 4000, "patients": 4, "trained": 57,
     }  # fmt: skip
     (row,) = client.get("/api/v1/sites").json["items"]
-    assert (row["doing"], row["bytes_up"], row["bytes_down"]) == ("train", 3000, 4000)
+    assert (row["doing"], row["bytes_up"], row["bytes_down"], row["trained"]) == (
+        "train", 3000, 4000, 57,
+    )  # fmt: skip
     rounds = client.get(f"/api/v1/runs/{run.id}/rounds").json["items"]
     assert [each["site_up"] for each in rounds] == [{"north": 3000}]
     assert "3.0 kB" in client.get("/sites/").text

@@ -20,7 +20,7 @@ from medfed.services.console.doing import doings
 from medfed.services.console.place import Place
 from medfed.services.trouble import Conflict
 from medfed.storage.database import Database
-from medfed.storage.database.tables import ModelRow, RunRow, SiteRow
+from medfed.storage.database.tables import ModelRow, RoundRow, RunRow, SiteRow
 
 if TYPE_CHECKING:
     from medfed.services.federation.status import SiteStatus, Status
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 DAYS = 2
 """How long an invitation is valid."""
 LATEST = 50
-"""Models that are looked through for how many patients a hospital has."""
+"""Models, and rounds, that are looked through for how many patients a hospital has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,7 @@ class Hospital:
         bytes_up: Bytes that came from it in the rounds of all runs.
         bytes_down: Bytes that went to it.
         patients: Test patients in the latest model's figures; None where they are not told.
+        trained: Training patients in the latest round that told how many; None where none did.
         fingerprint: Of the key that was pinned when it joined; empty where it did not join.
         joined: When, ISO 8601.
         software: Its version of medfed on that day.
@@ -61,6 +62,7 @@ class Hospital:
     bytes_up: int
     bytes_down: int
     patients: int | None
+    trained: int | None
     fingerprint: str
     joined: str
     software: str
@@ -114,8 +116,16 @@ class Hospitals:
             doing = doings(session, running)
             latest = select(ModelRow.patients).order_by(ModelRow.id.desc()).limit(LATEST)
             counts = session.scalars(latest).all()
+            told = select(RoundRow.site_change).where(RoundRow.finished.is_not(None))
+            changes = session.scalars(told.order_by(RoundRow.finished.desc()).limit(LATEST)).all()
         busy = {name for run in running for name in run.sites}
         patients = {name: n for told in reversed(counts) for name, n in told.items()}
+        trained = {
+            name: round(how["weight"])  # an update weighs as many as its training patients
+            for change in reversed(changes)
+            for name, how in change.items()
+            if how.get("weight")
+        }
         return tuple(
             _hospital(
                 name=name,
@@ -125,6 +135,7 @@ class Hospitals:
                 at_work=name in busy,
                 doing=doing.get(name, ""),
                 patients=patients.get(name),
+                trained=trained.get(name),
             )
             for name in sorted({*met, *joined})
         )
@@ -186,6 +197,7 @@ def _hospital(
     at_work: bool,
     doing: str,
     patients: int | None,
+    trained: int | None,
 ) -> Hospital:
     return Hospital(
         name=name,
@@ -198,6 +210,7 @@ def _hospital(
         bytes_up=met.bytes_up if met else 0,
         bytes_down=met.bytes_down if met else 0,
         patients=patients,
+        trained=trained,
         fingerprint=joined.fingerprint if joined else "",
         joined=joined.enrolled if joined else "",
         software=joined.software if joined else "",

@@ -182,6 +182,7 @@ class SiteOut(Schema):
     bytes_up = Integer()
     bytes_down = Integer()
     patients = Integer(allow_none=True)
+    trained = Integer(allow_none=True)
     fingerprint = String()
     joined = String()
     software = String()

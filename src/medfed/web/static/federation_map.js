@@ -33,6 +33,7 @@ const traffic = ({ up, down }) => `↑ ${bytes(up)}  ↓ ${bytes(down)}`;
 
 function told(site, words) {
   const lines = [site.name, site.word];
+  if (site.trained) lines.push(`${words.trained}: ${site.trained}`);
   if (site.patients !== null) lines.push(`${words.patients}: ${site.patients}`);
   if (site.up || site.down) lines.push(`${words.received}: ${bytes(site.up)}`, `${words.sent}: ${bytes(site.down)}`);
   return lines.join("\n");

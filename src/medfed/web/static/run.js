@@ -58,7 +58,7 @@ function map() {
   const sites = run.sites.map((name) => {
     const [doing] = timeline.state(name, over);
     const [state, there] = about.there[name];
-    return { name, state, doing, word: doing ? words[doing] : there, up: sum("site_up", name), down: sum("site_down", name), patients: about.patients[name] ?? null };
+    return { name, state, doing, word: doing ? words[doing] : there, up: sum("site_up", name), down: sum("site_down", name), patients: about.patients[name] ?? null, trained: all.findLast((each) => each.site_change?.[name])?.site_change[name].weight ?? null };
   });
   const now = JSON.stringify(sites);
   if (now === mapped) return;
