@@ -12,13 +12,14 @@ from playwright.sync_api import Page
 
 GRAVE = {"serious", "critical"}
 LOOKS = (("light", DESK), ("dark", DESK), ("light", PHONE))
+NOT_THERE = "/there-is-no-such-page"
 DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 NO_PAGES = (
     "api.", "aliases.", "health.", "openapi.", "static", "runs.download", "runs.report",
     "data.picture", "data.thumbnail", "receipts.download", "inference.view_file",
-    "inference.report", "inference.download",
+    "inference.report", "inference.download", "comparisons.file", "outside.",
 )  # fmt: skip
-"""Files, data for programs, and the reports, which are files too."""
+"""Files, data for programs, the reports, which are files too, and the way to another log-in."""
 
 
 def paths(app: Flask, fill: Mapping[str, Any], *, without: tuple[str, ...] = ()) -> list[str]:
@@ -27,17 +28,25 @@ def paths(app: Flask, fill: Mapping[str, Any], *, without: tuple[str, ...] = ())
     Args:
         app: Whose pages.
         fill: What stands for an argument of an address: by its name, or, where that differs from
-            page to page, by the page's.
+            page to page, by the page's; there also what stands behind the question mark.
         without: Pages that are looked at elsewhere, by how their names begin.
     """
-    found = ["/there-is-no-such-page"]
+    found = [NOT_THERE]
     with app.test_request_context():
         for rule in app.url_map.iter_rules():
             if "GET" in rule.methods and not rule.endpoint.startswith(NO_PAGES + without):
-                own = {**fill, **fill.get(rule.endpoint, {})}
-                assert rule.arguments <= set(own), f"{rule.endpoint}: say which to look at"
-                found.append(app.url_for(rule.endpoint, **{n: own[n] for n in rule.arguments}))
+                own = fill.get(rule.endpoint, {})
+                known = {name: fill[name] for name in rule.arguments & set(fill)} | own
+                assert rule.arguments <= set(known), f"{rule.endpoint}: say which to look at"
+                found.append(app.url_for(rule.endpoint, **known))
     return sorted(set(found))
+
+
+def go(page: Page, path: str) -> None:
+    """Open a page; its own, and not one that says that it is not there."""
+    answer = page.goto(path)
+    assert answer is not None
+    assert answer.ok or path == NOT_THERE, f"{path}: {answer.status}"
 
 
 def faults(page: Page, where: str) -> list[str]:

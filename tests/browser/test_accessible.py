@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from browser.axe import faults, paths
+from browser.axe import faults, go, paths
 from browser.shots import DESK, PHONE
 from browsing import log_in, opened
-from consoles import PASSWORD, Stage, serving, stage_of
+from consoles import PASSWORD, WANG, Stage, finish, serving, stage_of
 from playwright.sync_api import Page, expect
 
 from medfed.services.accounts import Identity
@@ -35,8 +35,9 @@ FOCUSED = """() => {
 
 @pytest.fixture
 def stage(tmp_path, sqlite_url) -> Stage:
-    """A console with people, a study and a finished run; everything is open to `all`."""
+    """A console with people, a study and two finished runs; everything is open to `all`."""
     made = stage_of(tmp_path / "console", sqlite_url)
+    finish(made.console, made.console.runs.start(WANG, made.study))
     accounts = made.console.accounts
     roles = ["administrator", "coordinator"]
     user, _ = accounts.create(ROOT, "all", "All Rights", roles)
@@ -52,15 +53,16 @@ def page(stage, tmp_path, sqlite_url, chromium) -> Iterator[Page]:
 
 
 def test_no_page_shuts_anybody_out(page, stage):
+    runs = [row.id for row in stage.console.runs.list()[0]]
     fill = {
         "number": stage.study, "name": "viewer", "run": stage.run, "path": "none",
-        "guide.page": {"name": "how-to/serve-the-console"},
+        "guide.page": {"name": "how-to/serve-the-console"}, "comparisons.index": {"run": runs},
     }  # fmt: skip
     page.goto("/login")
     found = faults(page, "/login")
     log_in(page, "all")
     for path in paths(stage.app, fill):
-        page.goto(path)
+        go(page, path)
         found += faults(page, path)
     assert not found, "\n".join(found)
 

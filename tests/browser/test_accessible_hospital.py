@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from accounting import EXAMPLES, PASSWORD, identity
-from browser.axe import faults, paths
+from browser.axe import faults, go, paths
 from browsing import log_in, opened
 from clinics import HOSPITAL, Clinic, clinic_of
 from consoles import SITE, serving
@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.needs_package("chromium"), pytest.mark.slow, pytest.ma
 ROOT = Identity(id=1, name="admin", rights=frozenset({"user.manage"}))
 PRIVATE = EXAMPLES / "breast_cancer_dp.toml"
 ROLES = ["administrator", "auditor", "clinician", "data-steward"]
-ELSEWHERE = ("access.", "outside.", "people.", "profile.", "audit.", "guide.")
+ELSEWHERE = ("access.", "people.", "roles.", "profile.", "audit.", "guide.")
 """The coordinator's console has them too: see test_accessible.py."""
 TABLE = b"patient,age,diagnosis\n" + b"".join(b"p%d,%d,0\n" % (i, 40 + i) for i in range(9))
 
@@ -90,7 +90,7 @@ def test_no_page_of_a_hospital_shuts_anybody_out(page: Page, lived: Lived):
     log_in(page, "all")
     found: list[str] = []
     for path in [*paths(lived.clinic.stage.app, lived.shown, without=ELSEWHERE), *lived.more]:
-        page.goto(path)
+        go(page, path)
         if page.locator("[data-canvas]").count():
             expect(page.locator("canvas[data-ready]")).to_be_visible(timeout=60_000)
         found += faults(page, path)
