@@ -23,7 +23,7 @@ FILES = re.compile(r"^(api|aliases|health|openapi|static)\b|\.(download|report|f
 BETWEEN, DIGITS = re.compile(r">[^<]*<"), re.compile(r"[\w.-]*\d[\w.-]*|[\w-]*[a-z]{16}", re.ASCII)
 NAMED = (
     "medfed English API OpenAPI openapi PNG PDF JSON CSV TLS HTTP Flower SQLite PostgreSQL",
-    "PACS NIfTI GB",
+    "PACS NIfTI GB Rényi",
     "api root JavaScript",
     "mha mhd raw nii gz csv zip report.html model_card.md model.safetensors Python Werkzeug",
     "medfed serve --federation; medfed audit verify --checkpoint; medfed site encrypt",
