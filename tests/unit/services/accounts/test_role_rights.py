@@ -70,6 +70,17 @@ def test_a_change_counts_at_once_and_is_in_the_record(accounts):
     assert len(audit.entries(accounts.database, words="role viewer")) == 3, "nothing was changed"
 
 
+def test_no_right_goes_unsaid_behind_many_others(accounts):
+    boss, everything = identity(accounts, "administrator"), dict.fromkeys(ACTIONS, "all")
+    change_role(accounts.database, boss, "viewer", {})
+    change_role(accounts.database, boss, "viewer", everything)
+    change_role(accounts.database, boss, "viewer", {})
+    taken, now_given, _ = audit.entries(accounts.database, words="role viewer")
+    named = ", ".join(sorted(ACTIONS))
+    assert now_given.reason == f"allowed: {named}; taken away: –"
+    assert taken.reason == f"allowed: –; taken away: {named}"
+
+
 def test_who_reads_everything_reads_what_a_later_program_has(accounts):
     boss = identity(accounts, "administrator")
     change_role(accounts.database, boss, "auditor", role_rights.shipped("auditor"))
