@@ -50,19 +50,20 @@ def check_room(study: Study, fits: Sequence[Fit], ledgers: Path) -> None:
             raise StudyError(message, remedy=remedy)
 
 
-def check_payers(folders: Iterable[Path], ledgers: Path | None) -> None:
+def check_payers(study: Study, folders: Iterable[Path], ledgers: Path | None) -> None:
     """Complain about runs that were begun to pay elsewhere than is asked for now.
 
     Their sites pay where they did; to say otherwise would be untrue.
 
     Args:
+        study: The study; one without privacy lines pays nothing.
         folders: Of the runs that are there already.
         ledgers: Folder of the hospitals' site folders; None for ledgers of the runs' own.
 
     Raises:
         StudyError: Some run pays elsewhere.
     """
-    for folder in folders:
+    for folder in folders if study.privacy else ():
         for file in sorted((folder / "sites").glob("*/site.toml")):
             site = file.parent
             pays = read_settings(site).ledger

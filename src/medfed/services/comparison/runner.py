@@ -92,8 +92,7 @@ def compare(
     on_event(ComparisonStarted(tuple(fits), seeds, runs))
     every = [fit for own in fits.values() for fit in own]
     begun = [fit for fit in every if run_folder(options.out, fit).exists]
-    if study.privacy:
-        check_payers((run_folder(options.out, fit).path for fit in begun), options.ledgers)
+    check_payers(study, [run_folder(options.out, fit).path for fit in begun], options.ledgers)
     if options.ledgers:
         check_room(study, [fit for fit in every if fit not in begun], options.ledgers)
     notes = _notes(data, seeds) + price_notes(every, paid=options.ledgers is not None)
