@@ -25,6 +25,7 @@ from medfed.privacy.accountant import epsilon
 from medfed.services import run_sites
 from medfed.services.privacy_spent import privacy_of
 from medfed.services.sites import open_ledger, open_site
+from medfed.storage.run_folder import RunFolder
 
 PRIVATE = """
 [[privacy]]
@@ -99,6 +100,15 @@ def test_nothing_leaves_but_noised_tensors_and_public_numbers(recorded):
         assert set(update.weights.values()) <= {110.0}, "the public number of patients"
     assert result["metrics"]["overall"] == {}
     assert not any(result["metrics"]["sites"].values())
+
+
+def test_no_direction_of_a_sites_change_is_told(recorded):
+    """Of updates that are noised at the coordinator it is what the noise is there to hide."""
+    out, _, _ = recorded
+    rows = RunFolder(out).rows()
+    assert RunFolder(out).study().report == "sites"
+    assert len(rows) > 1
+    assert not any(row.get("site_change") for row in rows)
 
 
 def test_the_ledger_has_each_round_and_only_those(recorded):

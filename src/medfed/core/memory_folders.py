@@ -88,11 +88,17 @@ def private_memory(name: str) -> Path:
     Raises:
         DataError: This system has none, or the folder is somebody else's.
     """
-    folder = _own_folder(f"{_lasting()}{_short(name)}")
-    inode = folder.stat(follow_symlinks=False).st_ino
-    if (folder, inode, os.getpid()) not in _LASTING:
-        _LASTING[folder, inode, os.getpid()] = _hold(folder)
-    return folder
+    while True:
+        folder = _own_folder(f"{_lasting()}{_short(name)}")
+        with suppress(FileNotFoundError):  # another process left, and took it away meanwhile
+            asked = folder, folder.stat(follow_symlinks=False).st_ino, os.getpid()
+            if asked in _LASTING:
+                return folder
+            handle = _hold(folder)
+            if folder.exists() and os.fstat(handle).st_ino == asked[1]:
+                _LASTING[asked] = handle
+                return folder
+            os.close(handle)
 
 
 def kept_memory(name: str) -> Path:

@@ -59,7 +59,8 @@ def _told(
 
 
 def _product(one: Array, other: Array) -> float:
-    # Not BLAS: its threads wait for one another far longer than so short a sum takes.
+    # Not BLAS: its threads wait for one another far longer than so short a sum takes, and their
+    # number would change its last bits.
     return float(np.einsum("i,i->", one, other))
 
 

@@ -16,7 +16,7 @@ from medfed.core.study import Study
 from medfed.core.task import LocalJob, LocalPlan
 from medfed.core.update import Array, Tensors, Update
 from medfed.privacy import rules, words
-from medfed.privacy.accountant import calibrate
+from medfed.privacy.accountant import MOST_NOISE, calibrate
 from medfed.privacy.noise import SecretRandom
 from medfed.privacy.schedule import shares
 
@@ -49,7 +49,10 @@ class DpSgd:
         None, help="ε that the whole study may cost a patient; the noise follows", above=0
     )
     noise: float | None = option(
-        None, help="Standard deviation of the noise in clips, instead of epsilon", above=0
+        None,
+        help="Standard deviation of the noise in clips, instead of epsilon",
+        above=0,
+        high=MOST_NOISE,
     )
     delta: float = option(1e-5, help="δ, below one by the number of patients", above=0, high=0.1)
     clip: float = option(1.0, help="Longest gradient of a patient", above=0)

@@ -16,7 +16,7 @@ from medfed.core.study import Study
 from medfed.core.task import LocalJob
 from medfed.core.update import Array, Tensors, Update
 from medfed.privacy import rules, words
-from medfed.privacy.accountant import calibrate
+from medfed.privacy.accountant import MOST_NOISE, calibrate
 from medfed.privacy.filter import EVEN, LESS, MORE, Filter
 from medfed.privacy.noise import SecretRandom
 from medfed.privacy.schedule import shares
@@ -54,7 +54,10 @@ class HospitalDp:
         None, help="ε that the whole study may cost a hospital; the noise follows", above=0
     )
     noise: float | None = option(
-        None, help="Standard deviation of the noise in clips, instead of epsilon", above=0
+        None,
+        help="Standard deviation of the noise in clips, instead of epsilon",
+        above=0,
+        high=MOST_NOISE,
     )
     delta: float = option(1e-3, help="δ, below one by the number of sites", above=0, high=0.1)
     clip: float = option(1.0, help="Longest update of a site, or where it begins", above=0)
@@ -66,7 +69,10 @@ class HospitalDp:
     )
     clip_lr: float = option(0.2, help="η, how fast the clip follows", above=0, high=2)
     count_noise: float = option(
-        1.0, help="Noise of the counted bits, as a multiple of the whole's", above=0.5
+        1.0,
+        help="Noise of the counted bits, as a multiple of the whole's",
+        above=0.5,
+        high=MOST_NOISE,
     )
     budget: str = option(
         "constant",

@@ -9,6 +9,9 @@ from sqlalchemy.orm import Session
 from medfed.storage.database import Database
 from medfed.storage.database.tables import AuditRow
 
+LONGEST_REASON = 1000
+"""Room for each right that a role may get or lose at once: none goes unsaid."""
+
 
 class Actor(Protocol):
     """Who did it."""
@@ -39,7 +42,7 @@ def record(
         action=action,
         subject=plain(subject, 200),
         allowed=allowed,
-        reason=plain(reason, 500),
+        reason=plain(reason, LONGEST_REASON),
         address=plain(actor.address, 64),
     )
     session.add(row)

@@ -11,7 +11,9 @@ import logging
 import os
 import pwd
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from medfed.core.files import write_json
 from medfed.services.accounts.identity import Identity
-from medfed.services.audit import plain
+from medfed.services.audit import LONGEST_REASON, plain
 from medfed.storage.database import Database
 from medfed.storage.database.tables import AuditRow
 from medfed.storage.database.types import now
@@ -28,6 +30,8 @@ from medfed.storage.database.types import now
 log = logging.getLogger(__name__)
 
 FOLDER = "acts"
+LONGEST = 1 << 16
+"""Bytes of a file that may be an act; ours have some hundreds."""
 AT_MACHINE = "os:"
 """Begins what the record calls such a person: no user's name can."""
 
@@ -58,10 +62,28 @@ def leave_act(folder: Path, action: str, subject: str = "", *, reason: str = "")
         reason: What more there is to say.
     """
     acts = folder / FOLDER
-    acts.mkdir(mode=0o700, exist_ok=True)
     key = secrets.token_hex(16)
     about = {"at": now().isoformat(), "actor": whoever().name, "action": action}
-    write_json(acts / f"{key}.json", {**about, "subject": subject, "reason": reason})
+    with _as_owner_of(folder):
+        acts.mkdir(mode=0o700, exist_ok=True)
+        write_json(acts / f"{key}.json", {**about, "subject": subject, "reason": reason})
+
+
+@contextmanager
+def _as_owner_of(folder: Path) -> Iterator[None]:
+    """Root writes as whoever owns the folder: a console that runs as them could not read it."""
+    user, group = os.getresuid()[1], os.getresgid()[1]
+    if user != 0:
+        yield
+        return
+    owner = folder.stat()
+    os.setegid(owner.st_gid)
+    os.seteuid(owner.st_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+        os.setegid(group)
 
 
 def take_in(database: Database, folders: Iterable[Path]) -> int:
@@ -81,7 +103,10 @@ def take_in(database: Database, folders: Iterable[Path]) -> int:
             added = insert(AuditRow).values(**act)
             session.execute(added.on_conflict_do_nothing(index_elements=["key"]))
     for file, _act in found:
-        file.unlink(missing_ok=True)
+        try:
+            file.unlink(missing_ok=True)
+        except OSError as error:  # it is in the record, and will not be there twice
+            log.warning("%s cannot be removed: %s", file, error.strerror)
     return len(found)
 
 
@@ -94,16 +119,30 @@ def _left_in(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 def _read(file: Path) -> dict[str, Any] | None:
     try:
-        act = json.loads(file.read_bytes())
+        act = json.loads(_bytes_of(file))
         text = {name: str(act[name]) for name in ("actor", "action", "subject", "reason")}
         at = datetime.fromisoformat(act["at"]).astimezone(now().tzinfo)
     except FileNotFoundError:  # another process of the console was quicker
         return None
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
         log.warning("%s is no act that can be read: %s", file.name, type(error).__name__)
         return None
-    lengths = {"actor": 64, "action": 60, "subject": 200, "reason": 500}
+    lengths = {"actor": 64, "action": 60, "subject": 200, "reason": LONGEST_REASON}
     kept = {name: plain(text[name], length) for name, length in lengths.items()}
     if not kept["actor"].startswith(AT_MACHINE):
         kept["actor"] = f"{AT_MACHINE}unknown"  # a file is no proof of a user's act
     return {"key": file.stem[:32], "at": at, "allowed": True, "address": "", **kept}
+
+
+def _bytes_of(file: Path) -> bytes:
+    """What a file holds that we may have written: no link, no pipe, nothing large."""
+    handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise ValueError("it is no plain file")
+        found = os.read(handle, LONGEST + 1)
+    finally:
+        os.close(handle)
+    if len(found) > LONGEST:
+        raise ValueError("it is too long")
+    return found

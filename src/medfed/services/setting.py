@@ -1,5 +1,6 @@
 """Preferences set by an administrator: checked, recorded, in force within seconds."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 
@@ -54,7 +55,7 @@ def _checked(before: Preferences, given: Mapping[str, str]) -> Preferences:
     numbers: dict[str, int] = {}
     for name, (low, high) in BOUNDS.items():
         text = given.get(name, str(getattr(before, name))).strip()
-        if not (text.isascii() and text.isdigit() and low <= int(text[:6]) <= high):
+        if not (re.fullmatch("[0-9]{1,4}", text) and low <= int(text) <= high):
             message = f"this must be a whole number from {low} to {high}"
             raise AccessError(message, remedy="Write another one")
         numbers[name] = int(text)

@@ -84,10 +84,13 @@ def open_ledger(path: Path, vault: Vault | None = None) -> SqliteLedger:
     """
     settings = SiteFolder(path).settings()
     if settings.ledger is not None:
-        owner = SiteFolder(settings.ledger).settings().name
-        if owner != settings.name:
-            message = f"{settings.ledger} has the ledger of site {owner}, and not {settings.name}"
+        place, owner = settings.ledger, SiteFolder(settings.ledger).settings()
+        if owner.name != settings.name:
+            message = f"{place} has the ledger of site {owner.name}, and not {settings.name}"
             raise SiteError(message, remedy="Correct ledger in site.toml")
+        if owner.ledger is not None:  # this would pay into a file that nobody looks at
+            message = f"the site in {place} pays elsewhere itself, in {owner.ledger}"
+            raise SiteError(message, remedy="Name that folder as ledger in site.toml")
         path, vault = settings.ledger, None
     file = path / LEDGER
     vault = vault or site_vault(path)

@@ -171,6 +171,29 @@ def test_nothing_of_a_viewer_stays_when_its_last_process_is_gone(ends, vault, me
     assert not list(memory.iterdir())
 
 
+def test_a_viewers_folder_that_another_process_takes_away_meanwhile_is_made_anew(
+    memory, monkeypatch
+):
+    hold, away = memory_folders._hold, []
+
+    def taken_away(folder):
+        if away:
+            return hold(folder)
+        away.append(folder)
+        folder.rmdir()  # between the two calls of this process
+        folder.mkdir(mode=0o700)
+        handle = hold(folder)
+        folder.rmdir()
+        return handle
+
+    monkeypatch.setattr(memory_folders, "_hold", taken_away)
+    found = private_memory("views meanwhile")
+    assert found.is_dir()
+    assert away == [found]
+    memory_folders._remove_unheld(found)
+    assert found.is_dir(), "it is held"
+
+
 def test_an_archive_in_memory_is_unpacked_in_memory(memory, tmp_path):
     with in_memory() as copy, unpacking(copy / "ct.zip") as folder:
         assert folder.is_relative_to(memory)

@@ -1,6 +1,9 @@
 """How sites' changes lie to that of all."""
 
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -58,3 +61,28 @@ def test_who_has_no_direction_is_left_out_and_of_a_large_tensor_the_beginning_co
     assert set(told) == {"s0"}
     assert told["s0"]["norm"] == pytest.approx(math.sqrt(SAMPLE))
     assert found(update_of([1e200, 1.0]), update_of([1.0, 1.0])) == {}
+
+
+THREADED = """
+import numpy as np
+from medfed.core.packing import PackedUpdate
+from medfed.core.update import Update
+from medfed.federation.likeness import changes
+draw = np.random.default_rng(0).standard_normal
+one, other = (Update({"model/x": draw(1 << 16)}, {"model": 1.0}) for _ in range(2))
+print(changes([PackedUpdate("s", one)], other)["s"])
+"""
+
+
+def test_the_count_of_threads_changes_no_bit():
+    """They stand in metrics.jsonl, which is the same for the same study."""
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", THREADED],
+            env={**os.environ, "OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads},
+            check=True,
+            capture_output=True,
+        ).stdout
+        for threads in ("1", "2")
+    }
+    assert len(found) == 1

@@ -53,6 +53,7 @@ BAD = {
     "a site forgotten": (put(", south = 110", ""), "privacy[0].patients", "south"),
     "no number": (put("south = 110", "south = 1.5"), "privacy[0].patients", "number per site"),
     "too large a delta": (put("delta = 1e-4", "delta = 0.01"), "privacy[0].delta", "below 1/110"),
+    "endless noise": (put("noise = 2.0", "noise = 1e200"), "privacy[0].noise", "10000.0 or less"),
     "two ways to say it": (
         put("noise = 2.0", "noise = 2.0\nepsilon = 1.0"),
         "privacy[0]",

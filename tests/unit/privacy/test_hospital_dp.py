@@ -38,6 +38,15 @@ def study(*, noise=0.1, clip=1.0, more="", rounds=3, **changes):
     return parse_study(private_text(privacy=privacy, rounds=rounds, **changes))
 
 
+@pytest.mark.parametrize(
+    "how",
+    [{"noise": "1e200"}, {"more": "quantile = 0.5\ncount_noise = 1e200"}],
+)
+def test_noise_that_nobody_can_count_with_is_refused_in_a_sentence(how):
+    with pytest.raises(StudyError, match="10000"):
+        study(**how)
+
+
 COUNT = """
 [[statistics]]
 name = "dp-count"

@@ -439,6 +439,28 @@ def test_a_comparison_that_a_ledger_has_no_room_for_is_refused_before_it_begins(
     assert open_ledger(hospitals / "north").entries() == []
 
 
+@pytest.mark.parametrize("paid_first", [False, True])
+def test_runs_go_on_paying_where_they_began(tmp_path, hospitals, paid_first):
+    options = CompareOptions(tmp_path / "out", recipes=("federated", "leave-one-out"), seeds=(5,))
+    study, paying = parse_study(PUBLIC), replace(options, ledgers=hospitals)
+    first, then = (paying, options) if paid_first else (options, paying)
+    found = compare(study, first)
+    spent = len(open_ledger(hospitals / "north").entries())
+    assert bool(spent) == paid_first
+    with pytest.raises(StudyError, match="was begun with") as no:
+        compare(study, then)
+    assert "--ledgers" in no.value.remedy
+    assert compare(study, first)["notes"] == found["notes"]
+    assert len(open_ledger(hospitals / "north").entries()) == spent
+
+
+def test_a_ledger_that_pays_elsewhere_itself_is_refused(tmp_path, hospitals):
+    create_site(tmp_path / "between" / "north", "north", None, ledger=hospitals / "north")
+    with pytest.raises(SiteError, match="pays elsewhere itself") as no:
+        create_site(tmp_path / "last" / "north", "north", None, ledger=tmp_path / "between/north")
+    assert "ledger in site.toml" in no.value.remedy
+
+
 def test_a_ledger_of_another_site_pays_for_nothing(tmp_path, hospitals):
     (hospitals / "north").rename(hospitals / "aside")
     (hospitals / "south").rename(hospitals / "north")

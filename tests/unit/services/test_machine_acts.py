@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 from accounting import BREAST_CANCER
@@ -96,6 +99,52 @@ def test_a_forged_or_damaged_file_says_nothing_about_users(sqlite, tmp_path):
     assert take_in(sqlite, [tmp_path]) == 1
     (row,) = audit.entries(sqlite)
     assert (row.actor, row.reason, len(row.subject)) == ("os:unknown", "x y", 200)
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        lambda file, _: os.mkfifo(file),  # whoever opens it waits for a writer
+        lambda file, whole: file.symlink_to(whole),
+        lambda file, whole: file.write_bytes(whole.read_bytes() + b" " * machine_acts.LONGEST),
+        lambda file, _: file.write_text("[" * 60_000),
+        lambda file, whole: file.write_text(
+            json.dumps({**json.loads(whole.read_text()), "at": "0001-01-01T00:00:00+14:00"})
+        ),
+    ],
+    ids=["pipe", "link", "long", "deep", "early"],
+)
+def test_the_record_is_looked_at_whatever_lies_among_the_acts(sqlite, tmp_path, spoilt):
+    leave_act(tmp_path, "site.pin", "site north")
+    (good,) = (tmp_path / FOLDER).iterdir()
+    whole = tmp_path / "whole.json"
+    whole.write_bytes(good.read_bytes())
+    spoilt(tmp_path / FOLDER / "00.json", whole)
+    assert take_in(sqlite, [tmp_path]) == 1
+    assert [row.key for row in audit.entries(sqlite)] == [good.stem]
+
+
+def test_an_act_that_cannot_be_removed_is_recorded_once(sqlite, tmp_path, monkeypatch):
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(1, "not yours")
+
+    leave_act(tmp_path, "site.pin", "site north")
+    monkeypatch.setattr("pathlib.Path.unlink", refused)
+    take_in(sqlite, [tmp_path])
+    take_in(sqlite, [tmp_path])
+    assert len(audit.entries(sqlite)) == 1
+
+
+@pytest.mark.skipif(os.getresuid()[1] != 0, reason="only root can act for others")
+def test_what_root_leaves_belongs_to_who_owns_the_folder():
+    with tempfile.TemporaryDirectory() as name:  # a test's own folder nobody but root may enter
+        site = Path(name)
+        os.chown(site, 12345, 12346)
+        leave_act(site, "site.pin", "site north")
+        made = [site / FOLDER, *(site / FOLDER).iterdir()]
+        assert [(each.stat().st_uid, each.stat().st_gid) for each in made] == [(12345, 12346)] * 2
+        assert json.loads(made[1].read_text())["actor"] == "os:root"
+    assert (os.geteuid(), os.getegid()) == (0, 0)
 
 
 def test_a_user_without_a_name_is_a_number(monkeypatch):

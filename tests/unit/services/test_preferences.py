@@ -55,6 +55,8 @@ def test_what_is_set_is_kept_recorded_and_read_by_other_processes(database):
         ({"free_failures": "many"}, "a whole number from 3 to 10"),
         ({"session_unused_minutes": "\u0663\u0663"}, "a whole number from 5 to 480"),
         ({"session_longest_hours": "9" * 5000}, "a whole number from 1 to 24"),
+        ({"free_failures": "00000551"}, "a whole number from 3 to 10"),
+        ({"session_longest_hours": "0000059999999999"}, "a whole number from 1 to 24"),
         ({"session_unused_minutes": "480", "session_longest_hours": "7"}, "longer without use"),
         ({"language": "xx"}, "no such language"),
     ],

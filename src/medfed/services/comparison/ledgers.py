@@ -15,6 +15,7 @@ from medfed.core.mechanism import NoisyAnswer, Unit, merge
 from medfed.core.registry import make
 from medfed.core.study import Study
 from medfed.federation.site_folder import SiteFolder
+from medfed.federation.site_settings import read_settings
 from medfed.services.comparison.recipes import Fit
 
 if TYPE_CHECKING:
@@ -46,6 +47,32 @@ def check_room(study: Study, fits: Sequence[Fit], ledgers: Path) -> None:
                 f"Compare less (--recipes, --seeds); `medfed ledger show --site {ledgers / site}` "
                 "says what is left, and what may be done"
             )
+            raise StudyError(message, remedy=remedy)
+
+
+def check_payers(study: Study, folders: Iterable[Path], ledgers: Path | None) -> None:
+    """Complain about runs that were begun to pay elsewhere than is asked for now.
+
+    Their sites pay where they did; to say otherwise would be untrue.
+
+    Args:
+        study: The study; one without privacy lines pays nothing.
+        folders: Of the runs that are there already.
+        ledgers: Folder of the hospitals' site folders; None for ledgers of the runs' own.
+
+    Raises:
+        StudyError: Some run pays elsewhere.
+    """
+    for folder in folders if study.privacy else ():
+        for file in sorted((folder / "sites").glob("*/site.toml")):
+            site = file.parent
+            pays = read_settings(site).ledger
+            if pays == ((ledgers / site.name).resolve() if ledgers else None):
+                continue
+            message = f"the run {folder.name} was begun with ledgers of its own"
+            if pays:
+                message = f"the run {folder.name} was begun with the ledger in {pays}"
+            remedy = "Give --ledgers as it was given then, or another folder with --out"
             raise StudyError(message, remedy=remedy)
 
 

@@ -26,7 +26,7 @@ from medfed.core.files import write_json
 from medfed.core.options import did_you_mean
 from medfed.core.study import Study
 from medfed.services.comparison import answer, scoring, statistics
-from medfed.services.comparison.ledgers import check_room, price_notes
+from medfed.services.comparison.ledgers import check_payers, check_room, price_notes
 from medfed.services.comparison.private import check_private
 from medfed.services.comparison.recipes import Fit, Recipe, fixed_split, make_recipes
 from medfed.services.comparison.statement import statement
@@ -91,9 +91,10 @@ def compare(
     runs = sum(map(len, fits.values()))
     on_event(ComparisonStarted(tuple(fits), seeds, runs))
     every = [fit for own in fits.values() for fit in own]
+    begun = [fit for fit in every if run_folder(options.out, fit).exists]
+    check_payers(study, [run_folder(options.out, fit).path for fit in begun], options.ledgers)
     if options.ledgers:
-        begun = {fit.name for fit in every if run_folder(options.out, fit).exists}
-        check_room(study, [fit for fit in every if fit.name not in begun], options.ledgers)
+        check_room(study, [fit for fit in every if fit not in begun], options.ledgers)
     notes = _notes(data, seeds) + price_notes(every, paid=options.ledgers is not None)
     failed = _run_all(recipes, fits, options, on_event)
     records = _score_all(fits, failed, data, options.out, on_event)

@@ -70,6 +70,19 @@ def test_what_was_masked_by_many_is_read_by_one(monkeypatch):
         np.testing.assert_allclose(out, values, atol=good, rtol=0)
 
 
+def test_no_byte_of_a_stream_masks_twice(monkeypatch):
+    """Whoever saw two regions under the same bytes would see their difference."""
+    size = CHUNK + 3
+    (narrow, wide), _ = masked(monkeypatch, 1, np.zeros(size))
+    whole = [keystream(stream.key, (4 + 16) * size) for stream in STREAMS]
+    for words, begin in ((narrow, 0), (wide, 4 * size)):
+        expected = np.zeros_like(words)
+        for stream, own in zip(STREAMS, whole, strict=True):
+            piece = own[begin : begin + words.nbytes].copy().view(words.dtype)
+            expected = expected + piece if stream.sign > 0 else expected - piece
+        np.testing.assert_array_equal(words, expected)
+
+
 def test_a_refusal_in_any_thread_is_heard(monkeypatch):
     values = np.zeros(20 * CHUNK)
     values[-1] = np.nan

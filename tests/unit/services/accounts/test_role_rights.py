@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Barrier, BrokenBarrierError
+
 import pytest
 from accounting import PASSWORD, accounts_of, identity
 from hypothesis import given
@@ -10,6 +14,7 @@ from hypothesis import strategies as st
 from medfed.core.errors import AccessError
 from medfed.services import audit
 from medfed.services.accounts import may, role_rights
+from medfed.services.accounts.accounts import keep_an_administrator
 from medfed.services.accounts.login import Unconfirmed
 from medfed.services.accounts.rights import Denied
 from medfed.services.accounts.role_rights import OWNED, change_role, check, reaches, rights_of
@@ -70,6 +75,17 @@ def test_a_change_counts_at_once_and_is_in_the_record(accounts):
     assert len(audit.entries(accounts.database, words="role viewer")) == 3, "nothing was changed"
 
 
+def test_no_right_goes_unsaid_behind_many_others(accounts):
+    boss, everything = identity(accounts, "administrator"), dict.fromkeys(ACTIONS, "all")
+    change_role(accounts.database, boss, "viewer", {})
+    change_role(accounts.database, boss, "viewer", everything)
+    change_role(accounts.database, boss, "viewer", {})
+    taken, now_given, _ = audit.entries(accounts.database, words="role viewer")
+    named = ", ".join(sorted(ACTIONS))
+    assert now_given.reason == f"allowed: {named}; taken away: –"
+    assert taken.reason == f"allowed: –; taken away: {named}"
+
+
 def test_who_reads_everything_reads_what_a_later_program_has(accounts):
     boss = identity(accounts, "administrator")
     change_role(accounts.database, boss, "auditor", role_rights.shipped("auditor"))
@@ -115,6 +131,29 @@ def test_somebody_who_manages_users_is_always_left(accounts):
         accounts.change(
             identity(accounts, "auditor"), "auditor", full_name="", roles=["viewer"], active=True
         )
+
+
+def test_two_at_once_do_not_take_the_right_from_everybody(database, monkeypatch):
+    accounts, meeting = accounts_of(database), Barrier(2, timeout=1)
+    boss, held = identity(accounts, "administrator"), role_rights.shipped("auditor")
+    change_role(database, boss, "auditor", {**held, "user.manage": "all"})
+
+    def keep(session):
+        with suppress(BrokenBarrierError):  # who is alone there goes on
+            meeting.wait()
+        keep_an_administrator(session)
+
+    monkeypatch.setattr(role_rights, "keep_an_administrator", keep)
+
+    def take(name: str) -> bool:
+        try:
+            change_role(database, boss, name, held)
+        except AccessError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(take, ("administrator", "auditor"))) == [False, True]
 
 
 def test_it_takes_the_right_the_password_and_the_latest_page(accounts, monkeypatch):
