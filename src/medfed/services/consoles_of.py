@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import URL, make_url
 
+from medfed.core.errors import SiteError
 from medfed.core.files import write_json
 from medfed.services.console_database import EMBEDDED
 
@@ -27,7 +28,10 @@ def remember_console(site: Path, folder: Path, url: str) -> None:
         folder: The console's.
         url: Of its database.
     """
-    known = _known(site)
+    try:
+        known = _known(site)
+    except SiteError:
+        known = []  # consoles that are not told here write themselves down when they start
     new = sorted({*known, *outside(site, folder, url)})
     if new != known:
         with contextlib.suppress(OSError):  # a console starts on a full disk too
@@ -38,6 +42,9 @@ def consoles_elsewhere(site: Path) -> list[str]:
     """Folders and databases of a site's consoles that encrypting the site does not reach.
 
     Those that are no longer there are not told; of a database on another machine nobody knows.
+
+    Raises:
+        SiteError: What was written down is damaged.
     """
     return [each for each in _known(site) if "://" in each or Path(each).exists()]
 
@@ -57,4 +64,11 @@ def outside(site: Path, folder: Path, url: str | URL) -> list[str]:
 
 def _known(site: Path) -> list[str]:
     file = site / CONSOLES
-    return list(json.loads(file.read_bytes())) if file.exists() else []
+    try:
+        known = json.loads(file.read_bytes()) if file.exists() else []
+    except ValueError:
+        known = None
+    if not (isinstance(known, list) and all(isinstance(each, str) for each in known)):
+        remedy = "Remove it, and start each console of this site once: it writes itself down again."
+        raise SiteError(f"{file} is damaged: it says which consoles the site has", remedy=remedy)
+    return known

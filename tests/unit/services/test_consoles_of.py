@@ -7,7 +7,7 @@ from medfed.cli import main
 from medfed.core.errors import SiteError
 from medfed.services.at_rest import encrypt_site
 from medfed.services.console import Console, Faces
-from medfed.services.consoles_of import consoles_elsewhere, outside
+from medfed.services.consoles_of import CONSOLES, consoles_elsewhere, outside, remember_console
 from medfed.services.federation.alone import alone
 from medfed.services.sites import create_site
 
@@ -84,3 +84,14 @@ def test_nothing_is_written_where_no_site_is(tmp_path):
     with pytest.raises(SiteError):
         opened(tmp_path / "console", tmp_path / "no site")
     assert not list((tmp_path / "no site").iterdir())
+
+
+@pytest.mark.parametrize("damage", ["[", "{}", "[1]"])
+def test_a_damaged_list_is_said_and_mended_by_a_console_that_starts(tmp_path, site, damage):
+    (site / CONSOLES).write_text(damage)
+    with pytest.raises(SiteError, match="is damaged") as said:
+        consoles_elsewhere(site)
+    assert "start each console" in said.value.remedy
+    remember_console(site, tmp_path / "console", "sqlite:///" + str(tmp_path / "console/db.sqlite"))
+    assert consoles_elsewhere(site) == []
+    assert (site / CONSOLES).read_text() != damage
