@@ -1,6 +1,7 @@
 """How templates write moments, figures and icons."""
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -18,6 +19,7 @@ from medfed.web import audit_words, charts, choice_labels, data_words, inference
 from medfed.web.language import LANGUAGES, TAGS, choose
 
 NOTHING = "–"
+DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
 _markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
@@ -96,6 +98,11 @@ def short(digest: str) -> Markup:
     return Markup('<code title="{0}">{1}…</code>').format(escape(digest), digest[:12])
 
 
+def digests(text: str) -> Markup:
+    """A sentence in which each digest is cut short; the whole of it for who points at it."""
+    return Markup(DIGEST.sub(lambda found: str(short(found[0])), str(escape(text))))  # noqa: S704
+
+
 def register(app: Flask) -> None:
     """Let templates use them."""
     app.jinja_env.filters.update(
@@ -108,6 +115,7 @@ def register(app: Flask) -> None:
         span=span,
         markdown=markdown,
         short=short,
+        digests=digests,
     )
     app.jinja_env.globals.update(
         icon=icon,

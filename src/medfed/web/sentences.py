@@ -1,15 +1,18 @@
 """What happened in a run, in sentences in the reader's language."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask_babel import gettext as _
 
 from medfed.web.said import said
-from medfed.web.words import PURPOSES, metric
+from medfed.web.words import PURPOSES, metric, recipe
 
 Body = Mapping[str, Any]
 MOST_METRICS = 3
+COMPARED = re.compile(r"(?P<way>.+?)-(?P<seed>\d+)(?:-(?P<site>.+))?")
+AT_A_TIME = re.compile(r"\d+ at a time")
 
 
 def sentence(kind: str, body: Body) -> str:
@@ -84,6 +87,27 @@ def _comparison_started(body: Body) -> str:
     return str(_("A comparison of %(runs)s runs began.", runs=body["runs"]))
 
 
+def _comparison_at(body: Body) -> str:
+    now = str(body["now"])
+    if (run := now.removeprefix("scoring ")) != now:
+        return str(_("Scoring: %(run)s.", run=_compared(run)))
+    if AT_A_TIME.fullmatch(now):
+        return str(_("Runs at a time: %(count)s.", count=now.split(maxsplit=1)[0]))
+    return str(_("Training: %(run)s.", run=_compared(now)))
+
+
+def _compared(name: str) -> str:
+    """A run of a comparison, called by its way of learning, its seed, and its hospital if any."""
+    if not (found := COMPARED.fullmatch(name)):
+        return name
+    way = recipe(found["way"])
+    if found["site"]:
+        return str(
+            _("%(way)s, %(site)s, seed %(seed)s", way=way, site=found["site"], seed=found["seed"])
+        )
+    return str(_("%(way)s, seed %(seed)s", way=way, seed=found["seed"]))
+
+
 SENTENCES: Mapping[str, Callable[[Body], str]] = {
     "RunStarted": _run_started,
     "RoundStarted": _round_started,
@@ -94,7 +118,7 @@ SENTENCES: Mapping[str, Callable[[Body], str]] = {
     "Scored": _scored,
     "RunFinished": _run_finished,
     "ComparisonStarted": _comparison_started,
-    "ComparisonAt": lambda body: str(_("Now: %(what)s", what=body["now"])),
-    "ComparedRun": lambda body: str(_("%(run)s is finished.", run=body["name"])),
+    "ComparisonAt": _comparison_at,
+    "ComparedRun": lambda body: str(_("Finished: %(run)s.", run=_compared(body["name"]))),
     "Notice": lambda body: said(str(body["message"])),
 }

@@ -113,12 +113,7 @@ def _hospital(here: Hospital) -> list[Fact]:
         Fact("name", _("Name"), here.name, _in_file("site.toml")),
         Fact("site", _("Folder"), str(here.site), started),
         Fact("min_patients", _("Fewest patients for a study"), least, _in_file("site.toml")),
-        Fact(
-            "sealed",
-            _("Encrypted on the disk"),
-            _yes(sealed),
-            _("set by %(command)s", command=encrypting),
-        ),
+        Fact("sealed", _("Encrypted on the disk"), _yes(sealed), encrypting),
         Fact("pacs", _("PACS for results"), pacs, _in_file(PACS)),
         Fact("coordinator", _("Console of the coordinator"), console, _in_file(COORDINATOR)),
     ]

@@ -56,12 +56,21 @@ METRICS = {
     "specificity": _l("specificity"),
     "brier": _l("Brier score"),
     "dice": _l("Dice"),
+    "pooled_dice": _l("pooled Dice"),
     "iou": _l("IoU"),
     "fps": _l("false positives"),
+    "false_positives": _l("false positives a patient"),
     "loss": _l("loss"),
     "cpm": _l("CPM"),
     "reach": _l("reach"),
     "c_index": _l("c-index"),
+    "sensitivity_at_1_8": _l("sensitivity at 1/8 false positives a scan"),
+    "sensitivity_at_1_4": _l("sensitivity at 1/4"),
+    "sensitivity_at_1_2": _l("sensitivity at 1/2"),
+    "sensitivity_at_1": _l("sensitivity at 1"),
+    "sensitivity_at_2": _l("sensitivity at 2"),
+    "sensitivity_at_4": _l("sensitivity at 4"),
+    "sensitivity_at_8": _l("sensitivity at 8"),
 }
 PURPOSES = {"query": _l("collecting sums"), "train": _l("training"), "evaluate": _l("scoring")}
 DOING = {
@@ -296,7 +305,9 @@ SENTENCES = {
     "there is no such user": _l("There is no such user."),
     "Look at the list of users": _l("Look at the list of users."),
     "a token needs a scope that exists": _l("A token needs at least one purpose."),
-    "a token needs a name of up to 80 characters": _l("A token needs a name."),
+    "a token needs a name of up to 80 characters": _l(
+        "A token needs a name of up to 80 characters."
+    ),
     "Name its use": _l("Say what it is for."),
     "a token lives 1 to 365 days": _l("A token lives 1 to 365 days."),
     "Choose fewer days": _l("Choose fewer days."),

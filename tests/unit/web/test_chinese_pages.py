@@ -28,7 +28,7 @@ NAMED = (
     "mha mhd raw nii gz csv zip report.html model_card.md model.safetensors Python Werkzeug",
     "medfed serve --federation; medfed audit verify --checkpoint; medfed site encrypt",
     "--data MEDFED_CONSOLE --database MEDFED_DATABASE --url https MEDFED_URL Prometheus",
-    "site.toml pacs.toml coordinator.toml",
+    "site.toml pacs.toml coordinator.toml FedAvg",
     *("all admin system", *ROLES, *(name.title() for name in ROLES), *SCOPES),
 )
 """Names of things, endings of files, commands, and who uses the console; scopes are named so."""

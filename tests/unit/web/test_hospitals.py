@@ -6,7 +6,7 @@ import re
 
 import pytest
 from consoles import csrf_of, stage_of
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from medfed.core.errors import SiteError
 from medfed.federation.enrolment.code import InviteCode
@@ -14,7 +14,7 @@ from medfed.federation.enrolment.folder import init_coordinator
 from medfed.federation.enrolment.roster import EnrolledSite, add_site
 from medfed.federation.keys import fingerprint
 from medfed.services.console import Console, Faces
-from medfed.storage.database.tables import SessionRow
+from medfed.storage.database.tables import RunRow, SessionRow
 from medfed.storage.database.types import now
 
 
@@ -49,6 +49,14 @@ def test_hospitals_that_runs_met_are_listed(stage):
     refused = stage.post(stage.client("coordinator"), "/sites/invite", site="south")
     assert refused.status_code == 409
     assert "no federation" in refused.text
+
+
+def test_hospitals_of_a_run_are_listed_before_their_first_reply(stage):
+    with stage.console.database.write() as session:
+        run = session.scalars(select(RunRow)).first()
+        run.state, run.sites = "running", ["north", "west"]
+    sites = stage.client("viewer").get("/api/v1/sites").json["items"]
+    assert [(each["name"], each["replies"]) for each in sites] == [("north", 2), ("west", 0)]
 
 
 def test_a_federation_is_shown_and_its_next_hospital_invited(attached, keeper):

@@ -267,6 +267,8 @@ def test_the_record_is_searched(stage):
     page = stage.client("auditor").get("/audit/?q=study.approve").text
     assert "study.approve" in page
     assert "session.begin" not in page
+    (digest,) = set(re.findall(r"[0-9a-f]{64}", page))
+    assert f'<code title="{digest}">{digest[:12]}…</code>' in page
 
 
 def test_numbers_that_no_database_takes_do_no_harm(stage):

@@ -146,12 +146,14 @@ def test_a_card_is_read_in_ones_own_language_and_filed_in_english(stage, real):
     assert "不是医疗器械" in card
     assert card.count("<h2>") == english.count("\n## ")
     path = f"/runs/{stage.run}/files/model_card.md"
-    assert client.get(path).text == english
-    assert client.get(f"{path}?lang=fr").text == english
-    told = stage.client("coordinator").get(f"{path}?lang=zh-CN")
-    assert "预期用途" in told.text
-    assert "model_card.zh-CN.md" in told.headers["Content-Disposition"]
-    assert client.get("/api/v1/models/1/card").data == data
+    for where in (path, f"{path}?lang=fr"):
+        with client.get(where) as answer:  # a file, to be closed
+            assert answer.text == english
+    with stage.client("coordinator").get(f"{path}?lang=zh-CN") as told:
+        assert "预期用途" in told.text
+        assert "model_card.zh-CN.md" in told.headers["Content-Disposition"]
+    with client.get("/api/v1/models/1/card") as answer:
+        assert answer.data == data
 
 
 def test_a_card_with_every_line_is_all_chinese(chinese, tmp_path):

@@ -178,6 +178,14 @@ def test_an_address_that_is_none_is_refused(url):
         WebOptions(url=url)
 
 
+def test_who_is_known_is_told_that_their_password_is_wrong(stage):
+    client = stage.client("viewer")
+    new = "an umbrella in the library"
+    refused = stage.post(client, "/password", "/password", old="not it", new=new, again=new)
+    assert refused.status_code == 403
+    assert "The present password is wrong." in refused.text
+
+
 def test_guessing_passwords_locks_the_name(stage):
     client = stage.client()
     for _ in range(DEFAULT.free_failures):

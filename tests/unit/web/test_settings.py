@@ -15,6 +15,8 @@ def test_each_setting_says_where_it_is_set(stage, hospital):
     site = hospital.console.hospital.site
     (site / "pacs.toml").write_text('address = "PACS@pacs.example:104"\n')
     page = hospital.client("administrator").get("/settings/").text
+    assert page.count("set by medfed site encrypt") == 1
+    assert "set by set by" not in page
     assert "PACS@pacs.example:104" in page
     assert "set in pacs.toml of the hospital’s folder" in page
     (site / "pacs.toml").write_text("address = 3\n")

@@ -13,6 +13,7 @@ from jinja2 import Environment
 from medfed.core import events
 from medfed.services.accounts import tokens
 from medfed.services.accounts.roles import ACTIONS, ROLES
+from medfed.tasks import detection_stats, metrics, segmentation_stats
 from medfed.web import sentences, words
 
 WEB = translate.WEB
@@ -106,6 +107,16 @@ def test_sentences_take_what_a_run_may_say(stage):
         assert sentences.sentence("OfALaterProgram", {}) == "OfALaterProgram"
         again = {"resumed_at": 4, "sites": [], "rounds": 9}
         assert sentences.sentence("RunStarted", again) == "Going on after round 4."
+        for now, told in {
+            "local-3-south-2": "Training: each alone, south-2, seed 3.",
+            "scoring leave-one-out-1-north": "Scoring: without this hospital, north, seed 1.",
+            "scoring pooled-2": "Scoring: pooled, seed 2.",
+            "2 at a time": "Runs at a time: 2.",
+            "something": "Training: something.",
+        }.items():
+            assert sentences.sentence("ComparisonAt", {"now": now}) == told
+        done = sentences.sentence("ComparedRun", {"name": "fedprox-12"})
+        assert done == "Finished: fedprox, seed 12."
 
 
 @pytest.mark.parametrize(
@@ -127,3 +138,9 @@ def test_a_browser_gets_the_language_that_it_asks_for(stage, asked, language):
 
 def test_every_scope_of_a_token_has_words():
     assert set(words.SCOPES) == set(tokens.SCOPES)
+
+
+def test_every_metric_of_the_tasks_here_has_a_name():
+    kinds = (metrics, segmentation_stats, detection_stats)
+    measured = {name for each in kinds for name in each.HIGHER_IS_BETTER}
+    assert measured <= set(words.METRICS)

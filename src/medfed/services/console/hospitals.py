@@ -137,7 +137,7 @@ class Hospitals:
                 patients=patients.get(name),
                 trained=trained.get(name),
             )
-            for name in sorted({*met, *joined})
+            for name in sorted({*met, *joined, *busy})
         )
 
     def federation(self) -> Federation | None:

@@ -52,7 +52,7 @@ class RunReceipts:
         count: How many.
         bytes: In all, without envelopes.
         patients: The most whose records went into one reply.
-        rounds: How many rounds.
+        rounds: How many rounds of training.
         bad: Receipts whose signature does not hold; all of them where the file is damaged.
         damaged: Whether the file cannot be read.
     """
@@ -188,7 +188,7 @@ class Receipts:
                 count=len(whole),
                 bytes=sum(int(each["bytes"]) for each in whole),
                 patients=max(int(each["patients"]) for each in whole),
-                rounds=len({each["round"] for each in whole}),
+                rounds=len({each["round"] for each in whole if each["purpose"] == "train"}),
                 bad=sum(not each.good for each in receipts),
             )
         except (MedfedError, LookupError, TypeError, ValueError, AttributeError):

@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from medfed.core.errors import AccessError
+from medfed.services.accounts.login import WrongPassword
 from medfed.services.audit import plain
 from medfed.web import words
 from medfed.web.errors import status_of
@@ -69,7 +70,7 @@ def password() -> ResponseReturnValue:
             )
         console().accounts.change_password(user(), old, new)
     except AccessError as error:
-        return _refused_password(words.error(error), status_of(error))
+        return _refused_password(_refusal(error), status_of(error))
     flash(_("Your password is changed. All your other sessions and your tokens are ended."))
     return redirect(url_for("overview.index"))
 
@@ -88,8 +89,15 @@ def confirm() -> ResponseReturnValue:
     try:
         console().accounts.confirm_password(user(), request.form.get("password", ""))
     except AccessError as error:
-        return render_template("confirm.html", problem=words.error(error)), status_of(error)
+        return render_template("confirm.html", problem=_refusal(error)), status_of(error)
     return redirect(target)
+
+
+def _refusal(error: AccessError) -> tuple[str, str]:
+    """Why somebody who is known is refused: it cannot be their name."""
+    if isinstance(error, WrongPassword):
+        return _("The present password is wrong."), _("Try again.")
+    return words.error(error)
 
 
 @blueprint.post("/language")

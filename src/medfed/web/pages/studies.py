@@ -10,7 +10,7 @@ from medfed.services.accounts import Subject, require
 from medfed.services.console.studies import check
 from medfed.services.study_templates import TEMPLATES
 from medfed.storage.database.tables import StudyRow
-from medfed.web import shapes, wizard, words
+from medfed.web import choice_labels, shapes, wizard, words
 from medfed.web.errors import problem_json, status_of
 from medfed.web.paging import page_number
 from medfed.web.rules import console, needs, user
@@ -151,19 +151,25 @@ def _text() -> str:
 
 def _plan(study: Study) -> list[tuple[str, str]]:
     """A study in a few lines, for who does not read TOML."""
-    privacy = ", ".join(part.name for part in study.privacy)
+    privacy = ", ".join(_called(part.name) for part in study.privacy)
     lines = [
-        (_("Task"), study.task.name),
-        (_("Data"), study.source.name),
+        (_("Task"), _called(study.task.name)),
+        (_("Data"), _called(study.source.name)),
         (_("Hospitals"), ", ".join(study.sites)),
         (_("Rounds"), str(study.rounds)),
-        (_("Strategy"), study.strategy.name),
-        (_("Aggregation"), study.aggregator.name),
+        (_("Strategy"), _called(study.strategy.name)),
+        (_("Aggregation"), _called(study.aggregator.name)),
         (_("Privacy"), privacy or _("no mechanism beyond keeping records at their hospital")),
     ]
     if study.compression:
-        lines.append((_("Compression"), study.compression.name))
+        lines.append((_("Compression"), _called(study.compression.name)))
     return lines
+
+
+def _called(name: str) -> str:
+    """A part as people call it, and as the file does."""
+    title = choice_labels.part(name)
+    return title if title == name else f"{title} · {name}"
 
 
 def _refused(error: MedfedError, row: object, text: str) -> ResponseReturnValue:

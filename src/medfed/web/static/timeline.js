@@ -1,6 +1,6 @@
 // Who did what when: a lane for each hospital, drawn from the events of a run.
 const SVG = "http://www.w3.org/2000/svg";
-const ROUNDS = 8; // exchanges that are shown
+const ROUNDS = 12; // exchanges that are shown
 const LANE = 26;
 const LEFT = 112;
 const NARROWEST = 300;
@@ -20,7 +20,7 @@ function lastAnswer({ sites, replies, missing }) {
 
 export class Timeline {
   constructor(place, sites, words) {
-    Object.assign(this, { place, sites, words, exchanges: [], usual: new Map(), over: false });
+    Object.assign(this, { place, sites, words, exchanges: [], usual: new Map(), before: false, over: false });
     addEventListener("resize", () => this.draw(this.over));
   }
 
@@ -32,7 +32,7 @@ export class Timeline {
     if (event.kind === "RoundStarted") {
       if (now && now.end === null) now.end = at;
       this.exchanges.push({ round: body.round, purpose: body.purpose, sites: body.sites, start: at, end: null, coming: new Map(), replies: new Map(), missing: new Map() });
-      if (this.exchanges.length > ROUNDS) this.exchanges.shift();
+      if (this.exchanges.length > ROUNDS) this.before = Boolean(this.exchanges.shift());
     } else if (event.kind === "ReplyComing" && now) now.coming.set(body.site, at);
     else if (event.kind === "ReplyCounted" && now) {
       now.replies.set(body.site, at);
@@ -67,10 +67,14 @@ export class Timeline {
     const x = (moment) => LEFT + (Math.min(moment, last) - start) * scale;
     const height = this.sites.length * LANE + 30;
     const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": this.words.timeline, class: "timeline" });
+    let free = 0;
     for (const each of shown) {
       svg.append(draw("line", { x1: x(each.start), x2: x(each.start), y1: 0, y2: height - 22, class: "mark" }));
-      if (each.purpose === "train") svg.append(draw("text", { x: x(each.start) + 3, y: height - 8, class: "axis" }, String(each.round)));
+      if (each.purpose !== "train" || x(each.start) < free) continue;
+      svg.append(draw("text", { x: x(each.start) + 3, y: height - 8, class: "axis" }, String(each.round)));
+      free = x(each.start) + 10 + 8 * String(each.round).length; // none is written over another
     }
+    if (this.before) svg.append(draw("text", { x: LEFT - 8, y: height - 8, class: "lane" }, "…"));
     this.sites.forEach((site, lane) => this.lane(svg, site, lane * LANE, { shown, x, last }));
     this.place.replaceChildren(svg);
   }
