@@ -4,6 +4,7 @@ After M. Mitchell et al., "Model Cards for Model Reporting", FAT* 2019.
 """
 
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,7 @@ def render(view: RunView) -> str:
         privacy=sections.receipts.privacy_sentences(view),
         digests=[*facts["digests"], *facts["facts"]],
         versions=facts["versions"],
-        command=code(facts["command"]),
+        command=code(shlex.join(view.repeat(here=False))),
     )
 
 

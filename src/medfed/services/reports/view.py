@@ -176,20 +176,23 @@ class RunView:
         value = json.loads(file.read_bytes()) if file.exists() else None
         return value if isinstance(value, Mapping) and value.get("summary") else None
 
-    @property
-    def repeat(self) -> list[str]:
-        """The command that makes the same model again, as words."""
+    def repeat(self, *, here: bool = True) -> list[str]:
+        """The command that makes the same model again, as words.
+
+        Args:
+            here: With the places on this machine; else, for what goes elsewhere, with names only.
+        """
         file = self.path / "study.toml"
-        study = str(file.resolve()) if file.exists() else file.name
+        study = str(file.resolve()) if here and file.exists() else file.name
         words = ["medfed", "run", study, "--out", "another-folder"]
         if file.exists() and (seed := _seed(file)) != self.study.seed and seed is not None:
             words += ["--seed", str(self.study.seed)]
-        if self.record.get("coordinator"):  # the data are with its sites, and nowhere else
-            words += ["--engine", "flower", "--coordinator", str(self.record["coordinator"])]
-        if self.record.get("data"):
-            words += ["--data", str(self.record["data"])]
+        if coordinator := self.record.get("coordinator"):  # its sites have the data
+            words += ["--engine", "flower", "--coordinator", coordinator if here else "COORDINATOR"]
+        if data := self.record.get("data"):
+            words += ["--data", data if here else "DATA"]
         threads = self.record.get("execution", {}).get("threads")
-        return [*words, "--threads", str(threads)] if threads else words
+        return [*map(str, words), *(["--threads", str(threads)] if threads else [])]
 
 
 def notices_of(*records: Mapping[str, Any]) -> tuple[str, ...]:

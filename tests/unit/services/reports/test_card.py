@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markupsafe import escape
 from unit.services.pages import check_page
-from unit.services.reports.made_up_run import result_of
+from unit.services.reports.made_up_run import STUDY, result_of
 
 from medfed.core.guideline import Guideline
 from medfed.core.registry import Part
 from medfed.services.reports import write_model_card, write_report
-from medfed.services.reports.card import markdown
+from medfed.services.reports.card import markdown, render
+from medfed.services.reports.view import RunView
 
 
 def test_the_card_is_data_too(study, begin):
@@ -76,6 +77,15 @@ def test_where_the_sites_ran_is_told_for_every_engine(study, begin, record, word
     assert ("ran on one" in said) == bool(words)
     assert engine in said
     assert ("--coordinator /srv/fed" in said) == ("coordinator" in record)
+
+
+def test_the_card_goes_elsewhere_and_names_no_place_of_this_machine(study, begin):
+    folder = begin(study, [], text=STUDY, data="/my data", coordinator="/srv/fed")
+    said = render(RunView(folder, result_of(study)))
+    command = "medfed run study.toml --out another-folder --engine flower"
+    assert f"{command} --coordinator COORDINATOR --data DATA --threads 2" in said
+    for place in (folder.path.resolve(), "/my data", "/srv/fed"):
+        assert str(place) not in said
 
 
 def test_the_card_has_its_sections_and_tables(run, study):

@@ -30,7 +30,7 @@ def section(view: RunView) -> dict[str, Any]:
         "facts": [row for row in rows if row[1]],
         "versions": ", ".join(f"{k} {v}" for k, v in record.get("environment", {}).items()),
         "saved": (view.path / "study.toml").exists(),
-        "command": shlex.join(view.repeat),
+        "command": shlex.join(view.repeat()),
         "same_bits": not view.study.privacy,
     }
 
