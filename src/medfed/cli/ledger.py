@@ -15,6 +15,7 @@ from medfed.core.ledger import (
     MOST_ORDER,
     RULES,
     UNITS,
+    WEAK_DELTA,
     Balance,
     Rule,
     check_limit,
@@ -177,7 +178,8 @@ def _together(patient: Balance, record: Balance) -> str:
     """Two limits are no common one: what they come to where both are spent on the same person."""
     epsilon, delta = replacing(patient, record)
     at = f"at δ = {delta:.2g}" if delta < 1 else "at a δ of 1, which promises nothing"
+    weak = "; a δ as large as that promises next to nothing" if WEAK_DELTA < delta < 1 else ""
     return (
         "patient and record each have their limit: to replace one patient by another may cost "
-        f"ε = {epsilon:.3g} {at}, twice what patients may spend and what records may"
+        f"ε = {epsilon:.3g} {at}, twice what patients may spend and what records may{weak}"
     )

@@ -109,6 +109,10 @@ class Balance:
         return self.used <= 1.0
 
 
+WEAK_DELTA = 1e-3
+"""A δ from which a promise is weak: it may not hold at all for one in a thousand."""
+
+
 def replacing(patient: Balance, record: Balance) -> tuple[float, float]:
     """What both limits allow together for one patient who is replaced by another: (ε, δ).
 

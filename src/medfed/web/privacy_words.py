@@ -8,7 +8,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from medfed.core.errors import PartError
-from medfed.core.ledger import Balance
+from medfed.core.ledger import WEAK_DELTA, Balance
 from medfed.core.ledger import replacing as replacing_costs
 from medfed.services.hospital.privacy import Account, Outlook, Spending
 from medfed.services.part_list import part_json
@@ -110,6 +110,17 @@ def replacing(accounts: Sequence[Account]) -> str:
                 "cost both: twice the first and the second, ε = %(epsilon)s at a δ of 1, which "
                 "promises nothing. Whoever wants one promise for both lowers both.",
                 epsilon=epsilon(epsilon_),
+            )
+        )
+    if delta > WEAK_DELTA:
+        return str(
+            _(
+                "Patients and records have a limit each. To replace one patient by another may "
+                "cost both: twice the first and the second, ε = %(epsilon)s at δ = %(delta)s. With "
+                "a δ as large as that next to nothing is promised of both together. Whoever wants "
+                "one promise for both lowers both.",
+                epsilon=epsilon(epsilon_),
+                delta=f"{delta:.2g}",
             )
         )
     return str(

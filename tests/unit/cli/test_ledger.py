@@ -41,11 +41,14 @@ def test_what_both_limits_allow_together_is_said_by_both_commands(site, capsys):
     main_exits(["ledger", "show", "--site", str(site)])
     first = capsys.readouterr().out.splitlines()[-1]
     assert (
-        "may cost ε = 30 at δ = 0.22, twice what patients may spend and what records may" in first
-    )
+        "may cost ε = 30 at δ = 0.22, twice what patients may spend and what records may; "
+        "a δ as large as that promises next to nothing"
+    ) in first
     words = ["ledger", "set-limit", "--site", str(site), "--epsilon", "1.5"]
     main_exits(words)
-    assert "may cost ε = 4.5 at δ = 6.5e-05" in capsys.readouterr().out, "a record's follows"
+    second = capsys.readouterr().out
+    assert "may cost ε = 4.5 at δ = 6.5e-05" in second, "a record's follows"
+    assert "next to nothing" not in second
     assert set_limit(site, "1") == 0
     assert "may cost ε = 4 at δ = 6.5e-05" in capsys.readouterr().out
     main_exits([*words[:-1], "20"])
