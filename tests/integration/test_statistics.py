@@ -155,7 +155,7 @@ def test_another_reason_of_the_ledger_sounds_the_same(north):
     for reply in (too_large, beyond):
         assert (reply.refusal, reply.message) == ("budget-spent", REFUSALS["budget-spent"])
     log = (folder / "site.log").read_text()
-    assert "the limit's δ of 0.05 is too large for" in log
+    assert "the δ of 0.05 is too large for 117 patients" in log
     assert "the study would have cost a patient" in log
 
 
