@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 from sklearn.metrics import (
     accuracy_score,
     brier_score_loss,
@@ -111,6 +112,13 @@ def test_where_all_were_right_a_share_has_an_interval_and_the_area_has_none():
     for name, n in (("accuracy", 5), ("sensitivity", 3), ("specificity", 2)):
         assert found[name].value == found[name].high == 1.0
         assert found[name].low == pytest.approx(n / (n + 1.959964**2), abs=1e-5)
+
+
+@given(st.integers(1, 400).flatmap(lambda of: st.tuples(st.integers(0, of), st.just(of))))
+def test_a_share_has_the_interval_that_scipy_gives(case):
+    bounds = binomtest(*case).proportion_ci(0.95, method="wilson")
+    found = wilson(*case)
+    assert (found.low, found.high) == pytest.approx((bounds.low, bounds.high), abs=1e-12)
 
 
 def test_a_share_has_the_interval_of_the_literature():
