@@ -104,3 +104,17 @@ def test_the_step_where_one_is_can_be_seen_on_a_phone(page: Page):
     for _ in range(6):
         page.get_by_role("button", name="Go on").click()
     expect(steps.get_by_role("button", name="Rounds")).to_be_in_viewport(ratio=0.9)
+
+
+def test_a_check_that_got_lost_is_asked_for_again(page: Page):
+    page.goto("/studies/wizard?template=tabular-classification")
+    verdict, save = page.locator("[data-verdict]"), page.get_by_role("button", name="Save")
+    expect(verdict).to_contain_text("in order")
+    lost = "**/api/v1/studies/compose"
+    page.route(lost, lambda route: route.fulfill(body="cut off"))
+    page.get_by_label("Title").fill("Another one")
+    expect(verdict).to_contain_text("could not be checked")
+    expect(save).to_be_disabled()
+    page.unroute(lost)
+    expect(verdict).to_contain_text("in order")
+    expect(save).to_be_enabled()

@@ -51,6 +51,8 @@ function later() {
   waiting = setTimeout(check, 250);
 }
 
+const AGAIN_MS = 3000;
+
 async function check() {
   const mine = ++number;
   const headers = { "Content-Type": "application/json", "X-CSRFToken": token, "Accept-Language": document.documentElement.lang };
@@ -60,7 +62,9 @@ async function check() {
     if (!answer.ok) throw new Error(String(answer.status));
     show(await answer.json());
   } catch {
+    if (mine !== number) return;
     show({ ok: false, message: words.notChecked, problems: [], toml: find("toml").textContent });
+    waiting = setTimeout(check, AGAIN_MS);
   }
 }
 
