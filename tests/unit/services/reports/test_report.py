@@ -70,8 +70,8 @@ def test_what_others_wrote_cannot_become_markup(study, begin):
     assert "{{ 7*7 }}" in page.words
     card = write_model_card(folder, result).read_text("utf-8")
     before, command, after = card.split("```")  # nobody closed the fence of the command
-    assert "alert" in command
-    assert "<" not in before + after
+    assert command.startswith("sh\nmedfed run ")
+    assert "<" not in before + command + after
     assert "\n> **" in card
 
 
