@@ -38,7 +38,7 @@ SPOKEN = (
 """Whose complaints pages show."""
 FILES = (
     *("storage/ledger.py", "storage/ledger_file.py", "storage/ledger_head.py"),
-    *("services/sites.py", "services/consoles_of.py"),
+    *("services/sites.py", "services/consoles_of.py", "services/machine_acts.py"),
     *("services/runs.py", "services/run_sites.py", "services/accounts/rights.py"),
     *("services/comparison/runner.py", "services/comparison/recipes.py"),
     *("services/comparison/scoring.py", "services/comparison/answer.py"),
