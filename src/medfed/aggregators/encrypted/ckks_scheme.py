@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, starmap
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ class CkksScheme:
     @property
     def terms(self) -> list[Any]:
         """The parameters."""
-        return ["ckks", ckks.DEGREE, *ckks.PRIMES, ckks.SCALE]
+        return ["ckks", "symmetric", ckks.DEGREE, *ckks.PRIMES, ckks.SCALE]
 
     def make(self) -> Any:
         """A fresh context."""
@@ -129,6 +130,7 @@ def encrypted(context: Any, numbers: Numbers) -> Iterator[bytes]:
     Raises:
         Refused: ``not-finite``, which a number beyond all reason is taken for too.
     """
-    yield from ckks.encrypt(context, numbers.narrow, ckks.NARROW)
-    yield from ckks.encrypt(context, numbers.figures)
-    yield from ckks.encrypt(context, numbers.weights)
+    groups = (numbers.narrow, ckks.NARROW), (numbers.figures, ckks.LARGEST)
+    parts = (*groups, (numbers.weights, ckks.LARGEST))
+    pieces = chain.from_iterable(starmap(ckks.pieces_of, parts))
+    return ckks.encrypt(context, pieces, numbers.narrow.size // ckks.SLOTS)

@@ -3,7 +3,8 @@
 Cheon, Kim, Kim and Song 2017, "Homomorphic encryption for arithmetic of approximate numbers"
 (ASIACRYPT). The parameters are those of the homomorphic encryption standard for 128 bits and more
 (Albrecht et al. 2018, table 1). Sums alone are wanted: one level, and no keys to multiply or
-rotate by.
+rotate by. All who encrypt hold the secret key, so they encrypt by it, which is quicker than by a
+public one and adds less noise.
 
 What is decrypted is rounded by noise before it leaves: whoever knows a ciphertext and its exact
 decryption can compute the key (Li and Micciancio 2021, "On the security of homomorphic encryption
@@ -11,12 +12,14 @@ on approximate numbers"; the remedy: Li, Micciancio, Schultz and Sorrell 2022).
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from medfed.aggregators.encrypted import crew
 from medfed.core.errors import Refused
 from medfed.core.update import Array
 
@@ -41,30 +44,37 @@ goes through a Fourier transform in float64."""
 NARROW = 2.0**22
 """Largest number beside which `ERROR` holds."""
 LARGEST = 2.0**52
+ENOUGH = 100
+"""Ciphertexts that are worth starting processes for, which takes some quarter of a second once."""
 
 
 def make() -> Any:
     """A fresh context, with its secret key."""
     import tenseal
 
-    context = tenseal.context(tenseal.SCHEME_TYPE.CKKS, DEGREE, coeff_mod_bit_sizes=list(PRIMES))
+    context = tenseal.context(
+        tenseal.SCHEME_TYPE.CKKS,
+        DEGREE,
+        coeff_mod_bit_sizes=list(PRIMES),
+        encryption_type=tenseal.ENCRYPTION_TYPE.SYMMETRIC,
+    )
     context.global_scale = SCALE
     return context
 
 
 def with_key(context: Any) -> bytes:
-    """A context for a site: secret and public key in it."""
-    return _serialised(context, public=True, secret=True)
+    """A context for a site, with the secret key."""
+    return _serialised(context, secret=True)
 
 
 def without_keys(context: Any) -> bytes:
     """A context for the coordinator: enough to add, not to encrypt and not to decrypt."""
-    return _serialised(context, public=False, secret=False)
+    return _serialised(context, secret=False)
 
 
-def _serialised(context: Any, *, public: bool, secret: bool) -> bytes:
+def _serialised(context: Any, *, secret: bool) -> bytes:
     blob: bytes = context.serialize(
-        save_public_key=public,
+        save_public_key=False,
         save_secret_key=secret,
         save_galois_keys=False,
         save_relin_keys=False,
@@ -108,24 +118,32 @@ def _flaw(context: Any, secret: bool) -> str:
     return ""
 
 
-def encrypt(context: Any, values: Array, largest: float = LARGEST) -> Iterator[bytes]:
-    """The ciphertexts of a float64 vector, ``SLOTS`` numbers in each.
+def encrypt(context: Any, pieces: Iterable[Array], count: int) -> Iterator[bytes]:
+    """A ciphertext of each piece, on all cores where there are enough of them.
 
     Args:
-        context: With the public key.
+        context: With the secret key.
+        pieces: Float64 vectors of up to ``SLOTS`` numbers.
+        count: About how many there are.
+    """
+    return _worked(context, ENCRYPT, (piece.tobytes() for piece in pieces), count)
+
+
+def pieces_of(values: Array, largest: float = LARGEST) -> Iterator[Array]:
+    """A float64 vector in pieces of ``SLOTS`` numbers.
+
+    Args:
         values: The numbers.
         largest: What none of them may exceed.
 
     Raises:
         Refused: ``not-finite``, which a number beyond all reason is taken for too.
     """
-    import tenseal
-
     for start in range(0, values.size, SLOTS):
         piece = values[start : start + SLOTS]
         if not np.all(np.abs(piece) <= largest):  # also false for NaN
             raise Refused("not-finite")
-        yield tenseal.ckks_vector(context, piece).serialize()
+        yield piece
 
 
 def decrypt(context: Any, ciphertexts: Iterator[bytes], count: int) -> Array:
@@ -134,22 +152,45 @@ def decrypt(context: Any, ciphertexts: Iterator[bytes], count: int) -> Array:
     Raises:
         Refused: ``unsafe-sum``: they are none of this context's.
     """
-    import tenseal
-
     values = np.empty(count, np.float64)
     at = 0
-    for blob in ciphertexts:
-        try:
-            piece = tenseal.ckks_vector_from(context, blob).decrypt()
-        except (ValueError, RuntimeError):
-            raise Refused("unsafe-sum", "a ciphertext is not of this context") from None
-        if at + len(piece) > count:
-            raise Refused("unsafe-sum", "the ciphertexts hold more than was asked for")
-        values[at : at + len(piece)] = piece
-        at += len(piece)
+    try:
+        for plain in _worked(context, DECRYPT, ciphertexts, -(-count // SLOTS)):
+            piece = np.frombuffer(plain)
+            if at + piece.size > count:
+                raise Refused("unsafe-sum", "the ciphertexts hold more than was asked for")
+            values[at : at + piece.size] = piece
+            at += piece.size
+    except (ValueError, RuntimeError):
+        raise Refused("unsafe-sum", "a ciphertext is not of this context") from None
     if at != count:
         raise Refused("unsafe-sum", "the ciphertexts hold less than was asked for")
     return values + NOISE * gaussian(count)
+
+
+def _worked(context: Any, verb: bytes, pieces: Iterable[bytes], count: int) -> Iterator[bytes]:
+    alone = partial(WORK[verb], context)
+    if count < ENOUGH or crew.CORES == 1:
+        return map(alone, pieces)
+    return crew.shared(with_key(context), verb, pieces, alone)
+
+
+def _sealed(context: Any, plain: bytes) -> bytes:
+    import tenseal
+
+    blob: bytes = tenseal.ckks_vector(context, np.frombuffer(plain)).serialize()
+    return blob
+
+
+def _unsealed(context: Any, blob: bytes) -> bytes:
+    import tenseal
+
+    return np.array(tenseal.ckks_vector_from(context, blob).decrypt()).tobytes()
+
+
+ENCRYPT, DECRYPT = b"e", b"d"
+WORK: Mapping[bytes, Callable[[Any, bytes], bytes]] = {ENCRYPT: _sealed, DECRYPT: _unsealed}
+"""What is done to a piece, float64 numbers or a ciphertext of them."""
 
 
 def gaussian(count: int) -> Array:

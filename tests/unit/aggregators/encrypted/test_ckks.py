@@ -38,6 +38,10 @@ def test_it_is_the_plain_sum_within_the_error_it_tells():
     assert not result.by_site
 
 
+def through(context, values):
+    return ckks.decrypt(context, ckks.encrypt(context, ckks.pieces_of(values), 1), values.size)
+
+
 @pytest.mark.parametrize("large", [1e9, 1e12, 2.0**52])
 def test_large_statistics_blur_neither_the_model_nor_the_weights(large):
     federation = hospitals(4)
@@ -62,7 +66,7 @@ def test_ckks_is_good_to_what_is_said_of_it(monkeypatch):
     context, rng = ckks.make(), np.random.default_rng(0)
     for largest in (ckks.NARROW, 2.0**35, ckks.LARGEST):
         for values in (rng.uniform(-largest, largest, ckks.SLOTS), np.full(ckks.SLOTS, largest)):
-            found = ckks.decrypt(context, ckks.encrypt(context, values), values.size)
+            found = through(context, values)
             assert np.abs(found - values).max() <= 2 * ckks.RELATIVE * largest
     assert 2 * 256 * ckks.RELATIVE * ckks.NARROW <= 2 * ckks.NOISE
 
@@ -154,7 +158,9 @@ def test_keys_are_fresh_in_every_round():
 
 
 def made(degree=ckks.DEGREE, primes=ckks.PRIMES, scale=ckks.SCALE):
-    found = tenseal.context(tenseal.SCHEME_TYPE.CKKS, degree, coeff_mod_bit_sizes=list(primes))
+    symmetric = tenseal.ENCRYPTION_TYPE.SYMMETRIC
+    kind, bits = tenseal.SCHEME_TYPE.CKKS, list(primes)
+    found = tenseal.context(kind, degree, coeff_mod_bit_sizes=bits, encryption_type=symmetric)
     found.global_scale = scale
     return found
 
@@ -361,7 +367,7 @@ def test_who_encrypted_nothing_opens_nothing():
 def test_what_is_opened_is_blurred_by_fresh_noise():
     """Else whoever knows the ciphertext and its decryption could compute the key."""
     context, values = ckks.make(), np.zeros(3 * ckks.SLOTS)
-    blobs = list(ckks.encrypt(context, values))
+    blobs = list(ckks.encrypt(context, ckks.pieces_of(values), 3))
     one, other = (ckks.decrypt(context, iter(blobs), values.size) for _ in range(2))
     assert np.std(one) == pytest.approx(ckks.NOISE, rel=0.05)
     assert abs(np.corrcoef(one, other)[0, 1]) < 0.05
@@ -371,7 +377,7 @@ def test_what_is_opened_is_blurred_by_fresh_noise():
 def test_the_noise_of_ckks_is_far_below_what_is_added(monkeypatch):
     monkeypatch.setattr(ckks, "gaussian", np.zeros)
     context, values = ckks.make(), np.zeros(ckks.SLOTS)
-    found = ckks.decrypt(context, ckks.encrypt(context, values), values.size)
+    found = through(context, values)
     assert np.std(found) < ckks.NOISE / 2**23
 
 

@@ -1,0 +1,138 @@
+"""Processes beside this one that encrypt and decrypt on its other cores.
+
+TenSEAL holds the interpreter's lock while it computes, so that threads would wait for one another.
+A member of the crew gets the context, secret key included, through a pipe that only its parent has;
+see `medfed.aggregators.encrypted.member`. All conversations of a process share the crew.
+"""
+
+import atexit
+import os
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from queue import SimpleQueue
+from typing import IO
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+MOST = 8
+AHEAD = 3
+"""Pieces asked for ahead of the one that is wanted, for each member."""
+ROOM = 1 << 20
+"""Bytes in a pipe: a piece and its answer, so that neither end waits for the other."""
+CONTEXT, FAILED, DONE = b"c", b"!", b"."
+_LENGTH = 8
+
+
+class Member:
+    """A process of the crew, and the context that it has."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "medfed.aggregators.encrypted.member"]
+        self._process = subprocess.Popen(  # our own program
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pipesize=ROOM
+        )
+        self._context = b""
+
+    def answer(self, context: bytes, verb: bytes, piece: bytes) -> bytes:
+        """What the process makes of a piece.
+
+        Raises:
+            ValueError: The piece is none of this context's.
+            OSError: The process is gone.
+        """
+        orders, answers = self._process.stdin, self._process.stdout
+        assert orders is not None  # noqa: S101  # both are pipes
+        assert answers is not None  # noqa: S101
+        if context is not self._context:
+            write(orders, CONTEXT, context)
+            self._context = context
+        write(orders, verb, piece)
+        kind, answer = read(answers)
+        if kind != DONE:
+            raise ValueError("a piece is not of this context")
+        return answer
+
+    def close(self) -> None:
+        """Let the process end, and its key with it."""
+        self._process.kill()
+        self._process.communicate()
+
+
+def write(stream: IO[bytes], kind: bytes, data: bytes) -> None:
+    """Send one order or answer."""
+    stream.write(kind + len(data).to_bytes(_LENGTH, "little"))
+    stream.write(data)
+    stream.flush()
+
+
+def read(stream: IO[bytes]) -> tuple[bytes, bytes]:
+    """One order or answer: its kind, and its bytes.
+
+    Raises:
+        ChildProcessError: The other end is gone.
+    """
+    head = stream.read(1 + _LENGTH)
+    data = stream.read(int.from_bytes(head[1:], "little"))
+    if len(head) != 1 + _LENGTH or len(data) != int.from_bytes(head[1:], "little"):
+        raise ChildProcessError("a process that encrypts is gone")
+    return head[:1], data
+
+
+_seats: SimpleQueue[Member | None] = SimpleQueue()
+"""As many as there may be members; one that has not come yet, or is gone, is None."""
+for _ in range(min(CORES, MOST)):
+    _seats.put(None)
+
+
+def shared(
+    context: bytes, verb: bytes, pieces: Iterable[bytes], alone: Callable[[bytes], bytes]
+) -> Iterator[bytes]:
+    """What the crew makes of pieces, in the same order.
+
+    Args:
+        context: With the keys that are needed.
+        verb: What to do; see `medfed.aggregators.encrypted.member`.
+        pieces: On what; read no further ahead than there is work for.
+        alone: Does the same in this process, where a member was lost.
+
+    Raises:
+        ValueError: A piece is none of this context's.
+    """
+
+    def asked(piece: bytes) -> bytes:
+        member = _seats.get()
+        try:
+            member = member or Member()
+            return member.answer(context, verb, piece)
+        except OSError:
+            if member:
+                member.close()
+            member = None
+            return alone(piece)
+        finally:
+            _seats.put(member)
+
+    members = min(CORES, MOST)
+    with ThreadPoolExecutor(members) as pool:
+        rest, waiting = iter(pieces), deque[Future[bytes]]()
+        for piece in islice(rest, AHEAD * members):
+            waiting.append(pool.submit(asked, piece))
+        while waiting:
+            done = waiting.popleft().result()
+            waiting.extend(pool.submit(asked, piece) for piece in islice(rest, 1))
+            yield done
+
+
+def dismiss() -> None:
+    """End all members that are at rest."""
+    for _ in range(_seats.qsize()):
+        member = _seats.get()
+        _seats.put(None)
+        if member:
+            member.close()
+
+
+atexit.register(dismiss)
