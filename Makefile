@@ -10,7 +10,7 @@ PYTEST  := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations=40
 COVER   := --cov=medfed --cov-branch --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
-.PHONY: help setup base install demo test test-slow check format docs bench lock audit system-packages clean
+.PHONY: help setup base install demo test test-slow coverage check format docs bench lock audit system-packages clean
 
 help:            ## this list
 	@echo "medfed: federated medical AI between hospitals"
@@ -32,15 +32,19 @@ install: base    ## register medfed in .venv again, after a change of entry poin
 demo: base       ## three hospitals learn to find lung nodules, live in a browser
 	@$(BIN)/medfed demo $(ARGS)
 
-test: setup      ## the tests, with branch coverage
+test: setup      ## the tests
 	@$(PYTHON3) scripts/system_packages.py --check
-	$(PYTEST) $(COVER) $(ARGS)
+	$(PYTEST) $(ARGS)
 
 # Status 5 is pytest's "no test was chosen".
 test-slow: setup ## the tests that take long; pictures of all pages go to build/screenshots
 	@$(PYTHON3) scripts/system_packages.py --check
 	@rm -rf build/screenshots
 	$(PYTEST) -m slow $(ARGS) || { status=$$?; [ $$status -eq 5 ] && echo "No slow tests."; }
+
+coverage: setup  ## the tests again, a third slower, and which branches they do not take
+	@$(PYTHON3) scripts/system_packages.py --check
+	$(PYTEST) $(COVER) $(ARGS)
 
 check: setup     ## style, types, layers, docs
 	$(BIN)/ruff check

@@ -77,7 +77,7 @@ READERS = (
 NOT: tuple[str, ...] = (
     *(f"connectors/{name}" for name in (*READERS, "phantom", "pooled.py", "patches_2d.py")),
     *(f"aggregators/secure/{name}" for name in ("k", "l", "m", "o", "rules", "site", "fixed")),
-    *(f"aggregators/encrypted/{name}" for name in ("context", "coordinator", "site")),
+    *(f"aggregators/encrypted/{name}" for name in ("context", "coordinator", "crew", "site")),
     *(f"core/{name}.py" for name in ("vault", "no_pickles", "packing", "files", "update", "query")),
     "tasks/segmentation_predictor.py",
     "tasks/detection_predictor.py",
