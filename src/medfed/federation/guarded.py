@@ -14,6 +14,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from medfed.core.own_process import own_process
+
 PATIENCE = 10.0
 """Seconds a process has to end by itself."""
 
@@ -38,7 +40,7 @@ class Guarded:
         self._log = log
         with log.open("ab") as out:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "medfed.federation.guarded", *command],
+                [*own_process("medfed.federation.guarded"), *command],
                 stdin=subprocess.PIPE,
                 stdout=out,
                 stderr=subprocess.STDOUT,

@@ -7,7 +7,6 @@ console has a process of its own do it.
 import json
 import math
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -20,6 +19,7 @@ from typing import Any
 from medfed.core.aggregator import Seated
 from medfed.core.errors import RunError
 from medfed.core.files import canonical_json
+from medfed.core.own_process import own_process
 from medfed.core.registry import make
 from medfed.core.rehearsal import noised_facts
 from medfed.core.study import Study
@@ -94,7 +94,7 @@ class Protections:
         command: How to call medfed.
     """
 
-    def __init__(self, command: Sequence[str] = (sys.executable, "-m", "medfed")) -> None:
+    def __init__(self, command: Sequence[str] = own_process()) -> None:
         self._command = tuple(command)
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._reading = threading.Lock()

@@ -8,13 +8,14 @@ see `medfed.aggregators.encrypted.member`. All conversations of a process share 
 import atexit
 import os
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from queue import SimpleQueue
 from typing import IO
+
+from medfed.core.own_process import own_process
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 MOST = 8
@@ -30,7 +31,7 @@ class Member:
     """A process of the crew, and the context that it has."""
 
     def __init__(self) -> None:
-        command = [sys.executable, "-m", "medfed.aggregators.encrypted.member"]
+        command = own_process("medfed.aggregators.encrypted.member")
         self._process = subprocess.Popen(  # our own program
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pipesize=ROOM
         )

@@ -23,6 +23,7 @@ import numpy as np
 
 from medfed.connectors.dicom.planes import Layout
 from medfed.connectors.scans.problems import ScanError
+from medfed.core.own_process import own_process
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -108,8 +109,7 @@ atexit.register(DECODERS.close)
 
 def _start() -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        # -P: a file called numpy.py in the folder one happens to stand in is not run.
-        [sys.executable, "-P", "-m", "medfed.connectors.dicom.decoder"],
+        own_process("medfed.connectors.dicom.decoder"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # what decoders complain of is told by our own error

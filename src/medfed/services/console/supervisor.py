@@ -3,7 +3,6 @@
 import logging
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from medfed.core.errors import RunError
 from medfed.core.files import write_atomic
+from medfed.core.own_process import own_process
 from medfed.services.console.comparisons import Comparison
 from medfed.services.console.place import Place
 from medfed.services.preferences import preferences
@@ -59,7 +59,7 @@ class Supervisor:
         self,
         database: Database,
         place: Place,
-        command: Sequence[str] = (sys.executable, "-m", "medfed"),
+        command: Sequence[str] = own_process(),
         environment: dict[str, str] | None = None,
     ) -> None:
         self.database = database

@@ -10,7 +10,6 @@ import os
 import re
 import secrets
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from werkzeug.exceptions import HTTPException
 
 from medfed.core.errors import MedfedError, RunError
 from medfed.core.files import write_atomic
+from medfed.core.own_process import own_process
 from medfed.core.study_file import parse_study
 from medfed.services.federation.activity import activities
 from medfed.services.federation.status import status_of
@@ -100,7 +100,7 @@ def begin_run(
     place.parent.mkdir(exist_ok=True, mode=0o700)
     file = place.with_suffix(".toml")
     write_atomic(file, study.encode())
-    command = [sys.executable, "-m", "medfed", "run", str(file), "--json"]
+    command = [*own_process(), "run", str(file), "--json"]
     command += ["--engine", "flower", "--coordinator", str(home), "--out", str(place)]
     command += ["--encrypt-with", encrypt_with] if encrypt_with else []
     with place.with_suffix(".out").open("wb") as out, place.with_suffix(".log").open("ab") as log:

@@ -7,7 +7,6 @@ hospitals. It lies in the run's folder and is taken down with the run, whatever 
 import json
 import shutil
 import socket
-import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from medfed.core.errors import RunError
 from medfed.core.events import Event
+from medfed.core.own_process import own_process
 from medfed.federation.channel import Channel
 from medfed.federation.enrolment.address import Address
 from medfed.federation.enrolment.certificates import (
@@ -101,7 +101,7 @@ def _start_site(at: "SuperLinkAt", site: str, folder: Path, place: Path) -> Guar
     with Registry(at) as registry:
         registry.register(site, node_public_pem(public_line(key.public_key())))
     line = Line(folder.resolve(), at.address, at.ca, home.resolve() / NODE_KEY, home.resolve())
-    program = [sys.executable, "-m", "medfed.services.federation.site_process"]
+    program = own_process("medfed.services.federation.site_process")
     return Guarded([*program, json.dumps(line.to_json())], home / "log")
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from medfed.core.errors import SiteError
+from medfed.core.own_process import own_process
 from medfed.federation.enrolment.address import Address
 from medfed.federation.enrolment.certificates import CA
 from medfed.federation.enrolment.node_key import NODE_KEY
@@ -123,7 +124,7 @@ def console_beside(settings: SiteFile) -> AbstractContextManager[None]:
         return nullcontext()
     url = ["--url", settings.console_url] if settings.console_url else []
     where = ["--host", settings.host, "--port", str(settings.port)]
-    command = [sys.executable, "-m", "medfed", "site", "serve", *where]
+    command = [*own_process(), "site", "serve", *where]
     return companion([*command, *url, str(settings.folder)])
 
 

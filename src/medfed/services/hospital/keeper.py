@@ -3,7 +3,6 @@
 import logging
 import os
 import subprocess
-import sys
 import threading
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,6 +11,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from medfed.core.errors import RunError
+from medfed.core.own_process import own_process
 from medfed.services.accounts.accounts import SYSTEM
 from medfed.services.federation.alone import alone
 from medfed.services.hospital.hospital import Hospital
@@ -144,7 +144,7 @@ class Keeper:
     def _begin(self, row: JobRow) -> None:
         module = "medfed.services.hospital.work"
         arguments = [str(self.console), str(self.hospital.site), row.id]
-        command = ["nice", "-n", "10", sys.executable, "-m", module, *arguments]
+        command = ["nice", "-n", "10", *own_process(module), *arguments]
         # Not an argument: everybody on the machine can read those, and the URL has a password.
         url = self.database.url.render_as_string(hide_password=False)
         (self.console / "logs").mkdir(mode=0o700, exist_ok=True)

@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import threading
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from medfed.core.memory_folders import private_memory
+from medfed.core.own_process import own_process
 from medfed.imaging.pictures import plane_png
 from medfed.services.sites import site_vault
 from medfed.services.trouble import Missing, Refused
@@ -151,7 +151,7 @@ class Views:
         module = "medfed.services.viewing.preparing"
         arguments = [str(self.kept), str(folder), scan, "whole" if whole else "thumbnail"]
         arguments += [str(self.site)] if self.site else []
-        command = ["nice", "-n", "5", sys.executable, "-m", module, *arguments]
+        command = ["nice", "-n", "5", *own_process(module), *arguments]
         with self._slots:
             done = subprocess.run(
                 command, stdin=subprocess.DEVNULL, capture_output=True, check=False
