@@ -187,22 +187,6 @@ class SqliteLedger:
             message = f"δ of {delta:g} is too large for the {crowd} patients that studies had here"
             raise SiteError(message, remedy=f"Give less than one by their number, {1 / crowd:.3g}")
 
-    def set_limit(
-        self,
-        epsilon: float,
-        delta: float,
-        unit: Unit = "patient",
-        rule: Rule | None = None,
-        order: int | None = None,
-    ) -> None:
-        """Say how much each patient (or record, or the hospital) may spend in all, from now on.
-
-        The arguments are those of `limit_for`.
-        """
-        limit = self.limit_for(epsilon, delta, unit, rule, order)
-        with self.file.writing() as db:
-            self.limits.add(db, unit, limit)
-
     def limit_for(
         self,
         epsilon: float,
@@ -211,7 +195,7 @@ class SqliteLedger:
         rule: Rule | None = None,
         order: int | None = None,
     ) -> Limit:
-        """The limit that would be set.
+        """A limit as `set_limit` takes it.
 
         Args:
             epsilon: ε in all.
@@ -222,6 +206,16 @@ class SqliteLedger:
         """
         order = order or self.limits.order(epsilon, delta)
         return Limit(epsilon, delta, rule or self.limit(unit).rule, order)
+
+    def set_limit(self, limit: Limit, unit: Unit = "patient") -> None:
+        """Say how much each patient (or record, or the hospital) may spend in all, from now on.
+
+        Args:
+            limit: As `limit_for` makes it.
+            unit: Whose limit.
+        """
+        with self.file.writing() as db:
+            self.limits.add(db, unit, limit)
 
     def limit(self, unit: Unit = "patient") -> Limit:
         """What a unit may spend in all, and by which rule."""

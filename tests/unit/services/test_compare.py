@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from limits import allow
 from unit.services.pages import check_page
 
 from medfed.connectors.pooled import Chain, Gathered, PooledSplit
@@ -431,7 +432,7 @@ def test_a_comparison_that_a_ledger_has_no_room_for_is_refused_before_it_begins(
     study = parse_study(PUBLIC)
     answers = [a for p in prices(study) if p.site == "south" for a in p.answers]
     one = epsilon(answers, 1e-5)
-    open_ledger(hospitals / "south").set_limit(1.3 * one, 1e-5)
+    allow(open_ledger(hospitals / "south"), 1.3 * one, 1e-5)
     options = CompareOptions(tmp_path / "out", recipes=("federated", "leave-one-out"), seeds=(5,))
     with pytest.raises(StudyError, match="ledger of south has no room for the 3 runs") as no:
         compare(study, replace(options, ledgers=hospitals))

@@ -6,6 +6,7 @@ import pytest
 from accounting import EXAMPLES, PASSWORD, identity
 from consoles import Stage, hospital_of
 from counting import Counting
+from limits import allow
 from sqlalchemy import select, update
 
 from medfed.core.errors import SiteError
@@ -232,7 +233,7 @@ def test_a_limit_that_could_not_be_set_is_recorded_as_such_and_none_is_written(
         with pytest.raises(SiteError):
             hospital.console.hospital.privacy.set_limit(who, "record", 5.0, 1e-5)
     assert [reason for _, reason in acts(hospital)][1].startswith("failed: the disk is full")
-    book_of(hospital).set_limit(3.0, 1e-5, "patient")
+    allow(book_of(hospital), 3.0, 1e-5, "patient")
     assert book_of(hospital).balance("record").limit == 3.0, "still the patient's"
 
 
@@ -298,7 +299,7 @@ def test_a_studys_page_says_what_it_would_cost_and_what_is_left(priced):
     assert "ε = 10 for all studies together; at most 4 is spent, and 6 is left" in page
     assert "at most 7 would be spent" in page
     assert "more than this hospital allows" not in page
-    book_of(priced).set_limit(6.0, 1e-5)
+    allow(book_of(priced), 6.0, 1e-5)
     assert "more than this hospital allows" in client.get(path).text
     (price,) = client.get(f"/api/v1{path}").json["price"]
     assert (price["alone"], price["after"], price["fits"]) == (3, 7, False)
@@ -315,7 +316,7 @@ def test_a_studys_page_counts_all_of_other_sources_for_those_who_may_be_new(pric
 
 def test_a_studys_page_tells_of_a_delta_that_stops_all_work(priced):
     pay(priced, study="another")
-    book_of(priced).set_limit(10.0, 0.04)
+    allow(book_of(priced), 10.0, 0.04)
     page = priced.client("data-steward").get(f"/participation/{NOISED.digest}").text
     assert "δ = 0.04 is too large for 30 patients" in page
     assert "more than this hospital allows" in page
@@ -327,7 +328,7 @@ def test_what_a_study_has_spent_already_is_not_counted_twice(priced):
     assert "Runs of this study have spent ε = 2" in page
     assert "would be spent" not in page
     assert "more than this hospital allows" not in page
-    book_of(priced).set_limit(2.0, 1e-5)
+    allow(book_of(priced), 2.0, 1e-5)
     page = priced.client("data-steward").get(f"/participation/{NOISED.digest}").text
     assert "more than this hospital allows" in page, "nothing is left for its next round"
 
@@ -364,7 +365,7 @@ def test_what_the_filter_has_left_is_told_and_what_to_do_beyond_it(hospital):
     page = client.get("/privacy/").text
     assert "a filter (Rényi, order 2) refuses what would break that" in page
     assert "<b>60%</b>" in page, "of what is proven is left"
-    book_of(hospital).set_limit(3.0, 1e-5)
+    allow(book_of(hospital), 3.0, 1e-5)
     page = client.get("/privacy/").text
     assert "Nothing more is admitted" in page
     assert "(133% of what the filter admits is used)" in page
@@ -395,7 +396,7 @@ def test_what_patients_and_records_may_spend_together_is_told(hospital):
     assert told["replacing_a_patient"]["epsilon"] == 30
     assert told["replacing_a_patient"]["delta"] == pytest.approx(0.22, abs=0.01)
     assert [each["rule"] for each in told["accounts"]] == ["proven"] * 3
-    book_of(hospital).set_limit(20.0, 1e-5)
+    allow(book_of(hospital), 20.0, 1e-5)
     assert "ε = 60 at a δ of 1, which promises nothing" in client.get("/privacy/").text
 
 
@@ -408,7 +409,7 @@ def test_a_study_that_only_the_filter_has_no_room_for_is_told_so(priced, monkeyp
     assert "more than this hospital allows" in page
     (price,) = client.get(f"/api/v1{path}").json["price"]
     assert (price["used_after"], price["fits"], price["rule"]) == (1.5, False, "proven")
-    book_of(priced).set_limit(10.0, 1e-5, rule="sum")
+    allow(book_of(priced), 10.0, 1e-5, rule="sum")
     page = client.get(path).text
     assert "more than this hospital allows" not in page
     assert "would be used" not in page
