@@ -175,15 +175,15 @@ def test_delta_must_be_below_one_by_the_number_of_patients(ledger):
 
 
 def test_a_delta_is_told_too_large_for_those_who_were_in_some_work(ledger):
-    ledger.check_delta(0.1)
+    ledger.limit_for(10, 0.1)
     ledger.spend(spend(EVERYBODY[:20]))
     ledger.spend(spend(EVERYBODY[:5], source="small"))
     ledger.spend(spend((), unit="hospital"))
     assert [ledger.crowd(source=source) for source in (None, "s", "small", "new")] == [20, 20, 5, 0]
-    ledger.check_delta(0.049)
-    ledger.check_delta(0.1, "hospital")
+    ledger.limit_for(10, 0.049)
+    ledger.limit_for(10, 0.1, "hospital")
     with pytest.raises(SiteError, match="too large for the 20 patients"):
-        ledger.check_delta(0.05)
+        ledger.limit_for(10, 0.05)
 
 
 def test_nobody_can_be_read_in_the_file(ledger):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from accounting import EXAMPLES, PASSWORD, identity
 from consoles import Stage, hospital_of
@@ -316,7 +318,8 @@ def test_a_studys_page_counts_all_of_other_sources_for_those_who_may_be_new(pric
 
 def test_a_studys_page_tells_of_a_delta_that_stops_all_work(priced):
     pay(priced, study="another")
-    allow(book_of(priced), 10.0, 0.04)
+    book = book_of(priced)
+    book.set_limit(replace(book.limit(), delta=0.04))  # as a ledger of old may have it
     page = priced.client("data-steward").get(f"/participation/{NOISED.digest}").text
     assert "δ = 0.04 is too large for 30 patients" in page
     assert "more than this hospital allows" in page

@@ -1,7 +1,9 @@
 """What a hospital has spent of its patients' privacy, by its site's ledger, and what it allows."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ from medfed.aggregators.encrypted.site import CONTEXT
 from medfed.aggregators.secure.seated import KEYS
 from medfed.aggregators.secure.site import SHARES
 from medfed.core.errors import MedfedError, Refused, SiteError
-from medfed.core.ledger import RULES, UNITS, Balance, Limit, check_limit, comparable
+from medfed.core.ledger import RULES, UNITS, Balance, comparable
 from medfed.core.mechanism import Unit
 from medfed.core.study import Study
 from medfed.federation.site_folder import SiteFolder
@@ -18,6 +20,7 @@ from medfed.services.accounts.login import require_confirmed
 from medfed.services.accounts.rights import require_person
 from medfed.services.audit import record
 from medfed.services.hospital.participation import DECIDE
+from medfed.services.limit_change import change_limit
 from medfed.services.prices import Price
 from medfed.services.sites import open_ledger, site_vault
 from medfed.services.trouble import Missing
@@ -203,28 +206,22 @@ class Privacy:
         known_rule = next((each for each in RULES if each == rule), None)
         if known_rule is None and rule is not None:
             raise Missing("there is no such rule", remedy=f"Choose one of {', '.join(RULES)}")
-        check_limit(epsilon, delta)
         book = self._book()
-        book.check_delta(delta, known)
-        self._set(by, book, known, book.limit_for(epsilon, delta, known, known_rule))
+        new = book.limit_for(epsilon, delta, known, known_rule)
+        change_limit(book, known, new, partial(self._recorded, by))
         return Account(known, book.balance(known), book.standings(known))
 
-    def _set(self, by: Identity, book: SqliteLedger, unit: Unit, new: Limit) -> None:
-        """Record it, then set it: whenever this is broken off, no limit changed unrecorded.
+    @contextmanager
+    def _recorded(self, by: Identity, subject: str, reason: str) -> Iterator[None]:
+        """Record what is about to be done, and if it fails that too.
 
         The one is done when the other begins: nobody waits for a busy ledger with the console's
         database held.
         """
-        subject = f"privacy limit of a {unit}"
-        old = book.limit(unit)
-        said = (
-            f"from ε = {old.epsilon:g} at δ = {old.delta:g} (rule {old.rule}, order {old.order}) "
-            f"to ε = {new.epsilon:g} at δ = {new.delta:g} (rule {new.rule}, order {new.order})"
-        )
         with self.database.write() as session:
-            record(session, by, DECIDE, subject, reason=said)
+            record(session, by, DECIDE, subject, reason=reason)
         try:
-            book.set_limit(new.epsilon, new.delta, unit, new.rule, new.order)
+            yield
         except SiteError as error:
             with self.database.write() as session:
                 record(session, by, DECIDE, subject, allowed=False, reason=f"failed: {error}")
