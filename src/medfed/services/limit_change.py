@@ -24,9 +24,9 @@ def change_limit(book: SqliteLedger, unit: Unit, new: Limit, recorded: Recorded)
         SiteError: The ledger cannot be used.
     """
     old = book.limit(unit)
-    reason = (
+    change = (
         f"from ε = {old.epsilon:g} at δ = {old.delta:g} (rule {old.rule}, order {old.order}) "
         f"to ε = {new.epsilon:g} at δ = {new.delta:g} (rule {new.rule}, order {new.order})"
     )
-    with recorded(f"privacy limit of a {unit}", reason):
+    with recorded(f"privacy limit of a {unit}", change):
         book.set_limit(new, unit)
