@@ -39,6 +39,7 @@ SPOKEN = (
 FILES = (
     *("storage/ledger.py", "storage/ledger_file.py", "storage/ledger_head.py"),
     *("services/sites.py", "services/consoles_of.py", "services/act_files.py"),
+    "services/outlook_words.py",
     *("services/runs.py", "services/run_sites.py", "services/accounts/rights.py"),
     *("services/comparison/runner.py", "services/comparison/recipes.py"),
     *("services/comparison/scoring.py", "services/comparison/answer.py"),
@@ -67,7 +68,7 @@ FILES = (
     *(f"federation/enrolment/{name}.py" for name in ("certificates", "roster")),
     "frameworks/private.py",
 )
-TOLD = ("privacy/words.py", "privacy/local_words.py")
+TOLD = ("privacy/words.py", "privacy/local_words.py", "services/outlook_words.py")
 """Where every string is shown."""
 READERS = (
     *(f"dicom/{name}" for name in ("codecs", "decoder", "headers", "pixels", "planes")),

@@ -17,6 +17,7 @@ from medfed.core.study import Study
 from medfed.federation.site_folder import SiteFolder
 from medfed.federation.site_settings import read_settings
 from medfed.services.comparison.recipes import Fit
+from medfed.services.outlook_words import PAYS
 from medfed.storage.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -158,22 +159,15 @@ def _deltas(fits: Iterable[Fit]) -> dict[Unit, float]:
     return found
 
 
-_WHOM: dict[Unit, str] = {
-    "patient": "a training patient",
-    "record": "a training patient's record",
-    "hospital": "a hospital",
-}
-
-
 def _price_note(unit: Unit, spent: float, delta: float, runs: int) -> str:
     return (
-        f"the {runs} runs of this comparison together cost {_WHOM[unit]} ε = {spent:.3g} at "
+        f"the {runs} runs of this comparison together cost {PAYS[unit]} ε = {spent:.3g} at "
         f"δ = {delta:g}, which only the ledgers of these runs know"
     )
 
 
 def _paid_note(unit: Unit, spent: float, delta: float, runs: int) -> str:
     return (
-        f"the {runs} runs of this comparison together cost {_WHOM[unit]} ε = {spent:.3g} at "
+        f"the {runs} runs of this comparison together cost {PAYS[unit]} ε = {spent:.3g} at "
         f"δ = {delta:g}, paid from the ledgers of the hospitals"
     )

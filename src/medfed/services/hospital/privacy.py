@@ -11,7 +11,7 @@ from medfed.aggregators.encrypted.site import CONTEXT
 from medfed.aggregators.secure.seated import KEYS
 from medfed.aggregators.secure.site import SHARES
 from medfed.core.errors import MedfedError, Refused, SiteError
-from medfed.core.ledger import RULES, UNITS, Balance, comparable
+from medfed.core.ledger import RULES, UNITS, Balance
 from medfed.core.mechanism import Unit
 from medfed.core.study import Study
 from medfed.federation.site_folder import SiteFolder
@@ -21,6 +21,7 @@ from medfed.services.accounts.rights import require_person
 from medfed.services.audit import record
 from medfed.services.hospital.participation import DECIDE
 from medfed.services.limit_change import change_limit
+from medfed.services.outlook import Outlook, outlooks
 from medfed.services.prices import Price
 from medfed.services.sites import open_ledger, site_vault
 from medfed.services.trouble import Missing
@@ -80,53 +81,6 @@ class Spending:
     lost: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Outlook:
-    """What a study would cost one kind of unit here, and whether the limit has room for it.
-
-    Attributes:
-        unit: Patient, record or hospital.
-        alone: ε of a whole run, by itself.
-        spent: What the study's runs have spent so far.
-        before: Where the one stands who has spent most.
-        then: Where they would stand with a whole run of the study besides; None where some of it
-            is spent already.
-        crowd: The most of the study's source who were in one piece of work so far.
-    """
-
-    unit: Unit
-    alone: float
-    spent: float
-    before: Balance
-    then: Balance | None
-    crowd: int
-
-    @property
-    def after(self) -> float | None:
-        """ε with a whole run besides."""
-        return None if self.then is None else self.then.spent
-
-    @property
-    def crowded(self) -> bool:
-        """Whether the limit's δ is too large for so many: the ledger refuses all their work."""
-        return self.crowd * self.before.delta >= 1
-
-    @property
-    def fits(self) -> bool:
-        """Whether the limit has room for a whole run; for anything, where some is spent already."""
-        if self.crowded:
-            return False
-        if self.then is None:
-            return self.before.left > 0 and (self.before.rule == "sum" or self.before.used < 1)
-        return self.then.within
-
-    @property
-    def unproven(self) -> bool:
-        """Whether it is the limit's filter alone that has no room for it."""
-        then = self.then or self.before
-        return not (self.fits or self.crowded) and then.spent <= then.limit
-
-
 class Privacy:
     """What one hospital has spent, and what it allows.
 
@@ -174,8 +128,7 @@ class Privacy:
         Raises:
             SiteError: The ledger cannot be used.
         """
-        book = self._book()
-        return [self._outlook(book, study, price) for price in prices]
+        return outlooks(self._book(), study, prices)
 
     def set_limit(
         self, by: Identity, unit: str, epsilon: float, delta: float, rule: str | None = None
@@ -229,15 +182,6 @@ class Privacy:
 
     def _book(self) -> SqliteLedger:
         return open_ledger(self.site)
-
-    def _outlook(self, book: SqliteLedger, study: Study, price: Price) -> Outlook:
-        before = book.balance(price.unit)
-        source = comparable(study.source)
-        spent = book.balance(price.unit, study=study.digest).spent
-        alone = book.accountant.epsilon(price.answers, before.delta)
-        then = None if spent else book.after(price.answers, source, price.unit)
-        crowd = book.crowd(price.unit, source)
-        return Outlook(price.unit, alone, spent, before, then, crowd)
 
     def _spending(self, entries: Sequence[Entry]) -> Spending:
         first, last = entries[0], entries[-1]

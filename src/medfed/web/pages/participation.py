@@ -8,7 +8,7 @@ from flask_babel import gettext as _
 
 from medfed.core.errors import MedfedError, StudyError
 from medfed.core.study import Study
-from medfed.services.hospital.privacy import Outlook
+from medfed.services.outlook import Outlook
 from medfed.services.reports.toml_text import study_toml
 from medfed.web import participation_words, privacy_words, words
 from medfed.web.confirming import confirm_first
