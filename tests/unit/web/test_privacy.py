@@ -16,6 +16,7 @@ from medfed.core.ledger import Spend, comparable
 from medfed.core.mechanism import Cost, NoisyAnswer
 from medfed.core.private_lines import append_private
 from medfed.core.study_file import read_study
+from medfed.federation.audit.log import ENTRIES, FOLDER, SEALED_AS
 from medfed.federation.site_folder import receipts_of
 from medfed.services.accounts import tokens
 from medfed.services.prices import Price
@@ -416,3 +417,28 @@ def test_a_study_that_only_the_filter_has_no_room_for_is_told_so(priced, monkeyp
     page = client.get(path).text
     assert "more than this hospital allows" not in page
     assert "would be used" not in page
+
+
+def refuse(stage: Stage, digest: str, at: str) -> None:
+    """Write down that an order was refused for want of room, as the site's log has it."""
+    site = stage.console.hospital.site
+    file = site / FOLDER / ENTRIES
+    file.parent.mkdir(exist_ok=True)
+    row = {"time": at, "kind": "refusal", "record": {"study": digest, "name": "budget-spent"}}
+    append_private(file, row, site_vault(site), SEALED_AS)
+
+
+def test_work_that_no_limit_had_room_for_is_told_until_the_next_limit(priced):
+    pay(priced, study="another")
+    allow(book_of(priced), 1.0, 1e-5)
+    refuse(priced, "0" * 64, "2026-01-01T00:00:00+00:00")
+    client = priced.client("data-steward")
+    pages = ("/privacy/", f"/participation/{NOISED.digest}")
+    assert all("had no room" not in client.get(page).text for page in pages), "long ago"
+    later = now().replace(year=now().year + 1).isoformat(timespec="seconds")
+    for _ in range(2):
+        refuse(priced, NOISED.digest, later)
+    page = client.get("/privacy/").text
+    assert NOISED.title in page
+    assert "refused 2 times, last at" in page
+    assert "The limit had no room for work of this study" in client.get(pages[1]).text

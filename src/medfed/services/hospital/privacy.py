@@ -20,6 +20,7 @@ from medfed.services.accounts.login import require_confirmed
 from medfed.services.accounts.rights import require_person
 from medfed.services.audit import record
 from medfed.services.hospital.participation import DECIDE
+from medfed.services.hospital.refused import RefusedStudy, refused_studies
 from medfed.services.limit_change import change_limit
 from medfed.services.outlook import Outlook, outlooks
 from medfed.services.prices import Price
@@ -117,6 +118,15 @@ class Privacy:
     def cost_of(self, spending: Spending) -> float:
         """ε of a run by itself; those of several runs together cost less than their sum."""
         return self._book().balance(spending.unit, run=spending.run).spent
+
+    def refused(self) -> Sequence[RefusedStudy]:
+        """Studies for which no limit had room, since one was set last.
+
+        Raises:
+            SiteError: The ledger cannot be used.
+        """
+        since = max((each.time for each in self._book().limit_history()), default="")
+        return refused_studies(self.site, "budget-spent", since)
 
     def outlook(self, study: Study, prices: Iterable[Price]) -> Sequence[Outlook]:
         """What a study would cost here, and what is left for it.
