@@ -38,7 +38,8 @@ SPOKEN = (
 """Whose complaints pages show."""
 FILES = (
     *("storage/ledger.py", "storage/ledger_file.py", "storage/ledger_head.py"),
-    *("services/sites.py", "services/consoles_of.py", "services/machine_acts.py"),
+    *("services/sites.py", "services/consoles_of.py", "services/act_files.py"),
+    "services/outlook_words.py",
     *("services/runs.py", "services/run_sites.py", "services/accounts/rights.py"),
     *("services/comparison/runner.py", "services/comparison/recipes.py"),
     *("services/comparison/scoring.py", "services/comparison/answer.py"),
@@ -67,7 +68,7 @@ FILES = (
     *(f"federation/enrolment/{name}.py" for name in ("certificates", "roster")),
     "frameworks/private.py",
 )
-TOLD = ("privacy/words.py", "privacy/local_words.py")
+TOLD = ("privacy/words.py", "privacy/local_words.py", "services/outlook_words.py")
 """Where every string is shown."""
 READERS = (
     *(f"dicom/{name}" for name in ("codecs", "decoder", "headers", "pixels", "planes")),
@@ -118,6 +119,8 @@ SUBJECT_AT = {
     **dict.fromkeys(("record", "refuse", "denied"), 3),
     **dict.fromkeys(("_record", "_recorded", "leave_act", "_left"), 2),
     "refused": 1,
+    "about_to": 2,
+    "recorded": 0,
 }
 """What records acts, and with which argument it begins to say upon what and why."""
 AUDITED_MORE = (
@@ -125,6 +128,7 @@ AUDITED_MORE = (
     *(f"{kind} {{0}}" for kind in HANDLERS),
     *(f"finding {{0}} {verdict}" for verdict in VERDICTS),
     *(f"privacy limit of a {unit}" for unit in get_args(Unit)),
+    *("acts: {0}", "since {0} UTC: {1}"),
 )
 """What the record says with words that are kept elsewhere."""
 

@@ -11,6 +11,7 @@ import pytest
 import SimpleITK as sitk
 from click.testing import CliRunner
 from integration.federated import SITES, figures, go, study_of
+from limits import allow
 from unit.connectors.dicom_files import ramp, write_series
 from unit.services.imports.test_archive import FolderPacs
 
@@ -397,7 +398,7 @@ def test_what_an_import_wrote_is_encrypted_in_place_and_rotated(tmp_path, key, m
     data, site = tmp_path / "disk", tmp_path / "north"
     data.mkdir()
     hidden = imported(site, tmp_path, data=data)
-    open_ledger(site).set_limit(7, 1e-6)
+    allow(open_ledger(site), 7, 1e-6)
     before = list_scans(site)
     links, refused = (site / "links.jsonl").read_text(), next((site / "imports").iterdir())
     said = refused.read_bytes()

@@ -11,6 +11,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from integration.federated import SITES, Recorder, go, text_of
+from limits import allow
 
 from medfed.core.errors import REFUSALS, QuorumError
 from medfed.core.files import read_lines
@@ -180,7 +181,7 @@ def test_a_site_that_has_spent_its_limit_refuses_and_the_run_says_so(tmp_path):
     def listen(event):
         said(event)
         if type(event).__name__ == "RoundFinished" and event.round == 1:
-            open_ledger(tmp_path / "run/sites/south").set_limit(0.1, 1e-5)
+            allow(open_ledger(tmp_path / "run/sites/south"), 0.1, 1e-5)
 
     go(study, tmp_path / "run", listen)
     assert said.missing() == [(2, "south", "budget-spent"), (3, "south", "budget-spent")]
@@ -320,7 +321,7 @@ def test_nobody_pays_for_another_sites_restart_between_rounds(tmp_path, monkeypa
 def test_a_coordinator_that_orders_the_study_again_is_held_to_what_was_approved(recorded):
     out, _, passed = recorded
     order, book = orders_of(passed, "train")[0], open_ledger(out / "sites" / "north")
-    book.set_limit(100.0, 1e-5)
+    allow(book, 100.0, 1e-5)
     refusals = [handled(out, resealed(out, order, run=f"{i:032x}"))[0] for i in range(5)]
     assert refusals[0] == "", "a round that came to nothing may be done anew"
     assert refusals[-1] == "budget-spent"

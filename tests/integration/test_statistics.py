@@ -5,6 +5,7 @@ import re
 
 import pytest
 from integration.federated import SITES, go, refused, study_of, text_of
+from limits import allow
 
 from medfed.cli.progress import statistic_line
 from medfed.core.errors import REFUSALS, QuorumError
@@ -135,7 +136,7 @@ def test_the_same_again_in_other_words_pays_again_until_it_is_too_much(north):
 def test_no_figure_of_the_ledger_is_in_the_refusal(north):
     """What is left would tell what other studies cost, and whether their patients are the same."""
     folder, key = north
-    open_ledger(folder).set_limit(1.37, 1e-5)
+    allow(open_ledger(folder), 1.37, 1e-5)
     reply = refused_at_last(folder, key)
     sentence = REFUSALS["budget-spent"]
     assert (reply.refusal, reply.message) == ("budget-spent", sentence)
@@ -148,9 +149,9 @@ def test_another_reason_of_the_ledger_sounds_the_same(north):
     folder, key = north
     first = ask(folder, key, named(), facts={"n": 0})
     assert first.refusal == ""
-    open_ledger(folder).set_limit(100.0, 0.05)
+    allow(open_ledger(folder), 100.0, 0.05)
     too_large = ask(folder, key, named(), facts={"n": 1})
-    open_ledger(folder).set_limit(100.0, 1e-5)
+    allow(open_ledger(folder), 100.0, 1e-5)
     beyond = refused_at_last(folder, key)
     for reply in (too_large, beyond):
         assert (reply.refusal, reply.message) == ("budget-spent", REFUSALS["budget-spent"])

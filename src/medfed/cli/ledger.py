@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,6 @@ from medfed.core.ledger import (
     WEAK_DELTA,
     Balance,
     Rule,
-    check_limit,
     replacing,
 )
 from medfed.core.mechanism import Unit
@@ -104,20 +104,14 @@ def set_limit(
     folder: Path, epsilon: float, delta: float, unit: Unit, rule: Rule | None, order: int | None
 ) -> None:
     """Set how much may be spent in all, by all studies together. 0 stops all private work."""
-    from medfed.services.machine_acts import leave_act
+    from medfed.services.limit_change import change_limit
+    from medfed.services.machine_acts import about_to
     from medfed.services.sites import open_ledger  # slow import
 
     SiteFolder(folder).settings()
     book = open_ledger(folder)
-    check_limit(epsilon, delta)
-    book.check_delta(delta, unit)
-    old, new = book.limit(unit), book.limit_for(epsilon, delta, unit, rule, order)
-    book.set_limit(epsilon, delta, unit, new.rule, new.order)
-    reason = (
-        f"from ε = {old.epsilon:g} at δ = {old.delta:g} (rule {old.rule}, order {old.order}) "
-        f"to ε = {new.epsilon:g} at δ = {new.delta:g} (rule {new.rule}, order {new.order})"
-    )
-    leave_act(folder, "participation.decide", f"privacy limit of a {unit}", reason=reason)
+    new = book.limit_for(epsilon, delta, unit, rule, order)
+    change_limit(book, unit, new, partial(about_to, folder, "participation.decide"))
     found = book.balance(unit)
     click.echo(f"A {unit} may spend ε = {epsilon:g} at δ = {delta:g}; {found.spent:.3g} is spent.")
     click.echo(_rule(found))

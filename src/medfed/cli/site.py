@@ -155,12 +155,13 @@ def coordinator(folder: Path) -> None:
 @click.argument("key", type=click.Path(path_type=Path))
 def trust(folder: Path, key: Path) -> None:
     """Pin the coordinator's public KEY: the only one whose orders the site obeys."""
+    from medfed.services.machine_acts import about_to
     from medfed.services.sites import trust as pin  # slow import
 
     SiteFolder(folder).settings()
     public = load_public(key)
-    pin(folder, public)
-    _left(folder, "site.trust", f"key {fingerprint(public)}")
+    with about_to(folder, "site.trust", f"key {fingerprint(public)}", ""):
+        pin(folder, public)
     click.echo(f"Trusted. Compare by telephone: {fingerprint(public)}")
 
 
@@ -201,11 +202,13 @@ def pin(folder: Path, source: tuple[Path, ...], replace: bool) -> None:
 @STUDY
 def approve(folder: Path, study_file: Path) -> None:
     """Approve STUDY, exactly as it is: any change gives another digest."""
+    from medfed.services.machine_acts import about_to  # slow import
+
     found = read_study(study_file)
     keeper = SiteFolder(folder)
     keeper.settings()
-    keeper.approve(found)
-    _left(folder, "participation.decide", f"study {found.digest}", "approved")
+    with about_to(folder, "participation.decide", f"study {found.digest}", "approved"):
+        keeper.approve(found)
     click.echo(f'Approved "{found.title}", digest {found.digest}')
     say_protection(found)
 

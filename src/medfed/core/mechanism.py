@@ -70,6 +70,13 @@ def repeated(answers: Sequence[NoisyAnswer], share: float) -> tuple[NoisyAnswer,
     return tuple(replace(a, times=times) for a, times in more)
 
 
+def without(answers: Sequence[NoisyAnswer], paid: Sequence[NoisyAnswer]) -> tuple[NoisyAnswer, ...]:
+    """What is left of answers when others are taken away, each as often as it is among both."""
+    gone = {replace(a, times=1): a.times for a in merge(paid)}
+    left = [(a, a.times - gone.get(replace(a, times=1), 0)) for a in merge(answers)]
+    return tuple(replace(a, times=times) for a, times in left if times > 0)
+
+
 def covered(answers: Sequence[NoisyAnswer], by: Sequence[NoisyAnswer]) -> bool:
     """Whether each answer is among others, as often: then it costs no more than they do."""
     allowed = {replace(a, times=1): a.times for a in merge(by)}

@@ -80,14 +80,10 @@ def _costs(mechanism: "DpSgd", study: Study) -> list[str]:
     for plan in (site_plan(study, site) for site in study.sites):
         by.setdefault(_spent(mechanism, plan), []).append(plan.site)
     return [
-        f"Costs a patient of {_listed(sites)} ε = {value} at δ = {mechanism.delta:g}: {steps} "
+        f"Costs a patient of {' / '.join(sites)} ε = {value} at δ = {mechanism.delta:g}: {steps} "
         f"steps, each with {rate} of the patients and noise of {noise} clips."
         for (value, steps, rate, noise), sites in by.items()
     ]
-
-
-def _listed(sites: Sequence[str]) -> str:
-    return sites[0] if len(sites) == 1 else f"{', '.join(sites[:-1])} or {sites[-1]}"
 
 
 def _spent(mechanism: "DpSgd", plan: SitePlan) -> tuple[str, int, str, str]:

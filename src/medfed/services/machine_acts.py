@@ -6,23 +6,19 @@ console that shows the folder takes it into its record, once, when it starts and
 looked at. The file needs no database, which may be elsewhere, or away, or not there yet.
 """
 
-import json
 import logging
 import os
 import pwd
-import secrets
-import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy.dialects import postgresql, sqlite
 
-from medfed.core.files import write_json
+from medfed.core.errors import MedfedError
 from medfed.services.accounts.identity import Identity
-from medfed.services.audit import LONGEST_REASON, plain
+from medfed.services.act_files import AT_MACHINE, acts_in, write_act
+from medfed.services.audit import plain
 from medfed.storage.database import Database
 from medfed.storage.database.tables import AuditRow
 from medfed.storage.database.types import now
@@ -30,10 +26,6 @@ from medfed.storage.database.types import now
 log = logging.getLogger(__name__)
 
 FOLDER = "acts"
-LONGEST = 1 << 16
-"""Bytes of a file that may be an act; ours have some hundreds."""
-AT_MACHINE = "os:"
-"""Begins what the record calls such a person: no user's name can."""
 
 
 def whoever() -> Identity:
@@ -52,21 +44,38 @@ def _name_of(number: int) -> str:
         return str(number)
 
 
-def leave_act(folder: Path, action: str, subject: str = "", *, reason: str = "") -> None:
-    """Say, in a site's or a coordinator's folder, what was just done with it by a command.
+def leave_act(
+    folder: Path, action: str, subject: str = "", *, reason: str = "", allowed: bool = True
+) -> None:
+    """Say, in a site's or a coordinator's folder, what is done with it by a command.
 
     Args:
         folder: The folder.
-        action: What was done, see `medfed.web.audit_words`.
+        action: What is done, see `medfed.web.audit_words`.
         subject: Upon what.
         reason: What more there is to say.
+        allowed: Whether it was done, and not only tried.
     """
     acts = folder / FOLDER
-    key = secrets.token_hex(16)
     about = {"at": now().isoformat(), "actor": whoever().name, "action": action}
+    said = {"subject": subject, "reason": reason, "allowed": allowed}
     with _as_owner_of(folder):
         acts.mkdir(mode=0o700, exist_ok=True)
-        write_json(acts / f"{key}.json", {**about, "subject": subject, "reason": reason})
+        write_act(acts, {**about, **said})
+
+
+@contextmanager
+def about_to(folder: Path, action: str, subject: str, reason: str) -> Iterator[None]:
+    """Say what is about to be done, and if it fails that too: a kill between hides nothing.
+
+    The arguments are those of `leave_act`.
+    """
+    leave_act(folder, action, subject, reason=reason)
+    try:
+        yield
+    except MedfedError as error:
+        leave_act(folder, action, subject, reason=f"failed: {error}", allowed=False)
+        raise
 
 
 @contextmanager
@@ -94,13 +103,13 @@ def take_in(database: Database, folders: Iterable[Path]) -> int:
     Returns:
         How many acts there were.
     """
-    found = [each for folder in folders for each in _left_in(folder)]
+    found = [each for folder in folders for each in acts_in(folder / FOLDER)]
     if not found:
         return 0
     insert = postgresql.insert if database.on_postgres else sqlite.insert
     with database.write() as session:
         for _file, act in found:
-            added = insert(AuditRow).values(**act)
+            added = insert(AuditRow).values(**act.row)
             session.execute(added.on_conflict_do_nothing(index_elements=["key"]))
     for file, _act in found:
         try:
@@ -108,41 +117,3 @@ def take_in(database: Database, folders: Iterable[Path]) -> int:
         except OSError as error:  # it is in the record, and will not be there twice
             log.warning("%s cannot be removed: %s", file, error.strerror)
     return len(found)
-
-
-def _left_in(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The acts in a folder, the oldest first."""
-    read = [(file, _read(file)) for file in (folder / FOLDER).glob("[0-9a-f]*.json")]
-    whole = [(file, act) for file, act in read if act is not None]
-    yield from sorted(whole, key=lambda each: each[1]["at"])
-
-
-def _read(file: Path) -> dict[str, Any] | None:
-    try:
-        act = json.loads(_bytes_of(file))
-        text = {name: str(act[name]) for name in ("actor", "action", "subject", "reason")}
-        at = datetime.fromisoformat(act["at"]).astimezone(now().tzinfo)
-    except FileNotFoundError:  # another process of the console was quicker
-        return None
-    except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError) as error:
-        log.warning("%s is no act that can be read: %s", file.name, type(error).__name__)
-        return None
-    lengths = {"actor": 64, "action": 60, "subject": 200, "reason": LONGEST_REASON}
-    kept = {name: plain(text[name], length) for name, length in lengths.items()}
-    if not kept["actor"].startswith(AT_MACHINE):
-        kept["actor"] = f"{AT_MACHINE}unknown"  # a file is no proof of a user's act
-    return {"key": file.stem[:32], "at": at, "allowed": True, "address": "", **kept}
-
-
-def _bytes_of(file: Path) -> bytes:
-    """What a file holds that we may have written: no link, no pipe, nothing large."""
-    handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise ValueError("it is no plain file")
-        found = os.read(handle, LONGEST + 1)
-    finally:
-        os.close(handle)
-    if len(found) > LONGEST:
-        raise ValueError("it is too long")
-    return found

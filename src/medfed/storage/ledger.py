@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from medfed.core.errors import Refused, SiteError
-from medfed.core.ledger import Balance, Limit
+from medfed.core.ledger import Balance, Limit, check_limit
 from medfed.core.mechanism import covered, merge
 from medfed.core.vault import OPEN
 from medfed.storage import ledger_rows as rows
@@ -176,33 +176,6 @@ class SqliteLedger:
         with self.file.reading() as db:
             return rows.crowd(db, unit, source) if db and unit != "hospital" else 0
 
-    def check_delta(self, delta: float, unit: Unit = "patient") -> None:
-        """Complain about a δ with which work that was done so far would be refused.
-
-        Raises:
-            SiteError: It is too large for so many patients.
-        """
-        crowd = self.crowd(unit)
-        if crowd * delta >= 1:
-            message = f"δ of {delta:g} is too large for the {crowd} patients that studies had here"
-            raise SiteError(message, remedy=f"Give less than one by their number, {1 / crowd:.3g}")
-
-    def set_limit(
-        self,
-        epsilon: float,
-        delta: float,
-        unit: Unit = "patient",
-        rule: Rule | None = None,
-        order: int | None = None,
-    ) -> None:
-        """Say how much each patient (or record, or the hospital) may spend in all, from now on.
-
-        The arguments are those of `limit_for`.
-        """
-        limit = self.limit_for(epsilon, delta, unit, rule, order)
-        with self.file.writing() as db:
-            self.limits.add(db, unit, limit)
-
     def limit_for(
         self,
         epsilon: float,
@@ -211,7 +184,7 @@ class SqliteLedger:
         rule: Rule | None = None,
         order: int | None = None,
     ) -> Limit:
-        """The limit that would be set.
+        """A limit as `set_limit` takes it.
 
         Args:
             epsilon: ε in all.
@@ -219,9 +192,28 @@ class SqliteLedger:
             unit: Whose limit.
             rule: What work must pass; as before when None.
             order: Of the filter; the one that ε and δ give when None.
+
+        Raises:
+            SiteError: It is no limit, or with it work that was done so far would be refused: δ is
+                too large for so many patients.
         """
+        check_limit(epsilon, delta)
+        crowd = self.crowd(unit)
+        if crowd * delta >= 1:
+            message = f"δ of {delta:g} is too large for the {crowd} patients that studies had here"
+            raise SiteError(message, remedy=f"Give less than one by their number, {1 / crowd:.3g}")
         order = order or self.limits.order(epsilon, delta)
         return Limit(epsilon, delta, rule or self.limit(unit).rule, order)
+
+    def set_limit(self, limit: Limit, unit: Unit = "patient") -> None:
+        """Say how much each patient (or record, or the hospital) may spend in all, from now on.
+
+        Args:
+            limit: As `limit_for` makes it.
+            unit: Whose limit.
+        """
+        with self.file.writing() as db:
+            self.limits.add(db, unit, limit)
 
     def limit(self, unit: Unit = "patient") -> Limit:
         """What a unit may spend in all, and by which rule."""

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from medfed.core.vault import Vault
     from medfed.storage.ledger_limits import Limits
 
-SCHEMA = 3
+SCHEMA = 4
+"""The form whose limits its head covers; older ones come to it when they are next written."""
 HEADLESS = 1
-"""The form before ledgers had heads: one is made when it is next written."""
+"""The form before ledgers had heads."""
 BUSY_SECONDS = 30.0
 
 TABLES = """
@@ -83,7 +84,7 @@ class LedgerFile:
         """One state of the ledger; None before anything was written into it."""
         head = heads.kept(self.path, self.vault)  # first: the ledger may grow, and the head too
         if not self.path.exists():
-            heads.check(self.path, None, head)
+            heads.check(self.path, None, head, covers_limits=False)
             yield None
             return
         with self.open() as db:
@@ -101,7 +102,8 @@ class LedgerFile:
         """
         try:
             if not self.path.exists():
-                heads.check(self.path, None, heads.kept(self.path, self.vault))
+                head = heads.kept(self.path, self.vault)
+                heads.check(self.path, None, head, covers_limits=False)
                 _make(self.path)
             with closing(self.vault.connect(self.path, BUSY_SECONDS)) as db:
                 db.execute("PRAGMA journal_mode = WAL")
@@ -124,9 +126,8 @@ class LedgerFile:
         version = _check_schema(db)
         if version == SCHEMA:
             return
-        if version == HEADLESS:
-            heads.keep(self.path, self.vault, heads.head_of(db))
         if version:
+            heads.keep(self.path, self.vault, heads.head_of(db, covers_limits=False))
             self.limits.migrate(db)
         else:
             heads.keep(self.path, self.vault, heads.Head())
@@ -137,9 +138,12 @@ class LedgerFile:
     def _checked(self, db: sqlite3.Connection, head: heads.Head | None) -> bool:
         """Whether the ledger has tables; and it holds what it must."""
         version = _check_schema(db)
+        covers = version == SCHEMA
+        if head is None or (covers and head.limits < 0):
+            head = heads.kept(self.path, self.vault)  # somebody may have brought it to this form
         if version > HEADLESS:
-            heads.check_missing(self.path, head or heads.kept(self.path, self.vault))
-        heads.check(self.path, db if version else None, head)
+            heads.check_missing(self.path, head)
+        heads.check(self.path, db if version else None, head, covers_limits=covers)
         return bool(version)
 
 

@@ -74,7 +74,7 @@ class Limits:
 
     def history(self, db: sqlite3.Connection) -> list[LimitSet]:
         """All that were ever set, the last of each unit being the one that counts."""
-        if int(db.execute("PRAGMA user_version").fetchone()[0]) <= BARE:
+        if _bare(db):
             bare = db.execute("SELECT unit, epsilon, delta FROM limits").fetchall()
             return [LimitSet("", unit, self.proven(*limit)) for unit, *limit in bare]
         rows = db.execute(f"SELECT {_COLUMNS} FROM limits ORDER BY number").fetchall()  # noqa: S608  # column names of ours
@@ -93,13 +93,19 @@ class Limits:
             self.add(db, unit, self.proven(EPSILON, DELTA))
 
     def migrate(self, db: sqlite3.Connection) -> None:
-        """Put the limits of a ledger of an older form behind filters.
+        """Put the limits of a ledger of an older form behind filters, where they are not yet.
 
         All that such a ledger holds counts against them. One that stands beyond its filter admits
         nothing more until its hospital decides.
         """
+        if not _bare(db):
+            return
         bare = self.history(db)
         db.execute("DROP TABLE limits")
         self.begin(db)
         for each in bare:
             self.add(db, each.unit, each.limit)
+
+
+def _bare(db: sqlite3.Connection) -> bool:
+    return int(db.execute("PRAGMA user_version").fetchone()[0]) <= BARE

@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from medfed.services.accounts.roles import ACTIONS
-from medfed.services.machine_acts import AT_MACHINE
+from medfed.services.act_files import AT_MACHINE, SUMMED
 from medfed.web.role_words import right
 from medfed.web.said import audited
 from medfed.web.settings_words import NAMES as SETTINGS
@@ -38,6 +38,7 @@ OTHER_ACTS = {
     "site.rotate-key": _l("change what opens the hospital's folder"),
     "site.remove": _l("remove a hospital"),
     "federation.renew": _l("renew the server's certificate"),
+    SUMMED: _l("sum up acts at the machine, of which too many waited for a console"),
 }
 """Acts that no right is named after, and what begins or drops each kind of job."""
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from medfed.core.ledger import Balance, replacing
-from medfed.services.hospital.privacy import Account, Outlook, Spending
+from medfed.services.hospital.privacy import Account, Spending
 
 
 def account(each: Account) -> dict[str, Any]:
@@ -40,19 +40,6 @@ def spending(each: Spending, epsilon: float) -> dict[str, Any]:
         "again": each.again,
         "lost": each.lost,
         "epsilon": _finite(epsilon),
-    }
-
-
-def outlook(each: Outlook) -> dict[str, Any]:
-    """What a study would cost here."""
-    return {
-        "unit": each.unit,
-        **_balance(each.before),
-        "alone": _finite(each.alone),
-        "by_study": _finite(each.spent),
-        "after": None if each.after is None else _finite(each.after),
-        "used_after": None if each.then is None else _finite(each.then.used),
-        "fits": each.fits,
     }
 
 

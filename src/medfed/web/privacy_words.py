@@ -10,8 +10,11 @@ from flask_babel import lazy_gettext as _l
 from medfed.core.errors import PartError
 from medfed.core.ledger import WEAK_DELTA, Balance
 from medfed.core.ledger import replacing as replacing_costs
-from medfed.services.hospital.privacy import Account, Outlook, Spending
+from medfed.services import outlook_words
+from medfed.services.hospital.privacy import Account, Spending
+from medfed.services.outlook import Outlook
 from medfed.services.part_list import part_json
+from medfed.web.said import said
 
 UNITS = {
     "patient": (
@@ -36,11 +39,6 @@ UNITS = {
 RULES = {
     "proven": _l("proven: behind a filter"),
     "sum": _l("the sum alone"),
-}
-PAYS = {
-    "patient": _l("a training patient"),
-    "record": _l("a record"),
-    "hospital": _l("the hospital"),
 }
 
 
@@ -191,55 +189,5 @@ def _plain(value: object) -> object:
 
 
 def outlook(each: Outlook) -> list[str]:
-    """What a study would cost here, and what is left for it."""
-    before, who = each.before, str(PAYS[each.unit])
-    found = [
-        _(
-            "By itself a whole run costs %(who)s ε = %(alone)s (at δ = %(delta)s).",
-            who=who,
-            alone=epsilon(each.alone),
-            delta=f"{before.delta:g}",
-        ),
-        _(
-            "This hospital allows ε = %(limit)s for all studies together; at most %(spent)s is "
-            "spent, and %(left)s is left.",
-            limit=epsilon(before.limit),
-            spent=epsilon(before.spent),
-            left=epsilon(before.left),
-        ),
-    ]
-    if each.after is None:
-        found.append(_("Runs of this study have spent ε = %(spent)s.", spent=epsilon(each.spent)))
-    else:
-        found.append(
-            _(
-                "With a whole run of it at most %(after)s would be spent: studies cost less "
-                "together than one by one.",
-                after=epsilon(each.after),
-            )
-        )
-    if each.then and before.rule == "proven":
-        found.append(
-            _(
-                "Of what the filter admits that proves the limit, %(used)s would be used.",
-                used=share(each.then.used),
-            )
-        )
-    if each.unproven:
-        found.append(
-            _(
-                "By the sum of all ε there is room for it, and not by the filter. The hospital can "
-                "raise the limit, or add up without the filter; then the limit is only proven if "
-                "no study was chosen by what an earlier one gave."
-            )
-        )
-    if each.crowded:
-        found.append(
-            _(
-                "δ = %(delta)s is too large for %(count)s patients, as many as a study had here: "
-                "such work is refused until the hospital sets a smaller δ.",
-                delta=f"{before.delta:g}",
-                count=each.crowd,
-            )
-        )
-    return found
+    """What a study would cost here, what is left for it, and last whether it fits."""
+    return [said(sentence) for sentence in outlook_words.sentences(each)]

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from limits import allow
 from unit.storage.test_catalogue import SCAN
 from unit.storage.test_ledger import Counting, spend
 
@@ -80,7 +81,7 @@ def test_an_emptied_ledger_in_the_open_is_not_taken_for_the_sealed_one(tmp_path)
     ledger(tmp_path).spend(spend())
     for file in tmp_path.iterdir():
         file.unlink()
-    SqliteLedger(tmp_path / "ledger.sqlite", Counting()).set_limit(1e9, 1e-5)
+    allow(SqliteLedger(tmp_path / "ledger.sqlite", Counting()), 1e9, 1e-5)
     with pytest.raises(SiteError, match="cannot be used"):
         ledger(tmp_path).spend(spend())
 
@@ -106,7 +107,7 @@ def test_a_page_that_was_changed_is_noticed(at, tmp_path):
 
 def test_it_is_encrypted_in_place_with_all_that_was_in_it(tmp_path):
     plain = SqliteLedger(tmp_path / "ledger.sqlite", Counting())
-    plain.set_limit(30, 1e-6)
+    allow(plain, 30, 1e-6)
     with plain.file.open():  # keeps a log beside the file
         for _ in range(3):
             plain.spend(spend())

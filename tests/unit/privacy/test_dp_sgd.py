@@ -143,5 +143,5 @@ def test_the_promise_names_whom_it_protects_from_whom_and_what_not():
     ((name, sentences),) = all_promises(parse_study(GOOD))
     text = " ".join(sentences)
     assert name == "dp-sgd"
-    for words in ("unit", "the coordinator", "ε = ", "Does not hide", "north, centre or south"):
+    for words in ("unit", "the coordinator", "ε = ", "Does not hide", "north / centre / south"):
         assert words in text

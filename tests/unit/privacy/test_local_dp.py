@@ -9,6 +9,7 @@ import pytest
 import torch
 from integration.federated import SITES, Recorder, go
 from integration.test_private_runs import PUBLIC_FACTS, text_of
+from limits import allow
 
 from medfed.core.errors import PartError, QuorumError, Refused, StudyError
 from medfed.core.ledger import Spend
@@ -267,14 +268,14 @@ def test_records_have_a_sum_of_their_own(tmp_path):
         cost = Cost(unit, answers)
         return book.spend(Spend("d", "t", "r", "o", 1, "train", "s", ("p", "q"), cost))
 
-    book.set_limit(1.5, 1e-5)
+    allow(book, 1.5, 1e-5)
     assert spend("record").spent == pytest.approx(1.0, rel=0.01)
     assert spend("patient").spent == pytest.approx(1.0, rel=0.01), "not two"
     assert book.balance("record").limit == 1.5, "the patients' limit, until it has its own"
     with pytest.raises(Refused) as no:
         spend("record")
     assert "a record would have spent" in no.value.inside
-    book.set_limit(4.0, 1e-5, "record")
+    allow(book, 4.0, 1e-5, "record")
     spend("record")
     assert book.balance("patient").limit == 1.5
 

@@ -8,12 +8,13 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from limits import allow
 from unit.services.pages import check_page
 
 from medfed.connectors.pooled import Chain, Gathered, PooledSplit
 from medfed.core.data import SiteData
 from medfed.core.errors import DataError, QuorumError, RunError, SiteError, StudyError
-from medfed.core.events import ComparedRun
+from medfed.core.events import ComparedRun, RoundStarted
 from medfed.core.registry import Part
 from medfed.core.study_file import parse_study
 from medfed.core.task import Execution, Interval
@@ -431,12 +432,46 @@ def test_a_comparison_that_a_ledger_has_no_room_for_is_refused_before_it_begins(
     study = parse_study(PUBLIC)
     answers = [a for p in prices(study) if p.site == "south" for a in p.answers]
     one = epsilon(answers, 1e-5)
-    open_ledger(hospitals / "south").set_limit(1.3 * one, 1e-5)
+    allow(open_ledger(hospitals / "south"), 1.3 * one, 1e-5)
     options = CompareOptions(tmp_path / "out", recipes=("federated", "leave-one-out"), seeds=(5,))
     with pytest.raises(StudyError, match="ledger of south has no room for the 3 runs") as no:
         compare(study, replace(options, ledgers=hospitals))
     assert "medfed ledger show" in no.value.remedy
     assert open_ledger(hospitals / "north").entries() == []
+
+
+def stopped_at(round_, study, options):
+    """Begin a comparison that is stopped when its first run sends that round's orders."""
+
+    def stop(event):
+        if isinstance(event, RoundStarted) and (event.round, event.purpose) == (round_, "train"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compare(study, options, stop)
+
+
+def test_what_is_left_of_unfinished_runs_needs_room_too(tmp_path, hospitals):
+    study = parse_study(PUBLIC)
+    options = CompareOptions(
+        tmp_path / "out", recipes=("federated", "leave-one-out"), seeds=(5,), ledgers=hospitals
+    )
+    stopped_at(2, study, options)
+    book = open_ledger(hospitals / "north")
+    whole = [a for p in prices(study) if p.site == "north" for a in p.answers]
+    entered = book.entries()
+    paid = [answer for entry in entered for answer in entry.answers]
+    assert paid
+    others = epsilon([*paid, *whole], 1e-5)
+    book.set_limit(replace(book.limit(), epsilon=others, rule="sum"))
+    with pytest.raises(StudyError, match="ledger of north has no room for what is left"):
+        compare(study, options)
+    assert book.entries() == entered, "nothing was begun"
+    anew = [answer for entry in entered if entry.round > 1 for answer in entry.answers]
+    all_of_it = epsilon([*whole, *whole, *anew], 1e-5)
+    book.set_limit(replace(book.limit(), epsilon=all_of_it + 1e-6, rule="sum"))
+    compare(study, options)
+    assert book.balance().left < 1e-5, "what was paid before is not counted twice"
 
 
 @pytest.mark.parametrize("paid_first", [False, True])

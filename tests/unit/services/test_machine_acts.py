@@ -5,9 +5,12 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,9 +19,12 @@ from consoles import stage_of
 from integration.enrolling import Federation
 
 from medfed.cli import main
+from medfed.core.errors import SiteError
 from medfed.core.files import write_json
-from medfed.services import audit, machine_acts
+from medfed.federation.keys import make_key
+from medfed.services import act_files, audit
 from medfed.services.machine_acts import FOLDER, leave_act, take_in, whoever
+from medfed.services.sites import create_site, open_ledger
 
 ME = f"os:{getpass.getuser()}"
 
@@ -106,7 +112,7 @@ def test_a_forged_or_damaged_file_says_nothing_about_users(sqlite, tmp_path):
     [
         lambda file, _: os.mkfifo(file),  # whoever opens it waits for a writer
         lambda file, whole: file.symlink_to(whole),
-        lambda file, whole: file.write_bytes(whole.read_bytes() + b" " * machine_acts.LONGEST),
+        lambda file, whole: file.write_bytes(whole.read_bytes() + b" " * act_files.LONGEST),
         lambda file, _: file.write_text("[" * 60_000),
         lambda file, whole: file.write_text(
             json.dumps({**json.loads(whole.read_text()), "at": "0001-01-01T00:00:00+14:00"})
@@ -135,6 +141,118 @@ def test_an_act_that_cannot_be_removed_is_recorded_once(sqlite, tmp_path, monkey
     assert len(audit.entries(sqlite)) == 1
 
 
+COMMANDS = {
+    "limit": (["ledger", "set-limit", "--epsilon", "3", "--site"], "privacy limit of a patient"),
+    "approval": (["site", "approve"], "study "),
+    "trust": (["site", "trust"], "key "),
+}
+
+
+@pytest.fixture
+def site(tmp_path):
+    create_site(tmp_path / "site", "north", None)
+    (tmp_path / "coordinator").mkdir()
+    make_key(tmp_path / "coordinator")
+    (tmp_path / "study.toml").write_text(BREAST_CANCER)
+    return tmp_path / "site"
+
+
+def words_of(site, command):
+    more = {
+        "approval": [site.parent / "study.toml"],
+        "trust": [site.parent / "coordinator/key.pub"],
+    }
+    return [*COMMANDS[command][0], str(site), *map(str, more.get(command, []))]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_is_done_is_said_before_it_is_done(site, command, sqlite, monkeypatch):
+    """Killed when it is about to be done, it is in the record, and was not done."""
+
+    class KilledError(BaseException):
+        pass
+
+    def killed(*_, **__):
+        raise KilledError
+
+    for what in (
+        "medfed.storage.ledger.SqliteLedger.set_limit",
+        "medfed.federation.site_folder.SiteFolder.approve",
+        "medfed.services.sites.trust",
+    ):
+        monkeypatch.setattr(what, killed)
+    with pytest.raises(KilledError):
+        main(words_of(site, command))
+    assert take_in(sqlite, [site]) == 1
+    assert [row.subject[: len(COMMANDS[command][1])] for row in audit.entries(sqlite)] == [
+        COMMANDS[command][1]
+    ]
+    assert open_ledger(site).limit().epsilon == 10.0
+
+
+def test_what_could_not_be_done_is_said_too(site, sqlite, monkeypatch):
+    def full(*_, **__):
+        raise SiteError("the ledger cannot be used", remedy="Mend it")
+
+    monkeypatch.setattr("medfed.storage.ledger.SqliteLedger.set_limit", full)
+    with pytest.raises(SystemExit):
+        main(words_of(site, "limit"))
+    take_in(sqlite, [site])
+    failed, tried = audit.entries(sqlite)
+    assert (tried.allowed, failed.allowed) == (True, False)
+    assert failed.reason == "failed: the ledger cannot be used. Mend it"
+
+
+def test_acts_that_no_console_takes_in_are_summed_up(sqlite, tmp_path, monkeypatch):
+    monkeypatch.setattr(act_files, "MOST", 10)
+    for number in range(35):
+        leave_act(tmp_path, "data.add" if number % 5 else "site.pin", f"number {number}")
+        assert len(list((tmp_path / FOLDER).iterdir())) <= 10
+    (tmp_path / FOLDER / "00.json").write_text("no act")
+    for number in range(35, 40):
+        leave_act(tmp_path, "data.add", f"number {number}")
+    take_in(sqlite, [tmp_path])
+    *newer, total = audit.entries(sqlite)
+    assert total.action == act_files.SUMMED
+    told = {k: int(v) for k, v in re.findall(r"(\S+) (\d+)(?:, |$)", total.reason)}
+    singles = Counter(row.action for row in newer)
+    assert told["site.pin"] + singles["site.pin"] == 7
+    assert told["data.add"] + singles["data.add"] == 33
+    assert told["damaged"] == 1
+    assert total.subject == f"acts: {41 - len(newer)}"
+    assert [row.subject for row in newer] == [f"number {n}" for n in range(39, 39 - len(newer), -1)]
+    assert not list((tmp_path / FOLDER).iterdir())
+
+
+def test_a_sum_that_is_broken_off_leaves_none_out(sqlite, tmp_path, monkeypatch):
+    monkeypatch.setattr(act_files, "MOST", 4)
+    for number in range(4):
+        leave_act(tmp_path, "data.add", f"number {number}")
+
+    class KilledError(BaseException):
+        pass
+
+    def killed(*_, **__):
+        raise KilledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pathlib.Path.unlink", killed)
+        with pytest.raises(KilledError):
+            leave_act(tmp_path, "data.add", "number 4")
+    take_in(sqlite, [tmp_path])
+    found = {row.subject for row in audit.entries(sqlite)}
+    assert found >= {f"number {n}" for n in range(5)}, "some are told twice"
+
+
+def test_two_commands_at_once_sum_up_once(sqlite, tmp_path, monkeypatch):
+    monkeypatch.setattr(act_files, "MOST", 8)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: leave_act(tmp_path, "data.add", f"number {n}"), range(80)))
+    take_in(sqlite, [tmp_path])
+    *newer, total = audit.entries(sqlite)
+    assert total.subject == f"acts: {80 - len(newer)}"
+
+
 @pytest.mark.skipif(os.getresuid()[1] != 0, reason="only root can act for others")
 def test_what_root_leaves_belongs_to_who_owns_the_folder():
     with tempfile.TemporaryDirectory() as name:  # a test's own folder nobody but root may enter
@@ -150,7 +268,7 @@ def test_what_root_leaves_belongs_to_who_owns_the_folder():
 def test_a_user_without_a_name_is_a_number(monkeypatch):
     monkeypatch.setattr("os.geteuid", lambda: 4_000_123)
     assert whoever().name == "os:4000123"
-    assert machine_acts.AT_MACHINE not in "abcdefghijklmnopqrstuvwxyz0123456789._-"
+    assert act_files.AT_MACHINE not in "abcdefghijklmnopqrstuvwxyz0123456789._-"
 
 
 @pytest.mark.slow

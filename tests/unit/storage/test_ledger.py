@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from counting import Counting
+from limits import allow
 
 from medfed.core.errors import REFUSALS, Refused, SiteError
 from medfed.core.ledger import Spend
@@ -65,16 +66,16 @@ def test_it_adds_up_and_refuses_what_would_pass_the_limit(ledger):
 
 
 def test_a_hospital_sets_its_own_limit(ledger):
-    ledger.set_limit(2.0, 1e-6)
+    allow(ledger, 2.0, 1e-6)
     ledger.spend(spend(times=2))
     with pytest.raises(Refused):
         ledger.spend(spend())
-    ledger.set_limit(3.0, 1e-6)
+    allow(ledger, 3.0, 1e-6)
     assert ledger.spend(spend()).spent == 3
 
 
 def test_no_limit_means_no_work(ledger):
-    ledger.set_limit(0.0, 1e-5)
+    allow(ledger, 0.0, 1e-5)
     with pytest.raises(Refused):
         ledger.spend(spend())
 
@@ -151,7 +152,7 @@ def test_what_more_work_would_come_to_is_told_and_not_entered(ledger):
 
 
 def test_what_more_work_on_a_new_source_would_come_to_is_what_it_is_refused_for(ledger):
-    ledger.set_limit(8.0, 1e-5)
+    allow(ledger, 8.0, 1e-5)
     ledger.spend(spend(EVERYBODY[:10], times=4))
     ledger.spend(spend(EVERYBODY[10:], times=3))
     more = (NoisyAnswer("gaussian", 2.0, 1.0, 3),)
@@ -169,20 +170,20 @@ def test_studies_are_composed_and_not_added(tmp_path):
 
 
 def test_delta_must_be_below_one_by_the_number_of_patients(ledger):
-    ledger.set_limit(10.0, 0.05)
+    allow(ledger, 10.0, 0.05)
     assert "0.05 is too large for 30 patients" in refusal(ledger, spend())
 
 
 def test_a_delta_is_told_too_large_for_those_who_were_in_some_work(ledger):
-    ledger.check_delta(0.1)
+    ledger.limit_for(10, 0.1)
     ledger.spend(spend(EVERYBODY[:20]))
     ledger.spend(spend(EVERYBODY[:5], source="small"))
     ledger.spend(spend((), unit="hospital"))
     assert [ledger.crowd(source=source) for source in (None, "s", "small", "new")] == [20, 20, 5, 0]
-    ledger.check_delta(0.049)
-    ledger.check_delta(0.1, "hospital")
+    ledger.limit_for(10, 0.049)
+    ledger.limit_for(10, 0.1, "hospital")
     with pytest.raises(SiteError, match="too large for the 20 patients"):
-        ledger.check_delta(0.05)
+        ledger.limit_for(10, 0.05)
 
 
 def test_nobody_can_be_read_in_the_file(ledger):
@@ -259,7 +260,7 @@ def gone(book, old):
 
 @pytest.mark.parametrize("harm", [emptied, older, beheaded, older_and_beheaded, another_head, gone])
 def test_a_ledger_that_forgot_something_answers_nothing(harm, book):
-    book.set_limit(10.0, 1e-5)
+    allow(book, 10.0, 1e-5)
     book.spend(spend(times=3))
     old = {file: file.read_bytes() for file in book.path.parent.iterdir()}
     book.spend(spend(times=3))
@@ -295,7 +296,7 @@ def test_no_answer_leaves_before_the_head_is_written(book, monkeypatch):
         book.spend(spend())
 
 
-def test_a_ledger_of_the_form_before_gets_a_head(ledger):
+def test_a_ledger_of_the_first_form_gets_a_head(ledger):
     ledger.spend(spend())
     ledger.path.with_name(HEAD).unlink()
     with sqlite3.connect(ledger.path) as db:
@@ -343,7 +344,7 @@ def killed_at_random(home, kills, seed, *how):
     rng = random.Random(seed)
     vault = SealedVault(home, bytes(32)) if how else OPEN
     ledger = SqliteLedger(home / "ledger.sqlite", Counting(), vault)
-    ledger.set_limit(1e9, 1e-5)
+    allow(ledger, 1e9, 1e-5)
     for _ in range(kills):
         with subprocess.Popen(
             [sys.executable, "-c", WORK, str(home), *how], stdout=subprocess.PIPE

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from accounting import EXAMPLES, PASSWORD, identity
 from consoles import Stage, hospital_of
 from counting import Counting
+from limits import allow
 from sqlalchemy import select, update
 
 from medfed.core.errors import SiteError
@@ -13,6 +16,7 @@ from medfed.core.ledger import Spend, comparable
 from medfed.core.mechanism import Cost, NoisyAnswer
 from medfed.core.private_lines import append_private
 from medfed.core.study_file import read_study
+from medfed.federation.audit.log import ENTRIES, FOLDER, SEALED_AS
 from medfed.federation.site_folder import receipts_of
 from medfed.services.accounts import tokens
 from medfed.services.prices import Price
@@ -232,7 +236,7 @@ def test_a_limit_that_could_not_be_set_is_recorded_as_such_and_none_is_written(
         with pytest.raises(SiteError):
             hospital.console.hospital.privacy.set_limit(who, "record", 5.0, 1e-5)
     assert [reason for _, reason in acts(hospital)][1].startswith("failed: the disk is full")
-    book_of(hospital).set_limit(3.0, 1e-5, "patient")
+    allow(book_of(hospital), 3.0, 1e-5, "patient")
     assert book_of(hospital).balance("record").limit == 3.0, "still the patient's"
 
 
@@ -298,7 +302,7 @@ def test_a_studys_page_says_what_it_would_cost_and_what_is_left(priced):
     assert "ε = 10 for all studies together; at most 4 is spent, and 6 is left" in page
     assert "at most 7 would be spent" in page
     assert "more than this hospital allows" not in page
-    book_of(priced).set_limit(6.0, 1e-5)
+    allow(book_of(priced), 6.0, 1e-5)
     assert "more than this hospital allows" in client.get(path).text
     (price,) = client.get(f"/api/v1{path}").json["price"]
     assert (price["alone"], price["after"], price["fits"]) == (3, 7, False)
@@ -315,7 +319,8 @@ def test_a_studys_page_counts_all_of_other_sources_for_those_who_may_be_new(pric
 
 def test_a_studys_page_tells_of_a_delta_that_stops_all_work(priced):
     pay(priced, study="another")
-    book_of(priced).set_limit(10.0, 0.04)
+    book = book_of(priced)
+    book.set_limit(replace(book.limit(), delta=0.04))  # as a ledger of old may have it
     page = priced.client("data-steward").get(f"/participation/{NOISED.digest}").text
     assert "δ = 0.04 is too large for 30 patients" in page
     assert "more than this hospital allows" in page
@@ -327,7 +332,7 @@ def test_what_a_study_has_spent_already_is_not_counted_twice(priced):
     assert "Runs of this study have spent ε = 2" in page
     assert "would be spent" not in page
     assert "more than this hospital allows" not in page
-    book_of(priced).set_limit(2.0, 1e-5)
+    allow(book_of(priced), 2.0, 1e-5)
     page = priced.client("data-steward").get(f"/participation/{NOISED.digest}").text
     assert "more than this hospital allows" in page, "nothing is left for its next round"
 
@@ -364,7 +369,7 @@ def test_what_the_filter_has_left_is_told_and_what_to_do_beyond_it(hospital):
     page = client.get("/privacy/").text
     assert "a filter (Rényi, order 2) refuses what would break that" in page
     assert "<b>60%</b>" in page, "of what is proven is left"
-    book_of(hospital).set_limit(3.0, 1e-5)
+    allow(book_of(hospital), 3.0, 1e-5)
     page = client.get("/privacy/").text
     assert "Nothing more is admitted" in page
     assert "(133% of what the filter admits is used)" in page
@@ -395,7 +400,7 @@ def test_what_patients_and_records_may_spend_together_is_told(hospital):
     assert told["replacing_a_patient"]["epsilon"] == 30
     assert told["replacing_a_patient"]["delta"] == pytest.approx(0.22, abs=0.01)
     assert [each["rule"] for each in told["accounts"]] == ["proven"] * 3
-    book_of(hospital).set_limit(20.0, 1e-5)
+    allow(book_of(hospital), 20.0, 1e-5)
     assert "ε = 60 at a δ of 1, which promises nothing" in client.get("/privacy/").text
 
 
@@ -408,7 +413,32 @@ def test_a_study_that_only_the_filter_has_no_room_for_is_told_so(priced, monkeyp
     assert "more than this hospital allows" in page
     (price,) = client.get(f"/api/v1{path}").json["price"]
     assert (price["used_after"], price["fits"], price["rule"]) == (1.5, False, "proven")
-    book_of(priced).set_limit(10.0, 1e-5, rule="sum")
+    allow(book_of(priced), 10.0, 1e-5, rule="sum")
     page = client.get(path).text
     assert "more than this hospital allows" not in page
     assert "would be used" not in page
+
+
+def refuse(stage: Stage, digest: str, at: str) -> None:
+    """Write down that an order was refused for want of room, as the site's log has it."""
+    site = stage.console.hospital.site
+    file = site / FOLDER / ENTRIES
+    file.parent.mkdir(exist_ok=True)
+    row = {"time": at, "kind": "refusal", "record": {"study": digest, "name": "budget-spent"}}
+    append_private(file, row, site_vault(site), SEALED_AS)
+
+
+def test_work_that_no_limit_had_room_for_is_told_until_the_next_limit(priced):
+    pay(priced, study="another")
+    allow(book_of(priced), 1.0, 1e-5)
+    refuse(priced, "0" * 64, "2026-01-01T00:00:00+00:00")
+    client = priced.client("data-steward")
+    pages = ("/privacy/", f"/participation/{NOISED.digest}")
+    assert all("had no room" not in client.get(page).text for page in pages), "long ago"
+    later = now().replace(year=now().year + 1).isoformat(timespec="seconds")
+    for _ in range(2):
+        refuse(priced, NOISED.digest, later)
+    page = client.get("/privacy/").text
+    assert NOISED.title in page
+    assert "refused 2 times, last at" in page
+    assert "The limit had no room for work of this study" in client.get(pages[1]).text

@@ -5,18 +5,20 @@ of all runs that bounds what they tell. Where the hospitals' ledgers are given, 
 else in ledgers of its own, as every run on this machine does, and only the sum is told.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medfed.core.errors import SiteError, StudyError
 from medfed.core.ledger import comparable
-from medfed.core.mechanism import NoisyAnswer, Unit, merge
+from medfed.core.mechanism import NoisyAnswer, Unit, merge, without
 from medfed.core.registry import make
 from medfed.core.study import Study
 from medfed.federation.site_folder import SiteFolder
 from medfed.federation.site_settings import read_settings
 from medfed.services.comparison.recipes import Fit
+from medfed.services.outlook_words import PAYS
+from medfed.storage.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from medfed.storage.ledger import SqliteLedger
@@ -25,12 +27,13 @@ Answers = dict[tuple[str, Unit], list[NoisyAnswer]]
 """By hospital and who pays."""
 
 
-def check_room(study: Study, fits: Sequence[Fit], ledgers: Path) -> None:
+def check_room(study: Study, todo: Sequence[tuple[Fit, RunFolder]], ledgers: Path) -> None:
     """Complain before anything is trained if a hospital's ledger has no room for all runs.
 
     Args:
         study: The study.
-        fits: The runs that are to be begun.
+        todo: The runs that are not finished, with their folders: those that are not begun, and
+            those that are gone on with, of which the rest is still to be paid.
         ledgers: Folder of the hospitals' site folders.
 
     Raises:
@@ -38,11 +41,13 @@ def check_room(study: Study, fits: Sequence[Fit], ledgers: Path) -> None:
         SiteError: A hospital's folder is not there, or its ledger cannot be used.
     """
     books = {site: _book(ledgers / site, site) for site in study.sites}
-    for (site, unit), answers in _answers(fits).items():
+    for (site, unit), answers in _left_to_pay(todo, books).items():
         after = books[site].after(merge(answers), comparable(study.source), unit)
         if not after.within:
-            runs = len(fits)
+            runs = len(todo)
             message = f"the ledger of {site} has no room for the {runs} runs of this comparison"
+            if any(run.exists for _, run in todo):
+                message = f"the ledger of {site} has no room for what is left of this comparison"
             remedy = (
                 f"Compare less (--recipes, --seeds); `medfed ledger show --site {ledgers / site}` "
                 "says what is left, and what may be done"
@@ -116,6 +121,35 @@ def _answers(fits: Iterable[Fit]) -> Answers:
     return found
 
 
+def _left_to_pay(
+    todo: Iterable[tuple[Fit, RunFolder]], books: Mapping[str, "SqliteLedger"]
+) -> Answers:
+    found: Answers = {}
+    for fit, run in todo:
+        for (site, unit), answers in _answers([fit]).items():
+            left = without(answers, _paid(run, books[site], unit))
+            found.setdefault((site, unit), []).extend(left)
+    return found
+
+
+def _paid(run: RunFolder, book: "SqliteLedger", unit: Unit) -> list[NoisyAnswer]:
+    """What a run has paid and will not pay again: for all that its checkpoint holds.
+
+    A round that was paid for twice counts once. What is paid once a run, for what a site's process
+    keeps, is paid anew when the run goes on.
+    """
+    state = run.load()[0] if run.exists else None
+    if state is None or any(make("mechanism", part).once for part in run.study().privacy):
+        return []
+    own = run.record()["run"]
+    done = {
+        (e.round, e.order if e.purpose == "query" else "", e.answers)
+        for e in book.entries()
+        if (e.run, e.unit) == (own, unit) and e.round <= state.round
+    }
+    return [answer for _, _, answers in done for answer in answers]
+
+
 def _deltas(fits: Iterable[Fit]) -> dict[Unit, float]:
     found: dict[Unit, float] = {}
     for fit in fits:
@@ -125,22 +159,15 @@ def _deltas(fits: Iterable[Fit]) -> dict[Unit, float]:
     return found
 
 
-_WHOM: dict[Unit, str] = {
-    "patient": "a training patient",
-    "record": "a training patient's record",
-    "hospital": "a hospital",
-}
-
-
 def _price_note(unit: Unit, spent: float, delta: float, runs: int) -> str:
     return (
-        f"the {runs} runs of this comparison together cost {_WHOM[unit]} ε = {spent:.3g} at "
+        f"the {runs} runs of this comparison together cost {PAYS[unit]} ε = {spent:.3g} at "
         f"δ = {delta:g}, which only the ledgers of these runs know"
     )
 
 
 def _paid_note(unit: Unit, spent: float, delta: float, runs: int) -> str:
     return (
-        f"the {runs} runs of this comparison together cost {_WHOM[unit]} ε = {spent:.3g} at "
+        f"the {runs} runs of this comparison together cost {PAYS[unit]} ε = {spent:.3g} at "
         f"δ = {delta:g}, paid from the ledgers of the hospitals"
     )

@@ -94,7 +94,8 @@ def compare(
     begun = [fit for fit in every if run_folder(options.out, fit).exists]
     check_payers(study, [run_folder(options.out, fit).path for fit in begun], options.ledgers)
     if options.ledgers:
-        check_room(study, [fit for fit in every if fit not in begun], options.ledgers)
+        todo = [(fit, run_folder(options.out, fit)) for fit in every]
+        check_room(study, [each for each in todo if not _finished(*each)], options.ledgers)
     notes = _notes(data, seeds) + price_notes(every, paid=options.ledgers is not None)
     failed = _run_all(recipes, fits, options, on_event)
     records = _score_all(fits, failed, data, options.out, on_event)
@@ -204,8 +205,12 @@ def _run(fit: Fit, options: CompareOptions, on_event: Listener = lambda _: None)
         threads=_threads(fit.study, options.workers),
         report=False,
     )
-    if folder.result() is None or folder.study().digest != fit.study.digest:
+    if not _finished(fit, folder):
         start(fit.study, there, None, on_event)
+
+
+def _finished(fit: Fit, folder: RunFolder) -> bool:
+    return folder.result() is not None and folder.study().digest == fit.study.digest
 
 
 def _threads(study: Study, workers: int) -> int | None:

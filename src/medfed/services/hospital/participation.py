@@ -16,17 +16,16 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from medfed.core.errors import DataError, MedfedError, Refused, SiteError, StudyError
+from medfed.core.errors import MedfedError, Refused, SiteError, StudyError
 from medfed.core.files import canonical_json, write_atomic
 from medfed.core.study import Study
 from medfed.core.study_file import parse_study
-from medfed.federation.audit.log import entries_of
 from medfed.federation.site_folder import SiteFolder, stored_study
 from medfed.services.accounts import Identity, Subject, require
 from medfed.services.accounts.login import require_confirmed
 from medfed.services.accounts.rights import require_person
 from medfed.services.audit import record
-from medfed.services.sites import site_vault
+from medfed.services.hospital.refused import RefusedStudy, refused_studies
 from medfed.services.trouble import Conflict, Missing
 from medfed.services.trouble import Refused as Unfit
 from medfed.storage.database import Database
@@ -56,21 +55,6 @@ class Asking:
     sent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Turned:
-    """A study that the coordinator asked for and that was refused, as nobody had approved it.
-
-    Attributes:
-        digest: Its digest.
-        last: When it was asked for last, ISO 8601.
-        times: How often.
-    """
-
-    digest: str
-    last: str
-    times: int
-
-
 class Participation:
     """What one hospital takes part in.
 
@@ -91,21 +75,11 @@ class Participation:
         found |= {study.digest: self._approved(study) for study in self.folder.approvals()}
         return sorted(found.values(), key=lambda each: (bool(each.approved), each.study.title))
 
-    def turned_away(self) -> Sequence[Turned]:
+    def turned_away(self) -> Sequence[RefusedStudy]:
         """Studies that were asked for here, are not approved, and of which no file is known."""
         known = {each.study.digest for each in self.list()}
-        found: dict[str, list[str]] = {}
-        try:
-            entries = entries_of(self.folder.path, site_vault(self.folder.path))
-        except DataError:
-            return []  # the page of receipts says that it is damaged
-        for entry in entries:
-            refused = entry.get("record") if isinstance(entry, dict) else None
-            if isinstance(refused, dict) and refused.get("name") == "not-approved":
-                digest = str(refused.get("study", ""))
-                if digest and digest not in known:
-                    found.setdefault(digest, []).append(str(entry.get("time", "")))
-        return [Turned(digest, max(times), len(times)) for digest, times in found.items()]
+        found = refused_studies(self.folder.path, "not-approved")
+        return [each for each in found if each.digest not in known]
 
     def find(self, digest: str) -> Asking:
         """One study.

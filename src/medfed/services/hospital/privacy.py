@@ -1,7 +1,9 @@
 """What a hospital has spent of its patients' privacy, by its site's ledger, and what it allows."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ from medfed.aggregators.encrypted.site import CONTEXT
 from medfed.aggregators.secure.seated import KEYS
 from medfed.aggregators.secure.site import SHARES
 from medfed.core.errors import MedfedError, Refused, SiteError
-from medfed.core.ledger import RULES, UNITS, Balance, Limit, check_limit, comparable
+from medfed.core.ledger import RULES, UNITS, Balance
 from medfed.core.mechanism import Unit
 from medfed.core.study import Study
 from medfed.federation.site_folder import SiteFolder
@@ -18,6 +20,9 @@ from medfed.services.accounts.login import require_confirmed
 from medfed.services.accounts.rights import require_person
 from medfed.services.audit import record
 from medfed.services.hospital.participation import DECIDE
+from medfed.services.hospital.refused import RefusedStudy, refused_studies
+from medfed.services.limit_change import change_limit
+from medfed.services.outlook import Outlook, outlooks
 from medfed.services.prices import Price
 from medfed.services.sites import open_ledger, site_vault
 from medfed.services.trouble import Missing
@@ -77,53 +82,6 @@ class Spending:
     lost: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Outlook:
-    """What a study would cost one kind of unit here, and whether the limit has room for it.
-
-    Attributes:
-        unit: Patient, record or hospital.
-        alone: ε of a whole run, by itself.
-        spent: What the study's runs have spent so far.
-        before: Where the one stands who has spent most.
-        then: Where they would stand with a whole run of the study besides; None where some of it
-            is spent already.
-        crowd: The most of the study's source who were in one piece of work so far.
-    """
-
-    unit: Unit
-    alone: float
-    spent: float
-    before: Balance
-    then: Balance | None
-    crowd: int
-
-    @property
-    def after(self) -> float | None:
-        """ε with a whole run besides."""
-        return None if self.then is None else self.then.spent
-
-    @property
-    def crowded(self) -> bool:
-        """Whether the limit's δ is too large for so many: the ledger refuses all their work."""
-        return self.crowd * self.before.delta >= 1
-
-    @property
-    def fits(self) -> bool:
-        """Whether the limit has room for a whole run; for anything, where some is spent already."""
-        if self.crowded:
-            return False
-        if self.then is None:
-            return self.before.left > 0 and (self.before.rule == "sum" or self.before.used < 1)
-        return self.then.within
-
-    @property
-    def unproven(self) -> bool:
-        """Whether it is the limit's filter alone that has no room for it."""
-        then = self.then or self.before
-        return not (self.fits or self.crowded) and then.spent <= then.limit
-
-
 class Privacy:
     """What one hospital has spent, and what it allows.
 
@@ -161,6 +119,15 @@ class Privacy:
         """ε of a run by itself; those of several runs together cost less than their sum."""
         return self._book().balance(spending.unit, run=spending.run).spent
 
+    def refused(self) -> Sequence[RefusedStudy]:
+        """Studies for which no limit had room, since one was set last.
+
+        Raises:
+            SiteError: The ledger cannot be used.
+        """
+        since = max((each.time for each in self._book().limit_history()), default="")
+        return refused_studies(self.site, "budget-spent", since)
+
     def outlook(self, study: Study, prices: Iterable[Price]) -> Sequence[Outlook]:
         """What a study would cost here, and what is left for it.
 
@@ -171,8 +138,7 @@ class Privacy:
         Raises:
             SiteError: The ledger cannot be used.
         """
-        book = self._book()
-        return [self._outlook(book, study, price) for price in prices]
+        return outlooks(self._book(), study, prices)
 
     def set_limit(
         self, by: Identity, unit: str, epsilon: float, delta: float, rule: str | None = None
@@ -203,28 +169,22 @@ class Privacy:
         known_rule = next((each for each in RULES if each == rule), None)
         if known_rule is None and rule is not None:
             raise Missing("there is no such rule", remedy=f"Choose one of {', '.join(RULES)}")
-        check_limit(epsilon, delta)
         book = self._book()
-        book.check_delta(delta, known)
-        self._set(by, book, known, book.limit_for(epsilon, delta, known, known_rule))
+        new = book.limit_for(epsilon, delta, known, known_rule)
+        change_limit(book, known, new, partial(self._recorded, by))
         return Account(known, book.balance(known), book.standings(known))
 
-    def _set(self, by: Identity, book: SqliteLedger, unit: Unit, new: Limit) -> None:
-        """Record it, then set it: whenever this is broken off, no limit changed unrecorded.
+    @contextmanager
+    def _recorded(self, by: Identity, subject: str, reason: str) -> Iterator[None]:
+        """Record what is about to be done, and if it fails that too.
 
         The one is done when the other begins: nobody waits for a busy ledger with the console's
         database held.
         """
-        subject = f"privacy limit of a {unit}"
-        old = book.limit(unit)
-        said = (
-            f"from ε = {old.epsilon:g} at δ = {old.delta:g} (rule {old.rule}, order {old.order}) "
-            f"to ε = {new.epsilon:g} at δ = {new.delta:g} (rule {new.rule}, order {new.order})"
-        )
         with self.database.write() as session:
-            record(session, by, DECIDE, subject, reason=said)
+            record(session, by, DECIDE, subject, reason=reason)
         try:
-            book.set_limit(new.epsilon, new.delta, unit, new.rule, new.order)
+            yield
         except SiteError as error:
             with self.database.write() as session:
                 record(session, by, DECIDE, subject, allowed=False, reason=f"failed: {error}")
@@ -232,15 +192,6 @@ class Privacy:
 
     def _book(self) -> SqliteLedger:
         return open_ledger(self.site)
-
-    def _outlook(self, book: SqliteLedger, study: Study, price: Price) -> Outlook:
-        before = book.balance(price.unit)
-        source = comparable(study.source)
-        spent = book.balance(price.unit, study=study.digest).spent
-        alone = book.accountant.epsilon(price.answers, before.delta)
-        then = None if spent else book.after(price.answers, source, price.unit)
-        crowd = book.crowd(price.unit, source)
-        return Outlook(price.unit, alone, spent, before, then, crowd)
 
     def _spending(self, entries: Sequence[Entry]) -> Spending:
         first, last = entries[0], entries[-1]

@@ -5,7 +5,7 @@ from typing import Any
 from apiflask import APIBlueprint
 
 from medfed.services.reports.toml_text import study_toml
-from medfed.web import participation_shapes, participation_words, privacy_shapes
+from medfed.web import participation_shapes, participation_words
 from medfed.web.api.participation_schemas import ParticipationOut, ParticipationWhole
 from medfed.web.api.schemas import ERRORS, StudyText, page_of
 from medfed.web.rules import console, hospital, needs, user
@@ -51,7 +51,7 @@ def get_participation(digest: str) -> dict[str, Any]:
         "leaves": participation_words.leaves(asking.study),
         "stays": participation_words.stays(),
         "protections": participation_words.promised(promised),
-        "price": [privacy_shapes.outlook(each) for each in outlook],
+        "price": [each.to_json() for each in outlook],
         "toml": study_toml(asking.study),
     }
 

@@ -38,12 +38,13 @@ class BalanceOut(Schema):
 class OutlookOut(BalanceOut):
     """What a study would cost here.
 
-    ``after`` and ``used_after`` are null where some of it is spent already.
+    ``after``, ``left_after`` and ``used_after`` are null where some of it is spent already.
     """
 
     alone = Float(allow_none=True)
     by_study = Float(allow_none=True)
     after = Float(allow_none=True)
+    left_after = Float(allow_none=True)
     used_after = Float(allow_none=True)
     fits = Boolean()
 

@@ -8,7 +8,7 @@ from flask_babel import gettext as _
 
 from medfed.core.errors import MedfedError, StudyError
 from medfed.core.study import Study
-from medfed.services.hospital.privacy import Outlook
+from medfed.services.outlook import Outlook
 from medfed.services.reports.toml_text import study_toml
 from medfed.web import participation_words, privacy_words, words
 from medfed.web.confirming import confirm_first
@@ -61,6 +61,7 @@ def show(digest: str) -> ResponseReturnValue:
         problem=problem,
         price=[(each, privacy_words.outlook(each)) for each in price],
         broken=broken,
+        refused=digest in _without_room() if price else False,
         toml=study_toml(asking.study),
     )
 
@@ -121,6 +122,11 @@ def _price(study: Study) -> tuple[Sequence[Outlook], tuple[str, str] | None]:
         return hospital().privacy.outlook(study, prices), None
     except MedfedError as error:
         return (), words.error(error)
+
+
+def _without_room() -> set[str]:
+    """Studies for which a limit had no room, since one was set last."""
+    return {each.digest for each in hospital().privacy.refused()}
 
 
 def _promised(study: Study) -> tuple[object, tuple[str, str] | None]:
