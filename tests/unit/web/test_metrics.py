@@ -121,9 +121,14 @@ def test_figures_are_told_while_the_database_is_away(tmp_path, postgres):
         stage = Stage(console, create_app(console, WebOptions(live=False)), 0, "")
         secret = token_of(stage)
         assert value(read(stage, secret), "medfed_database_away") == 0
+        there = {"Authorization": f"Bearer {secret}"}
+        with databases.away(console.database):  # and there is no mirror yet
+            found = parsed(stage.client().get("/metrics", headers=there).text)
+            assert value(found, "medfed_database_away") == 1
+            assert not any(name == "medfed_users" for name, _ in found)
+        console.database.look()
         console.database.mirror()
         with databases.away(console.database):
-            there = {"Authorization": f"Bearer {secret}"}
             answer = stage.client().get("/metrics", headers=there)
             assert answer.status_code == 200, answer.text
             found = parsed(answer.text)

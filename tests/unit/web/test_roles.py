@@ -51,7 +51,7 @@ def test_nonsense_is_refused_in_words_and_what_was_chosen_stays(stage):
     boss = stage.client("administrator")
     answer = saved(stage, boss, "viewer", {"run.start": "all"})
     assert answer.status_code == 422
-    assert "who may start runs must also see runs" in answer.text
+    assert "Who may start runs must also see runs" in answer.text
     assert 'name="run.start" value="all" checked' in answer.text
     answer = stage.post(boss, "/users/roles/viewer", "/users/roles/viewer", seen="{", x="y")
     assert (answer.status_code, "meanwhile" in answer.text) == (409, True)
@@ -100,7 +100,7 @@ def test_a_role_of_ones_own_is_made_changed_and_removed_in_the_browser(stage):
     assert EVIL not in boss.get(there).text
     assert html.escape(EVIL) in boss.get(there).text
     again = stage.post(boss, new, new, **made)
-    assert (again.status_code, "there is a role of this name" in again.text) == (409, True)
+    assert (again.status_code, "There is a role of this name" in again.text) == (409, True)
     viewer = "/users/viewer"
     stage.post(boss, viewer, viewer, full_name="V", active="on", roles="夜班 1")
     assert "Remove this role" not in boss.get(there).text

@@ -33,6 +33,7 @@ ALWAYS = {
     "api.people.list_users": "user.read",
     "api.settings.change_settings": "settings.change",
     "api.settings.get_settings": "settings.read",
+    "audit.export": "audit.read",
     "audit.index": "audit.read",
     "guide.index": "help.read",
     "guide.page": "help.read",

@@ -12,7 +12,7 @@ from medfed.services.accounts import login
 from medfed.services.accounts.identity import Identity, Subject
 from medfed.services.accounts.passwords import Passwords, check_strength, generate
 from medfed.services.accounts.rights import covers, require
-from medfed.services.accounts.roles import ensure_roles
+from medfed.services.accounts.roles import ROLES, ensure_roles
 from medfed.services.audit import plain, record
 from medfed.services.preferences import preferences
 from medfed.storage.database import Database
@@ -92,9 +92,10 @@ class Accounts:
             return session.scalars(select(UserRow).order_by(UserRow.name)).all()
 
     def roles(self) -> Sequence[RoleRow]:
-        """All roles."""
+        """All roles: those that this program ships first, then the others by name."""
         with self.database.read() as session:
-            return session.scalars(select(RoleRow).order_by(RoleRow.name)).all()
+            rows = session.scalars(select(RoleRow)).all()
+        return sorted(rows, key=lambda row: (row.name not in ROLES, row.name.casefold()))
 
     def find(self, name: str) -> UserRow:
         """A user by name.

@@ -128,6 +128,6 @@ def _chosen(rights: list[str]) -> dict[str, str]:
 def list_acts(query_data: dict[str, Any]) -> dict[str, Any]:
     """The record, the latest first; go on with ``before``, the number of the last one seen."""
     console().take_in_acts()
-    words, before, limit = query_data["q"], query_data["before"], query_data["limit"]
-    rows = audit.entries(console().database, words=words, before=before, limit=limit)
+    words, days = query_data.pop("q"), (query_data.pop("since"), query_data.pop("until"))
+    rows = audit.entries(console().database, words=words, days=days, **query_data)
     return {"items": [shapes.act(row) for row in rows], "total": len(rows)}

@@ -3,7 +3,7 @@
 from typing import Any
 
 from apiflask import Schema
-from apiflask.fields import Boolean, Dict, Integer, List, Nested, String
+from apiflask.fields import Boolean, Date, Dict, Integer, List, Nested, String
 from apiflask.validators import Length, OneOf, Range
 
 from medfed.services.accounts.own_roles import LONGEST_NAME
@@ -26,6 +26,9 @@ class AuditQuery(Schema):
     """Which acts of the record."""
 
     q = String(load_default="", validate=Length(max=100))
+    allowed = Boolean(load_default=None, metadata={"description": "only done, or only denied"})
+    since = Date(load_default=None, metadata={"description": "first day, in UTC"})
+    until = Date(load_default=None, metadata={"description": "last day, in UTC"})
     before = Integer(load_default=None, allow_none=True, validate=Range(1, MOST))
     limit = Integer(load_default=50, validate=Range(1, LONGEST_LIMIT))
 
