@@ -116,3 +116,15 @@ def opened(url: str, *, upgrade: bool = True) -> Iterator[Database]:
         yield database
     finally:
         database.close()
+
+
+@contextmanager
+def away(*several: Database):
+    """The database lets nobody in; whoever is in is thrown out."""
+    name = several[0].url.database
+    server = f"postgresql://medfed@127.0.0.1:{several[0].url.port}"
+    _tell(server, f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false")
+    terminate = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+    _tell(server, terminate)
+    yield
+    _tell(server, f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true")

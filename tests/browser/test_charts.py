@@ -65,7 +65,7 @@ def shown(tmp_path, sqlite_url, chromium) -> Iterator[tuple[Stage, str, Page]]:
         recorder(RunStarted(row.id, row.digest, row.title, SITES, 12))
         rounds(recorder, 8)
         recorder(RoundStarted(9, "train", SITES))
-        recorder(ReplyCounted(9, "north", 0.1, 10))
+        recorder(ReplyCounted(9, "north", 0.1, 5_000))  # of a round that is not over
         recorder(ReplyComing("centre"))
     goes_on(stage, row.id)
     server = Server(tmp_path / "console", sqlite_url, bcrypt_rounds=4)
@@ -107,7 +107,8 @@ def test_the_map_and_the_unlikeness_of_a_run_that_goes_on(shown, pictures):
     rows = page.locator("[data-map-table] tr")
     page.locator("details:has([data-map-table]) summary").focus()
     page.keyboard.press("Enter")
-    expect(rows.first).to_contain_text("240.0 kB")
+    expect(rows.first).to_contain_text("245.0 kB")
+    expect(rows.last).to_contain_text("240.0 kB")
     looked_at(page, pictures, "charts-run-live")
 
 
@@ -116,6 +117,8 @@ def test_the_overview_draws_the_map_anew_when_something_happens(shown, pictures)
     page.goto("/")
     drawing = page.locator("[data-map] svg")
     expect(drawing.get_by_text("is sending its reply", exact=True)).to_have_count(1)
+    row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="north"))
+    expect(row).to_contain_text("245.0 kB")
     looked_at(page, pictures, "charts-overview")
     recorder = Recorder(stage.console.database, run, 1)
     with recorded(recorder):

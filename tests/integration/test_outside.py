@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import time
+import tomllib
 import urllib.parse
 from collections.abc import Iterator
 
 import pytest
 import requests
 import tomli_w
-from accounting import PASSWORD
+from accounting import PASSWORD, identity
 from consoles import csrf_of, peopled
 from integration.enrolling import free_port
 from oidc_provider import GROUPS, SECRET, identity_provider
@@ -18,9 +19,13 @@ from sqlalchemy import update
 
 from medfed.core.errors import RunError
 from medfed.services import audit
+from medfed.services.accounts import Identity, own_roles
+from medfed.services.accounts.accounts import managers
 from medfed.services.accounts.login import confirmed
 from medfed.services.accounts.outsiders import Provider, arrive
+from medfed.services.accounts.roles import ROLES
 from medfed.services.console import Console
+from medfed.services.trouble import Conflict
 from medfed.storage.database.tables import SessionRow
 from medfed.storage.database.types import now
 from medfed.web import WebOptions, create_app
@@ -127,12 +132,58 @@ def test_whoever_has_no_role_there_any_more_has_none_in_what_is_open_here(app, c
     assert inside.get("/runs/").status_code == 403
 
 
+def alone(console, name: str) -> None:
+    """Let somebody be the only one who may create and change users."""
+    boss = identity(console.accounts, "administrator")
+    for other in ("admin", "administrator"):
+        console.accounts.change(boss, other, full_name="", roles=["viewer"], active=True)
+    with console.database.read() as session:
+        assert [user.name for user in managers(session)] == [name]
+
+
+@pytest.mark.parametrize("groups", [[], ["viewer"]])
+def test_the_last_who_manages_users_stays_it_whatever_the_groups_say(app, console, groups):
+    inside, _ = log_in(app, "0004")
+    alone(console, "user")
+    app.extensions["medfed-provider"].roles.clear()
+    app.extensions["medfed-provider"].roles["research"] = groups
+    browser, answer = log_in(app, "0004")
+    assert answer.status_code == 302
+    assert me(browser)["roles"] == sorted(["administrator", *groups])
+    assert me(inside)["roles"] == me(browser)["roles"]
+    assert "nobody else may create and change users" in browser.get("/").text
+    acts = audit.entries(console.database, words="user user")
+    (act,) = (each for each in acts if each.reason.startswith("kept roles: administrator;"))
+    assert (act.actor, act.subject, act.allowed) == ("system", "user user", True)
+    # With somebody else who does, the groups alone say what this one may.
+    boss = Identity(id=1, name="user", rights=frozenset({"user.manage"}))
+    console.accounts.change(boss, "admin", full_name="", roles=["administrator"], active=True)
+    browser, answer = log_in(app, "0004")
+    assert answer.status_code == (302 if groups else 422)
+    assert me(inside)["roles"] == groups
+
+
+def test_groups_may_give_roles_that_were_made_here(console):
+    boss = identity(console.accounts, "administrator")
+    own_roles.make_role(console.database, boss, "夜班 医生", "", {"overview.read": "all"})
+    file = console.place.path / "oidc.toml"
+    settings = tomllib.loads(file.read_text())
+    file.write_text(tomli_w.dumps({**settings, "roles": {"research": ["夜班 医生"]}}))
+    app = create_app(console, WebOptions(live=False))
+    browser, _ = log_in(app, "0001")
+    assert me(browser)["roles"] == ["夜班 医生"]
+    console.accounts.change(boss, "li.wei", full_name="", roles=["viewer"], active=True)
+    provider = app.extensions["medfed-provider"]
+    with pytest.raises(Conflict, match="gives this role to groups: research"):
+        own_roles.remove_role(console.database, boss, "夜班 医生", provider)
+
+
 def test_a_log_in_that_asked_for_no_password_confirms_nothing(app, console):
     claims = {"sub": "9", "preferred_username": "quick", "groups": ["boss"]}
     provider = app.extensions["medfed-provider"]
     for when, confirmed_now in ((None, False), (time.time() - 3600, False), (time.time(), True)):
         given = claims if when is None else {**claims, "auth_time": int(when)}
-        secret = arrive(console.database, provider, given, "", "")
+        secret = arrive(console.database, provider, given, "", "").secret
         who = console.accounts.identify(secret, "")
         assert confirmed(console.database, who) is confirmed_now
 
@@ -235,8 +286,8 @@ def test_a_file_that_is_not_in_order_is_refused_with_what_is_wrong(
 ):
     (tmp_path / "oidc.toml").write_text(tomli_w.dumps({**settings, **change}))
     with pytest.raises(RunError, match=words) as caught:
-        Provider.read(tmp_path)
+        Provider.read(tmp_path, ROLES)
     assert SECRET not in str(caught.value)
     (tmp_path / "oidc.toml").write_text("= nonsense")
     with pytest.raises(RunError, match="cannot be read"):
-        Provider.read(tmp_path)
+        Provider.read(tmp_path, ROLES)

@@ -7,46 +7,18 @@ from pathlib import Path
 
 from medfed.core.errors import DataError, SiteError
 from medfed.core.files import write_atomic
-from medfed.core.options import check, option
+from medfed.core.options import check
 from medfed.core.study import PLAIN, PLAIN_NAME, RESERVED
+from medfed.federation.settings.own_rules import OwnFields, Rules
 from medfed.federation.settings.site import own_fields
 
 
-@dataclass(frozen=True, slots=True)
-class _Settings:
-    """The fields of ``site.toml``."""
-
-    name: str = option(help="The site's name")
-    data: str | None = option(None, help="Folder of the site's data")
-    min_patients: int = option(1, help="Fewer training patients than this, and it refuses", low=1)
-    max_order_mb: int = option(
-        4096, help="An order with more megabytes than this is refused", low=1
-    )
-    min_sites_in_sum: int = option(
-        3, help="Secure sums among fewer sites than this are refused", low=3
-    )
-    privacy_repeats: int = option(
-        3, help="Rounds of a private study that may be paid for anew if they came to nothing", low=0
-    )
-    encrypt_with: str | None = option(
-        None, help='What opens the encrypted folder: "passphrase", or the path of a key file'
-    )
-    ledger: str | None = option(
-        None, help="Folder of the site whose ledger pays for the work here; its own if silent"
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class SiteSettings:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteSettings(Rules):
     """What ``site.toml`` says."""
 
     name: str
     data: Path | None = None
-    min_patients: int = 1
-    max_order_mb: int = 4096
-    min_sites_in_sum: int = 3
-    privacy_repeats: int = 3
-    encrypt_with: str | None = None
     ledger: Path | None = None
 
 
@@ -66,13 +38,13 @@ def read_settings(folder: Path) -> SiteSettings:
         raise SiteError(f"{file} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SiteError(f"{file} is not valid TOML: {error}") from None
-    given, problems = check(_Settings, given, "site")
+    given, problems = check(OwnFields, given, "site")
     if problems:
         raise SiteError(f"{file}: {problems[0]}")
     for name in ("data", "ledger"):
         place = given[name]
         given[name] = (folder / place).resolve() if place else None
-    return SiteSettings(**given)
+    return SiteSettings(name=given.pop("id"), **given)
 
 
 def init_site(

@@ -1,6 +1,7 @@
 """The record of what people did and were refused."""
 
 from collections.abc import Sequence
+from datetime import UTC, date, datetime, time
 from typing import Protocol
 
 from sqlalchemy import or_, select
@@ -58,6 +59,8 @@ def entries(
     *,
     words: str = "",
     acts: Sequence[str] = (),
+    allowed: bool | None = None,
+    days: tuple[date | None, date | None] = (None, None),
     before: int | None = None,
     limit: int = 50,
 ) -> Sequence[AuditRow]:
@@ -67,12 +70,21 @@ def entries(
         database: The console's.
         words: Only those whose actor, action or subject contains this.
         acts: Those whose action is one of these are found by the words, too.
+        allowed: Only what was done, or only what was denied; both if None.
+        days: Only those from the one day to the other, in UTC; without a bound where it is None.
         before: Only those with a smaller number, for the next page.
         limit: How many at most.
     """
     query = select(AuditRow).order_by(AuditRow.id.desc()).limit(limit)
     if before is not None:
         query = query.where(AuditRow.id < before)
+    if allowed is not None:
+        query = query.where(AuditRow.allowed.is_(allowed))
+    since, until = days
+    if since is not None:
+        query = query.where(AuditRow.at >= datetime.combine(since, time.min, UTC))
+    if until is not None:
+        query = query.where(AuditRow.at <= datetime.combine(until, time.max, UTC))
     if words:
         columns = (AuditRow.actor, AuditRow.action, AuditRow.subject)
         found = [column.icontains(words, autoescape=True) for column in columns]

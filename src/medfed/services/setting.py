@@ -7,7 +7,6 @@ from dataclasses import asdict, replace
 from medfed.core.errors import AccessError
 from medfed.services.accounts.identity import Identity, Subject
 from medfed.services.accounts.login import require_confirmed
-from medfed.services.accounts.rights import require
 from medfed.services.audit import plain, record
 from medfed.services.preferences import (
     BOUNDS,
@@ -34,8 +33,7 @@ def set_preferences(database: Database, by: Identity, given: Mapping[str, str]) 
     Raises:
         AccessError: ``by`` may not or must confirm first, or a value is not possible.
     """
-    require(database, by, CHANGE, Subject("settings"))
-    require_confirmed(database, by, CHANGE, "settings")
+    require_confirmed(database, by, CHANGE, Subject("settings"))
     forget(database)
     before = preferences(database)
     wanted = _checked(before, given)

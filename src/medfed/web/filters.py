@@ -15,10 +15,13 @@ from markupsafe import Markup, escape
 
 from medfed.services.accounts.outsiders import is_outsider
 from medfed.services.preferences import preferences
+from medfed.storage.database.types import now
 from medfed.web import audit_words, charts, choice_labels, data_words, inference_words, rules, words
+from medfed.web.agents import browser
 from medfed.web.language import LANGUAGES, TAGS, choose
 
 NOTHING = "–"
+ENDS = ".!?…:。！？："  # noqa: RUF001  # Chinese sentences end with the wide ones
 DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
 _markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
 
@@ -52,6 +55,17 @@ def figure(value: Mapping[str, Any] | None) -> Markup:
         return shown
     bounds = f"{number(value['low'])}–{number(value['high'])}"
     return shown + Markup(' <span class="muted nowrap">{}</span>').format(bounds)
+
+
+def whole(text: str) -> str:
+    """A sentence of a service as a page writes it: with a capital and a full stop."""
+    if not text:
+        return text
+    first, *_others = text.split(maxsplit=1)
+    begun = text[0].upper() + text[1:] if first.isascii() and first.isalpha() else text
+    if text[-1] in ENDS:
+        return begun
+    return f"{begun}{'.' if text[-1].isascii() else '。'}"
 
 
 def number(value: float | None, places: int = 3) -> str:
@@ -116,6 +130,8 @@ def register(app: Flask) -> None:
         markdown=markdown,
         short=short,
         digests=digests,
+        whole=whole,
+        browser=browser,
     )
     app.jinja_env.globals.update(
         icon=icon,
@@ -135,6 +151,7 @@ def register(app: Flask) -> None:
         provider=lambda: current_app.extensions["medfed-provider"],
         is_outsider=lambda: is_outsider(rules.console().database, rules.user().id),
         neighbours=lambda: current_app.extensions.get("medfed-neighbours", ()),
+        now=now,
         as_of=lambda: rules.console().database.as_of,
         notice=lambda: preferences(rules.console().database).notice,
     )

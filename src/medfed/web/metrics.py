@@ -26,6 +26,7 @@ from sqlalchemy.orm import Session
 from medfed.core.errors import MedfedError
 from medfed.services.console import Console
 from medfed.services.console.outbox import waiting
+from medfed.storage.database.engine import Away
 from medfed.storage.database.tables import AuditRow, EventRow, JobRow, ModelRow, RunRow, UserRow
 from medfed.storage.database.types import now
 from medfed.web.people import ONLINE
@@ -90,7 +91,13 @@ def _kind() -> str:
 def text_of(console: Console) -> bytes:
     """Everything, as Prometheus reads it."""
     held = CollectorRegistry()
-    for name, about, label, values in _held(console):
+    away = console.database.as_of is not None
+    try:
+        found = list(_held(console))
+    except Away:  # and there is no mirror: what this process counts is known all the same
+        found, away = [], True
+    found.append(_one("medfed_database_away", "Whether the database is away", away))
+    for name, about, label, values in found:
         gauge = Gauge(name, about, [label] if label else [], registry=held)
         for value, count in values.items():
             (gauge.labels(value) if label else gauge).set(count)

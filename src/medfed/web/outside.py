@@ -28,7 +28,7 @@ def register(app: Flask, console: Console) -> None:
     Raises:
         RunError: It says so badly, or the library is not installed.
     """
-    provider = Provider.read(console.place.path)
+    provider = Provider.read(console.place.path, [role.name for role in console.accounts.roles()])
     app.extensions["medfed-provider"] = provider
     if provider is None:
         return

@@ -86,7 +86,7 @@ def _database(here: Console) -> list[Fact]:
     return [
         Fact("kind", _("Kind"), url.get_backend_name(), how),
         Fact("where", _("Where"), url.render_as_string(hide_password=True), how),
-        Fact("answers", _("Answers"), _yes(here.database.alive())),
+        Fact("answers", _("Answers"), _yes(here.database.as_of is None and here.database.alive())),
     ]
 
 

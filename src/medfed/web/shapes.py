@@ -143,6 +143,7 @@ def role(row: RoleRow) -> dict[str, Any]:
     held, shipped = role_rights.reaches(row.rights), role_rights.shipped(row.name)
     return {
         "name": row.name,
+        "about": row.about,
         "rights": [role_rights.named(*pair) for pair in held.items()],
         "shipped": [role_rights.named(*pair) for pair in shipped.items()],
     }

@@ -15,6 +15,7 @@ from medfed.services.reports.words import metric_name as english
 from medfed.services.trouble import Conflict, Missing, Refused
 from medfed.storage.database.engine import Away, Unstorable
 from medfed.storage.database.standby import Waiting
+from medfed.storage.database.tables import RoleRow
 from medfed.web import data_words
 from medfed.web.said import said as said_by_parts
 
@@ -91,6 +92,7 @@ SCOPES = {
     "inference": _l("inference: asking models, reviewing findings"),
     "participation": _l("participation: seeing, adding, withdrawing"),
     "users": _l("seeing users"),
+    "settings": _l("settings: seeing, changing"),
     "metrics": _l("figures for Prometheus"),
 }
 DENIALS = {
@@ -204,9 +206,9 @@ def role(name: str) -> str:
     return str(ROLES[name][0]) if name in ROLES else name
 
 
-def role_about(name: str) -> str:
+def role_about(row: RoleRow) -> str:
     """What a role is for."""
-    return str(ROLES[name][1]) if name in ROLES else ""
+    return str(ROLES[row.name][1]) if row.name in ROLES else row.about
 
 
 def scope(name: str) -> str:

@@ -350,7 +350,7 @@ def test_a_receipt_without_a_good_signature_is_none(north, signature):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "name: is missing"),
+        ("", "id: is missing. The site's name; `name` means the same"),
         ("name = 5", "not text"),
         ("name = 'x'\ncolour = 1", "no such option"),
         ("name = 'x'\nmin_patients = 'many'", "not a whole number"),
@@ -371,7 +371,9 @@ def test_settings_round_trip(tmp_path):
     data.mkdir()
     init_site(tmp_path / "s", "s", data, 7)
     assert SiteFolder(tmp_path / "s").settings().max_order_mb == 4096
-    assert SiteFolder(tmp_path / "s").settings() == SiteSettings("s", data, 7)
+    assert SiteFolder(tmp_path / "s").settings() == SiteSettings(
+        name="s", data=data, min_patients=7
+    )
     with pytest.raises(SiteError, match="already"):
         init_site(tmp_path / "s", "s", data)
     with pytest.raises(SiteError, match="is not a site name"):

@@ -5,27 +5,39 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 
-from accounting import PASSWORD, identity
+import databases
+from accounting import FAST, PASSWORD, identity
+from consoles import Stage, peopled
 from prometheus_client.parser import text_string_to_metric_families
 
 from medfed.services.accounts import tokens
+from medfed.services.accounts.roles import ROLES
+from medfed.services.console import Console
+from medfed.web import WebOptions, create_app
 
 Found = dict[tuple[str, frozenset], float]
 
 
-def read(stage) -> Found:
-    """All samples, as Prometheus itself parses them."""
+def token_of(stage) -> str:
     who = identity(stage.console.accounts, "auditor")
-    secret = tokens.make_token(stage.console.database, who, "prometheus", ["metrics"], 1)
-    client = stage.client()
+    return tokens.make_token(stage.console.database, who, "prometheus", ["metrics"], 1)
+
+
+def read(stage, secret: str = "") -> Found:
+    """All samples, as Prometheus itself parses them."""
+    secret, client = secret or token_of(stage), stage.client()
     answer = client.get("/metrics", headers={"Authorization": f"Bearer {secret}"})
     assert answer.status_code == 200
     there = {"Authorization": f"Bearer {secret}"}
     assert client.get("/api/v1/users", headers=there).status_code == 403
     assert answer.mimetype == "text/plain"
+    return parsed(answer.text)
+
+
+def parsed(text: str) -> Found:
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(answer.text)
+        for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
 
@@ -101,3 +113,27 @@ def test_a_hospitals_console_tells_of_its_jobs_and_what_it_received(hospital):
     assert value(found, "medfed_jobs", state="open") == 1
     assert value(found, "medfed_http_request_seconds_count", kind="upload") == 2
     assert not any(name == "medfed_sites" for name, _ in found)
+
+
+def test_figures_are_told_while_the_database_is_away(tmp_path, postgres):
+    with databases.postgres_database(postgres) as url:
+        console = peopled(Console.open(tmp_path / "console", url, bcrypt_rounds=FAST))
+        stage = Stage(console, create_app(console, WebOptions(live=False)), 0, "")
+        secret = token_of(stage)
+        assert value(read(stage, secret), "medfed_database_away") == 0
+        there = {"Authorization": f"Bearer {secret}"}
+        with databases.away(console.database):  # and there is no mirror yet
+            found = parsed(stage.client().get("/metrics", headers=there).text)
+            assert value(found, "medfed_database_away") == 1
+            assert not any(name == "medfed_users" for name, _ in found)
+        console.database.look()
+        console.database.mirror()
+        with databases.away(console.database):
+            answer = stage.client().get("/metrics", headers=there)
+            assert answer.status_code == 200, answer.text
+            found = parsed(answer.text)
+            assert value(found, "medfed_database_away") == value(found, "medfed_degraded") == 1
+            assert value(found, "medfed_users") == len(ROLES) + 1
+            assert value(found, "process_cpu_seconds_total") > 0
+            assert stage.client().get("/api/v1/users", headers=there).status_code == 403
+        console.close()

@@ -188,7 +188,7 @@ def test_a_model_is_approved_for_a_hospital_and_withdrawn(stage):
     assert stage.post(client, "/models/1/release", site="a/b").status_code == 422
     unknown = stage.post(client, "/models/1/release", site="nroth")
     assert unknown.status_code == 422
-    assert "no hospital is known as nroth" in unknown.text
+    assert "No hospital is known as nroth" in unknown.text
     assert "Choose one of: centre, north, south" in unknown.text
     assert not stage.console.models.find(1).releases
     stage.post(client, "/models/1/release", site="north")

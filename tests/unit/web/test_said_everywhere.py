@@ -122,7 +122,7 @@ def test_the_record_is_searched_by_what_is_read(stage):
     assert english_in(page, "administrator Administrator viewer", NAMES) == set()
 
 
-NAMES = "medfed English UTC"
+NAMES = "medfed English UTC CSV"
 
 
 def test_what_forms_refuse_is_told_in_chinese(stage):

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+from accounting import identity
 from consoles import csrf_of
+
+from medfed.services import audit
+from medfed.services.accounts import tokens
 
 EVIL = "<script>alert(1)</script>"
 
@@ -48,3 +53,73 @@ def test_nobody_else_does(stage):
     form = {"csrf_token": csrf_of(client, "/profile/"), "notice": "mine"}
     assert client.post("/settings/change", data=form).status_code == 403
     assert "mine" not in client.get("/").text
+
+
+API = "/api/v1/settings"
+
+
+def token_of(stage, name: str, *scopes: str) -> dict[str, str]:
+    who = identity(stage.console.accounts, name)
+    secret = tokens.make_token(stage.console.database, who, "t", scopes, 1)
+    return {"Authorization": f"Bearer {secret}"}
+
+
+def test_a_program_reads_and_sets_what_can_be_set(stage):
+    client, header = stage.client(), token_of(stage, "administrator", "settings")
+    before = client.get(API, headers=header).json
+    assert before["set"]["session_unused_minutes"] == 120
+    wanted = {"notice": EVIL, "session_unused_minutes": 30}
+    answer = client.patch(API, json=wanted, headers=header)
+    assert answer.status_code == 200
+    assert answer.json["set"] == {**before["set"], **wanted}
+    assert "&lt;script&gt;alert(1)" in stage.client().get("/login").text
+    facts = {
+        fact["key"]: fact["value"] for group in answer.json["groups"] for fact in group["facts"]
+    }
+    assert facts["session_unused_minutes"] == "30 minutes"
+    acts = audit.entries(stage.console.database, words="settings.change")
+    assert {(act.actor, act.reason) for act in acts} == {
+        ("administrator", "from 120 to 30"), ("administrator", f"from – to {EVIL}"),
+    }  # fmt: skip
+    assert client.patch(API, json={}, headers=header).json["set"] == answer.json["set"]
+    assert len(audit.entries(stage.console.database, words="settings.change")) == 2
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"session_unused_minutes": 1},
+        {"session_unused_minutes": 300, "session_longest_hours": 1},
+        {"runs_at_once": "many"},
+        {"language": "tlh"},
+        {"notice": "x" * 301},
+        {"database": "sqlite://"},
+    ],
+)
+def test_what_cannot_be_set_is_refused_and_nothing_changes(stage, wrong):
+    client, header = stage.client(), token_of(stage, "administrator", "settings")
+    before = client.get(API, headers=header).json["set"]
+    answer = client.patch(API, json={"notice": "new", **wrong}, headers=header)
+    assert answer.status_code == 422
+    assert answer.json["error"]["message"]
+    assert client.get(API, headers=header).json["set"] == before
+
+
+def test_settings_are_set_by_who_may_and_says_so_lately(stage, monkeypatch):
+    client = stage.client()
+    for header in (
+        token_of(stage, "administrator", "read"),
+        token_of(stage, "auditor", "settings"),
+        token_of(stage, "coordinator", "settings"),
+    ):
+        assert client.get(API, headers=header).status_code == 200
+        assert client.patch(API, json={"notice": "x"}, headers=header).status_code == 403
+    boss = stage.client("administrator")
+    forged = boss.patch(API, json={"notice": "x"})
+    assert forged.status_code == 400
+    header = {"X-CSRFToken": csrf_of(boss, "/profile/")}
+    monkeypatch.setattr("medfed.services.accounts.login.confirmed", lambda *_: False)
+    late = boss.patch(API, json={"notice": "x"}, headers=header)
+    assert (late.status_code, late.json["error"]["kind"]) == (403, "Unconfirmed")
+    monkeypatch.undo()
+    assert boss.patch(API, json={"notice": "x"}, headers=header).status_code == 200

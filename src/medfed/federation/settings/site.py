@@ -10,31 +10,14 @@ from medfed.core.errors import SiteError
 from medfed.core.options import option
 from medfed.federation.enrolment.address import Address, is_loopback
 from medfed.federation.settings.coordinator import read_coordinator
+from medfed.federation.settings.own_rules import OwnFields
 from medfed.federation.settings.reading import Reader
 
 
-@dataclass(frozen=True, slots=True)
-class _Fields:
+@dataclass(frozen=True)
+class _Fields(OwnFields):
     """A site's file."""
 
-    id: str = option(help="The site's name; `name` means the same")
-    data: str | None = option(None, help="Folder of the site's data")
-    min_patients: int = option(1, help="Fewer training patients than this, and it refuses", low=1)
-    max_order_mb: int = option(
-        4096, help="An order with more megabytes than this is refused", low=1
-    )
-    min_sites_in_sum: int = option(
-        3, help="Secure sums among fewer sites than this are refused", low=3
-    )
-    privacy_repeats: int = option(
-        3, help="Rounds of a private study that may be paid for anew if they came to nothing", low=0
-    )
-    encrypt_with: str | None = option(
-        None, help='What opens the encrypted folder: "passphrase", or the path of a key file'
-    )
-    ledger: str | None = option(
-        None, help="Folder of the site whose ledger pays for the work here; its own if silent"
-    )
     coordinator: str | None = option(None, help="The coordinator's address, https://host:port")
     host: str = option("127.0.0.1", help="Where its console listens: this machine")
     port: int = option(
@@ -53,11 +36,10 @@ CONNECTION = frozenset({"coordinator", "host", "port", "proxy", "folder", "conso
 
 
 def own_fields(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a site's file that are its own rules, ``id`` read as ``name``."""
+    """The fields of a site's file that are its own rules, ``name`` read as ``id``."""
     own = {name: value for name, value in given.items() if name not in CONNECTION}
-    if "id" in own:
-        own.setdefault("name", own["id"])
-        del own["id"]
+    if "name" in own:
+        own["id"] = own.pop("name")
     return own
 
 

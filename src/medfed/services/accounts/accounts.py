@@ -12,7 +12,7 @@ from medfed.services.accounts import login
 from medfed.services.accounts.identity import Identity, Subject
 from medfed.services.accounts.passwords import Passwords, check_strength, generate
 from medfed.services.accounts.rights import covers, require
-from medfed.services.accounts.roles import ensure_roles
+from medfed.services.accounts.roles import ROLES, ensure_roles
 from medfed.services.audit import plain, record
 from medfed.services.preferences import preferences
 from medfed.storage.database import Database
@@ -92,9 +92,10 @@ class Accounts:
             return session.scalars(select(UserRow).order_by(UserRow.name)).all()
 
     def roles(self) -> Sequence[RoleRow]:
-        """All roles."""
+        """All roles: those that this program ships first, then the others by name."""
         with self.database.read() as session:
-            return session.scalars(select(RoleRow).order_by(RoleRow.name)).all()
+            rows = session.scalars(select(RoleRow)).all()
+        return sorted(rows, key=lambda row: (row.name not in ROLES, row.name.casefold()))
 
     def find(self, name: str) -> UserRow:
         """A user by name.
@@ -130,6 +131,7 @@ class Accounts:
         hashed = self.passwords.hash(password)
         try:
             with self.database.write() as session:
+                one_at_a_time(session, "administrators")  # no role goes away meanwhile
                 user = UserRow(
                     name=name,
                     full_name=plain(full_name.strip(), 120),
@@ -193,8 +195,7 @@ class Accounts:
         self._set_password(by, user, new, must_change=False, keep=by.session)
 
     def _require_manager(self, by: Identity, name: str) -> None:
-        require(self.database, by, "user.manage", Subject(f"user {name}"))
-        login.require_confirmed(self.database, by, "user.manage", f"user {name}")
+        login.require_confirmed(self.database, by, "user.manage", Subject(f"user {name}"))
 
     def _set_password(
         self, by: Identity, user: UserRow, password: str, *, must_change: bool, keep: int = 0
@@ -293,14 +294,24 @@ def _end_sessions(session: Session, user: int, keep: int = 0) -> None:
     session.execute(delete(SessionRow).where(SessionRow.user_id == user, SessionRow.id != keep))
 
 
+def manages(role: RoleRow) -> bool:
+    """Whether whoever has a role may create and change users."""
+    return covers(role.rights, "user.manage")
+
+
+def managers(session: Session) -> list[UserRow]:
+    """The users who may create and change users."""
+    active = session.scalars(select(UserRow).where(UserRow.active))
+    return [user for user in active if any(map(manages, user.roles))]
+
+
 def keep_an_administrator(session: Session) -> None:
     """Refuse what would leave a console without anybody who makes users.
 
     Raises:
         AccessError: It would.
     """
-    active = session.scalars(select(UserRow).where(UserRow.active))
-    if not any(covers(role.rights, "user.manage") for user in active for role in user.roles):
+    if not managers(session):
         raise AccessError(
             "nobody would be left who may create and change users",
             remedy="Make another user administrator first",

@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 
 from medfed.core.errors import AccessError
 from medfed.services.accounts import lockout
-from medfed.services.accounts.identity import Identity
+from medfed.services.accounts.identity import Identity, Subject
 from medfed.services.accounts.passwords import Passwords
+from medfed.services.accounts.rights import require, require_person
 from medfed.services.audit import plain, record
 from medfed.services.preferences import Preferences, preferences
 from medfed.services.refusals import refuse
@@ -139,21 +140,32 @@ def confirmed(database: Database, by: Identity) -> bool:
     return row is not None and now() - row.confirmed < RECENTLY
 
 
-def require_confirmed(database: Database, by: Identity, action: str, subject: str = "") -> None:
-    """Let a browser pass only where its person gave the password lately; record who did not.
+def require_confirmed(
+    database: Database,
+    by: Identity,
+    action: str,
+    subject: Subject,
+    program: tuple[str, str] | None = None,
+) -> None:
+    """Let those pass who may, a browser only where its person gave the password lately.
 
     Args:
         database: The console's.
-        by: Whose browser.
+        by: Who asks.
         action: What they want to do.
         subject: Upon what.
+        program: Why no program may, and what to do then; None where one with the right may.
 
     Raises:
-        Unconfirmed: They did not.
+        AccessError: They may not, or it is a program.
+        Unconfirmed: They did not give it.
     """
+    require(database, by, action, subject)
+    if program is not None:
+        require_person(database, by, action, subject, *program)
     if by.session and not confirmed(database, by):
         error = Unconfirmed()
-        refuse(database, by, action, subject, reason=error.message)
+        refuse(database, by, action, subject.name, reason=error.message)
         raise error
 
 

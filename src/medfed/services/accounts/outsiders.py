@@ -6,20 +6,26 @@ address that somebody else could take on: whoever has the e-mail of a local user
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from medfed.core.errors import AccessError, RunError
-from medfed.services.accounts.accounts import RESERVED, USER_NAME, keep_an_administrator, roles_of
+from medfed.services.accounts.accounts import (
+    RESERVED,
+    SYSTEM,
+    USER_NAME,
+    managers,
+    manages,
+    roles_of,
+)
 from medfed.services.accounts.identity import Identity
 from medfed.services.accounts.login import begin_session
-from medfed.services.accounts.roles import ROLES
 from medfed.services.audit import plain, record
 from medfed.services.preferences import preferences
 from medfed.services.refusals import refuse
@@ -53,8 +59,12 @@ class Provider:
     roles: Mapping[str, Sequence[str]]
 
     @classmethod
-    def read(cls, folder: Path) -> "Provider | None":
+    def read(cls, folder: Path, known: Collection[str]) -> "Provider | None":
         """The provider of a console; None where its folder has no such file.
+
+        Args:
+            folder: The console's.
+            known: Names of the roles that there are.
 
         Raises:
             RunError: The file is not in order.
@@ -70,11 +80,11 @@ class Provider:
         except TypeError:
             keys = ", ".join(sorted(KEYS))
             raise RunError(f"{file} needs exactly these keys: {keys}", remedy=remedy) from None
-        if wrong := made.wrong():
+        if wrong := made.wrong(known):
             raise RunError(f"{file}: {wrong}", remedy=remedy)
         return made
 
-    def wrong(self) -> str:
+    def wrong(self, known: Collection[str]) -> str:
         """What is not in order; empty where nothing is."""
         words: list[Any] = [self.name, self.issuer, self.client_id]
         words += [self.client_secret, self.roles_claim]
@@ -86,9 +96,13 @@ class Provider:
         if not isinstance(groups, dict) or not groups:
             return "[roles] has no group"
         for group, roles in groups.items():
-            if not isinstance(roles, list) or not set(roles) <= set(ROLES):
-                return f"the roles of {group!r} must be a list of: {', '.join(ROLES)}"
+            if not isinstance(roles, list) or not all(each in known for each in roles):
+                return f"the roles of {group!r} must be a list of: {', '.join(known)}"
         return ""
+
+    def groups_with(self, role: str) -> Sequence[str]:
+        """The groups whose people get a role."""
+        return sorted(group for group, roles in self.roles.items() if role in roles)
 
     def roles_for(self, claims: Mapping[str, Any]) -> list[str]:
         """The roles that a person's groups come with."""
@@ -98,13 +112,26 @@ class Provider:
         return sorted({role for roles in known for role in roles})
 
 
+class Arrival(NamedTuple):
+    """Somebody's log-in.
+
+    Attributes:
+        secret: Of their session.
+        kept: Roles that no group of theirs gives, and that they keep; see `_indispensable`.
+    """
+
+    secret: str
+    kept: Sequence[str]
+
+
 def arrive(
     database: Database, provider: Provider, claims: Mapping[str, Any], address: str, agent: str
-) -> str:
+) -> Arrival:
     """Begin a session for somebody whom the provider has just vouched for.
 
     The first time makes a user of their own. Roles are those of their groups now: whoever has none
-    any more has none in sessions and tokens either that are still open here.
+    any more has none in sessions and tokens either that are still open here. The last one who may
+    create and change users keeps the role that says so: no group elsewhere locks a console up.
 
     Args:
         database: The console's.
@@ -112,9 +139,6 @@ def arrive(
         claims: Of a verified ID token.
         address: Where they come from.
         agent: By what browser.
-
-    Returns:
-        The session's secret.
 
     Raises:
         AccessError: None of their groups has a role, or they are barred.
@@ -126,7 +150,8 @@ def arrive(
     with database.write() as session:
         one_at_a_time(session, "administrators")
         user = _known(session, provider, claims)
-        if not roles:
+        kept = _indispensable(session, user, roles)
+        if not (roles := [*roles, *kept]):
             problem = "none of your groups has a role here"
             if user is not None:
                 user.roles = []
@@ -136,17 +161,32 @@ def arrive(
             user = user or _new(session, provider, claims, called)
             user.full_name = plain(str(claims.get("name") or user.full_name), 120)
             user.roles, user.last_login = roles_of(session, roles), now()
-            session.flush()
-            keep_an_administrator(session)
             secret = begin_session(session, user, limits, address, agent, asked_at(claims))
             who = Identity(name=user.name, address=address)
         about = f"by {provider.issuer}; roles: {', '.join(roles) or 'none'}"
         if not problem:
             record(session, who, "session.begin", reason=about)
+            _tell_kept(session, who.name, kept)
     if problem:
         refuse(database, who, "session.begin", reason=problem)
         raise AccessError(problem, remedy="Ask an administrator if you need to")
-    return secret
+    return Arrival(secret, kept)
+
+
+def _indispensable(session: Session, user: UserRow | None, given: Sequence[str]) -> list[str]:
+    """Roles of a user that no group gives them now, and without which nobody managed users."""
+    if managers(session) != [user] or any(map(manages, roles_of(session, given))):
+        return []
+    return [role.name for role in user.roles if manages(role)] if user else []
+
+
+def _tell_kept(session: Session, name: str, kept: Sequence[str]) -> None:
+    if kept:
+        about = (
+            f"kept roles: {', '.join(kept)}; no group gives them any more, "
+            f"and nobody else may create and change users"
+        )
+        record(session, SYSTEM, "user.manage", f"user {name}", reason=about)
 
 
 def _known(session: Session, provider: Provider, claims: Mapping[str, Any]) -> UserRow | None:

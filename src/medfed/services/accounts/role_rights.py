@@ -9,15 +9,16 @@ from medfed.core.errors import AccessError
 from medfed.services.accounts.accounts import keep_an_administrator
 from medfed.services.accounts.identity import Identity, Subject
 from medfed.services.accounts.login import require_confirmed
-from medfed.services.accounts.rights import covers, require
+from medfed.services.accounts.rights import covers
 from medfed.services.accounts.roles import ACTIONS, EVERYBODY, ROLES
-from medfed.services.audit import record
+from medfed.services.audit import plain, record
 from medfed.services.trouble import Conflict, Missing
 from medfed.storage.database import Database
 from medfed.storage.database.engine import one_at_a_time
 from medfed.storage.database.tables import RoleRow
 
 Reach = Literal["all", "own"]
+LONGEST_ABOUT = 200
 OWNED = frozenset({"study.edit", "run.stop"})
 """Acts upon what is somebody's, which a role may have for what is one's own only."""
 BEFORE: Mapping[str, str] = {
@@ -91,6 +92,7 @@ def change_role(
     name: str,
     chosen: Mapping[str, str],
     seen: Sequence[str] | None = None,
+    about: str | None = None,
 ) -> RoleRow:
     """Say what a role may; it counts from the next request of whoever has it.
 
@@ -100,24 +102,26 @@ def change_role(
         name: The role.
         chosen: Each act, and upon what: ``all`` or ``own``.
         seen: Its rights as ``by`` saw them; None to change them whatever they are.
+        about: What it is for; None to leave it as it is.
 
     Raises:
-        AccessError: ``by`` may not or must confirm first, there is no sense in it, or nobody would
-            be left who manages users.
+        AccessError: ``by`` may not or must confirm first, there is no sense in it, the words are
+            this program's, or nobody would be left who manages users.
         Missing: There is no such role.
         Conflict: Somebody else changed it meanwhile.
     """
-    require(database, by, "user.manage", Subject(f"role {name}"))
-    require_confirmed(database, by, "user.manage", f"role {name}")
+    require_confirmed(database, by, "user.manage", Subject(f"role {name}"))
     wanted = check(chosen)
     with database.write() as session:
         one_at_a_time(session, "administrators")
-        row = _role(session, name)
+        row = role_of(session, name)
         before = list(row.rights)
         if seen is not None and sorted(seen) != sorted(before):
             message = "somebody else changed this role meanwhile"
             raise Conflict(message, remedy="Load the page again and look at it")
         row.rights = rights_of(wanted, (*before, *ROLES.get(name, ())))
+        if about is not None:
+            _describe(session, by, row, about)
         session.flush()
         keep_an_administrator(session)
         now_given, taken = _difference(reaches(before), wanted)
@@ -125,6 +129,23 @@ def change_role(
             said = f"allowed: {', '.join(now_given) or '–'}; taken away: {', '.join(taken) or '–'}"
             record(session, by, "user.manage", f"role {name}", reason=said)
     return row
+
+
+def _describe(session: Session, by: Identity, row: RoleRow, about: str) -> None:
+    """Say what a role of somebody's own is for."""
+    words = in_words(about)
+    if words == row.about:
+        return
+    if row.name in ROLES:
+        message = "what a role that medfed ships is for cannot be said anew"
+        raise AccessError(message, remedy="Make a role of your own")
+    row.about = words
+    record(session, by, "user.manage", f"role {row.name}", reason=f"is for: {words or '–'}")
+
+
+def in_words(about: str) -> str:
+    """What somebody says a role is for, on one line."""
+    return plain(" ".join(about.split()), LONGEST_ABOUT)
 
 
 def shipped(name: str) -> dict[str, Reach]:
@@ -139,10 +160,15 @@ def find_role(database: Database, name: str) -> RoleRow:
         Missing: There is none of this name.
     """
     with database.read() as session:
-        return _role(session, name)
+        return role_of(session, name)
 
 
-def _role(session: Session, name: str) -> RoleRow:
+def role_of(session: Session, name: str) -> RoleRow:
+    """The same, in a session that goes on.
+
+    Raises:
+        Missing: There is none of this name.
+    """
     row = session.get(RoleRow, name)
     if row is None:
         raise Missing("there is no such role", remedy="Look at the list of roles")

@@ -3,7 +3,9 @@
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import select
 
@@ -14,7 +16,7 @@ from medfed.services.accounts.rights import require
 from medfed.services.audit import plain, record
 from medfed.storage.database import Database
 from medfed.storage.database.engine import Away
-from medfed.storage.database.tables import TokenRow, UserRow
+from medfed.storage.database.tables import TokenRow
 from medfed.storage.database.types import now
 
 PREFIX = "medfed_"
@@ -29,6 +31,7 @@ SCOPES: Mapping[str, str] = {
     "inference": "inference.*",
     "participation": "participation.*",
     "users": "user.read",
+    "settings": "settings.*",
     "metrics": "metrics.read",
 }
 """What a token can be for, and the actions that it covers; none makes or changes users."""
@@ -46,8 +49,7 @@ def make_token(
     Raises:
         AccessError: Something about it is not possible, or ``by`` must confirm first.
     """
-    require(database, by, "token.manage", Subject(f"token {name}", by.name))
-    require_confirmed(database, by, "token.manage", f"token {name}")
+    require_confirmed(database, by, "token.manage", Subject(f"token {name}", by.name))
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown or not scopes:
         known = ", ".join(SCOPES)
@@ -114,21 +116,53 @@ def _limited(who: Identity, row: TokenRow) -> Identity:
 
 
 def identify_token(database: Database, secret: str, address: str) -> Identity | None:
-    """Who has this token; None where it is unknown, revoked or too old."""
+    """Who has this token; None where it is unknown, revoked or too old.
+
+    Whoever read the figures of this process before goes on reading them, and nothing else, while
+    the database is away: they tell that it is.
+
+    Raises:
+        Away: The database is away, and the token was not known for that.
+    """
     if not secret.startswith(PREFIX):
         return None
+    watching = _watching.setdefault(database, {})
+    try:
+        row = _row_of(database, secret)
+    except Away:
+        known = watching.get(digest(secret))
+        if known is None or known.expires <= now():
+            raise
+        return replace(known.who, address=address)
+    who = _limited(identity_of(row.user, address), row) if row else None
+    if who and row and WATCH in {SCOPES.get(scope) for scope in row.scopes}:
+        watching[row.digest] = _Watcher(replace(who, scopes=frozenset({WATCH})), row.expires)
+    else:
+        watching.pop(digest(secret), None)
+    return who
+
+
+WATCH = "metrics.read"
+
+
+class _Watcher(NamedTuple):
+    who: Identity
+    expires: datetime
+
+
+_watching: WeakKeyDictionary[Database, dict[str, _Watcher]] = WeakKeyDictionary()
+
+
+def _row_of(database: Database, secret: str) -> TokenRow | None:
+    """The row of a token that counts, marked as used."""
     with database.read() as session:
         row = session.scalar(select(TokenRow).where(TokenRow.digest == digest(secret)))
         if row is None and database.as_of is not None:
             raise Away("the database is away, and with it all tokens", remedy="Try again later")
-        if row is None or row.expires <= now():
+        if row is None or row.expires <= now() or not row.user.active:
             return None
-        user = session.get(UserRow, row.user_id)
-        if user is None or not user.active:
-            return None
-        who = identity_of(user, address)
     if row.used is None or now() - row.used > SEEN_EVERY:
         with database.write() as session:
             if again := session.get(TokenRow, row.id):
                 again.used = now()
-    return _limited(who, row)
+    return row

@@ -1,5 +1,6 @@
 """What hospitals do just now in runs that go on, by what has happened in the round under way."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
@@ -10,6 +11,8 @@ from medfed.storage.database.tables import EventRow, RoundRow, RunRow
 from medfed.storage.database.types import now
 
 ENDS = ("RoundFinished", "RunFinished")
+COUNTED = ("RunStarted", "RoundFinished")
+"""After one of these, nothing that arrived before is to be counted still."""
 ANSWERS = {"ReplyComing": "coming", "ReplyCounted": "waiting", "SiteMissing": "missing"}
 LATE = 2.0
 """Times as long as the last round took in all."""
@@ -30,6 +33,29 @@ def doings(session: Session, runs: Sequence[RunRow]) -> dict[str, str]:
         for site, doing in _in_run(session, run.id).items():
             if found.get(site) in (None, "waiting", "missing"):
                 found[site] = doing
+    return found
+
+
+def arrived(session: Session, runs: Sequence[RunRow]) -> dict[str, int]:
+    """Bytes of the replies in rounds under way, by hospital: rounds tell theirs when they end."""
+    found = Counter[str]()
+    for run in runs:
+        found.update(_arrived(session, run.id))
+    return dict(found)
+
+
+def _arrived(session: Session, run: str) -> Counter[str]:
+    here = EventRow.run_id == run
+    counted = select(func.max(EventRow.number)).where(here, EventRow.kind.in_(COUNTED))
+    after = EventRow.number > (session.scalar(counted) or 0)
+    query = select(EventRow).where(here, after, EventRow.kind.in_(("RoundStarted", "ReplyCounted")))
+    rows = session.scalars(query.order_by(EventRow.number)).all()
+    begun = [row.body for row in rows if row.kind == "RoundStarted"]
+    found = Counter[str]()
+    if begun and begun[-1]["purpose"] == "train":  # no other work is counted in rounds
+        for row in rows:
+            if row.kind == "ReplyCounted" and row.body["round"] == begun[-1]["round"]:
+                found[row.body["site"]] += row.body["bytes"]
     return found
 
 

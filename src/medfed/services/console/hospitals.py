@@ -13,10 +13,10 @@ from medfed.federation.enrolment.folder import CoordinatorFolder
 from medfed.federation.enrolment.invites import invite, open_invitations
 from medfed.federation.enrolment.roster import EnrolledSite, enrolled_sites
 from medfed.federation.keys import fingerprint
-from medfed.services.accounts import Identity, Subject, require
+from medfed.services.accounts import Identity, Subject
 from medfed.services.accounts.login import require_confirmed
 from medfed.services.audit import record
-from medfed.services.console.doing import doings
+from medfed.services.console.doing import arrived, doings
 from medfed.services.console.place import Place
 from medfed.services.trouble import Conflict
 from medfed.storage.database import Database
@@ -43,7 +43,7 @@ class Hospital:
         doing: What it does for that run just now, see `doings`; empty for nothing.
         last_reply: When it last replied in a run.
         replies: How many replies counted.
-        bytes_up: Bytes that came from it in the rounds of all runs.
+        bytes_up: Bytes that came from it in the rounds of all runs, the one under way too.
         bytes_down: Bytes that went to it.
         patients: Test patients in the latest model's figures; None where they are not told.
         trained: Training patients in the latest round that told how many; None where none did.
@@ -113,7 +113,7 @@ class Hospitals:
         with self.database.read() as session:
             met = {row.name: row for row in session.scalars(select(SiteRow))}
             running = session.scalars(select(RunRow).where(RunRow.state == "running")).all()
-            doing = doings(session, running)
+            doing, here = doings(session, running), arrived(session, running)
             latest = select(ModelRow.patients).order_by(ModelRow.id.desc()).limit(LATEST)
             counts = session.scalars(latest).all()
             told = select(RoundRow.site_change).where(RoundRow.finished.is_not(None))
@@ -134,8 +134,8 @@ class Hospitals:
                 seen=seen.get(name),
                 at_work=name in busy,
                 doing=doing.get(name, ""),
-                patients=patients.get(name),
-                trained=trained.get(name),
+                patients=(patients.get(name), trained.get(name)),
+                arrived=here.get(name, 0),
             )
             for name in sorted({*met, *joined, *busy})
         )
@@ -170,8 +170,7 @@ class Hospitals:
             SiteError: The name cannot be used or is taken.
             RunError: The console is attached to no federation.
         """
-        require(self.database, by, "site.invite", Subject(f"site {site}"))
-        require_confirmed(self.database, by, "site.invite", f"site {site}")
+        require_confirmed(self.database, by, "site.invite", Subject(f"site {site}"))
         if self.place.federation is None:
             remedy = "Start it with --federation FOLDER"
             raise Conflict("this console is attached to no federation", remedy=remedy)
@@ -196,8 +195,8 @@ def _hospital(
     seen: "SiteStatus | None",
     at_work: bool,
     doing: str,
-    patients: int | None,
-    trained: int | None,
+    patients: tuple[int | None, int | None],
+    arrived: int,
 ) -> Hospital:
     return Hospital(
         name=name,
@@ -207,10 +206,10 @@ def _hospital(
         doing=doing,
         last_reply=met.last_reply if met else None,
         replies=met.replies if met else 0,
-        bytes_up=met.bytes_up if met else 0,
+        bytes_up=(met.bytes_up if met else 0) + arrived,
         bytes_down=met.bytes_down if met else 0,
-        patients=patients,
-        trained=trained,
+        patients=patients[0],
+        trained=patients[1],
         fingerprint=joined.fingerprint if joined else "",
         joined=joined.enrolled if joined else "",
         software=joined.software if joined else "",

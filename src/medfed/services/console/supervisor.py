@@ -69,6 +69,7 @@ class Supervisor:
         # Not an argument: everybody on the machine can read those, and the URL has a password.
         self.environment = {**os.environ, "MEDFED_DATABASE": url, **(environment or {})}
         self._children: list[_Child] = []
+        self._told = ""
         self._patient_until = 0.0
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
@@ -99,13 +100,19 @@ class Supervisor:
         while not self._over.wait(EVERY_SECONDS):
             try:
                 self.tick()
-            except Away as error:
-                log.warning("runs wait: %s", error)
-                self._patient_until = time.monotonic() + PATIENCE_SECONDS
+                self._told = ""
             except RunError as error:
-                log.warning("runs wait: %s", error)
+                if isinstance(error, Away):
+                    self._patient_until = time.monotonic() + PATIENCE_SECONDS
+                self._tell(str(error))
             except Exception:  # whatever it is, the next look may go well
                 log.exception("looking after the runs failed")
+
+    def _tell(self, why: str) -> None:
+        """Say why runs wait, once: the next look is a second later, and it may be hours."""
+        if why != self._told:
+            log.warning("runs wait: %s", why)
+        self._told = why
 
     def _reap(self) -> None:
         """A process that ended without saying how has lost its run: let it be taken at once."""

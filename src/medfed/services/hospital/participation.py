@@ -23,7 +23,6 @@ from medfed.core.study_file import parse_study
 from medfed.federation.site_folder import SiteFolder, stored_study
 from medfed.services.accounts import Identity, Subject, require
 from medfed.services.accounts.login import require_confirmed
-from medfed.services.accounts.rights import require_person
 from medfed.services.audit import record
 from medfed.services.hospital.refused import RefusedStudy, refused_studies
 from medfed.services.trouble import Conflict, Missing
@@ -134,11 +133,9 @@ class Participation:
             Conflict: It is approved already.
         """
         subject = Subject(f"study {digest}")
-        require(self.database, by, DECIDE, subject)
         message = "a program cannot approve a study for a hospital"
         remedy = "Approve it in a browser, as a person"
-        require_person(self.database, by, DECIDE, subject, message, remedy)
-        require_confirmed(self.database, by, DECIDE, subject.name)
+        require_confirmed(self.database, by, DECIDE, subject, (message, remedy))
         asking = self.find(digest)
         if asking.approved:
             raise Conflict("this study is approved here already", remedy="There is nothing to do")

@@ -15,9 +15,8 @@ from medfed.core.ledger import RULES, UNITS, Balance
 from medfed.core.mechanism import Unit
 from medfed.core.study import Study
 from medfed.federation.site_folder import SiteFolder
-from medfed.services.accounts import Identity, Subject, require
+from medfed.services.accounts import Identity, Subject
 from medfed.services.accounts.login import require_confirmed
-from medfed.services.accounts.rights import require_person
 from medfed.services.audit import record
 from medfed.services.hospital.participation import DECIDE
 from medfed.services.hospital.refused import RefusedStudy, refused_studies
@@ -158,11 +157,9 @@ class Privacy:
             SiteError: It is no limit, or the ledger cannot be used.
         """
         subject = Subject(f"privacy limit of a {unit}")
-        require(self.database, by, DECIDE, subject)
         message = "a program cannot set a limit for a hospital"
         remedy = "Set it in a browser, as a person"
-        require_person(self.database, by, DECIDE, subject, message, remedy)
-        require_confirmed(self.database, by, DECIDE, subject.name)
+        require_confirmed(self.database, by, DECIDE, subject, (message, remedy))
         known = next((each for each in UNITS if each == unit), None)
         if known is None:
             raise Missing("there is no such unit", remedy=f"Choose one of {', '.join(UNITS)}")

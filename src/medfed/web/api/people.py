@@ -3,9 +3,10 @@
 from typing import Any
 
 from apiflask import APIBlueprint
+from flask import current_app
 
 from medfed.services import audit
-from medfed.services.accounts import role_rights
+from medfed.services.accounts import own_roles, role_rights
 from medfed.web import shapes
 from medfed.web.api.schemas import (
     ERRORS,
@@ -13,6 +14,7 @@ from medfed.web.api.schemas import (
     AuditQuery,
     MeOut,
     RoleChange,
+    RoleNew,
     RoleOut,
     UserChange,
     UserMade,
@@ -82,10 +84,40 @@ def list_roles() -> dict[str, Any]:
 @blueprint.output(RoleOut)
 @blueprint.doc(responses=ERRORS, security="token")
 def change_role(name: str, json_data: dict[str, Any]) -> dict[str, Any]:
-    """Say what a role may."""
-    parts = [each.partition(":") for each in json_data["rights"]]
-    chosen = {action: reach or "all" for action, _colon, reach in parts}
-    return shapes.role(role_rights.change_role(console().database, user(), name, chosen))
+    """Say what a role may, and what it is for."""
+    chosen, about = _chosen(json_data["rights"]), json_data["about"]
+    return shapes.role(
+        role_rights.change_role(console().database, user(), name, chosen, about=about)
+    )
+
+
+@blueprint.post("/roles")
+@needs("user.manage")
+@blueprint.input(RoleNew)
+@blueprint.output(RoleOut, status_code=201)
+@blueprint.doc(responses=ERRORS, security="token")
+def make_role(json_data: dict[str, Any]) -> dict[str, Any]:
+    """Make a role."""
+    chosen, about = _chosen(json_data["rights"]), json_data["about"]
+    return shapes.role(
+        own_roles.make_role(console().database, user(), json_data["name"], about, chosen)
+    )
+
+
+@blueprint.delete("/roles/<name>")
+@needs("user.manage")
+@blueprint.output({}, status_code=204)
+@blueprint.doc(responses=ERRORS, security="token")
+def remove_role(name: str) -> str:
+    """Remove a role that was made here and that nobody has."""
+    provider = current_app.extensions["medfed-provider"]
+    own_roles.remove_role(console().database, user(), name, provider)
+    return ""
+
+
+def _chosen(rights: list[str]) -> dict[str, str]:
+    parts = [each.partition(":") for each in rights]
+    return {action: reach or "all" for action, _colon, reach in parts}
 
 
 @blueprint.get("/audit")
@@ -96,6 +128,6 @@ def change_role(name: str, json_data: dict[str, Any]) -> dict[str, Any]:
 def list_acts(query_data: dict[str, Any]) -> dict[str, Any]:
     """The record, the latest first; go on with ``before``, the number of the last one seen."""
     console().take_in_acts()
-    words, before, limit = query_data["q"], query_data["before"], query_data["limit"]
-    rows = audit.entries(console().database, words=words, before=before, limit=limit)
+    words, days = query_data.pop("q"), (query_data.pop("since"), query_data.pop("until"))
+    rows = audit.entries(console().database, words=words, days=days, **query_data)
     return {"items": [shapes.act(row) for row in rows], "total": len(rows)}

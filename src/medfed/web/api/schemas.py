@@ -3,8 +3,12 @@
 from typing import Any
 
 from apiflask import Schema
-from apiflask.fields import Boolean, Dict, Integer, List, Nested, String
-from apiflask.validators import Length, Range
+from apiflask.fields import Boolean, Date, Dict, Integer, List, Nested, String
+from apiflask.validators import Length, OneOf, Range
+
+from medfed.services.accounts.own_roles import LONGEST_NAME
+from medfed.services.accounts.role_rights import LONGEST_ABOUT
+from medfed.services.preferences import BOUNDS, LANGUAGES, LONGEST_NOTICE
 
 LONGEST_LIMIT = 200
 MOST = 2**31 - 1
@@ -22,6 +26,9 @@ class AuditQuery(Schema):
     """Which acts of the record."""
 
     q = String(load_default="", validate=Length(max=100))
+    allowed = Boolean(load_default=None, metadata={"description": "only done, or only denied"})
+    since = Date(load_default=None, metadata={"description": "first day, in UTC"})
+    until = Date(load_default=None, metadata={"description": "last day, in UTC"})
     before = Integer(load_default=None, allow_none=True, validate=Range(1, MOST))
     limit = Integer(load_default=50, validate=Range(1, LONGEST_LIMIT))
 
@@ -163,9 +170,21 @@ class GroupOut(Schema):
     facts = List(Nested(FactOut))
 
 
+class SettingsChange(Schema):
+    """What can be set while the console runs; what is left out stays as it is."""
+
+    language = String(validate=OneOf(LANGUAGES), metadata={"description": "empty: as asked for"})
+    notice = String(validate=Length(max=LONGEST_NOTICE))
+    session_unused_minutes = Integer(strict=True, validate=Range(*BOUNDS["session_unused_minutes"]))
+    session_longest_hours = Integer(strict=True, validate=Range(*BOUNDS["session_longest_hours"]))
+    free_failures = Integer(strict=True, validate=Range(*BOUNDS["free_failures"]))
+    runs_at_once = Integer(strict=True, validate=Range(*BOUNDS["runs_at_once"]))
+
+
 class SettingsOut(Schema):
     """How the console is set up."""
 
+    set = Nested(SettingsChange, metadata={"description": "what `PATCH` changes"})
     groups = List(Nested(GroupOut))
 
 
@@ -222,13 +241,23 @@ class RoleOut(Schema):
     """A role, and what it may: acts, those with only what is one's own as ``ACT:own``."""
 
     name = String()
+    about = String(metadata={"description": "what it is for; empty for those that medfed ships"})
     rights = List(String())
     shipped = List(String(), metadata={"description": "as this program has it"})
 
 
 class RoleChange(Schema):
-    """What a role may from now on."""
+    """What a role may from now on, and what it is for."""
 
+    rights = List(String(validate=Length(max=60)), required=True, validate=Length(max=200))
+    about = String(load_default=None, validate=Length(max=LONGEST_ABOUT))
+
+
+class RoleNew(Schema):
+    """A new role."""
+
+    name = String(required=True, validate=Length(2, LONGEST_NAME))
+    about = String(load_default="", validate=Length(max=LONGEST_ABOUT))
     rights = List(String(validate=Length(max=60)), required=True, validate=Length(max=200))
 
 

@@ -1,7 +1,8 @@
 """Logging in by the hospital's own accounts."""
 
-from flask import Blueprint, redirect, render_template, request, session, url_for
+from flask import Blueprint, flash, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
 
 from medfed.core.errors import AccessError
 from medfed.services.accounts import outsiders
@@ -45,9 +46,18 @@ def back() -> ResponseReturnValue:
         return _refused(error)
     try:
         agent = plain(request.user_agent.string, 200)
-        begin(outsiders.arrive(database, provider, claims, address(), agent))
+        arrival = outsiders.arrive(database, provider, claims, address(), agent)
     except AccessError as error:
         return _refused(error)
+    begin(arrival.secret)
+    if arrival.kept:
+        flash(
+            _(
+                "No group of yours makes you %(roles)s here any more. You stay it for now, since "
+                "nobody else may create and change users: make somebody else administrator.",
+                roles=", ".join(map(words.role, arrival.kept)),
+            )
+        )
     return redirect(target)
 
 

@@ -24,6 +24,9 @@ function row(number) {
   return rounds.get(number);
 }
 
+let arrived = { round: 0, up: {} }; // bytes of the replies in the round under way
+const came = (site) => arrived.up[site] ?? 0;
+
 // --- what events change -------------------------------------------------------------------------
 
 function take(event) {
@@ -33,8 +36,16 @@ function take(event) {
     const { loss, site_loss, site_up = {}, site_down = {}, site_change = {} } = body;
     Object.assign(row(body.round), { loss, site_loss, site_up, site_down, site_change });
   }
+  arrive(event);
   timeline.take(event);
   write(event);
+}
+
+// A round's bytes are told when it is over; those of its replies with each that arrives.
+function arrive({ kind, body }) {
+  if (kind === "RunStarted" || kind === "RoundFinished") arrived = { round: 0, up: {} };
+  if (kind === "RoundStarted" && body.purpose === "train" && body.round !== arrived.round) arrived = { round: body.round, up: {} };
+  if (kind === "ReplyCounted" && body.round === arrived.round) arrived.up[body.site] = came(body.site) + body.bytes;
 }
 
 // Whom the round waits for, and how long each has been at what it does.
@@ -58,7 +69,7 @@ function map() {
   const sites = run.sites.map((name) => {
     const [doing] = timeline.state(name, over);
     const [state, there] = about.there[name];
-    return { name, state, doing, word: doing ? words[doing] : there, up: sum("site_up", name), down: sum("site_down", name), patients: about.patients[name] ?? null, trained: all.findLast((each) => each.site_change?.[name])?.site_change[name].weight ?? null };
+    return { name, state, doing, word: doing ? words[doing] : there, up: sum("site_up", name) + came(name), down: sum("site_down", name), patients: about.patients[name] ?? null, trained: all.findLast((each) => each.site_change?.[name])?.site_change[name].weight ?? null };
   });
   const now = JSON.stringify(sites);
   if (now === mapped) return;

@@ -15,7 +15,7 @@ from medfed.core.events import (
     RunStarted,
     SiteMissing,
 )
-from medfed.services.console.doing import doings
+from medfed.services.console.doing import arrived, doings
 from medfed.services.console.place import Place
 from medfed.services.console.recording import Recorder
 from medfed.services.console.runs import Runs
@@ -81,3 +81,23 @@ def test_whoever_takes_far_longer_than_the_last_round_is_late(runs, make_run):
     with runs.database.write() as session:
         session.execute(update(EventRow).values(at=now() - timedelta(seconds=5)))
     assert doing(runs, run) == {"north": "late", "south": "late", "west": "waiting"}
+
+
+def test_replies_of_the_round_under_way_are_counted_as_they_arrive(runs, make_run):
+    def here(*events):
+        with runs.database.read() as session:
+            return arrived(session, [runs.find(run) for run in (make_run(*events), make_run())])
+
+    first, second = (RoundStarted(number, "train", SITES) for number in (1, 2))
+    north = ReplyCounted(1, "north", 0.1, 10)
+    assert here() == here(first) == {}
+    assert here(first, north, ReplyCounted(1, "south", 0.1, 5)) == {"north": 10, "south": 5}
+    # A round of several exchanges begins several times.
+    assert here(first, north, first, north) == {"north": 20}
+    done = (first, north, RoundFinished(1, SITES, 1.0, 3, 4))
+    assert here(*done) == {}, "the round has told its bytes"
+    assert here(*done, second, ReplyCounted(2, "west", 0.1, 7)) == {"west": 7}
+    # What a lost process was sent is asked for again; questions and last figures are no rounds.
+    assert here(first, north, RunStarted("r", "d", "t", SITES, 3), first) == {}
+    assert here(RoundStarted(0, "query", SITES), ReplyCounted(0, "north", 0.1, 9)) == {}
+    assert here(*done, RoundStarted(2, "evaluate", SITES), ReplyCounted(2, "west", 0.1, 7)) == {}

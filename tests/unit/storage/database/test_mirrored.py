@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from datetime import timedelta
 
 import databases
 import pytest
 from accounting import PASSWORD, accounts_of, identity
+from databases import away
 from sqlalchemy import select, text
 
 from medfed.core.errors import AccessError
-from medfed.services.accounts import Accounts, tokens
+from medfed.services.accounts import Accounts, may, tokens
 from medfed.storage.database import mirrored
 from medfed.storage.database.engine import Away
 from medfed.storage.database.mirrored import Mirrored
@@ -38,18 +38,6 @@ def primary(url, tmp_path):
 @pytest.fixture
 def accounts(primary):
     return accounts_of(primary)
-
-
-@contextmanager
-def away(*several: Mirrored):
-    """The database lets nobody in; whoever is in is thrown out."""
-    name = several[0].url.database
-    server = f"postgresql://medfed@127.0.0.1:{several[0].url.port}"
-    databases._tell(server, f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false")
-    terminate = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
-    databases._tell(server, terminate)
-    yield
-    databases._tell(server, f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true")
 
 
 def acts(database) -> list[tuple[str, str]]:
@@ -174,3 +162,31 @@ def test_the_mirror_is_kept_small_and_closed(primary, accounts, monkeypatch):
         with primary.read() as session:
             assert session.scalar(select(UserRow.name).where(UserRow.name == "viewer"))
             assert session.scalars(select(SessionRow)).all() == []
+
+
+def test_who_read_figures_before_reads_them_still_and_nothing_else(primary, accounts):
+    who = identity(accounts, "administrator")
+    watcher, new, reader, all_of_it = (
+        tokens.make_token(primary, who, name, scopes, 1)
+        for name, scopes in (
+            ("p", ["metrics"]), ("q", ["metrics"]), ("r", ["read"]), ("s", ["metrics", "users"])
+        )
+    )  # fmt: skip
+    for each in (watcher, reader, all_of_it):
+        assert tokens.identify_token(primary, each, "").name == "administrator"
+    primary.mirror()
+    with away(primary):
+        for each in (watcher, all_of_it):
+            known = tokens.identify_token(primary, each, "10.0.0.1")
+            assert (known.name, known.address) == ("administrator", "10.0.0.1")
+            assert may(known, "metrics.read")
+            assert not may(known, "user.read")
+        for each in (new, reader):
+            with pytest.raises(Away):
+                tokens.identify_token(primary, each, "")
+    primary.look()
+    revoked = next(row for row in tokens.tokens_of(primary, who) if row.name == "p")
+    tokens.revoke_token(primary, who, revoked.id)
+    assert tokens.identify_token(primary, watcher, "") is None
+    with away(primary), pytest.raises(Away):
+        tokens.identify_token(primary, watcher, "")

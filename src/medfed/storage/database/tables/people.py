@@ -17,11 +17,16 @@ user_roles = Table(
 
 
 class RoleRow(Base):
-    """A role: a name and the rights that come with it."""
+    """A role: a name and the rights that come with it.
+
+    Attributes:
+        about: What it is for, as who made it says; empty for those that this program ships.
+    """
 
     __tablename__ = "roles"
 
     name: Mapped[str] = mapped_column(String(40), primary_key=True)
+    about: Mapped[str] = mapped_column(String(200), default="")
     rights: Mapped[list[str]] = mapped_column(Json)
 
 

@@ -1,0 +1,106 @@
+"""Roles of a console's own, beside those that this program ships: made and removed."""
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Select, select
+
+from medfed.core.errors import AccessError
+from medfed.services.accounts.identity import Identity, Subject
+from medfed.services.accounts.login import require_confirmed
+from medfed.services.accounts.outsiders import Provider
+from medfed.services.accounts.role_rights import check, in_words, named, rights_of, role_of
+from medfed.services.accounts.roles import ROLES
+from medfed.services.audit import record
+from medfed.services.trouble import Conflict
+from medfed.storage.database import Database
+from medfed.storage.database.engine import one_at_a_time
+from medfed.storage.database.tables import RoleRow, UserRow
+
+ROLE_NAME = re.compile(r"[^\W\d_](?:[ ._-]?[^\W_]){1,39}")
+"""Letters of any script, digits, and single marks between them: what the record can list."""
+LONGEST_NAME = 40
+RESERVED = frozenset({"new", "none"})
+"""Names with a page of their own where roles' pages are, and such that the record uses."""
+
+
+def make_role(
+    database: Database, by: Identity, name: str, about: str, chosen: Mapping[str, str]
+) -> RoleRow:
+    """Make a role.
+
+    Args:
+        database: The console's.
+        by: Who makes it.
+        name: What it is called: on pages, in the record and in ``oidc.toml``.
+        about: What it is for.
+        chosen: Each act that it allows, and upon what: ``all`` or ``own``.
+
+    Raises:
+        AccessError: ``by`` may not or must confirm first, the name is impossible, or there is no
+            sense in the rights.
+        Conflict: There is such a role.
+    """
+    name = unicodedata.normalize("NFKC", name).strip()
+    require_confirmed(database, by, "user.manage", Subject("a role"))
+    if not ROLE_NAME.fullmatch(name) or len(name) > LONGEST_NAME or name.casefold() in RESERVED:
+        remedy = "Use 2 to 40 letters and digits, with single spaces, dots or hyphens between them"
+        raise AccessError("this cannot be the name of a role", remedy=remedy)
+    wanted = check(chosen)
+    with database.write() as session:
+        one_at_a_time(session, "administrators")
+        taken = {*ROLES, *session.scalars(select(RoleRow.name))}
+        if name.casefold() in {each.casefold() for each in taken}:
+            raise Conflict("there is a role of this name", remedy="Choose another name")
+        row = RoleRow(name=name, about=in_words(about), rights=rights_of(wanted))
+        session.add(row)
+        rights = ", ".join(sorted(named(*pair) for pair in wanted.items())) or "–"
+        said = f"created; allowed: {rights}; is for: {row.about or '–'}"
+        record(session, by, "user.manage", f"role {name}", reason=said)
+    return row
+
+
+def remove_role(
+    database: Database, by: Identity, name: str, provider: Provider | None = None
+) -> None:
+    """Remove a role that nobody has.
+
+    Args:
+        database: The console's.
+        by: Who removes it.
+        name: The role.
+        provider: Gives roles to people by their groups.
+
+    Raises:
+        AccessError: ``by`` may not or must confirm first.
+        Missing: There is no such role.
+        Conflict: This program ships it, somebody has it, or people would get it by a group.
+    """
+    require_confirmed(database, by, "user.manage", Subject(f"role {name}"))
+    with database.write() as session:
+        one_at_a_time(session, "administrators")
+        row = role_of(session, name)
+        if name in ROLES:
+            message = "this role comes with medfed and stays"
+            raise Conflict(message, remedy="Give it to nobody, or take its rights away")
+        if having := session.scalars(_having(name)).all():
+            message = f"somebody has this role: {', '.join(having)}"
+            raise Conflict(message, remedy="Give them other roles first")
+        groups = provider.groups_with(name) if provider else ()
+        if groups:
+            message = f"the identity provider gives this role to groups: {', '.join(groups)}"
+            raise Conflict(message, remedy="Take it out of oidc.toml and start the console again")
+        session.delete(row)
+        record(session, by, "user.manage", f"role {name}", reason="removed")
+
+
+def holders(database: Database, name: str) -> Sequence[str]:
+    """Names of the users who have a role."""
+    with database.read() as session:
+        return session.scalars(_having(name)).all()
+
+
+def _having(name: str) -> Select[str]:
+    held = UserRow.roles.any(RoleRow.name == name)
+    return select(UserRow.name).where(held).order_by(UserRow.name)
