@@ -15,8 +15,20 @@ from markupsafe import Markup, escape
 
 from medfed.services.accounts.outsiders import is_outsider
 from medfed.services.preferences import preferences
-from medfed.web import audit_words, charts, choice_labels, data_words, inference_words, rules, words
+from medfed.services.reports.words import first_capital
+from medfed.web import (
+    agents,
+    audit_words,
+    charts,
+    choice_labels,
+    data_words,
+    inference_words,
+    labels,
+    rules,
+    words,
+)
 from medfed.web.language import LANGUAGES, TAGS, choose
+from medfed.web.said import sentence
 
 NOTHING = "–"
 DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
@@ -106,6 +118,9 @@ def digests(text: str) -> Markup:
 def register(app: Flask) -> None:
     """Let templates use them."""
     app.jinja_env.filters.update(
+        sentence=sentence,
+        browser=agents.browser,
+        capital=first_capital,
         moment=moment,
         moment_of=moment_of,
         figure=figure,
@@ -124,6 +139,7 @@ def register(app: Flask) -> None:
         words=words,
         what_of=charts.what_of,
         part_title=choice_labels.part,
+        field_label=labels.field,
         said=words.said,
         audit_words=audit_words,
         data_words=data_words,

@@ -45,7 +45,7 @@ def back() -> ResponseReturnValue:
         return _refused(error)
     try:
         agent = plain(request.user_agent.string, 200)
-        begin(outsiders.arrive(database, provider, claims, address(), agent))
+        begin(console(), outsiders.arrive(database, provider, claims, address(), agent))
     except AccessError as error:
         return _refused(error)
     return redirect(target)

@@ -72,7 +72,7 @@ def ask(number: int) -> ResponseReturnValue:
     return redirect(url_for(".show", number=number))
 
 
-def _list(problem: tuple[str, str] | None, form: Mapping[str, str]) -> str:
+def _list(problem: words.Trouble | None, form: Mapping[str, str]) -> str:
     rows = desk().models.list()
     about = {"rows": rows, "problem": problem, "form": form, "asks": _asks()}
     about["unheard"] = desk().recall.unheard()

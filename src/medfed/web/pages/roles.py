@@ -59,7 +59,7 @@ def _form(
     name: str,
     held: object,
     seen: object,
-    problem: tuple[str, str] | None = None,
+    problem: words.Trouble | None = None,
     status: int = 200,
 ) -> ResponseReturnValue:
     page = render_template(
