@@ -11,6 +11,7 @@ from medfed.services.accounts.lockout import Locked
 from medfed.services.accounts.login import Unconfirmed, WrongPassword
 from medfed.services.accounts.rights import Denied
 from medfed.services.comparison.statistics import ALL, MEAN
+from medfed.services.reports.words import first_capital
 from medfed.services.reports.words import metric_name as english
 from medfed.services.trouble import Conflict, Missing, Refused
 from medfed.storage.database.engine import Away, Unstorable
@@ -188,6 +189,8 @@ def place(text: str) -> str:
 def verdict(difference: Mapping[str, Any]) -> str:
     """What a comparison shows between two ways of learning."""
     named = {key: recipe(difference[key]) for key in ("recipe", "against")}
+    if difference["recipe"] in RECIPES:  # strategies and files are called as they call themselves
+        named["recipe"] = first_capital(named["recipe"])
     if not difference["shown"]:
         return str(_("%(recipe)s against %(against)s: no difference shown.", **named))
     size, low, high = (abs(difference[key]) for key in ("value", "low", "high"))

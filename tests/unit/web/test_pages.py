@@ -154,8 +154,9 @@ def test_a_comparison_is_asked_for_and_shown(stage):
     (folder / "comparison.json").write_text(json.dumps(COMPARED))
     (folder / "comparison.html").write_text("<h1>All</h1>")
     page = client.get(f"/runs/{run}").text
-    assert "federated is better than each alone by 0.100 (0.050 to 0.150)." in page
+    assert "Federated is better than each alone by 0.100 (0.050 to 0.150)." in page
     assert "0.900 [0.850, 0.950]" in page
+    assert f"/comparisons/{run}/files/sites.svg" in page  # in the reader's language
     report = client.get(f"/comparisons/{run}/files/comparison.html")
     assert "sandbox" in report.headers["Content-Security-Policy"]
     assert client.get(f"/comparisons/{run}/files/plan.json").status_code == 404
@@ -183,7 +184,7 @@ def test_a_finished_run_offers_its_comparison_and_says_what_it_costs(stage):
         row = session.get_one(RunRow, run)
         row.state, row.ended = "finished", now()
     page = client.get(path).text
-    assert "federated is better than each alone" in page
+    assert "Federated is better than each alone" in page
     assert "0.900 [0.850, 0.950]" in page
 
 

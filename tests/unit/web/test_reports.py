@@ -17,7 +17,7 @@ from unit.services.test_comparison_page import answer
 from medfed.core.guideline import Guideline
 from medfed.core.study import Criteria
 from medfed.core.study_file import parse_study
-from medfed.services.comparison.page import page_in, write_page
+from medfed.services.comparison.page import page_in, picture_in, write_page
 from medfed.services.reports import card
 from medfed.services.reports.report import render
 from medfed.services.reports.retold import LATER
@@ -234,3 +234,8 @@ def test_the_page_of_a_comparison_speaks_chinese_too(chinese, tmp_path):
     assert english_in(page, *found["test_patients"], found["title"], "fedavg seeds") == set()
     assert structure(page) == structure((tmp_path / "comparison.html").read_text("utf-8"))
     assert "对比各自训练" in page
+    for name in ("sites", "differences"):
+        picture = picture_in(tmp_path / f"{name}.svg", chinese).decode()
+        assert english_in(picture, *found["test_patients"]) == set()
+        assert (tmp_path / f"{name}.zh-CN.svg").read_text("utf-8") == picture
+        assert english_in((tmp_path / f"{name}.svg").read_text("utf-8")) > {"interval"}

@@ -13,7 +13,7 @@ from medfed.core.errors import REFUSALS
 from medfed.core.registry import names
 from medfed.services.console.studies import check
 from medfed.services.study_templates import TEMPLATES
-from medfed.web import wizard
+from medfed.web import audit_words, wizard
 from medfed.web.said import JOINS, PLACE, said
 from medfed.web.said import sentence as as_sentence
 from medfed.web.sentences import sentence
@@ -164,3 +164,17 @@ def test_no_page_shows_a_sentence_of_the_other_language(stage):
 )
 def test_a_complaint_that_stands_by_itself_is_a_sentence(text, whole):
     assert as_sentence(text) == whole
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from ε = 10 at δ = 1e-05 (rule proven, order 2) to ε = 5 at δ = 1e-06 (rule sum, order 3)",
+        "from ε = 10 at δ = 1e-05 to ε = 5 at δ = 1e-06",  # as it was recorded once
+        "ε = 10 at δ = 1e-05 became ε = 5 at δ = 1e-06",
+    ],
+)
+def test_changes_of_limits_are_told_in_chinese_whenever_they_were_recorded(chinese, text):
+    told = audit_words.told(text)
+    assert not LATIN.search(told), told
+    assert told.index("ε = 10") < told.index("ε = 5")
