@@ -129,8 +129,10 @@ AUDITED_MORE = (
     *(f"finding {{0}} {verdict}" for verdict in VERDICTS),
     *(f"privacy limit of a {unit}" for unit in get_args(Unit)),
     *("acts: {0}", "since {0} UTC: {1}"),
+    "from ε = {0} at δ = {1} to ε = {2} at δ = {3}",
+    "ε = {0} at δ = {1} became ε = {2} at δ = {3}",
 )
-"""What the record says with words that are kept elsewhere."""
+"""What the record says with words that are kept elsewhere, and what it said once."""
 
 
 def gather() -> list[tuple[str, str]]:
@@ -189,10 +191,10 @@ def _options() -> Iterator[tuple[str, str]]:
     """What parts and their options are for."""
     for kind, members in parts_json(KINDS).items():
         for name, part in members.items():
+            module = registry.load(kind, name).__module__
+            file = module.removeprefix("medfed.").replace(".", "/")
+            yield part["summary"], file  # which reports say of every part
             if offered(kind, name):
-                module = registry.load(kind, name).__module__
-                file = module.removeprefix("medfed.").replace(".", "/")
-                yield part["summary"], file
                 yield from ((option["help"], file) for option in part["options"])
     for options in fields_json().values():
         yield from ((option["help"], "core/study_file") for option in options)

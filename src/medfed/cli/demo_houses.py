@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from medfed.cli.serving import served
-from medfed.services.demo_hospitals import OTHERS, House, furnish_house, let_ask
+from medfed.services.demo_hospitals import OTHERS, House, Neighbour, furnish_house, let_ask
 from medfed.services.demo_study import HOSPITALS
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class Answering(Protocol):
     port: int
     console: "Console"
 
-    def introduce(self, neighbours: Sequence[tuple[str, str]]) -> None:
+    def introduce(self, neighbours: Sequence[Neighbour]) -> None:
         """Have its pages lead to other consoles."""
 
 
@@ -57,7 +57,6 @@ def houses_served(
         coordinator: That console, being served.
     """
     home = f"http://127.0.0.1:{coordinator.port}"
-    first = f"coordinator, {HOSPITALS[0]}"
     with ExitStack() as stack:
         found: list[Served] = []
         servers: list[Answering] = [coordinator]
@@ -72,8 +71,12 @@ def houses_served(
             server = stack.enter_context(served(house.console, house.faces, 0, {}))
             servers.append(server)
             found.append(Served(house, f"http://127.0.0.1:{server.port}", server.console))
-        names = [(first, home), *((each.name, each.url) for each in found)]
+        names = [(HOSPITALS[0], home), *((each.name, each.url) for each in found)]
         for at, each in enumerate(servers):
-            shown = [(n, "" if place == at else url) for place, (n, url) in enumerate(names)]
-            each.introduce(shown)
+            each.introduce(
+                [
+                    Neighbour(name, "" if place == at else url, coordinates=place == 0)
+                    for place, (name, url) in enumerate(names)
+                ]
+            )
         yield found

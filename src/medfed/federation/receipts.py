@@ -111,6 +111,11 @@ def _what(order: Order, update: Update, norm: float | None) -> str:
 
 
 def _sentence(order: Order, title: str, what: str, patients: int, size: int) -> str:
+    if order.purpose == "evaluate":  # an exchange of its own, which is no round
+        return (
+            f'Scoring of "{title}" after round {order.round - 1}: sent {what}, computed from '
+            f"{patients} patients, {_bytes(size)}. No patient's record was in it."
+        )
     return (
         f'Round {order.round} of "{title}": sent {what}, computed from {patients} patients, '
         f"{_bytes(size)}. No patient's record was in it."

@@ -58,6 +58,21 @@ class House:
         return Faces(site=self.site, coordinates=False, rehearsed=self.runs)
 
 
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A console of the same demo.
+
+    Attributes:
+        name: The hospital that it shows.
+        url: Its address; empty for the console that tells of it.
+        coordinates: Whether it is the coordinator's too.
+    """
+
+    name: str
+    url: str
+    coordinates: bool = False
+
+
 def furnish_house(
     out: Path, name: str, password: str, *, text: str = TEXT, bcrypt_rounds: int = ROUNDS
 ) -> House:
@@ -119,7 +134,7 @@ def let_ask(console: Console, by: Identity, house: House, url: str) -> None:
         house: The hospital.
         url: Where the coordinator's console is.
     """
-    secret = make_token(console.database, by, f"models, for {house.name}", ["recall"], DAYS)
+    secret = make_token(console.database, by, house.name, ["recall"], DAYS)
     write_atomic(house.site / TOKEN_FILE, f"{secret}\n".encode())
     (house.site / TOKEN_FILE).chmod(0o600)
     lines = f'address = "{url}"\ntoken_file = "{TOKEN_FILE}"\n'

@@ -1,31 +1,43 @@
-"""Which browser somebody came by; what browsers say of themselves names all the others."""
+"""By what browser somebody came, in words: few rules for the browsers that people use."""
+
+import re
 
 from flask_babel import gettext as _
 
-BROWSERS = {
-    "Edg": "Edge",
-    "OPR": "Opera",
-    "Firefox": "Firefox",
-    "Chrom": "Chrome",
-    "Safari": "Safari",
-}
-SYSTEMS = {
-    "Android": "Android",
-    "iPhone": "iPhone",
-    "iPad": "iPad",
-    "Windows": "Windows",
-    "Mac OS": "macOS",
-    "CrOS": "ChromeOS",
-    "Linux": "Linux",
-}
-"""What is looked for first goes before: Android says that it is Linux, too."""
-LONGEST = 40
+BROWSERS = (
+    ("Edg(?:e|A|iOS)?/", "Edge"),
+    ("OPR/|Opera", "Opera"),
+    ("SamsungBrowser/", "Samsung Internet"),
+    ("MicroMessenger/", "WeChat"),
+    ("Firefox/|FxiOS/", "Firefox"),
+    ("Chromium/", "Chromium"),
+    ("HeadlessChrome/|Chrome/|CriOS/", "Chrome"),
+    ("Safari/", "Safari"),
+)
+"""The first that fits counts: most of them name others as well."""
+SYSTEMS = (
+    ("iPhone", "iOS"),
+    ("iPad", "iPadOS"),
+    ("Android", "Android"),
+    ("HarmonyOS|OpenHarmony", "HarmonyOS"),
+    ("Windows", "Windows"),
+    ("CrOS", "ChromeOS"),
+    ("Macintosh|Mac OS X", "macOS"),
+    ("Linux|X11", "Linux"),
+)
+PROGRAM = re.compile(r"(?P<name>[A-Za-z][\w .-]{0,30})/\d")
+"""How programs name themselves, such as ``curl/8.5``."""
 
 
 def browser(agent: str) -> str:
-    """A browser and its system; what is none, as it calls itself."""
-    name = next((name for mark, name in BROWSERS.items() if mark in agent), "")
-    system = next((name for mark, name in SYSTEMS.items() if mark in agent), "")
+    """A browser and its system, as in ``Firefox on Windows``; a program as it calls itself."""
+    name, system = _first(BROWSERS, agent), _first(SYSTEMS, agent)
     if name and system:
         return str(_("%(browser)s on %(system)s", browser=name, system=system))
-    return name or agent[:LONGEST]
+    if not name and not agent.startswith("Mozilla") and (program := PROGRAM.match(agent)):
+        return program["name"]
+    return name or system or str(_("unknown browser"))
+
+
+def _first(rules: tuple[tuple[str, str], ...], agent: str) -> str:
+    return next((called for rule, called in rules if re.search(rule, agent)), "")

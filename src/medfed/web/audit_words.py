@@ -46,6 +46,8 @@ OTHER_ACTS = {
 NAMELESS = {"system": _l("the program itself"), "nobody": _l("a stranger")}
 ROLES = re.compile(r"(?<=roles: )[^;]+")
 NO_ROLE = _l("none")
+RULES = {"proven": _l("proven"), "sum": _l("the sum")}
+RULE = re.compile(r"(?<=\(rule )(?:proven|sum)(?=, order )")
 RIGHTS = re.compile(r"(?:(?<=allowed: )|(?<=taken away: ))[a-z][^;]+")
 
 
@@ -70,9 +72,13 @@ def told(text: str) -> str:
     """Upon what, or why: by the record's own words, else by those of errors."""
     if (setting := text.removeprefix("setting ")) != text and setting in SETTINGS:
         return str(SETTINGS[setting])
-    text = RIGHTS.sub(_rights, ROLES.sub(_roles, text))
+    text = RIGHTS.sub(_rights, ROLES.sub(_roles, RULE.sub(_rule, text)))
     found = audited(text)
     return found if found != text else said(text)
+
+
+def _rule(name: re.Match[str]) -> str:
+    return str(RULES[name[0]])
 
 
 def _roles(names: re.Match[str]) -> str:

@@ -49,8 +49,8 @@ def map_words() -> dict[str, str]:
         "coordinator": _("Coordinator"),
         "patients": _("Test patients"),
         "trained": _("Training patients"),
-        "received": _("from there"),
-        "sent": _("to there"),
+        "received": _("Received"),
+        "sent": _("Sent"),
     }
 
 

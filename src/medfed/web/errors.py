@@ -1,6 +1,8 @@
 """Errors as pages, or in the API's one shape."""
 
 import logging
+import tomllib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from apiflask import APIFlask
@@ -19,13 +21,14 @@ from medfed.core.errors import (
     SiteError,
     StudyError,
 )
+from medfed.services.accounts.accounts import NoSuchUser
 from medfed.services.accounts.lockout import Locked
 from medfed.services.accounts.login import Unconfirmed, WrongPassword
 from medfed.services.accounts.rights import Denied
 from medfed.services.trouble import Busy, Conflict, Missing, NoSpace, Refused, TooLarge
 from medfed.storage.database.engine import Away, Unstorable
-from medfed.web import words
-from medfed.web.said import said
+from medfed.web import labels, words
+from medfed.web.said import said, sentence
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +44,7 @@ def handle_errors(app: APIFlask) -> None:
 
 STATUSES: tuple[tuple[type[MedfedError], int], ...] = (
     (Missing, 404),
+    (NoSuchUser, 404),
     (Conflict, 409),
     (TooLarge, 413),
     (NoSpace, 507),
@@ -65,14 +69,26 @@ def status_of(error: MedfedError) -> int:
     return next((status for kind, status in STATUSES if isinstance(error, kind)), 503)
 
 
-def problem_json(problem: Problem) -> dict[str, Any]:
-    """One thing wrong with a study, in the reader's language."""
+def problem_json(problem: Problem, plan: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """One thing wrong with a study, in sentences in the reader's language.
+
+    Args:
+        problem: What is wrong.
+        plan: The study that it is of, where it is at hand: it says which parts it is about.
+    """
     return {
         "field": problem.field,
-        "message": said(problem.message),
-        "remedy": said(problem.remedy),
+        "label": labels.field(problem.field, plan),
+        "message": sentence(said(problem.message)),
+        "remedy": sentence(said(problem.remedy)),
         "line": problem.line,
     }
+
+
+def problems_json(problems: Sequence[Problem], text: str) -> list[dict[str, Any]]:
+    """All that is wrong with a study's text, which is TOML if it got as far as problems."""
+    plan = tomllib.loads(text) if problems else {}
+    return [problem_json(each, plan) for each in problems]
 
 
 def _denied(error: Denied) -> ResponseReturnValue:
@@ -90,7 +106,7 @@ def _foreseen(error: MedfedError) -> ResponseReturnValue:
     if type(error) is Away:  # it names the database's address
         log.error("%s", error)
         error = Away("the database cannot be used", remedy="Tell whoever runs the console")
-    message, remedy = words.error(error)
+    message, remedy = map(sentence, words.error(error)[:2])
     if _for_programs():
         if "X-CSRFToken" in request.headers:  # a page's script asks, and shows it to a person
             error.message, error.remedy = message, remedy
@@ -131,7 +147,7 @@ def _json(status: int, kind: str, error: MedfedError, detail: Any = None) -> Res
     problems = [problem_json(each) for each in getattr(error, "problems", ())]
     if isinstance(detail, dict):
         problems += [
-            {"field": name, "message": str(what), "remedy": "", "line": None}
+            {"field": name, "label": "", "message": str(what), "remedy": "", "line": None}
             for place in detail.values()
             for name, what in (place.items() if isinstance(place, dict) else [("", place)])
         ]

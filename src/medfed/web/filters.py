@@ -15,13 +15,23 @@ from markupsafe import Markup, escape
 
 from medfed.services.accounts.outsiders import is_outsider
 from medfed.services.preferences import preferences
+from medfed.services.reports.words import first_capital
 from medfed.storage.database.types import now
-from medfed.web import audit_words, charts, choice_labels, data_words, inference_words, rules, words
-from medfed.web.agents import browser
+from medfed.web import (
+    agents,
+    audit_words,
+    charts,
+    choice_labels,
+    data_words,
+    inference_words,
+    labels,
+    rules,
+    words,
+)
 from medfed.web.language import LANGUAGES, TAGS, choose
+from medfed.web.said import sentence
 
 NOTHING = "–"
-ENDS = ".!?…:。！？："  # noqa: RUF001  # Chinese sentences end with the wide ones
 DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
 _markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
 
@@ -55,17 +65,6 @@ def figure(value: Mapping[str, Any] | None) -> Markup:
         return shown
     bounds = f"{number(value['low'])}–{number(value['high'])}"
     return shown + Markup(' <span class="muted nowrap">{}</span>').format(bounds)
-
-
-def whole(text: str) -> str:
-    """A sentence of a service as a page writes it: with a capital and a full stop."""
-    if not text:
-        return text
-    first, *_others = text.split(maxsplit=1)
-    begun = text[0].upper() + text[1:] if first.isascii() and first.isalpha() else text
-    if text[-1] in ENDS:
-        return begun
-    return f"{begun}{'.' if text[-1].isascii() else '。'}"
 
 
 def number(value: float | None, places: int = 3) -> str:
@@ -120,6 +119,9 @@ def digests(text: str) -> Markup:
 def register(app: Flask) -> None:
     """Let templates use them."""
     app.jinja_env.filters.update(
+        sentence=sentence,
+        browser=agents.browser,
+        capital=first_capital,
         moment=moment,
         moment_of=moment_of,
         figure=figure,
@@ -130,8 +132,6 @@ def register(app: Flask) -> None:
         markdown=markdown,
         short=short,
         digests=digests,
-        whole=whole,
-        browser=browser,
     )
     app.jinja_env.globals.update(
         icon=icon,
@@ -140,6 +140,7 @@ def register(app: Flask) -> None:
         words=words,
         what_of=charts.what_of,
         part_title=choice_labels.part,
+        field_label=labels.field,
         said=words.said,
         audit_words=audit_words,
         data_words=data_words,

@@ -8,6 +8,8 @@ from medfed.core.questions import Question
 from medfed.services.inference.desk import Desk
 from medfed.services.inference.reviews import Standing
 from medfed.storage.database.tables import AdmittedRow, InferenceRow, ReviewRow
+from medfed.web.said import sentence
+from medfed.web.words import said
 
 
 def inference(row: InferenceRow, desk: Desk) -> dict[str, Any]:
@@ -25,8 +27,8 @@ def inference(row: InferenceRow, desk: Desk) -> dict[str, Any]:
         "state": job.state if job else "queued",
         "done": job.done if job else 0,
         "total": job.total if job else None,
-        "message": job.message if job else "",
-        "remedy": job.remedy if job else "",
+        "message": sentence(said(job.message)) if job else "",
+        "remedy": sentence(said(job.remedy)) if job else "",
         "ready": bool(row.result),
         "findings": len(row.result.get("findings", [])),
         "signer": row.signer,

@@ -9,6 +9,7 @@ from flask_babel import lazy_gettext as _l
 from medfed.inference import RESEARCH_USE
 from medfed.inference.model import SYNTHETIC
 from medfed.services.inference import exporting, pdf
+from medfed.services.reports.words import first_capital
 from medfed.web.said import said
 
 WORK = {
@@ -119,15 +120,16 @@ def file(name: str) -> str:
 def place(finding: Mapping[str, Any]) -> str:
     """Where a finding is."""
     if not finding["third"]:
-        return str(_("lungs not recognised"))
-    return f"{SIDES[finding['side']]}, {THIRDS[finding['third']]}"
+        return first_capital(_("lungs not recognised"))
+    where = _("%(side)s, %(third)s", side=SIDES[finding["side"]], third=THIRDS[finding["third"]])
+    return first_capital(where)
 
 
 def script() -> dict[str, Any]:
     """What the scripts of these pages say."""
     return {
         "verdicts": {name: str(word) for name, word in VERDICTS.items()},
-        "kinds": {name: str(word) for name, word in KINDS.items()},
+        "kinds": {name: first_capital(str(word)) for name, word in KINDS.items()},
         "work": {name: str(word) for name, word in WORK.items()},
         "live": _("live"),
         "away": _("connection lost, trying again"),
@@ -139,9 +141,10 @@ def script() -> dict[str, Any]:
         "reading": _("Reading the scan and opening the model."),
         "notSaved": _("That could not be saved; are you still logged in?"),
         "by": _("%(who)s, %(when)s", who="{who}", when="{when}"),
-        "diameter": _("diameter"),
-        "centre": _("centre"),
-        "attenuation": _("kind"),
+        "diameter": _("Diameter"),
+        "centre": _("Centre"),
+        "attenuation": _("Kind"),
+        "fact": _("%(name)s: %(value)s", name="{name}", value="{value}"),
         "left": _("%(number)s still to be reviewed", number="{}"),
         "all": _("All findings are reviewed."),
     }

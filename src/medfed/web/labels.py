@@ -1,7 +1,10 @@
 """What people call a study's options, beside their identifiers."""
 
+import re
 from collections.abc import Mapping
+from typing import Any
 
+from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 OPTIONS: Mapping[str, object] = {
@@ -164,6 +167,60 @@ OPTIONS: Mapping[str, object] = {
     "values": _l("Values counted"),
 }
 """By name; where parts mean different things by it, by ``kind.name`` or ``part.name``."""
+
+
+PARTS: Mapping[str, object] = {
+    "task": _l("Task"),
+    "source": _l("Data"),
+    "split": _l("Test and validation patients"),
+    "strategy": _l("Strategy"),
+    "aggregator": _l("Aggregation"),
+    "compression": _l("Compression"),
+    "mechanism": _l("Privacy"),
+    "query": _l("Statistics"),
+}
+"""Kinds of parts."""
+TABLES: Mapping[str, object] = {
+    "stop": _l("Stop early"),
+    "guideline": _l("Guideline to read the results with"),
+    "cohort": _l("Cohort"),
+    "sampling": _l("Sampling of hospitals"),
+    "compare": _l("Comparison"),
+}
+"""The study's own tables."""
+KIND_OF = {"privacy": "mechanism", "statistics": "query"}
+"""The kind of parts that a list of the study holds."""
+STEP = re.compile(r"(?P<name>[A-Za-z_]+)(?:\[(?P<index>\d+)\])?")
+
+
+def field(path: str, plan: Mapping[str, Any] | None = None) -> str:
+    """What people call a place in a study's text, such as ``strategy.lr``; empty if nothing.
+
+    Args:
+        path: The place, as problems name it.
+        plan: The study, where it is at hand: parts may call different things by one name.
+    """
+    head, _dot, name = path.partition(".")
+    if not (step := STEP.fullmatch(head)):
+        return ""
+    kind = KIND_OF.get(step["name"], step["name"])
+    if kind not in PARTS:
+        return str(OPTIONS.get(path) or TABLES.get(path) or "")
+    part = _part(plan or {}, step["name"], step["index"])
+    called = str(PARTS[kind])
+    if step["index"]:
+        called = f"{called} {int(step['index']) + 1}"
+    if name in ("", "name"):
+        return called
+    return str(_("%(part)s: %(option)s", part=called, option=option(name, kind, part)))
+
+
+def _part(plan: Mapping[str, Any], name: str, index: str | None) -> str:
+    """The part that stands at a place of a plan, be the plan as wrong as it will."""
+    found = plan.get(name)
+    if index and isinstance(found, list):
+        found = found[int(index)] if int(index) < len(found) else None
+    return str(found.get("name", "")) if isinstance(found, Mapping) else ""
 
 
 def option(name: str, kind: str = "", part: str = "") -> str:

@@ -29,7 +29,7 @@ class Offer:
     seeds: int = SEEDS
     models: int = 0
     seconds: float | None = None
-    refused: tuple[str, str] = ("", "")
+    refused: words.Trouble | None = None
     instead: tuple[str, ...] = ()
 
 
@@ -47,7 +47,7 @@ def offer_of(row: RunRow, study: Study) -> Offer:
     return Offer(models=models, seconds=seconds)
 
 
-def _refusal(study: Study, recipes: tuple[str, ...]) -> tuple[str, str] | None:
+def _refusal(study: Study, recipes: tuple[str, ...]) -> words.Trouble | None:
     try:
         check_wish(study, recipes, ())
     except StudyError as error:

@@ -13,9 +13,9 @@ from medfed.services.accounts.login import identify_many
 from medfed.services.accounts.tokens import identify_token, identify_tokens
 from medfed.services.console import Console
 from medfed.services.refusals import refuse
+from medfed.web.language import JUST_CHOSEN, keep_with
 
 SECRET = "sid"  # noqa: S105  # the name of a field
-LANGUAGE = "language"
 ONLINE = timedelta(minutes=5)
 """Whose session was used within it is online."""
 UNASKED = "X-Medfed-Unasked"
@@ -83,21 +83,21 @@ def denied(console: Console, who: Identity, action: str, subject: str, why: str)
     refuse(console.database, who, action, subject, reason=why, network=network)
 
 
-def begin(secret: str) -> None:
-    """Give the browser the cookie of a new session; nothing of the old one stays but language."""
-    language = session.get(LANGUAGE)
+def begin(console: Console, secret: str) -> None:
+    """Give the browser the cookie of a new session; nothing of the old one stays.
+
+    Who chose a language on the log-in page meant theirs.
+    """
+    chosen = session.get(JUST_CHOSEN, "")
     session.clear()
     session[SECRET] = secret
-    if language:
-        session[LANGUAGE] = language
+    if chosen and (who := identify(console)).known:
+        keep_with(who, chosen)
 
 
 def end() -> None:
     """Take the cookie back."""
-    language = session.get(LANGUAGE)
     session.clear()
-    if language:
-        session[LANGUAGE] = language
 
 
 def address() -> str:

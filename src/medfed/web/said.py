@@ -11,7 +11,9 @@ The record of acts has words of its own, such as ``created``, which are looked f
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
+from pathlib import Path
 
+from babel.support import Translations
 from flask_babel import get_locale
 from flask_babel import get_translations as translations
 
@@ -27,6 +29,10 @@ LOOSE = frozenset(
 """What says so little that its places must be known too, or be no prose."""
 PROSE = re.compile(r"[A-Za-z]{2,},? [a-z]{2,}")
 PLACE = re.compile(r"\{(\d)\}")
+FIRST_WORD = re.compile(r"[a-z]+(?:’[a-z]+)?(?=[ ,:]|$)")
+COMMANDS = frozenset({"medfed"})
+ENDS = tuple(".!?:…。！？：")  # noqa: RUF001  # Chinese has its own
+HAN = re.compile(r"[\u4e00-\u9fff]")
 DEEPEST = 6
 
 Known = tuple[Mapping[str, str], tuple[tuple[re.Pattern[str], str, str], ...]]
@@ -40,6 +46,30 @@ def said(text: str) -> str:
 def audited(text: str) -> str:
     """What the record says of an act, in the reader's language."""
     return _of(text, AUDITED)
+
+
+def sentence(text: str) -> str:
+    """A complaint or remedy that stands by itself: with a capital letter and a full stop.
+
+    Names stay as they are: only words that our own sentences begin with get a capital letter.
+    """
+    text = text.strip()
+    first = FIRST_WORD.match(text)
+    if first and first[0] in _openings():
+        text = text[0].upper() + text[1:]
+    if not text or text.endswith(ENDS):
+        return text
+    return text + ("。" if HAN.search(text[-8:]) else ".")
+
+
+@lru_cache
+def _openings() -> frozenset[str]:
+    """The words with which sentences of other layers begin, as the catalogue knows them."""
+    catalogue = Translations.load(Path(__file__).with_name("translations"), ["zh_Hans_CN"])
+    known = catalogue._catalog  # noqa: SLF001  # no public way
+    head = f"{CONTEXT}\4"
+    own = (str(key).removeprefix(head) for key in known if _is_own(key, head))
+    return frozenset(found[0] for found in map(FIRST_WORD.match, own) if found) - COMMANDS
 
 
 def _of(text: str, context: str) -> str:

@@ -18,6 +18,7 @@ from werkzeug.serving import (
 from medfed.core.errors import RunError
 from medfed.services.console import COORDINATOR, Console, Faces
 from medfed.services.console.supervisor import Supervisor
+from medfed.services.demo_hospitals import Neighbour
 from medfed.services.hospital.keeper import Keeper
 from medfed.services.inference.recall import Recall
 from medfed.web.app import create_app
@@ -127,12 +128,8 @@ class Server:
             self._server.server_close()
             self.console.close()
 
-    def introduce(self, neighbours: Sequence[tuple[str, str]]) -> None:
-        """Have the pages lead to other consoles.
-
-        Args:
-            neighbours: Names and addresses, this console's own with an empty one.
-        """
+    def introduce(self, neighbours: Sequence[Neighbour]) -> None:
+        """Have the pages lead to other consoles."""
         self.app.extensions["medfed-neighbours"] = tuple(neighbours)
 
     def stop(self) -> None:

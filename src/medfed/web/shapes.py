@@ -17,6 +17,7 @@ from medfed.storage.database.tables import (
 )
 from medfed.web.audit_words import told
 from medfed.web.said import said
+from medfed.web.said import sentence as whole
 from medfed.web.sentences import sentence
 
 
@@ -60,8 +61,8 @@ def run(row: RunRow, runs: Runs) -> dict[str, Any]:
         "bytes_up": row.bytes_up,
         "bytes_down": row.bytes_down,
         "seconds_left": runs.seconds_left(row),
-        "message": said(row.message),
-        "remedy": said(row.remedy),
+        "message": whole(said(row.message)),
+        "remedy": whole(said(row.remedy)),
         "starter": row.starter,
         "created": _iso(row.created),
         "started": _iso(row.started),

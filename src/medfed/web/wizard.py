@@ -58,7 +58,7 @@ def steps() -> list[dict[str, Any]]:
                 "Figures of the cohort that are asked for once, noised at each hospital. They cost "
                 "privacy, too."
             ),
-            "asks": [{"list": "statistics", "part": "query", "label": _labels()["query"]}],
+            "asks": [{"list": "statistics", "part": "query", "label": str(labels.PARTS["query"])}],
             "costs": True,
         },
         {
@@ -74,26 +74,16 @@ def _field(path: str) -> dict[str, Any]:
 
 
 def _part(kind: str, *, optional: bool = False, several: bool = False) -> dict[str, Any]:
-    return {"part": kind, "label": _labels()[kind], "optional": optional, "several": several}
+    return {
+        "part": kind,
+        "label": str(labels.PARTS[kind]),
+        "optional": optional,
+        "several": several,
+    }
 
 
 def _table(name: str) -> dict[str, Any]:
-    return {"table": name, "label": _labels()[name]}
-
-
-def _labels() -> dict[str, str]:
-    return {
-        "task": _("Task"),
-        "source": _("Data"),
-        "split": _("Test and validation patients"),
-        "strategy": _("Strategy"),
-        "aggregator": _("Aggregation"),
-        "compression": _("Compression"),
-        "mechanism": _("Privacy"),
-        "query": _("Statistics"),
-        "stop": _("Stop early"),
-        "guideline": _("Guideline to read the results with"),
-    }
+    return {"table": name, "label": str(labels.TABLES[name])}
 
 
 def parts() -> dict[str, dict[str, Any]]:

@@ -1,16 +1,17 @@
 """What pages call things, in the reader's language."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
-from medfed.core.errors import AccessError, DataError, MedfedError
+from medfed.core.errors import AccessError, DataError, MedfedError, Problem
 from medfed.services.accounts.lockout import Locked
 from medfed.services.accounts.login import Unconfirmed, WrongPassword
 from medfed.services.accounts.rights import Denied
 from medfed.services.comparison.statistics import ALL, MEAN
+from medfed.services.reports.words import first_capital
 from medfed.services.reports.words import metric_name as english
 from medfed.services.trouble import Conflict, Missing, Refused
 from medfed.storage.database.engine import Away, Unstorable
@@ -18,6 +19,21 @@ from medfed.storage.database.standby import Waiting
 from medfed.storage.database.tables import RoleRow
 from medfed.web import data_words
 from medfed.web.said import said as said_by_parts
+
+
+class Trouble(NamedTuple):
+    """What is wrong and what to do, as a page says it.
+
+    Attributes:
+        message: What is wrong.
+        remedy: What to do.
+        problems: Each thing that is wrong, where there may be several.
+    """
+
+    message: str
+    remedy: str
+    problems: Sequence[Problem] = ()
+
 
 STATES = {
     "draft": _l("draft"),
@@ -145,9 +161,9 @@ def doing(name: str) -> str:
     return str(DOING.get(name, name))
 
 
-def not_here() -> tuple[str, str]:
+def not_here() -> Trouble:
     """Why a run at hospitals elsewhere is not compared, and what to do."""
-    return (
+    return Trouble(
         _(
             "The patients of this run are at hospitals elsewhere, and a comparison trains on this "
             "machine; pooling would bring patients together."
@@ -175,6 +191,8 @@ def place(text: str) -> str:
 def verdict(difference: Mapping[str, Any]) -> str:
     """What a comparison shows between two ways of learning."""
     named = {key: recipe(difference[key]) for key in ("recipe", "against")}
+    if difference["recipe"] in RECIPES:  # strategies and files are called as they call themselves
+        named["recipe"] = first_capital(named["recipe"])
     if not difference["shown"]:
         return str(_("%(recipe)s against %(against)s: no difference shown.", **named))
     size, low, high = (abs(difference[key]) for key in ("value", "low", "high"))
@@ -221,8 +239,12 @@ def metric(name: str) -> str:
     return str(METRICS[name]) if name in METRICS else english(name)
 
 
-def error(error: MedfedError) -> tuple[str, str]:
-    """What an error says and what to do, in the reader's language where it is one of the web's."""
+def error(error: MedfedError) -> Trouble:
+    """What an error says and what to do, in the reader's language."""
+    return Trouble(*_told(error), getattr(error, "problems", ()))
+
+
+def _told(error: MedfedError) -> tuple[str, str]:
     match error:
         case Denied():
             remedy = _("Ask an administrator if you need to.")

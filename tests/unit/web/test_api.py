@@ -90,6 +90,13 @@ def test_what_inputs_are_worth_as_json_and_as_a_picture(call, stage):
     picture = call("GET", f"{path}.png")
     assert (picture.mimetype, picture.data[:4]) == ("image/png", b"\x89PNG")
     viewer = stage.client("viewer")
+    drawn = viewer.get(f"/api/v1/runs/{stage.run}/feature-importance.svg")
+    assert drawn.mimetype == "image/svg+xml"
+    assert "when the input is shuffled" in drawn.text
+    stage.post(viewer, "/language", "/", language="zh_Hans_CN")
+    chinese = viewer.get(f"/api/v1/runs/{stage.run}/feature-importance.svg").text
+    assert "when the input is shuffled" not in chinese
+    assert "radius" in chinese
     alias = viewer.get(f"/api/runs/{stage.run}/feature-importance.png")
     assert alias.data == picture.data
     assert viewer.get(f"/api/runs/{stage.run}/feature-importance").json == found

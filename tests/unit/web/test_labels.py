@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 
+import pytest
+
 from medfed.services.part_list import fields_json, offered, parts_json
 from medfed.web import choice_labels, labels
 from medfed.web.wizard import KINDS
@@ -65,3 +67,25 @@ def test_what_another_package_brings_is_called_as_it_calls_itself():
     assert labels.option("odd_name", "task", "theirs") == "Odd name"
     assert choice_labels.part("theirs") == "theirs"
     assert choice_labels.choice("mode", 3) == "3"
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("min_sites", "Fewest replies a round"),
+        ("cohort.where", "Conditions on patients"),
+        ("aggregator", "Aggregation"),
+        ("aggregator.name", "Aggregation"),
+        ("strategy.lr", "Strategy: Learning rate"),
+        ("privacy[1].epsilon", "Privacy 2: ε"),
+        ("statistics[0].bounds", "Statistics 1: Lowest and highest value"),
+        ("task.positive", "Task: Share of patches on a nodule"),
+        ("task.odd_name", "Task: Odd name"),
+        ("oddity", ""),
+        ("", ""),
+    ],
+)
+def test_places_of_problems_are_called_as_on_the_page(stage, path, words):
+    plan = {"task": {"name": "nodule-segmentation"}, "privacy": "no list", "statistics": []}
+    with stage.app.test_request_context():
+        assert labels.field(path, plan) == words

@@ -88,10 +88,31 @@ def test_a_study_with_problems_is_shown_again_as_it_was_typed(stage):
     answer = stage.post(client, "/studies/new", toml='title = "<Mine>"')
     assert answer.status_code == 422
     assert "title = &#34;&lt;Mine&gt;&#34;" in answer.text
-    assert "is missing" in answer.text
+    assert "Is missing." in answer.text
     checked = stage.post(client, "/studies/check", toml="title = 3").json
     assert not checked["ok"]
-    assert {"field", "line", "message", "remedy"} == set(checked["problems"][0])
+    assert {"field", "label", "line", "message", "remedy"} == set(checked["problems"][0])
+
+
+def test_a_refusal_names_fields_as_the_page_does_and_each_by_itself(stage):
+    client = stage.client("coordinator")
+    text = stage.console.studies.find(1).toml.replace('"fedavg"', '"fedavgg"')
+    page = stage.post(client, "/studies/new", toml=text.replace("rounds = 15", "rounds = 0")).text
+    told = re.findall(r'<li><b>(.+?)</b> <code class="muted">(.+?)</code><div>(.+?)</div>', page)
+    assert {(label, path) for label, path, _ in told} == {
+        ("Rounds", "rounds"), ("Strategy", "strategy.name"),
+    }  # fmt: skip
+    for _label, _path, message in told:
+        assert not message[0].islower(), message
+        assert message.endswith("."), message
+
+
+def test_a_refusal_is_a_sentence(stage):
+    client = stage.client("coordinator")
+    page = stage.post(client, "/models/1/release", site="").text
+    assert "<b>&#39;&#39; is not a site name.</b> Use " in page
+    unknown = stage.post(client, "/models/1/release", site="elsewhere").text
+    assert "<b>No hospital is known as elsewhere.</b> Choose one of: " in unknown
 
 
 def test_a_copy_of_a_study_is_a_draft_of_whoever_copied_it(stage):
@@ -133,8 +154,9 @@ def test_a_comparison_is_asked_for_and_shown(stage):
     (folder / "comparison.json").write_text(json.dumps(COMPARED))
     (folder / "comparison.html").write_text("<h1>All</h1>")
     page = client.get(f"/runs/{run}").text
-    assert "federated is better than each alone by 0.100 (0.050 to 0.150)." in page
+    assert "Federated is better than each alone by 0.100 (0.050 to 0.150)." in page
     assert "0.900 [0.850, 0.950]" in page
+    assert f"/comparisons/{run}/files/sites.svg" in page  # in the reader's language
     report = client.get(f"/comparisons/{run}/files/comparison.html")
     assert "sandbox" in report.headers["Content-Security-Policy"]
     assert client.get(f"/comparisons/{run}/files/plan.json").status_code == 404
@@ -162,7 +184,7 @@ def test_a_finished_run_offers_its_comparison_and_says_what_it_costs(stage):
         row = session.get_one(RunRow, run)
         row.state, row.ended = "finished", now()
     page = client.get(path).text
-    assert "federated is better than each alone" in page
+    assert "Federated is better than each alone" in page
     assert "0.900 [0.850, 0.950]" in page
 
 
@@ -188,7 +210,7 @@ def test_a_model_is_approved_for_a_hospital_and_withdrawn(stage):
     assert stage.post(client, "/models/1/release", site="a/b").status_code == 422
     unknown = stage.post(client, "/models/1/release", site="nroth")
     assert unknown.status_code == 422
-    assert "No hospital is known as nroth" in unknown.text
+    assert "No hospital is known as nroth." in unknown.text
     assert "Choose one of: centre, north, south" in unknown.text
     assert not stage.console.models.find(1).releases
     stage.post(client, "/models/1/release", site="north")
@@ -243,12 +265,30 @@ def test_a_user_is_made_only_after_the_password_was_given_lately(stage):
     assert right.headers["Location"] == "/users/new"
     made = stage.post(client, "/users/new", name="li.wei", roles=["viewer"])
     assert "shown only now" in made.text
-    assert stage.post(client, "/users/new", name="li.wei").status_code == 422
+    taken = stage.post(client, "/users/new", name="li.wei", roles=["viewer"])
+    assert taken.status_code == 422
+    assert "There is a user of this name." in taken.text
     changed = stage.post(client, "/users/li.wei", full_name="Li Wei", roles=["auditor"])
     assert changed.status_code == 302
     user = stage.console.accounts.find("li.wei")
     assert ([role.name for role in user.roles], user.active) == (["auditor"], False)
     assert "shown only now" in stage.post(client, "/users/li.wei/password").text
+
+
+def test_a_user_without_a_role_is_asked_about(stage):
+    client = stage.client("administrator")
+    form = {"name": "li.wei", "full_name": "Li Wei"}
+    asked = stage.post(client, "/users/new", **form)
+    assert asked.status_code == 422
+    assert "sees nothing else" in asked.text
+    assert 'value="Li Wei"' in asked.text  # what was typed stays
+    assert client.get("/users/li.wei").status_code == 404
+    assert "shown only now" in stage.post(client, "/users/new", **form, roleless="1").text
+    assert stage.console.accounts.find("li.wei").roles == []
+    stage.post(client, "/users/li.wei", roles=["viewer"], active="on")
+    refused = stage.post(client, "/users/li.wei", active="on")
+    assert "Save without a role" in refused.text
+    assert [role.name for role in stage.console.accounts.find("li.wei").roles] == ["viewer"]
 
 
 def test_tokens_are_made_and_revoked(stage):
@@ -278,9 +318,11 @@ def test_numbers_that_no_database_takes_do_no_harm(stage):
     assert client.get(f"/studies/{huge}").status_code == 404
 
 
-@pytest.mark.parametrize("path", ["/studies/99", "/runs/none", "/models/99", "/nowhere"])
+@pytest.mark.parametrize(
+    "path", ["/studies/99", "/runs/none", "/models/99", "/nowhere", "/users/nobody"]
+)
 def test_what_is_not_there_says_so(stage, path):
-    answer = stage.client("coordinator").get(path)
+    answer = stage.client("administrator").get(path)
     assert answer.status_code == 404
     assert "There is no such" in answer.text
 

@@ -16,6 +16,7 @@ from working_sites import a_study, worked
 from medfed.core.study_file import read_study
 from medfed.federation.site_folder import SiteFolder
 from medfed.services.accounts import tokens
+from medfed.services.demo_hospitals import Neighbour
 from medfed.services.reports.toml_text import study_toml
 from medfed.storage.database.tables import SessionRow
 from medfed.storage.database.types import now
@@ -76,7 +77,7 @@ def test_what_is_wrong_with_a_file_is_said(hospital):
     client = hospital.client("data-steward")
     answer = hospital.post(client, "/participation/", text='title = "<script>alert(1)</script>"')
     assert answer.status_code == 422
-    assert "<b>sites</b>" in answer.text
+    assert '<b>Hospitals</b> <code class="muted">sites</code>' in answer.text
     assert "<script>alert" not in answer.text
 
 
@@ -210,5 +211,12 @@ def test_the_demo_says_that_withdrawing_stops_nothing_there(hospital):
     hospital.post(client, "/participation/", text=BREAST_CANCER)
     path = f"/participation/{DIGEST}"
     assert "In this demo" not in client.get(path).text
-    hospital.app.extensions["medfed-neighbours"] = (("north", ""), ("south", "http://127.0.0.1:1"))
-    assert "stops no run" in client.get(path).text
+    hospital.app.extensions["medfed-neighbours"] = (
+        Neighbour("north", ""),
+        Neighbour("south", "http://127.0.0.1:1", coordinates=True),
+    )
+    page = client.get(path).text
+    assert "stops no run" in page
+    assert '<a href="http://127.0.0.1:1">Coordinator, south</a>' in page
+    hospital.post(client, "/language", "/profile/", language="zh_Hans_CN")
+    assert '<a href="http://127.0.0.1:1">协调器，south</a>' in client.get(path).text  # noqa: RUF001

@@ -6,8 +6,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from contextlib import ExitStack
 
 import pytest
+from consoles import csrf_of
 from unit.services.pages import Page, check_page
 from unit.services.reports.made_up_run import STUDY, new_run, put_pictures, result_of, row
 from unit.services.test_comparison_page import answer
@@ -15,9 +17,10 @@ from unit.services.test_comparison_page import answer
 from medfed.core.guideline import Guideline
 from medfed.core.study import Criteria
 from medfed.core.study_file import parse_study
-from medfed.services.comparison.page import page_in, write_page
+from medfed.services.comparison.page import page_in, picture_in, write_page
 from medfed.services.reports import card
 from medfed.services.reports.report import render
+from medfed.services.reports.retold import LATER
 from medfed.services.reports.toml_text import study_toml
 from medfed.services.reports.view import RunView
 from medfed.services.runs import RunOptions, start
@@ -156,6 +159,45 @@ def test_a_card_is_read_in_ones_own_language_and_filed_in_english(stage, real):
         assert answer.data == data
 
 
+def test_a_hospital_shows_the_card_of_an_approved_model_in_the_readers_language(
+    make_clinic, real, tmp_path
+):
+    clinic, (folder, result) = make_clinic(), real
+    client = clinic.stage.client("data-steward")
+    clinic.stage.post(client, "/language", "/profile/", language=CHINESE)
+    files = [folder.path / name for name in ("model_card.md", "model_card.json")]
+    for sent, chinese_there in ((files, True), (files[:1], False), (files[1:], True)):
+        bring_in(clinic, client, folder.path / "model.safetensors", sent)
+        row = clinic.desk.models.list()[0]
+        page = client.get(f"/released/{row.id}").text
+        assert ("预期用途" in page) == chinese_there
+        assert ("Intended use" in page) != chinese_there
+        if chinese_there:
+            shown = page[page.index('<section class="card prose" lang="zh-CN">') :]
+            known = (study_toml(folder.study()), folder.record(), result)
+            others = "Mitchell et al Model Cards for Reporting"
+            assert english_in(shown.partition("</main>")[0], *known, others) == set()
+        assert "Intended use" in clinic.stage.client("clinician").get(f"/released/{row.id}").text
+    other = tmp_path / "model_card.md"  # whose text says something else than its data
+    other.write_text(files[0].read_text("utf-8").replace("not a medical device", "fine"))
+    bring_in(clinic, client, folder.path / "model.safetensors", [other, files[1]])
+    page = client.get(f"/released/{row.id}").text
+    assert "预期用途" not in page
+    assert "fine" in page
+
+
+def bring_in(clinic, client, model, cards) -> None:
+    """Approve a model on the page, with what is sent of its card."""
+    with ExitStack() as opened:
+        form = {
+            "csrf_token": csrf_of(client, "/profile/"),
+            "model": (opened.enter_context(model.open("rb")), model.name),
+            "card": [(opened.enter_context(each.open("rb")), each.name) for each in cards],
+        }
+        answer = client.post("/released/", data=form, content_type="multipart/form-data")
+    assert answer.status_code == 302, answer.text
+
+
 def test_a_card_with_every_line_is_all_chinese(chinese, tmp_path):
     study = parse_study(STUDY)
     link = Guideline("指南", "https://x.example/1")
@@ -164,7 +206,9 @@ def test_a_card_with_every_line_is_all_chinese(chinese, tmp_path):
     rows = [row(r, study.sites, None, set="test") for r in range(3)]
     for number, one in enumerate((whole, study)):
         folder = new_run(tmp_path / str(number), one, rows)
-        text = card.render(RunView(folder, result_of(one), chinese))
+        text = card.render(card.contents(RunView(folder, result_of(one), chinese)), chinese)
+        told = card.contents(RunView(folder, result_of(one), LATER))
+        assert card.retell(json.loads(json.dumps(told)), chinese) == text
         page = markdown(text)
         known = (
             study_toml(one),
@@ -190,3 +234,8 @@ def test_the_page_of_a_comparison_speaks_chinese_too(chinese, tmp_path):
     assert english_in(page, *found["test_patients"], found["title"], "fedavg seeds") == set()
     assert structure(page) == structure((tmp_path / "comparison.html").read_text("utf-8"))
     assert "对比各自训练" in page
+    for name in ("sites", "differences"):
+        picture = picture_in(tmp_path / f"{name}.svg", chinese).decode()
+        assert english_in(picture, *found["test_patients"]) == set()
+        assert (tmp_path / f"{name}.zh-CN.svg").read_text("utf-8") == picture
+        assert english_in((tmp_path / f"{name}.svg").read_text("utf-8")) > {"interval"}

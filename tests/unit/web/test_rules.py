@@ -76,6 +76,7 @@ COORDINATOR = {
     "api.runs.get_file": "model.download",
     "api.runs.get_importance": "run.read",
     "api.runs.get_importance_png": "run.read",
+    "api.runs.get_importance_svg": "run.read",
     "api.runs.get_privacy": "run.read",
     "api.runs.get_run": "run.read",
     "api.runs.list_events": "run.read",

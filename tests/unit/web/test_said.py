@@ -13,8 +13,9 @@ from medfed.core.errors import REFUSALS
 from medfed.core.registry import names
 from medfed.services.console.studies import check
 from medfed.services.study_templates import TEMPLATES
-from medfed.web import wizard
+from medfed.web import audit_words, wizard
 from medfed.web.said import JOINS, PLACE, said
+from medfed.web.said import sentence as as_sentence
 from medfed.web.sentences import sentence
 
 CHINESE = "zh_Hans_CN"
@@ -118,7 +119,7 @@ def test_pages_and_the_api_tell_problems_in_the_readers_language(stage):
     page = stage.post(client, "/studies/new", toml=WRONG["too many replies"])
     assert "要求 9 份答复，而一轮只有 3 家医院" in page.text
     checked = stage.post(client, "/studies/check", toml=WRONG["too many replies"]).json
-    assert checked["message"] == "研究无法使用：一个问题"
+    assert checked["message"] == "研究无法使用：一个问题。"
 
 
 PATHS = (
@@ -146,3 +147,34 @@ def test_no_page_shows_a_sentence_of_the_other_language(stage):
         assert not LATIN.search(seen), (path, LATIN.search(seen))
         script = client.get(path).text.partition('type="application/json" id="words">')[2]
         assert not LATIN.search(script.partition("</script>")[0]), path
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ("the study cannot be used: 2 problems", "The study cannot be used: 2 problems."),
+        ("north is not approved", "north is not approved."),  # a name stays as it is
+        ("medfed site join joins", "medfed site join joins."),
+        ("min_sites is too large", "min_sites is too large."),
+        ("Say why", "Say why."),
+        ("There is no such page.", "There is no such page."),
+        ("研究无法使用", "研究无法使用。"),
+        ("", ""),
+    ],
+)
+def test_a_complaint_that_stands_by_itself_is_a_sentence(text, whole):
+    assert as_sentence(text) == whole
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from ε = 10 at δ = 1e-05 (rule proven, order 2) to ε = 5 at δ = 1e-06 (rule sum, order 3)",
+        "from ε = 10 at δ = 1e-05 to ε = 5 at δ = 1e-06",  # as it was recorded once
+        "ε = 10 at δ = 1e-05 became ε = 5 at δ = 1e-06",
+    ],
+)
+def test_changes_of_limits_are_told_in_chinese_whenever_they_were_recorded(chinese, text):
+    told = audit_words.told(text)
+    assert not LATIN.search(told), told
+    assert told.index("ε = 10") < told.index("ε = 5")

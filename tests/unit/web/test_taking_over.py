@@ -83,7 +83,7 @@ def test_only_what_is_released_for_this_hospital_and_unchanged_is_taken_over(bot
 
 def test_a_coordinators_console_says_how_a_model_gets_to_a_hospital(stage):
     page = stage.client("coordinator").get("/models/1").text
-    assert "Download the model and its card here." in page
+    assert "Download the model and its card here, as text and as data." in page
     assert f"/runs/{stage.run}/files/model.safetensors" in page
     assert f"/runs/{stage.run}/files/model_card.md" in page
     assert "take-over" not in page

@@ -16,8 +16,6 @@ from medfed.services.accounts.roles import ACTIONS, ROLES
 from medfed.storage.database.tables import RoleRow
 from medfed.tasks import detection_stats, metrics, segmentation_stats
 from medfed.web import sentences, words
-from medfed.web.agents import browser
-from medfed.web.filters import whole
 
 WEB = translate.WEB
 TEMPLATES = sorted((WEB / "templates").glob("*.html"))
@@ -147,36 +145,3 @@ def test_every_metric_of_the_tasks_here_has_a_name():
     kinds = (metrics, segmentation_stats, detection_stats)
     measured = {name for each in kinds for name in each.HIGHER_IS_BETTER}
     assert measured <= set(words.METRICS)
-
-
-@pytest.mark.parametrize(
-    ("agent", "wanted"),
-    [
-        ("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/126.0 Safari/537.36",
-         "Chrome on Linux"),
-        ("Mozilla/5.0 (Windows NT 10.0) Chrome/126.0 Safari/537.36 Edg/126.0", "Edge on Windows"),
-        ("Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) Version/17.5 Safari/604.1",
-         "Safari on iPhone"),
-        ("Mozilla/5.0 (Android 14; Mobile) Gecko/127.0 Firefox/127.0", "Firefox on Android"),
-        ("curl/7.88.1", "curl/7.88.1"),
-        ("", ""),
-    ],
-)  # fmt: skip
-def test_browsers_are_called_by_their_names(stage, agent, wanted):
-    with stage.app.test_request_context():
-        assert browser(agent) == wanted
-
-
-@pytest.mark.parametrize(
-    ("said", "wanted"),
-    [
-        ("there is no such role", "There is no such role."),
-        ("Try again", "Try again."),
-        ("Is that so?", "Is that so?"),
-        ("site.toml is missing", "site.toml is missing."),
-        ("已有同名角色", "已有同名角色。"),
-        ("", ""),
-    ],
-)
-def test_pages_say_whole_sentences(said, wanted):
-    assert whole(said) == wanted

@@ -14,7 +14,7 @@ from medfed.services.accounts.passwords import Passwords, check_strength, genera
 from medfed.services.accounts.rights import covers, require
 from medfed.services.accounts.roles import ROLES, ensure_roles
 from medfed.services.audit import plain, record
-from medfed.services.preferences import preferences
+from medfed.services.preferences import LANGUAGES, preferences
 from medfed.storage.database import Database
 from medfed.storage.database.engine import one_at_a_time
 from medfed.storage.database.tables import LockoutRow, RoleRow, SessionRow, TokenRow, UserRow
@@ -25,6 +25,10 @@ RESERVED = frozenset({"new", "roles", "system", "nobody"})
 """Names with a page of their own where users' pages are, and such that the record uses."""
 ADMINISTRATOR = "administrator"
 SYSTEM = Identity(name="system")
+
+
+class NoSuchUser(AccessError):
+    """Nobody is called so."""
 
 
 class Accounts:
@@ -101,12 +105,12 @@ class Accounts:
         """A user by name.
 
         Raises:
-            AccessError: There is none.
+            NoSuchUser: There is none.
         """
         with self.database.read() as session:
             user = session.scalar(select(UserRow).where(UserRow.name == name))
         if user is None:
-            raise AccessError("there is no such user", remedy="Look at the list of users")
+            raise NoSuchUser("there is no such user", remedy="Look at the list of users")
         return user
 
     def create(
@@ -193,6 +197,17 @@ class Accounts:
         if new == old:
             raise AccessError("the new password is the old one", remedy="Choose another")
         self._set_password(by, user, new, must_change=False, keep=by.session)
+
+    def read_in(self, by: Identity, language: str) -> None:
+        """Keep in which language a person reads; it is theirs alone, and no act to record.
+
+        Raises:
+            AccessError: There is no such language.
+        """
+        if language not in LANGUAGES:
+            raise AccessError("there is no such language", remedy="Choose one that there is")
+        with self.database.write() as session:
+            session.get_one(UserRow, by.id).language = language
 
     def _require_manager(self, by: Identity, name: str) -> None:
         login.require_confirmed(self.database, by, "user.manage", Subject(f"user {name}"))

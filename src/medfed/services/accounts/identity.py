@@ -16,6 +16,7 @@ class Identity:
         scopes: What the token is limited to; None for a person in a browser.
         session: Number of the session; 0 for a token.
         must_change: The password was set by somebody else and must be changed first.
+        language: In which they read pages; empty while they have chosen none.
         address: Where the request came from, for the record.
     """
 
@@ -27,6 +28,7 @@ class Identity:
     scopes: frozenset[str] | None = None
     session: int = 0
     must_change: bool = False
+    language: str = field(default="", compare=False)
     address: str = field(default="", compare=False)
 
     @property

@@ -214,6 +214,7 @@ def identity_of(user: UserRow, address: str) -> Identity:
         roles=tuple(sorted(role.name for role in user.roles)),
         rights=frozenset(right for role in user.roles for right in role.rights),
         must_change=user.must_change,
+        language=user.language,
         address=address,
     )
 

@@ -30,12 +30,12 @@ def write_page(out: Path, found: Mapping[str, Any], question: str = "") -> None:
         found: The answer, as ``comparison.json`` holds it.
         question: The study's clinical question.
     """
-    from medfed.services.comparison.plots import draw  # brings Matplotlib
+    from medfed.services.comparison.plots import KINDS, draw  # brings Matplotlib
 
     pictures = draw(found)
     for name, picture in pictures.items():
-        for kind, blob in picture.files().items():
-            write_atomic(out / f"{name}.{kind}", blob)
+        for kind in KINDS:
+            write_atomic(out / f"{name}.{kind}", picture.file(kind))
     inline = {name: picture.inline for name, picture in pictures.items()}
     page = _page(found, _notices(out), question, inline, ENGLISH)
     write_atomic(out / PAGE, page.encode())
@@ -55,6 +55,23 @@ def page_in(path: Path, say: Speech) -> bytes:
         found = json.loads(path.with_name("comparison.json").read_bytes())
         inline = {name: picture.inline for name, picture in draw(found, say).items()}
         return _page(found, _notices(path.parent), _question(path.parent), inline, say)
+
+    return told(path, say, make)
+
+
+def picture_in(path: Path, say: Speech) -> bytes:
+    """A picture of a finished comparison in a language.
+
+    Args:
+        path: Its SVG file; readers' own fonts draw the words of such files.
+        say: The language.
+    """
+
+    def make() -> str:
+        from medfed.services.comparison.plots import draw
+
+        found = json.loads(path.with_name("comparison.json").read_bytes())
+        return draw(found, say)[path.stem].file("svg").decode()
 
     return told(path, say, make)
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH = 7.3
+KINDS = {"png": "Software", "svg": "Date"}
+"""Files, by their ending, and what would make two of the same picture differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +27,16 @@ class Picture:
     figure: "Figure"
     inline: Markup
 
-    def files(self) -> dict[str, bytes]:
-        """As files, by their ending."""
-        found = {}
-        for kind, about in (("png", {"Software": None}), ("svg", {"Date": None})):
-            blob = io.BytesIO()
-            with style():
-                self.figure.savefig(blob, format=kind, dpi=160, metadata=about, facecolor="white")
-            found[kind] = blob.getvalue()
-        return found
+    def file(self, kind: str) -> bytes:
+        """As a file of its own.
+
+        Args:
+            kind: Among `KINDS`.
+        """
+        blob, about = io.BytesIO(), {KINDS[kind]: None}
+        with style():
+            self.figure.savefig(blob, format=kind, dpi=160, metadata=about, facecolor="white")
+        return blob.getvalue()
 
 
 def draw(found: Mapping[str, Any], say: Speech = ENGLISH) -> dict[str, Picture]:

@@ -1,5 +1,6 @@
 """Released models that a hospital uses: approved there, by digest, and withdrawn."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from medfed.storage.database import Database
 from medfed.storage.database.tables import AdmittedRow
 from medfed.storage.database.types import now, readable
 
-CARD = "model_card.md"
+CARD, CARD_DATA = "model_card.md", "model_card.json"
 LONGEST_CARD = 200_000
+LONGEST_DATA = 1_000_000
 """Bytes."""
 
 
@@ -96,7 +98,8 @@ class AdmittedModels:
                 session.add(row)
             row.title = plain(identity.title, 300) or opened.sha256[:12]
             row.about = dict(opened.about)
-            row.card = _card(given) or row.card
+            if given_card := _card(given):
+                row.card, row.card_data = given_card
             row.guideline = link or row.guideline or _own_guideline(opened.about)
             row.state, row.approver, row.approved, row.withdrawn = "approved", by.name, now(), None
             session.flush()
@@ -255,10 +258,35 @@ def _own_guideline(about: Mapping[str, Any]) -> dict[str, str]:
     return named.to_json() if named else {}
 
 
-def _card(given: Path) -> str:
-    """The model card beside a model; empty where there is none."""
-    file = (given if given.is_dir() else given.parent) / CARD
+def _card(given: Path) -> tuple[str, dict[str, Any]] | None:
+    """The model card beside a model: its text, and what it is told of in other languages.
+
+    What is told must say in English what the text says: else the text counts alone.
+    """
+    from medfed.services.reports import retell  # slow to load
+
+    folder = given if given.is_dir() else given.parent
+    text, data = _beside(folder / CARD, LONGEST_CARD), _told(folder / CARD_DATA)
+    english = retell(data) if data else ""
+    if not text and not english:
+        return None
+    return text or english, data if text in ("", english) else {}
+
+
+def _told(file: Path) -> dict[str, Any]:
+    from medfed.services.reports import TOLD
+
     try:
-        return readable(file.read_bytes()[:LONGEST_CARD].decode("utf-8", "replace"))
+        data = json.loads(_beside(file, LONGEST_DATA))
+    except (ValueError, RecursionError):
+        return {}
+    told = data.get(TOLD) if isinstance(data, dict) else None
+    return told if isinstance(told, dict) else {}
+
+
+def _beside(file: Path, most: int) -> str:
+    """A text beside a model; empty where there is none."""
+    try:
+        return readable(file.read_bytes()[:most].decode("utf-8", "replace"))
     except OSError:
         return ""

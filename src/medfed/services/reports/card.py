@@ -5,7 +5,7 @@ After M. Mitchell et al., "Model Cards for Model Reporting", FAT* 2019.
 
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,18 @@ from markupsafe import Markup
 from medfed.core.errors import RunError
 from medfed.core.files import write_atomic, write_json
 from medfed.services.reports import sections, words
+from medfed.services.reports.retold import LATER, retold
 from medfed.services.reports.sections.study import part_text
-from medfed.services.reports.speech import Speech
+from medfed.services.reports.speech import ENGLISH, Speech
 from medfed.services.reports.told import told
 from medfed.services.reports.view import RunView
 from medfed.storage.run_folder import RunFolder
 
 NAME, DATA_NAME = "model_card.md", "model_card.json"
-SCHEMA = 1
+SCHEMA = 2
 """Version of what ``model_card.json`` holds."""
+TOLD = "told"
+"""Under which it holds what the card is told of in any language; see `retell`."""
 MOST_SITES = 40
 
 
@@ -38,8 +41,9 @@ def write_model_card(folder: RunFolder, result: Mapping[str, Any]) -> Path:
         The former, whole or absent.
     """
     path, view = folder.path / NAME, RunView(folder, result)
-    write_json(folder.path / DATA_NAME, as_data(view))
-    write_atomic(path, render(view).encode())
+    told = contents(RunView(folder, result, LATER))
+    write_json(folder.path / DATA_NAME, {**as_data(view), TOLD: told})
+    write_atomic(path, render(contents(view), view.say).encode())
     return path
 
 
@@ -56,9 +60,25 @@ def card_in(path: Path, say: Speech) -> bytes:
         result = folder.result()
         if result is None:
             raise RunError(f"the run in {path.parent} is not finished")
-        return render(RunView(folder, result, say))
+        return render(contents(RunView(folder, result, say)), say)
 
     return told(path, say, make)
+
+
+def retell(data: Any, say: Speech = ENGLISH) -> str:
+    """A card in a language, of what `write_model_card` put into ``model_card.json``.
+
+    Args:
+        data: What stands there under ``told``; it may come from elsewhere.
+        say: The language.
+
+    Returns:
+        Markdown; empty where the data are none of a card that this program knows.
+    """
+    try:
+        return render(retold(data, say), say)
+    except Exception:  # noqa: BLE001  # whatever somebody sent, the filed text is there to show
+        return ""
 
 
 def as_data(view: RunView) -> dict[str, Any]:
@@ -75,7 +95,7 @@ def as_data(view: RunView) -> dict[str, Any]:
         "gives": str(view.about_model.get("outputs", "")),
         "figures": dict(view.result.get("metrics", {})),
         "patients": dict(view.result.get("patients", {})),
-        "meanings": dict(_meanings(view)),
+        "meanings": dict(_meanings(view.metrics, view.say)),
         "importance": dict(view.result.get("importance") or {}),
         "training": dict(_training(view)),
         "limits": [str(note) for note in sections.notes.section(view)],
@@ -85,8 +105,39 @@ def as_data(view: RunView) -> dict[str, Any]:
     }
 
 
-def render(view: RunView) -> str:
-    """The card as Markdown, in the view's language."""
+def contents(view: RunView) -> dict[str, Any]:
+    """What the card says, as plain data in the view's language."""
+    study, facts = view.study, sections.repeat.section(view)
+    return {
+        "title": study.title,
+        "question": study.question,
+        "guideline": study.guideline.to_json() if study.guideline else None,
+        "notices": view.notices,
+        "model": sections.study.model_words(view),
+        "outputs": view.say.again(str(view.about_model.get("outputs", ""))),
+        "sentence": sections.headline.sentence(view),
+        "data": _data(view),
+        "metrics": view.metrics,
+        "table": _table(view),
+        "why_not": "" if view.by_site else sections.results.why_no_sites(view),
+        "more": max(0, len(view.sites) - MOST_SITES),
+        "training": _training(view),
+        "notes": sections.notes.section(view),
+        "inputs": sections.importance.sentence(view),
+        "privacy": sections.receipts.privacy_sentences(view),
+        "digests": [*facts["digests"], *facts["facts"]],
+        "versions": facts["versions"],
+        "command": shlex.join(view.repeat(here=False)),
+    }
+
+
+def render(card: Mapping[str, Any], say: Speech) -> str:
+    """The card as Markdown.
+
+    Args:
+        card: Its `contents`, in the same language.
+        say: The language.
+    """
     environment = Environment(
         loader=PackageLoader("medfed.services.reports"),
         autoescape=True,
@@ -95,30 +146,13 @@ def render(view: RunView) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    study, facts = view.study, sections.repeat.section(view)
-    return environment.get_template("model_card.md").render(
-        say=_spoken(view.say),
-        title=study.title,
-        question=study.question,
-        guideline=study.guideline,
-        notices=view.notices,
-        model=sections.study.model_words(view),
-        outputs=view.say.again(str(view.about_model.get("outputs", ""))),
-        sentence=sections.headline.sentence(view),
-        data=_data(view),
-        metrics=[words.metric_title(name, view.say) for name in view.metrics],
-        table=_table(view),
-        meanings=_meanings(view),
-        why_not="" if view.by_site else sections.results.why_no_sites(view),
-        more=max(0, len(view.sites) - MOST_SITES),
-        training=_training(view),
-        notes=sections.notes.section(view),
-        inputs=sections.importance.sentence(view),
-        privacy=sections.receipts.privacy_sentences(view),
-        digests=[*facts["digests"], *facts["facts"]],
-        versions=facts["versions"],
-        command=code(shlex.join(view.repeat(here=False))),
-    )
+    words_of = {
+        "say": _spoken(say),
+        "metrics": [words.metric_title(name, say) for name in card["metrics"]],
+        "meanings": _meanings(card["metrics"], say),
+        "command": code(card["command"]),
+    }
+    return environment.get_template("model_card.md").render({**card, **words_of})
 
 
 def markdown(value: Any) -> Any:
@@ -167,9 +201,8 @@ def _table(view: RunView) -> list[tuple[str, list[str]]]:
     ]
 
 
-def _meanings(view: RunView) -> list[tuple[str, str]]:
-    say = view.say
-    named = {m: words.metric_title(m, say) for m in view.metrics}
+def _meanings(metrics: Sequence[str], say: Speech) -> list[tuple[str, str]]:
+    named = {m: words.metric_title(m, say) for m in metrics}
     told = [(name, words.metric_meaning(m, say)) for m, name in named.items()]
     return [(name, meaning) for name, meaning in told if meaning]
 

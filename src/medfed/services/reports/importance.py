@@ -35,12 +35,20 @@ def importance(
 
 
 def importance_png(metric: str, figures: Mapping[str, Figure]) -> bytes:
-    """The same as a PNG."""
+    """The same as a PNG, in English: its fonts draw no others."""
+    return _file("png", metric, figures, ENGLISH)
+
+
+def importance_svg(metric: str, figures: Mapping[str, Figure], say: Speech = ENGLISH) -> bytes:
+    """The same as an SVG file in a language, whose words the reader's own fonts draw."""
+    return _file("svg", metric, figures, say)
+
+
+def _file(kind: str, metric: str, figures: Mapping[str, Figure], say: Speech) -> bytes:
     buffer = io.BytesIO()
     with style():
-        _drawn(metric, _top(figures), ENGLISH).savefig(
-            buffer, format="png", dpi=DPI, facecolor="white"
-        )
+        figure = _drawn(metric, _top(figures), say)
+        figure.savefig(buffer, format=kind, dpi=DPI, facecolor="white")
     return buffer.getvalue()
 
 

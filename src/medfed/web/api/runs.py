@@ -7,7 +7,7 @@ from flask import Response, send_file
 
 from medfed.services.console.models import DOWNLOADS
 from medfed.services.console.side_by_side import side_by_side
-from medfed.services.reports.importance import importance_png
+from medfed.services.reports.importance import importance_png, importance_svg
 from medfed.services.reports.words import metric_name
 from medfed.services.trouble import Missing
 from medfed.web import shapes
@@ -23,6 +23,8 @@ from medfed.web.api.run_schemas import (
 )
 from medfed.web.api.schemas import ERRORS, PageQuery, page_of
 from medfed.web.rules import console, needs, user
+from medfed.web.security import ALONE
+from medfed.web.speech import speech
 
 blueprint = APIBlueprint("runs", __name__, tag="runs", url_prefix="/runs")
 
@@ -80,6 +82,22 @@ def get_importance_png(run: str) -> Response:
     found = console().results.importance(console().runs.find(run))
     figures = {each["name"]: each for each in found["inputs"]}
     return Response(importance_png(metric_name(found["metric"]), figures), mimetype="image/png")
+
+
+@blueprint.get("/<run>/feature-importance.svg")
+@needs("run.read")
+@blueprint.doc(
+    responses={200: {"description": "the picture", "content": {"image/svg+xml": {}}}, **ERRORS},
+    security="token",
+)
+def get_importance_svg(run: str) -> Response:
+    """The same as a picture in the reader's language."""
+    found, say = console().results.importance(console().runs.find(run)), speech()
+    figures = {each["name"]: each for each in found["inputs"]}
+    picture = importance_svg(metric_name(found["metric"], say), figures, say)
+    answer = Response(picture, mimetype="image/svg+xml")
+    answer.headers["Content-Security-Policy"] = ALONE
+    return answer
 
 
 @blueprint.get("/<run>/privacy")

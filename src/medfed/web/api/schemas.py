@@ -77,6 +77,7 @@ class ProblemOut(Schema):
     """One thing wrong."""
 
     field = String()
+    label = String()
     message = String()
     remedy = String()
     line = Integer(allow_none=True)

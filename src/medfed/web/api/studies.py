@@ -23,9 +23,9 @@ from medfed.web.api.schemas import (
     StudyWhole,
     page_of,
 )
-from medfed.web.errors import problem_json
+from medfed.web.errors import problems_json
 from medfed.web.rules import console, needs, user
-from medfed.web.said import said
+from medfed.web.said import said, sentence
 
 blueprint = APIBlueprint("studies", __name__, tag="studies", url_prefix="/studies")
 
@@ -150,7 +150,7 @@ def _checked(text: str) -> dict[str, Any]:
     checked = check(text)
     return {
         "ok": checked.study is not None,
-        "message": said(checked.message),
-        "problems": [problem_json(each) for each in checked.problems],
+        "message": sentence(said(checked.message)),
+        "problems": problems_json(checked.problems, text),
         "digest": checked.study.digest if checked.study else "",
     }

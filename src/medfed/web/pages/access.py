@@ -2,7 +2,7 @@
 
 from urllib.parse import urlsplit
 
-from flask import Blueprint, flash, redirect, render_template, request, session, url_for
+from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
@@ -11,8 +11,8 @@ from medfed.services.accounts.login import WrongPassword
 from medfed.services.audit import plain
 from medfed.web import words
 from medfed.web.errors import status_of
-from medfed.web.language import LANGUAGES
-from medfed.web.people import LANGUAGE, address, begin, end
+from medfed.web.language import LANGUAGES, keep
+from medfed.web.people import address, begin, end
 from medfed.web.rules import KNOWN, PUBLIC, console, needs, user
 
 blueprint = Blueprint("access", __name__)
@@ -43,7 +43,7 @@ def login() -> ResponseReturnValue:
     except AccessError as error:
         problem = words.error(error)
         return render_template("login.html", name=name, problem=problem), status_of(error)
-    begin(secret)
+    begin(console(), secret)
     return redirect(target)
 
 
@@ -66,7 +66,7 @@ def password() -> ResponseReturnValue:
     try:
         if new != request.form.get("again", ""):
             return _refused_password(
-                (_("The two new passwords differ."), _("Type them again.")), 422
+                words.Trouble(_("The two new passwords differ."), _("Type them again.")), 422
             )
         console().accounts.change_password(user(), old, new)
     except AccessError as error:
@@ -75,7 +75,7 @@ def password() -> ResponseReturnValue:
     return redirect(url_for("overview.index"))
 
 
-def _refused_password(problem: tuple[str, str], status: int) -> ResponseReturnValue:
+def _refused_password(problem: words.Trouble, status: int) -> ResponseReturnValue:
     return render_template("password.html", problem=problem), status
 
 
@@ -93,18 +93,19 @@ def confirm() -> ResponseReturnValue:
     return redirect(target)
 
 
-def _refusal(error: AccessError) -> tuple[str, str]:
+def _refusal(error: AccessError) -> words.Trouble:
     """Why somebody who is known is refused: it cannot be their name."""
     if isinstance(error, WrongPassword):
-        return _("The present password is wrong."), _("Try again.")
+        return words.Trouble(_("The present password is wrong."), _("Try again."))
     return words.error(error)
 
 
 @blueprint.post("/language")
 @needs(PUBLIC)
 def language() -> ResponseReturnValue:
-    """Choose the language of all pages."""
+    """Choose the language of all pages, for good: one's own where one is logged in."""
     chosen = request.form.get("language", "")
+    answer = make_response(redirect(inside(request.form.get("next"))))
     if chosen in LANGUAGES:
-        session[LANGUAGE] = chosen
-    return redirect(inside(request.form.get("next")))
+        keep(answer, chosen)
+    return answer

@@ -6,7 +6,7 @@ from flask.typing import ResponseReturnValue
 from medfed.core.errors import StudyError
 from medfed.core.registry import names
 from medfed.core.study_file import parse_study
-from medfed.services.comparison.page import figure_rows, page_in
+from medfed.services.comparison.page import figure_rows, page_in, picture_in
 from medfed.services.comparison.private import allowed
 from medfed.services.comparison.statistics import ALL
 from medfed.services.console.comparisons import DOWNLOADS, PICTURES, RECIPES, Comparison
@@ -65,6 +65,10 @@ def file(run: str, name: str) -> ResponseReturnValue:
         raise Missing("there is no such file", remedy="Look at what the run offers")
     if name == "comparison.html":
         answer = Response(page_in(path, speech()), mimetype="text/html")
+        answer.headers["Content-Security-Policy"] = ALONE
+        return answer
+    if name.endswith(".svg"):
+        answer = Response(picture_in(path, speech()), mimetype=DOWNLOADS[name])
         answer.headers["Content-Security-Policy"] = ALONE
         return answer
     return send_file(path, mimetype=DOWNLOADS[name], as_attachment=name not in PICTURES)

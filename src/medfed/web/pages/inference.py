@@ -25,6 +25,7 @@ from medfed.web import inference_shapes, inference_words, words
 from medfed.web.errors import status_of
 from medfed.web.paging import page_number
 from medfed.web.rules import can, desk, hospital, needs, user
+from medfed.web.said import sentence
 from medfed.web.security import ALONE
 from medfed.web.speech import speech
 
@@ -146,7 +147,7 @@ def judge(inference: str, number: int) -> ResponseReturnValue:
             last=last if isinstance(last, int) else 0,
         )
     except MedfedError as error:
-        message, remedy = words.error(error)
+        message, remedy = map(sentence, words.error(error)[:2])
         return jsonify(message=message, remedy=remedy), status_of(error)
     rows = desk().reviews.standing(inference)
     return jsonify(findings=[inference_shapes.standing(each) for each in rows])

@@ -49,7 +49,7 @@ def back() -> ResponseReturnValue:
         arrival = outsiders.arrive(database, provider, claims, address(), agent)
     except AccessError as error:
         return _refused(error)
-    begin(arrival.secret)
+    begin(console(), arrival.secret)
     if arrival.kept:
         flash(
             _(

@@ -35,9 +35,7 @@ def propose() -> ResponseReturnValue:
             text = _decoded(sent.read())
         study = hospital().participation.propose(user(), text.replace("\r\n", "\n"))
     except MedfedError as error:
-        problems = error.problems if isinstance(error, StudyError) else ()
-        about = {"problem": words.error(error), "problems": problems, "text": text}
-        return _list(**about), status_of(error)
+        return _list(problem=words.error(error), text=text), status_of(error)
     return redirect(url_for(".show", digest=study.digest))
 
 
@@ -116,7 +114,7 @@ def _decoded(content: bytes) -> str:
         ) from None
 
 
-def _price(study: Study) -> tuple[Sequence[Outlook], tuple[str, str] | None]:
+def _price(study: Study) -> tuple[Sequence[Outlook], words.Trouble | None]:
     try:
         prices = console().protections.prices(study, hospital().name)
         return hospital().privacy.outlook(study, prices), None
@@ -129,7 +127,7 @@ def _without_room() -> set[str]:
     return {each.digest for each in hospital().privacy.refused()}
 
 
-def _promised(study: Study) -> tuple[object, tuple[str, str] | None]:
+def _promised(study: Study) -> tuple[object, words.Trouble | None]:
     try:
         return console().protections.of(study), None
     except MedfedError as error:

@@ -33,6 +33,8 @@ def new() -> ResponseReturnValue:
         return question
     if request.method == "GET":
         return _form(None)
+    if _asks():
+        return _form(None, asks=True)
     form = request.form
     name, full_name, roles = form.get("name", ""), form.get("full_name", ""), form.getlist("roles")
     try:
@@ -51,6 +53,8 @@ def edit(name: str) -> ResponseReturnValue:
     row = console().accounts.find(name)
     if request.method == "GET":
         return _form(row)
+    if _asks():
+        return _form(row, asks=True)
     try:
         console().accounts.change(
             user(),
@@ -75,12 +79,22 @@ def new_password(name: str) -> ResponseReturnValue:
     return render_template("user_password.html", name=name, password=password)
 
 
-def _form(row: object, error: AccessError | None = None) -> ResponseReturnValue:
+def _asks() -> bool:
+    """Whether to ask if a user without a role is meant: such a one can do next to nothing."""
+    return not request.form.getlist("roles") and "roleless" not in request.form
+
+
+def _form(
+    row: object, error: AccessError | None = None, *, asks: bool = False
+) -> ResponseReturnValue:
     page = render_template(
         "user_edit.html",
         row=row,
         form=request.form,
         roles=console().accounts.roles(),
         problem=words.error(error) if error else None,
+        asks=asks,
     )
+    if asks:
+        return page, 422
     return page, status_of(error) if error else 200

@@ -40,7 +40,8 @@ def set_limit(unit: str) -> ResponseReturnValue:
     try:
         epsilon, delta = float(typed["epsilon"]), float(typed["delta"])
     except ValueError:
-        problem = (_("A limit is two numbers."), _("Write them with a point, as 10 and 1e-5."))
+        remedy = _("Write them with a point, as 10 and 1e-5.")
+        problem = words.Trouble(_("A limit is two numbers."), remedy)
         return _page(typed, problem, 422)
     try:
         hospital().privacy.set_limit(user(), unit, epsilon, delta, typed["rule"] or None)
@@ -51,7 +52,7 @@ def set_limit(unit: str) -> ResponseReturnValue:
 
 
 def _page(
-    typed: Mapping[str, str], problem: tuple[str, str] | None = None, status: int = 200
+    typed: Mapping[str, str], problem: words.Trouble | None = None, status: int = 200
 ) -> ResponseReturnValue:
     here, page = hospital().privacy, page_number()
     try:

@@ -8,10 +8,14 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from medfed.core.errors import DataError, MedfedError
+from medfed.services.inference.admitted import CARD, CARD_DATA
 from medfed.services.inference.keeping import aside
+from medfed.services.reports import retell
 from medfed.web import words
 from medfed.web.errors import status_of
+from medfed.web.language import TAGS, choose
 from medfed.web.rules import desk, hospital, needs, takes, user
+from medfed.web.speech import speech
 
 blueprint = Blueprint("released", __name__, url_prefix="/released")
 LARGEST_MODEL = 1_000_000_000
@@ -30,9 +34,16 @@ def index() -> ResponseReturnValue:
 def show(number: int) -> ResponseReturnValue:
     """One of them, with its card."""
     row = desk().models.find(number)
+    card = retell(row.card_data, speech()) if row.card_data and choose() != "en" else ""
     questions = desk().models.questions(row) if row.kind == "table" else ()
     return render_template(
-        "released_model.html", row=row, questions=questions, asks=_asks(), name=hospital().name
+        "released_model.html",
+        row=row,
+        questions=questions,
+        card=card or row.card,
+        card_language=TAGS[choose() if card else "en"],
+        asks=_asks(),
+        name=hospital().name,
     )
 
 
@@ -45,7 +56,7 @@ def admit() -> ResponseReturnValue:
     with aside(desk().place) as folder:
         try:
             _keep("model", folder / "model.safetensors", needed=True)
-            _keep("card", folder / "model_card.md", needed=False)
+            _keep_cards(folder)
             row = desk().models.admit(user(), folder, guideline=guideline)
         except MedfedError as error:
             return _list(words.error(error), request.form), status_of(error)
@@ -72,7 +83,7 @@ def ask(number: int) -> ResponseReturnValue:
     return redirect(url_for(".show", number=number))
 
 
-def _list(problem: tuple[str, str] | None, form: Mapping[str, str]) -> str:
+def _list(problem: words.Trouble | None, form: Mapping[str, str]) -> str:
     rows = desk().models.list()
     about = {"rows": rows, "problem": problem, "form": form, "asks": _asks()}
     about["unheard"] = desk().recall.unheard()
@@ -85,6 +96,13 @@ def _asks() -> bool:
         return desk().recall.configured()
     except MedfedError:
         return False
+
+
+def _keep_cards(folder: Path) -> None:
+    """Put a card's text and its data, or one of them, beside the model."""
+    for sent in request.files.getlist("card"):
+        if sent.filename:
+            sent.save(folder / (CARD_DATA if sent.filename.lower().endswith(".json") else CARD))
 
 
 def _keep(field: str, path: Path, *, needed: bool) -> None:

@@ -108,7 +108,7 @@ def _form(
     row: RoleRow | None,
     held: Mapping[str, str],
     seen: object = (),
-    problem: tuple[str, str] | None = None,
+    problem: words.Trouble | None = None,
     status: int = 200,
 ) -> ResponseReturnValue:
     page = render_template(

@@ -44,7 +44,7 @@ def change() -> ResponseReturnValue:
 
 
 def _form(
-    given: Mapping[str, object], problem: tuple[str, str] | None = None, status: int = 200
+    given: Mapping[str, object], problem: words.Trouble | None = None, status: int = 200
 ) -> ResponseReturnValue:
     page = render_template(
         "settings_change.html",

@@ -4,17 +4,17 @@ from flask import Blueprint, flash, jsonify, redirect, render_template, request,
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
-from medfed.core.errors import MedfedError, StudyError
+from medfed.core.errors import MedfedError
 from medfed.core.study import Study
 from medfed.services.accounts import Subject, require
 from medfed.services.console.studies import check
 from medfed.services.study_templates import TEMPLATES
 from medfed.storage.database.tables import StudyRow
 from medfed.web import choice_labels, shapes, wizard, words
-from medfed.web.errors import problem_json, status_of
+from medfed.web.errors import problems_json, status_of
 from medfed.web.paging import page_number
 from medfed.web.rules import console, needs, user
-from medfed.web.said import said
+from medfed.web.said import said, sentence
 
 blueprint = Blueprint("studies", __name__, url_prefix="/studies")
 FIRST = "tabular-classification"
@@ -108,11 +108,15 @@ def edit(number: int) -> ResponseReturnValue:
 @needs("study.read")
 def check_text() -> ResponseReturnValue:
     """What is wrong with a text, for the editor to say while one types."""
-    checked = check(_text())
-    problems = [problem_json(each) for each in checked.problems]
+    text = _text()
+    checked = check(text)
+    problems = problems_json(checked.problems, text)
     plan = _plan(checked.study) if checked.study else None
     return jsonify(
-        ok=checked.study is not None, message=said(checked.message), problems=problems, plan=plan
+        ok=checked.study is not None,
+        message=sentence(said(checked.message)),
+        problems=problems,
+        plan=plan,
     )
 
 
@@ -173,13 +177,11 @@ def _called(name: str) -> str:
 
 
 def _refused(error: MedfedError, row: object, text: str) -> ResponseReturnValue:
-    problems = error.problems if isinstance(error, StudyError) else ()
     page = render_template(
         "study_edit.html",
         row=row,
         text=text,
         problem=words.error(error),
-        problems=problems,
         templates={} if row else TEMPLATES,
     )
     return page, status_of(error)

@@ -33,8 +33,14 @@ function goTo(line) {
 function problemItem(problem) {
   const item = document.createElement("li");
   const field = document.createElement("b");
-  field.textContent = problem.field;
+  field.textContent = problem.label || problem.field;
   item.append(field, " ");
+  if (problem.label) {
+    const path = document.createElement("code");
+    path.className = "muted";
+    path.textContent = problem.field;
+    item.append(path, " ");
+  }
   if (problem.line) {
     const button = document.createElement("button");
     button.type = "button";

@@ -42,7 +42,7 @@ export function summary(run, states, words) {
     form.hidden = !form.dataset.when.split(" ").includes(run.state);
   }
   find("trouble").hidden = !run.message;
-  find("trouble-text").textContent = run.message ? `${run.message}. ${run.remedy}` : "";
+  find("trouble-text").textContent = `${run.message} ${run.remedy}`;
   if (!find("progress")) return;
   find("progress").value = run.round;
   find("progress").max = run.rounds;

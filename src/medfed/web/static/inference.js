@@ -111,10 +111,11 @@ function said(review) {
   const item = document.createElement("li");
   const what = document.createElement("b");
   what.textContent = words.verdicts[review.verdict];
+  const fact = (name, value) => words.fact.replace("{name}", name).replace("{value}", value);
   const parts = Object.entries(review.changes).map(([name, value]) => {
-    if (name === "diameter_mm") return `${words.diameter} ${millimetres(value)}`;
-    if (name === "attenuation") return `${words.attenuation} ${words.kinds[value] ?? value}`;
-    return `${words.centre} ${value.map((v) => v.toFixed(1)).join(" / ")} mm`;
+    if (name === "diameter_mm") return fact(words.diameter, millimetres(value));
+    if (name === "attenuation") return fact(words.attenuation, words.kinds[value] ?? value);
+    return fact(words.centre, `${value.map((v) => v.toFixed(1)).join(" / ")} mm`);
   });
   const who = document.createElement("span");
   who.className = "muted";

@@ -139,15 +139,22 @@ function problemItem(problem) {
   const go = document.createElement("button");
   go.type = "button";
   go.className = "quiet";
-  go.textContent = problem.field;
+  go.textContent = problem.label || problem.field;
   go.addEventListener("click", () => goTo(stepOf(problem.field), problem.field));
   const message = document.createElement("div");
   message.textContent = problem.message;
   const remedy = document.createElement("div");
   remedy.className = "muted";
   remedy.textContent = problem.remedy;
-  item.append(go, message, remedy);
+  item.append(go, ...(problem.label ? [" ", path(problem.field)] : []), message, remedy);
   return item;
+}
+
+// What the study's text calls it, beside what people do.
+function path(field) {
+  const element = make("code", field);
+  element.className = "muted";
+  return element;
 }
 
 const KIND_OF = { privacy: "mechanism", statistics: "query" };
@@ -162,7 +169,7 @@ function stepOf(field) {
 function complain() {
   for (const box of document.querySelectorAll("[data-complaint]")) {
     const own = problems.filter((each) => each.field === box.dataset.complaint || each.field === `${box.dataset.complaint}.name`);
-    box.textContent = own.map((each) => `${each.message}. ${each.remedy}`).join(" ");
+    box.replaceChildren(...own.map((each) => make("span", `${each.message} ${each.remedy}`)));
     box.parentElement.querySelector("input, select, textarea")?.setAttribute("aria-invalid", String(own.length > 0));
   }
 }

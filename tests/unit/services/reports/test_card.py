@@ -13,8 +13,9 @@ from unit.services.reports.made_up_run import STUDY, result_of
 
 from medfed.core.guideline import Guideline
 from medfed.core.registry import Part
-from medfed.services.reports import write_model_card, write_report
-from medfed.services.reports.card import markdown, render
+from medfed.services.reports import TOLD, retell, write_model_card, write_report
+from medfed.services.reports.card import contents, markdown, render
+from medfed.services.reports.speech import ENGLISH
 from medfed.services.reports.view import RunView
 
 
@@ -26,6 +27,16 @@ def test_the_card_is_data_too(study, begin):
     assert card["provenance"]["model SHA-256"] == result["model_sha256"]
     assert any("not protected by differential privacy" in each for each in card["privacy"])
     assert card["limits"]
+
+
+@pytest.mark.parametrize("change", [{}, {"report": "overall"}, {"keep": "last"}])
+def test_the_cards_data_tell_the_same_card(study, begin, change):
+    link = Guideline("Nodules [a](b) <i>", "https://x.example/")
+    plan = study.evolve(guideline=link, **change)
+    folder = begin(plan, [])
+    text = write_model_card(folder, result_of(plan)).read_text("utf-8")
+    data = json.loads((folder.path / "model_card.json").read_text("utf-8"))
+    assert retell(data[TOLD]) == text
 
 
 def test_the_card_links_to_the_guideline_of_the_study(study, begin):
@@ -81,7 +92,7 @@ def test_where_the_sites_ran_is_told_for_every_engine(study, begin, record, word
 
 def test_the_card_goes_elsewhere_and_names_no_place_of_this_machine(study, begin):
     folder = begin(study, [], text=STUDY, data="/my data", coordinator="/srv/fed")
-    said = render(RunView(folder, result_of(study)))
+    said = render(contents(RunView(folder, result_of(study))), ENGLISH)
     command = "medfed run study.toml --out another-folder --engine flower"
     assert f"{command} --coordinator COORDINATOR --data DATA --threads 2" in said
     for place in (folder.path.resolve(), "/my data", "/srv/fed"):

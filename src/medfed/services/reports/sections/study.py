@@ -5,6 +5,7 @@ from typing import Any
 
 from medfed.core.errors import PartError
 from medfed.core.registry import Part, load
+from medfed.services.part_list import summary
 from medfed.services.reports import words
 from medfed.services.reports.speech import ENGLISH, Speech, later
 from medfed.services.reports.toml_text import study_toml
@@ -95,7 +96,6 @@ def _told(value: Any, say: Speech) -> str:
 def _about(kind: str, part: Part) -> str:
     """The part in its own words; nothing where it is not installed any more."""
     try:
-        doc = load(kind, part.name).__doc__ or ""
+        return summary(load(kind, part.name))
     except PartError:
         return ""
-    return doc.strip().split("\n", 1)[0]

@@ -16,6 +16,8 @@ class AdmittedRow(Base):
     Attributes:
         kind: ``scan`` or ``table``: what it looks at.
         about: What its file says of itself: study, task with options, facts, notices.
+        card: The model card that came with it, in English.
+        card_data: What the card is told of in other languages; empty where only text came.
         guideline: Title and address of the guideline that its results are read with; or empty.
         state: ``approved`` or ``withdrawn``.
         recall: What the coordinator last said of it, see `medfed.services.inference.recall`; empty
@@ -30,6 +32,7 @@ class AdmittedRow(Base):
     title: Mapped[str] = mapped_column(String(300))
     about: Mapped[dict[str, Any]] = mapped_column(Json)
     card: Mapped[str] = mapped_column(Text, default="")
+    card_data: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
     guideline: Mapped[dict[str, str]] = mapped_column(Json, default=dict)
     state: Mapped[str] = mapped_column(String(20), default="approved")
     approver: Mapped[str] = mapped_column(String(64))

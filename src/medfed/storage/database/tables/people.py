@@ -35,6 +35,7 @@ class UserRow(Base):
 
     Attributes:
         must_change: The password was set by somebody else.
+        language: In which they read pages; empty while they have chosen none.
     """
 
     __tablename__ = "users"
@@ -47,6 +48,7 @@ class UserRow(Base):
     must_change: Mapped[bool] = mapped_column(default=False)
     created: Mapped[datetime] = mapped_column(UtcTime, default=now)
     last_login: Mapped[datetime | None] = mapped_column(UtcTime)
+    language: Mapped[str] = mapped_column(String(16), default="")
     roles: Mapped[list[RoleRow]] = relationship(secondary=user_roles, lazy="selectin")
 
 
