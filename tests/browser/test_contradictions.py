@@ -28,7 +28,7 @@ TYPED = [
     ("Cohort", "cohort.where", "people who are old", "such as"),
     ("Cohort", "cohort.where", "age > 60\nage < 40", "nobody can meet both"),
     ("Cohort", "min_sites", "9", "a round has 3 sites"),
-    ("Cohort", "sampling.fraction", "1.5", "Give 1.0 or less"),
+    ("Cohort", "sampling.fraction", "1.5", "Give 1 or less"),
     ("Strategy", "strategy.lr", "fast", "Give a number"),
     ("Strategy", "strategy.lr", "0,1", "Give a number"),
     ("Rounds", "rounds", "-3", "Give 1 or more"),
@@ -188,6 +188,7 @@ def test_in_chinese_and_on_a_phone(page: Page, pictures):
     steps = page.locator("[data-steps] button")
     for at, path, typed in ((1, "cohort.where", "age > 60\nage < 40"), (6, "rounds", "-3")):
         steps.nth(at).click()
+        field(page, path).clear()
         field(page, path).press_sequentially(typed)
         expect(complaint(page, path)).to_have_text(HAN, timeout=WAIT_MS)
         expect(complaint(page, path)).to_be_in_viewport()
