@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import zipfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -153,6 +154,49 @@ def delete(page: Page, picture) -> None:
     page.get_by_role("button", name="Delete").click()
     expect(page.get_by_text("The scan is deleted.")).to_be_visible()
     expect(page.locator("img.thumbnail")).to_have_count(2)
+
+
+WRONG = {
+    "noise.nii": (b"no picture" * 99, "The header is damaged"),
+    "ct.mhd": (b"NDims = 3", "The header is damaged"),
+    "torn.zip": (b"PK" + b"torn" * 99, "The zip file is damaged"),
+    "letters.zip": (None, "Nothing was taken in"),
+    "gaps.csv": (b"age,sex\n1,2,3\n", "A table cannot be taken"),
+}
+"""Files of each kind that are no such thing, and some of what is said of them."""
+
+
+def test_a_wrong_file_of_each_kind_is_refused_in_words(page: Page, tmp_path, pictures):
+    log_in(page, "data-steward")
+    with zipfile.ZipFile(tmp_path / "letters.zip", "w") as packed:
+        packed.writestr("letter.txt", "Dear colleague")
+    for name, (content, words) in WRONG.items():
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        page.goto("/imports/new")
+        page.locator("[data-files]").set_input_files(tmp_path / name)
+        page.get_by_role("button", name="Send and import").click()
+        page.wait_for_url(re.compile("/imports/[0-9a-f]{32}$"))
+        expect(page.get_by_role("main")).to_contain_text(words)
+        expect(page.locator(".tile", has_text="Taken in").locator("b")).to_have_text("0")
+        Camera(page, pictures / "hospital")(f"wrong-{name}")
+
+
+def test_a_table_is_sent_looked_at_and_deleted(page: Page, tmp_path):
+    log_in(page, "data-steward")
+    (tmp_path / "north.csv").write_text("age,sex,ill\n61,F,1\n44,M,0\n,F,0\n", "utf-8")
+    page.goto("/imports/new")
+    page.locator("[data-files]").set_input_files(tmp_path / "north.csv")
+    page.get_by_role("button", name="Send and import").click()
+    page.wait_for_url(re.compile("/imports/[0-9a-f]{32}$"))
+    expect(page.get_by_role("main")).to_contain_text("rows: 3, columns: 3, gaps: 1")
+    page.get_by_role("link", name="north.csv").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("north.csv")
+    page.get_by_role("link", name="Delete").click()
+    page.get_by_role("checkbox", name="I want it deleted").check()
+    page.get_by_role("button", name="Delete").click()
+    expect(page).to_have_url(re.compile("/data/"))
+    expect(page.get_by_role("link", name="north.csv")).to_have_count(0)
 
 
 def test_what_is_sent_survives_a_page_that_is_loaded_again(chromium: Browser, tmp_path, server):

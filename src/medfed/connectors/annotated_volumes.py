@@ -10,12 +10,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medfed.connectors.annotations import COLUMNS
 from medfed.connectors.volumes import Case, Volumes, VolumeSource
+from medfed.core.data import SCANS
 from medfed.core.errors import DataError
 from medfed.core.options import option
 from medfed.core.private_files import text
@@ -33,6 +35,8 @@ class AnnotatedVolumes:
     A line of a table belongs to the scan whose folder or file is called like its ``seriesuid``.
     Lines of other scans are passed over.
     """
+
+    gives: ClassVar[str] = SCANS
 
     image: str = option("ct.mhd", help="File name of the CT")
     mask: str = option("mask.mhd", help='File name of the mask on the CT\'s grid; "" for none')

@@ -9,12 +9,14 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from medfed.connectors.tables import Table
+from medfed.core.data import TABLE
 from medfed.core.errors import DataError
 from medfed.core.options import option
 from medfed.core.seeding import generator
@@ -33,6 +35,8 @@ class BreastCancer:
     nuclei and the last those with large ones, so that labels and inputs differ between them. The
     sites are disjoint, together hold every patient, and each has patients with either diagnosis.
     """
+
+    gives: ClassVar[str] = TABLE
 
     skew: float = option(0.5, "How much the sites differ: 0 alike, 1 sorted", low=0, high=1)
 

@@ -7,12 +7,13 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from medfed.connectors.tables import Table, no_column, strata_by
+from medfed.core.data import TABLE
 from medfed.core.errors import DataError, PartError, Problem
 from medfed.core.no_pickles import unpickling_refused
 from medfed.core.options import option
@@ -26,6 +27,8 @@ ENCODING = "utf-8-sig"  # UTF-8; a byte-order mark, which Excel writes, is skipp
 @dataclass(frozen=True)
 class CsvTable:
     """Tables in text files: one row a patient, or several where a column says whose they are."""
+
+    gives: ClassVar[str] = TABLE
 
     file: str = option(
         "{site}.csv", help='The file inside the site\'s folder; "{site}" is its name'

@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import ClassVar
 
 import pandas as pd
 
 from medfed.connectors.csv_table import by_patient, complete_rows, read_table
 from medfed.connectors.fetch import HEART_DISEASE, RemoteFile, is_intact
 from medfed.connectors.tables import Table
+from medfed.core.data import TABLE
 from medfed.core.errors import DataError
 from medfed.core.options import option
 
@@ -50,6 +52,8 @@ FOLDERS = ("", "heart-disease-uci", "heart-disease")
 @dataclass(frozen=True)
 class HeartDisease:
     """Heart disease at the hospitals cleveland, hungarian, switzerland and va (UCI archive)."""
+
+    gives: ClassVar[str] = TABLE
 
     variant: str = option(
         "full",

@@ -10,12 +10,13 @@ intensities are scaled to 0 … 1, from which window of Hounsfield units is not 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medfed.connectors.fetch import RemoteFile, is_intact
+from medfed.core.data import PATCHES
 from medfed.core.errors import DataError
 from medfed.core.no_pickles import unpickling_refused
 from medfed.core.options import option
@@ -50,6 +51,8 @@ class MsdLungPatches:
     The patients come from one data set, not from hospitals: they are shuffled and dealt out among
     the sites of the study, one after the other.
     """
+
+    gives: ClassVar[str] = PATCHES
 
     seed: int = option(0, help="Seed of the shuffle by which patients are dealt to sites", low=0)
 

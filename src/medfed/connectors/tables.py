@@ -1,7 +1,6 @@
 """A table of one site as a source: rows of one patient stay together."""
 
-import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,17 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medfed.core.conditions import MISSING, PRESENT, Condition
+from medfed.core.conditions import MISSING, OPERATORS, PRESENT, Condition
 from medfed.core.errors import DataError, StudyError
-
-_OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
-    ">=": operator.ge,
-    "<=": operator.le,
-    "!=": operator.ne,
-    "=": operator.eq,
-    ">": operator.gt,
-    "<": operator.lt,
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +110,6 @@ def _holds(frame: pd.DataFrame, condition: Condition) -> NDArray[np.bool_]:
             remedy += ", or correct the values of the column that are no numbers"
         raise DataError(message, remedy=remedy)
     result = np.zeros(len(frame), dtype=np.bool_)
-    compare = _OPERATORS[condition.how]
+    compare = OPERATORS[condition.how]
     result[present] = compare(values[present].to_numpy(), condition.value)
     return result

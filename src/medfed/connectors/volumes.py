@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medfed.connectors.scans import ScanError, read_grid, read_labels, read_scan
+from medfed.core.data import SCANS
 from medfed.core.errors import DataError, PartError, Problem
 from medfed.core.options import option
 from medfed.imaging.geometry import Geometry, Triple, Volume
@@ -28,6 +30,8 @@ class Volumes:
     ``medfed data import`` keeps DICOM series in ``ct/``. Nothing is read before it is needed: a
     case is opened when a task asks for its voxels.
     """
+
+    gives: ClassVar[str] = SCANS
 
     image: str = option("ct.mhd", help="Name of the CT: a file, or a folder of DICOM files")
     mask: str = option("mask.mhd", help='Name of the mask on the CT\'s grid; "" for none')

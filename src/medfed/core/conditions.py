@@ -4,14 +4,25 @@ The grammar is small on purpose: a column, a comparison and one value. Nothing i
 code, so a condition from another hospital can do no more than compare.
 """
 
+import operator
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from medfed.core.errors import Problem, StudyError
 
 COMPARISONS = (">=", "<=", "!=", "=", ">", "<")
 MISSING = "is missing"
 PRESENT = "is not missing"
+OPERATORS = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    "!=": operator.ne,
+    "=": operator.eq,
+    ">": operator.gt,
+    "<": operator.lt,
+}
 
 _NAME = r"(?:`(?P<quoted>[^`]+)`|(?P<plain>[^<>=!`\"']+?))"
 _COMPARE = re.compile(rf"\s*{_NAME}\s*(?P<how>>=|<=|!=|==|=|>|<)\s*(?P<value>.+?)\s*")
@@ -56,6 +67,42 @@ class Condition:
             problem = Problem("cohort.where", f"{text!r} is not a condition", remedy)
             raise StudyError("the cohort cannot be selected", [problem])
         return cls(_column(found), found["how"].replace("==", "="), value)
+
+
+def impossible(texts: Sequence[str]) -> list[tuple[str, str]]:
+    """Pairs of conditions that nobody can meet together, whatever the table holds.
+
+    Args:
+        texts: Conditions that `Condition.parse` takes.
+    """
+    return [
+        (one, other)
+        for one, other in combinations(texts, 2)
+        if _exclude(Condition.parse(one), Condition.parse(other))
+    ]
+
+
+def _exclude(one: Condition, other: Condition) -> bool:
+    if one.column != other.column:
+        return False
+    if MISSING in (one.how, other.how):  # a missing value meets no other condition
+        return one.how != other.how
+    if PRESENT in (one.how, other.how):
+        return False
+    if isinstance(one.value, str) != isinstance(other.value, str):
+        return True  # a column holds numbers or text
+    if "=" in (one.how, other.how):
+        fixed, free = (one, other) if one.how == "=" else (other, one)
+        return not OPERATORS[free.how](fixed.value, free.value)
+    return _apart(one, other) or _apart(other, one)
+
+
+def _apart(above: Condition, below: Condition) -> bool:
+    """Whether what is above one bound cannot be below the other."""
+    if ">" not in above.how or "<" not in below.how:
+        return False
+    touching = (above.how, below.how) == (">=", "<=")
+    return OPERATORS["<" if touching else "<="](below.value, above.value)
 
 
 def _column(found: re.Match[str]) -> str:

@@ -4,7 +4,7 @@ import dataclasses
 from collections import Counter
 from typing import Any
 
-from medfed.core.conditions import Condition
+from medfed.core.conditions import Condition, impossible
 from medfed.core.errors import PartError, Problem, StudyError
 from medfed.core.mechanism import PaidQuery
 from medfed.core.options import did_you_mean
@@ -21,6 +21,8 @@ def contradictions(study: Study) -> list[Problem]:
         for field in ("title", "question")
         if "\0" in getattr(study, field)  # which PostgreSQL takes in no text
     ]
+    if not study.title.strip():
+        found.append(Problem("title", "is blank", "Give the study a name that people know it by"))
     found += study.guideline.problems() if study.guideline else ()
     _check_sites(study, found)
     _check_cohort(study, found)
@@ -28,7 +30,7 @@ def contradictions(study: Study) -> list[Problem]:
     split = _made("split", study.split, found)
     strategy = _made("strategy", study.strategy, found)
     aggregator = _made("aggregator", study.aggregator, found)
-    _made("source", study.source, found)
+    source = _made("source", study.source, found)
     if study.compression:
         compression = _made("compression", study.compression, found)
         if compression and aggregator and compression.sparse and not aggregator.linear:
@@ -40,11 +42,22 @@ def contradictions(study: Study) -> list[Problem]:
     if not aggregator.sees_sites:
         _check_unseen(study, found)
         _check_many(study, getattr(aggregator, "most_sites", None), found)
+    _check_kind(study, task, source, found)
     valid = float(getattr(split, "valid", 0.0))
     _check_choice(study, task, valid, found)
     _check_strategy(study, strategy, aggregator, valid, found)
     _check_privacy(study, task, found)
     return found
+
+
+def _check_kind(study: Study, task: Task, source: Any, found: list[Problem]) -> None:
+    """A table teaches nothing about voxels, nor a scan about columns."""
+    takes, gives = getattr(task, "takes", None), getattr(source, "gives", None)
+    if takes is None or gives is None or takes == gives:
+        return
+    fit = [name for name in names("source") if getattr(load("source", name), "gives", "") == takes]
+    message = f"{study.source.name} gives nothing that {study.task.name} can learn from"
+    found.append(Problem("source", message, f"Choose another source: {', '.join(fit)}"))
 
 
 def _check_unseen(study: Study, found: list[Problem]) -> None:
@@ -165,6 +178,8 @@ def _check_least(study: Study, strategy: Any, aggregator: Any, found: list[Probl
         name = study.aggregator.name
         message = f"{name} holds from {least} replies on, a round may have {replies}"
         remedy = f"Raise {field} to {least} or more, or choose another rule"
+        if least > len(study.sites):
+            remedy = f"Name {least} sites and give {field} = {least}, or choose another rule"
         found.append(Problem("aggregator", message, remedy))
 
 
@@ -199,12 +214,17 @@ def _check_sites(study: Study, found: list[Problem]) -> None:
 
 
 def _check_cohort(study: Study, found: list[Problem]) -> None:
+    sound = []
     for text in study.cohort.where:
         try:
             Condition.parse(text)
         except StudyError as error:
-            remedy = error.remedy or 'Write a column, a comparison and a value: "age >= 40"'
-            found.append(Problem("cohort.where", error.message, remedy))
+            found += error.problems
+        else:
+            sound.append(text)
+    for one, other in impossible(sound):
+        message = f"nobody can meet both {one} and {other}"
+        found.append(Problem("cohort.where", message, "Change or remove one of the two"))
 
 
 def _check_choice(study: Study, task: Any, valid: float, found: list[Problem]) -> None:

@@ -35,6 +35,11 @@ class Noticed(Protocol):
     """Such as that the patients are synthetic; empty for nothing."""
 
 
+TABLE, SCANS, PATCHES = "a table", "scans", "patches"
+"""What sources may give and tasks learn from: a class says so as ``gives``, or as ``takes``. A part
+that says nothing is believed to go with every other."""
+
+
 class SourceOpener(Protocol):
     """A source part: its options say how to read, the site says where."""
 

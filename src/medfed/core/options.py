@@ -137,7 +137,8 @@ def did_you_mean(word: str, known: typing.Iterable[str]) -> str:
 def _coerce(value: Any, declared: Option) -> tuple[Any, tuple[str, str] | None]:
     ok, value = _fits(value, declared.type)
     if not ok:
-        return value, (f"{value!r} is not {declared.type_name}", f"Give {declared.type_name}")
+        shown = list(value) if isinstance(value, tuple) else value
+        return value, (f"{shown!r} is not {declared.type_name}", f"Give {declared.type_name}")
     if declared.choices and value not in declared.choices:
         choices = ", ".join(map(str, declared.choices))
         return value, (f"{value!r} is not one of the choices", f"Choose one of: {choices}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from medfed.core.data import SetName, SiteData
+from medfed.core.data import SCANS, SetName, SiteData
 from medfed.core.errors import PartError, Problem, Refused
 from medfed.core.options import option
 from medfed.core.query import Query
@@ -58,6 +58,7 @@ class NoduleDetection:
 
     metric: ClassVar[str] = "cpm"
     higher_is_better: ClassVar[Mapping[str, bool]] = HIGHER_IS_BETTER
+    takes: ClassVar[str] = SCANS
 
     model: str = option(
         help="SHA-256 of the released segmentation model (a run's model_sha256); each site must "

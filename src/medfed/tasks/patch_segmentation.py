@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from medfed.core.data import SetName, SiteData
+from medfed.core.data import PATCHES, SetName, SiteData
 from medfed.core.errors import DataError, PartError, Problem, Refused
 from medfed.core.options import option
 from medfed.core.query import Query
@@ -56,6 +56,7 @@ class PatchSegmentation:
 
     metric: ClassVar[str] = "dice"
     higher_is_better: ClassVar[Mapping[str, bool]] = HIGHER_IS_BETTER
+    takes: ClassVar[str] = PATCHES
 
     filters: tuple[int, ...] = option(
         (16, 16, 32, 64, 64, 16),

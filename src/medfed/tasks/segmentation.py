@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from medfed.core.data import SetName, SiteData
+from medfed.core.data import SCANS, SetName, SiteData
 from medfed.core.errors import PartError, Problem, Refused
 from medfed.core.options import option
 from medfed.core.query import Query
@@ -58,6 +58,7 @@ class NoduleSegmentation:
 
     metric: ClassVar[str] = "dice"
     higher_is_better: ClassVar[Mapping[str, bool]] = HIGHER_IS_BETTER
+    takes: ClassVar[str] = SCANS
 
     filters: tuple[int, ...] = option(
         (16, 32, 64, 128), help="Channels of each level, three levels or more; multiples of 4"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from medfed.core.categories import category_key
 from medfed.core.conditions import Condition
-from medfed.core.data import SetName, SiteData
+from medfed.core.data import TABLE, SetName, SiteData
 from medfed.core.errors import DataError, PartError, Problem, Refused, StudyError
 from medfed.core.mechanism import Bounds
 from medfed.core.options import option
@@ -60,6 +60,7 @@ class TabularClassification:
 
     metric: ClassVar[str] = "auc"
     higher_is_better: ClassVar[Mapping[str, bool]] = HIGHER_IS_BETTER
+    takes: ClassVar[str] = TABLE
 
     target: str = option(help="Column with the outcome")
     positive: str = option(
@@ -152,11 +153,11 @@ class TabularClassification:
         found = []
         if absent := self._unknown(self.numeric, self.public_ranges):
             message = f"the sites would be asked for sums of {', '.join(absent)}, without noise"
-            remedy = f"Declare their usual range: public_ranges = {{ {absent[0]} = [20, 90] }}"
+            remedy = f'Declare their usual range: public_ranges = {{ "{absent[0]}" = [20, 90] }}'
             found.append(Problem("task.public_ranges", message, remedy))
         if absent := self._unknown(self.categorical, self.public_values):
             message = f"the sites would be asked for counts of {', '.join(absent)}, without noise"
-            remedy = f'Declare the values: public_values = {{ {absent[0]} = ["0", "1"] }}'
+            remedy = f'Declare the values: public_values = {{ "{absent[0]}" = ["0", "1"] }}'
             found.append(Problem("task.public_values", message, remedy))
         if self.scaling == "local":
             message = "one patient would change the scaling of all others at the site"

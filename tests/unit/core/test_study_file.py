@@ -57,6 +57,13 @@ BAD = {
     "too high a quorum": (put("min_sites = 1", "min_sites = 4"), "min_sites", "Give 3 or less"),
     "endless deadline": (text_of(top="deadline = inf"), "deadline", "Give a finite number"),
     "no deadline": (text_of(top="deadline = 0"), "deadline", "Give more than 0"),
+    "blank title": (put(f'title = "{STUDY.title}"', 'title = "  "'), "title", "a name"),
+    "nobody": (
+        text_of(tables='[cohort]\nwhere = ["age > 60", "age < 40"]'), "cohort.where", "one of",
+    ),
+    "a source of something else": (
+        put('name = "breast-cancer"\nskew = 0.7', 'name = "volumes"'), "source", "csv",
+    ),
     "negative seed": (put("seed = 3", "seed = -3"), "seed", "Give 0 or more"),
     "report": (text_of(top='report = "site"'), "report", "Choose one of: sites, overall"),
     "not a table": (put("seed = 3", "seed = 3\nstop = 5"), "stop", "Write [stop]"),

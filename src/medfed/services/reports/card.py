@@ -183,7 +183,7 @@ def code(text: str) -> Markup:
 
 
 def _data(view: RunView) -> list[tuple[str, Any, Any]]:
-    trained = {r.site: r.patients for r in view.receipts if r.patients}
+    trained = view.trained
     rows: list[tuple[str, Any, Any]] = [
         (site, trained.get(site, words.NOTHING), view.patients(site) or words.NOTHING)
         for site in view.sites[:MOST_SITES]

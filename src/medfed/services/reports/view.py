@@ -120,6 +120,20 @@ class RunView:
         known = self.result.get("patients", {}).get(site)
         return int(known) if known else None
 
+    @cached_property
+    def trained(self) -> Mapping[str, int]:
+        """Training patients of the sites that are known to have told them.
+
+        The receipts of a task's facts tell them, and of a task without facts the updates, which
+        weigh as many as their patients; what protects patients may have another weight.
+        """
+        if not self.shows_sites:
+            return {}
+        changes = [] if self.study.privacy else [row.get("site_change") or {} for row in self.rows]
+        weights = {s: round(how.get("weight", 0)) for each in changes for s, how in each.items()}
+        told = {receipts.site: receipts.patients for receipts in self.receipts}
+        return {site: n for site in self.sites if (n := told.get(site) or weights.get(site))}
+
     @property
     def kept_round(self) -> int:
         """The aggregate that became the result."""

@@ -11,6 +11,8 @@ let problems = [];
 let waiting = 0;
 let number = 0;
 let changed = false;
+let said = false; // whether the server's answer is about what stands in the fields now
+let wanted = false; // whether Save was pressed before it was
 
 // --- the plan -------------------------------------------------------------------------------------
 
@@ -37,6 +39,7 @@ function set(path, given) {
   else table[name] = given;
   for (const key of ["cohort", "sampling"]) if (plan[key] && !Object.keys(plan[key]).length) delete plan[key];
   changed = true;
+  said = wanted = false;
   plan.privacy = (plan.privacy ?? []).filter(Boolean);
   if (!plan.privacy.length) delete plan.privacy;
   later();
@@ -52,15 +55,18 @@ function later() {
 }
 
 const AGAIN_MS = 3000;
+const PATIENCE_MS = 20000; // an answer that is not there by then is lost
 
 async function check() {
   const mine = ++number;
   const headers = { "Content-Type": "application/json", "X-CSRFToken": token, "Accept-Language": document.documentElement.lang };
   try {
-    const answer = await fetch("/api/v1/studies/compose", { method: "POST", headers, body: JSON.stringify({ plan }) });
-    if (mine !== number) return; // a later answer is on its way
+    const answer = await fetch("/api/v1/studies/compose", { method: "POST", headers, body: JSON.stringify({ plan }), signal: AbortSignal.timeout(PATIENCE_MS) });
     if (!answer.ok) throw new Error(String(answer.status));
-    show(await answer.json());
+    const found = await answer.json();
+    if (mine !== number) return; // a later answer is on its way
+    said = true;
+    show(found);
   } catch {
     if (mine !== number) return;
     show({ ok: false, message: words.notChecked, problems: [], toml: find("toml").textContent });
@@ -79,6 +85,10 @@ function show(answer) {
   drawSteps();
   complain();
   priceLater(answer.ok);
+  if (wanted && said) {
+    wanted = false;
+    if (answer.ok) form.requestSubmit();
+  }
 }
 
 // --- what it costs ----------------------------------------------------------------------------------
@@ -165,13 +175,23 @@ function stepOf(field) {
   return Math.max(0, steps.findIndex((step) => step.asks.some(has)));
 }
 
-// The complaint stands under its field, too.
+// The complaint stands under its field, too, which is then open to see.
 function complain() {
-  for (const box of document.querySelectorAll("[data-complaint]")) {
-    const own = problems.filter((each) => each.field === box.dataset.complaint || each.field === `${box.dataset.complaint}.name`);
+  const boxes = [...document.querySelectorAll("[data-complaint]")];
+  for (const box of boxes) {
+    const own = problems.filter((each) => boxOf(each.field, boxes) === box);
     box.replaceChildren(...own.map((each) => make("span", `${each.message} ${each.remedy}`)));
     box.parentElement.querySelector("input, select, textarea")?.setAttribute("aria-invalid", String(own.length > 0));
+    if (own.length) box.closest("details")?.setAttribute("open", "");
   }
+}
+
+// The field itself, else what holds it (that of a part's name), else the first that it holds (a
+// table without a frame of its own).
+function boxOf(field, boxes) {
+  const at = (path) => boxes.find((box) => box.dataset.complaint === path);
+  const above = field.replace(/\.[^.]+$/, "");
+  return at(field) ?? at(above) ?? boxes.find((box) => box.dataset.complaint.startsWith(`${field}.`));
 }
 
 // --- the steps ------------------------------------------------------------------------------------
@@ -227,7 +247,14 @@ function draw() {
 find("back").addEventListener("click", () => goTo(at - 1));
 find("next").addEventListener("click", () => goTo(at + 1));
 let saving = false;
-form.addEventListener("submit", () => { saving = true; });
+form.addEventListener("submit", (event) => {
+  saving = said;
+  if (said) return;
+  event.preventDefault(); // what was typed last is to be saved, too, and only if it is in order
+  wanted = true;
+  clearTimeout(waiting);
+  check();
+});
 addEventListener("beforeunload", (event) => {
   if (changed && !saving) event.preventDefault();
 });

@@ -55,7 +55,7 @@ function kept(old, name, members) {
 
 function several(ask, wizard) {
   const { about, plan, draw, set } = wizard;
-  const box = make("fieldset", { className: "part" }, make("legend", { className: "hidden" }, ask.label));
+  const box = make("fieldset", { className: "part" }, make("legend", { className: "hidden" }, ask.label), complaint("privacy"));
   for (const [name, member] of Object.entries(about.parts[ask.part])) {
     const index = (plan.privacy ?? []).findIndex((each) => each.name === name);
     const tick = make("input", { type: "checkbox", checked: index >= 0 });
@@ -95,7 +95,7 @@ function listed(ask, wizard) {
   const add = make("button", { type: "button" }, words.add);
   add.dataset.path = ask.list;
   add.addEventListener("click", () => keep([...all(), { name: names[0] }]));
-  return [...boxes, make("div", { className: "row" }, add)];
+  return [...boxes, make("div", { className: "row" }, add, complaint(ask.list))];
 }
 
 function table(ask, wizard) {
@@ -176,20 +176,43 @@ function shown(option, given) {
 // What was typed as what TOML holds; what cannot be read stays text, and the server says so.
 export function value(option, text) {
   if (text.trim() === "" && !(option.form === "text" && text)) return undefined;
-  const number = (each) => (/^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(each.trim()) ? Number(each) : each.trim());
   if (option.form === "texts") return text.split("\n").map((each) => each.trim()).filter(Boolean);
-  if (option.form.endsWith("s")) return text.split(",").filter((each) => each.trim()).map(number);
+  if (option.form.endsWith("s")) return plain(text).split(",").filter((each) => each.trim()).map(number);
   if (option.form === "truth") return text === "true";
   if (["number", "whole"].includes(option.form)) return number(text);
   return option.form === "table" ? tableOf(text) : text;
 }
 
-function tableOf(text) {
-  const pairs = text.split("\n").filter((line) => line.trim()).map((line) => line.match(/^\s*(.+?)\s*=\s*(.+?)\s*$/));
-  if (pairs.includes(null)) return text;
-  return Object.fromEntries(pairs.map(([, key, each]) => [key, read(each)]));
+// A Chinese keyboard has digits, commas and signs of its own.
+const plain = (text) => text.normalize("NFKC").replaceAll("\u2212", "-").replaceAll("\u3001", ",");
+
+function number(typed) {
+  const text = plain(typed).trim();
+  const read = /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(text) ? Number(text) : NaN;
+  return told(read) ? read : text;
 }
 
+// Whether a number is told as it was typed: none rounded, and none too large for JSON.
+const told = (read) => Number.isFinite(read) && (Number.isSafeInteger(read) || !Number.isInteger(read));
+
+function tableOf(text) {
+  const pairs = text.split("\n").filter((line) => line.trim()).map((line) => line.match(/^\s*(.+?)\s*[=\uff1d]\s*(.+?)\s*$/));
+  if (pairs.includes(null)) return text;
+  const named = new Map(pairs.map(([, key, each]) => [bare(key), read(each)]));
+  return named.size === pairs.length ? Object.fromEntries(named) : text; // one named twice would be lost
+}
+
+// As in TOML, a name may stand in quotes.
+const bare = (key) => key.replace(/^"(.+)"$/, "$1");
+
+// What JSON cannot hold, or would round, stays as it was typed.
 function read(text) {
-  try { return JSON.parse(text); } catch { return text; }
+  let sound = true;
+  try {
+    const found = JSON.parse(plain(text), (_, each) => {
+      sound &&= each !== null && (typeof each !== "number" || told(each));
+      return each;
+    });
+    return sound ? found : text;
+  } catch { return text; }
 }

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markupsafe import escape
 from unit.services.pages import check_page
-from unit.services.reports.made_up_run import STUDY, result_of
+from unit.services.reports.made_up_run import STUDY, result_of, row
 
 from medfed.core.guideline import Guideline
 from medfed.core.registry import Part
@@ -51,6 +51,22 @@ def test_the_card_links_to_the_guideline_of_the_study(study, begin):
         if shown:
             page = MarkdownIt("commonmark").render(text)
             assert f'<a href="{escape(link.url)}">{escape(link.title)}</a>' in page
+
+
+def test_training_patients_are_told_by_the_weights_of_updates(study, begin):
+    change = {
+        s: {"cosine": 0.9, "norm": 1.0, "weight": 40.0 + n} for n, s in enumerate(study.sites)
+    }
+    rows = [row(r, study.sites, **({"site_change": change} if r else {})) for r in range(3)]
+    for plan, known in (
+        (study, {site: 40 + n for n, site in enumerate(study.sites)}),
+        (study.evolve(privacy=(Part("hospital-dp", {"noise": 1.0}),)), {}),
+        (study.evolve(report="overall"), {}),
+    ):
+        folder = begin(plan, rows)
+        assert RunView(folder, result_of(plan)).trained == known
+        text = write_model_card(folder, result_of(plan)).read_text("utf-8")
+        assert bool(re.search(rf"\| {sum(known.values())} \|", text)) == bool(known)
 
 
 def test_the_card_tells_the_truth_about_privacy(study, begin):

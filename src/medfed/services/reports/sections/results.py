@@ -9,7 +9,7 @@ from medfed.services.reports.view import RunView
 
 def section(view: RunView, colours: Mapping[str, str]) -> dict[str, Any]:
     """All figures on the test patients, over all sites and at each."""
-    say, trained = view.say, {r.site: r.patients for r in view.receipts if r.patients}
+    say, trained = view.say, view.trained
     shown = view.by_site
     table = [
         {
