@@ -92,6 +92,7 @@ ELSEWHERE = (
     *(f"services/federation/{name}" for name in ("coordinator_process", "site_process")),
     *("services/federation/loopback", "services/federation/short_form"),
     *("storage/database/backup", "storage/database/types", "web/options", "web/server"),
+    "services/reports/retold",
 )
 """What pages load and only a terminal says: commands, how a server starts, mistakes in a call."""
 MORE = (

@@ -36,7 +36,7 @@ METHODS = [
 OPTIONS = {"templates/**.html": TEMPLATES, "templates/**.md": TEMPLATES}
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 KEYWORDS = {"_": None, "_l": None, "gettext": None}
-PAGES = ("services/reports", "services/comparison", "services/prediction")
+PAGES = ("services/reports", "services/comparison", "services/prediction", "services/evidence")
 """Whose pages speak through a `medfed.services.reports.speech.Speech`."""
 SAYS = {"say": None, "later": None, "many": (1, 2)}
 

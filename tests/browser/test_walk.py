@@ -108,7 +108,7 @@ def step_by_step(page: Page, picture) -> None:
     page.locator('[data-path="min_sites"]').fill("2")
     page.get_by_role("button", name="Aggregation").click()
     page.locator('[data-path="aggregator"]').select_option("multi-krum")
-    expect(page.get_by_role("button", name="aggregator", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name="Aggregation", exact=True)).to_be_visible()
     page.locator('[data-path="aggregator"]').select_option("secure-sum")
     page.get_by_role("button", name="Privacy").click()
     page.get_by_role("checkbox", name=re.compile("dp-sgd")).check()

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from medfed.cli.serving import served
-from medfed.services.demo_hospitals import OTHERS, House, Neighbour, furnish_house, let_ask
+from medfed.services.demo_hospitals import OTHERS, House, furnish_house, let_ask
 from medfed.services.demo_study import HOSPITALS
+from medfed.services.neighbours import Neighbour
 
 if TYPE_CHECKING:
     from medfed.services.console import Console

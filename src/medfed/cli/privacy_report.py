@@ -26,6 +26,13 @@ PATH = click.Path(path_type=Path)
     show_default=True,
     help="Shadow models that LiRA trains.",
 )
+@click.option(
+    "--language",
+    type=click.Choice(("en", "zh-CN")),
+    default="en",
+    show_default=True,
+    help="Of the page; the JSON file is English.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as the last line, in JSON.")
 @click.pass_obj
 def privacy_report(
@@ -35,6 +42,7 @@ def privacy_report(
     data: Path | None,
     out: Path | None,
     shadows: int,
+    language: str,
     as_json: bool,
 ) -> None:
     """Attack the model of RUN (a finished run's folder) with one site's own patients.
@@ -57,7 +65,7 @@ def privacy_report(
         def say(text: str) -> None:
             shown.console.print(text, markup=False, soft_wrap=True)
 
-        done = make_report(ReportOptions(run, site, data, out, shadows), say, tick)
+        done = make_report(ReportOptions(run, site, data, out, shadows, language), say, tick)
     if as_json:
         where = {"page": str(done.page.resolve()), "file": str(done.json.resolve())}
         click.echo(json.dumps({**done.about, **where}, ensure_ascii=False))

@@ -104,8 +104,8 @@ def overview(
     cuts = [Slice.cut(volume, labels, p, i) for p, i in zip(PLANES, at, strict=True)]
     scale = OVERVIEW_HEIGHT / max(cut.size_mm[0] for cut in cuts)
     pictures = [
-        panel(cut, scale, title=f"{cut.plane}, slice {i + 1}")
-        for cut, i in zip(cuts, at, strict=True)
+        panel(cut, scale, title=f"{i + 1} / {count}")
+        for cut, i, count in zip(cuts, at, volume.shape, strict=True)
     ]
     return encode_png(_beside(pictures, below))
 
@@ -128,8 +128,8 @@ def of_finding(
     coronal = Slice.cut(volume, labels, "coronal", round(y)).near(row, x, field)
     sagittal = Slice.cut(volume, labels, "sagittal", round(x)).near(row, y, field)
     scale = FINDING_HEIGHT / field
-    pictures = [panel(axial, scale, outlined=False, title="axial"), panel(axial, scale)]
-    pictures += [panel(cut, scale, title=cut.plane) for cut in (coronal, sagittal)]
+    pictures = [panel(axial, scale, outlined=False)]
+    pictures += [panel(cut, scale) for cut in (axial, coronal, sagittal)]
     return encode_png(_beside(pictures, below))
 
 
@@ -142,7 +142,7 @@ def panel(
         cut: the slice.
         pixels_per_mm: the size it is drawn at.
         outlined: draw contours and numbers.
-        title: a few words at the top.
+        title: a few characters at the top; no words, for pictures are looked at in any language.
 
     Returns:
         uint8, (rows, columns, 3).

@@ -58,21 +58,6 @@ class House:
         return Faces(site=self.site, coordinates=False, rehearsed=self.runs)
 
 
-@dataclass(frozen=True, slots=True)
-class Neighbour:
-    """A console of the same demo.
-
-    Attributes:
-        name: The hospital that it shows.
-        url: Its address; empty for the console that tells of it.
-        coordinates: Whether it is the coordinator's too.
-    """
-
-    name: str
-    url: str
-    coordinates: bool = False
-
-
 def furnish_house(
     out: Path, name: str, password: str, *, text: str = TEXT, bcrypt_rounds: int = ROUNDS
 ) -> House:

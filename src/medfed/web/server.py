@@ -18,9 +18,9 @@ from werkzeug.serving import (
 from medfed.core.errors import RunError
 from medfed.services.console import COORDINATOR, Console, Faces
 from medfed.services.console.supervisor import Supervisor
-from medfed.services.demo_hospitals import Neighbour
 from medfed.services.hospital.keeper import Keeper
 from medfed.services.inference.recall import Recall
+from medfed.services.neighbours import Neighbour
 from medfed.web.app import create_app
 from medfed.web.handbook import book
 from medfed.web.options import WebOptions

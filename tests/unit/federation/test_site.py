@@ -324,6 +324,16 @@ def test_a_receipt_is_a_sentence(north):
     assert sentence.endswith(".")
 
 
+def test_the_scoring_at_the_end_is_called_no_round(north):
+    site, _, _ = north
+    receipts = list(site.folder.receipts())
+    last = max(r["round"] for r in receipts if r["purpose"] == "train")
+    scored = [r["sentence"] for r in receipts if r["purpose"] == "evaluate"]
+    assert scored
+    for sentence in scored:
+        assert sentence.startswith(f'Scoring of "Three hospitals" after round {last}: sent ')
+
+
 @pytest.mark.parametrize("field", ["patients", "sha256", "sentence", "tensors", "site", "norm"])
 def test_a_receipt_that_was_changed_is_found_out(north, field):
     site, _, _ = north

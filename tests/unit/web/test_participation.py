@@ -16,7 +16,7 @@ from working_sites import a_study, worked
 from medfed.core.study_file import read_study
 from medfed.federation.site_folder import SiteFolder
 from medfed.services.accounts import tokens
-from medfed.services.demo_hospitals import Neighbour
+from medfed.services.neighbours import Neighbour
 from medfed.services.reports.toml_text import study_toml
 from medfed.storage.database.tables import SessionRow
 from medfed.storage.database.types import now

@@ -16,13 +16,14 @@ from medfed.services.evidence.inversion import inversion
 from medfed.services.evidence.membership import SHADOWS, Tick, lira, loss_threshold
 from medfed.services.evidence.opening import Finished, open_finished
 from medfed.services.evidence.tables import Table
+from medfed.services.reports.speech import speech_in
 
 SCHEMA = 1
 """Version of what the JSON file holds; see docs/reference/privacy-report.md."""
 PLACE = "evidence"
 """The folder of a site's folder that holds its reports."""
 
-Say = Callable[[str], None]
+Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class ReportOptions:
         data: The site's data folder; None for the one that the run used.
         out: The page to write; None for one in the site's folder. The JSON file lies beside it.
         shadows: How many shadow models LiRA trains.
+        language: Of the page, among those that `speech_in` knows.
     """
 
     run: Path
@@ -42,6 +44,7 @@ class ReportOptions:
     data: Path | None = None
     out: Path | None = None
     shadows: int = SHADOWS
+    language: str = "en"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +56,12 @@ class Reported:
     json: Path
 
 
-def make_report(options: ReportOptions, say: Say, tick: Tick) -> Reported:
+def make_report(options: ReportOptions, tell: Tell, tick: Tick) -> Reported:
     """Attack a run's model with one site's patients, and write down what was learned.
 
     Args:
         options: What is asked.
-        say: Told what goes on.
+        tell: Told what goes on.
         tick: Told how many shadow models are trained.
 
     Raises:
@@ -67,12 +70,13 @@ def make_report(options: ReportOptions, say: Say, tick: Tick) -> Reported:
     start = time.perf_counter()
     run = open_finished(options.run, options.site, options.data)
     page = _page(run, options.out)
-    say(f"Opening the patients of {run.site}")
-    about = _attacked(run, options.shadows, say, tick)
+    tell(f"Opening the patients of {run.site}")
+    about = _attacked(run, options.shadows, tell, tick)
     about["made"]["seconds"] = round(time.perf_counter() - start, 1)
     from medfed.services.evidence.page import render  # brings Jinja2
 
-    write_atomic(page, render(about).encode())  # both readable by their owner only
+    written = render(about, speech_in(options.language))
+    write_atomic(page, written.encode())  # both readable by their owner only
     file = page.with_suffix(".json")
     write_json(file, about)
     return Reported(about, page, file)
@@ -94,22 +98,22 @@ def _page(run: Finished, out: Path | None) -> Path:
     return out
 
 
-def _attacked(run: Finished, shadows: int, say: Say, tick: Tick) -> dict[str, Any]:
+def _attacked(run: Finished, shadows: int, tell: Tell, tick: Tick) -> dict[str, Any]:
     job = run.job()
     table = Table.of(job)
-    say("Asking the model for the loss of each patient")
+    tell("Asking the model for the loss of each patient")
     threshold = loss_threshold(run, job, table)
     if not threshold["done"]:
         message = f"no attack is known here on the task {run.study.task.name}"
         remedy = "Its job gives no loss of a single patient, which every attack here starts from"
         raise RunError(message, remedy=remedy)
     if table is not None:
-        say(f"Training {shadows} shadow models")
+        tell(f"Training {shadows} shadow models")
     by_ratio = lira(run, table, shadows, tick)
     if run.study.privacy:
-        say("Looking for canaries under the study's privacy lines")
+        tell("Looking for canaries under the study's privacy lines")
     canary = canaries(run)
-    say("Reading rows out of the first layer")
+    tell("Reading rows out of the first layer")
     about: dict[str, Any] = {
         "schema": SCHEMA,
         "made": {

@@ -94,7 +94,8 @@ def _said(mark: re.Match[str], say: Speech, deep: int) -> str:
         named = {name: value for name, value in places.items() if name != "many"}
         _check(one, {"many", *named})
         _check(more, {"many", *named})
-        return say.many(one, more, many, **named)
+        count = say.many  # of what others wrote: nothing to be gathered for translation
+        return count(one, more, many, **named)
     sentence = str(what.get("say", ""))
     _check(sentence, set(places))
     return say(sentence, **places)

@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from gettext import NullTranslations
+from gettext import NullTranslations, translation
+from pathlib import Path
+
+import medfed
 
 CONTEXT = "report"
 """Sets these sentences apart from those of the consoles."""
@@ -48,3 +51,18 @@ class Speech:
 
 
 ENGLISH = Speech()
+LANGUAGES = {"en": "en", "zh-CN": "zh_Hans_CN"}
+"""By how HTML names them: their catalogues."""
+CATALOGUES = Path(medfed.__file__).parent / "web" / "translations"
+
+
+def speech_in(language: str) -> Speech:
+    """For who asks on a command line: pages' own sentences; what other layers say stays English.
+
+    Args:
+        language: Among `LANGUAGES`.
+    """
+    if language == ENGLISH.language:
+        return ENGLISH
+    name = LANGUAGES[language]
+    return Speech(language, translation("messages", localedir=str(CATALOGUES), languages=[name]))

@@ -1,6 +1,7 @@
 """The privacy report: whole, private, true to its schema, and in words where it cannot be made."""
 
 import json
+import re
 import shutil
 import stat
 from importlib.resources import files
@@ -22,12 +23,18 @@ from medfed.services.evidence.page import render
 from medfed.services.evidence.report import ReportOptions, claimed, make_report
 from medfed.services.evidence.tables import Table
 from medfed.services.evidence.words import findings, headline, limits
+from medfed.services.reports.speech import speech_in
 from medfed.tasks.segmentation import NoduleSegmentation
 
 ROOT = Path(__file__).resolve().parents[4]
 SCHEMA = json.loads(
     (files("medfed.services.evidence") / "privacy-report.schema.json").read_text("utf-8")
 )
+WORD = re.compile(r"[A-Za-z]{3,}")
+AS_THEY_ARE = {
+    *("north", "medfed", "AUC", "LiRA", "Yeom", "Carlini", "dp", "sgd", "other", "min", "UTC"),
+    *("head", "weight", "layers", "SHA", "css"),
+}
 QUICK = {"hidden": (4,), "options": "batch_size = 32"}
 
 
@@ -131,6 +138,35 @@ def test_mechanisms_and_their_claim_stand_beside_the_evidence(done):
     assert "as it would be without the privacy lines" in page.words
     assert "as it is sent" not in page.words
     assert "claims no figure" in check_page(render({**about, "claimed": []})).words
+
+
+def test_the_page_is_all_chinese_to_who_asks_for_it(done):
+    """With every line that a report may have; names and figures are as they are."""
+    claim = {"mechanism": "dp-sgd", "epsilon": 3.0, "delta": 1e-5, "unit": "patient"}
+    wrong = {**CANARY, "least": 4.1, "noise": 0.8, "paid": False, "shown": True}
+    other = {**OTHER, "reason": "no canary is known for this mechanism"}
+    private = {"mechanisms": [{"name": "dp-sgd"}], "claimed": [claim], "canary": [wrong, other]}
+    no = {"done": False, "reason": "shadow models are trained for studies of tables only"}
+    weak = {**done.about["membership"]["loss_threshold"], "weak": True, "shown": True}
+    weak["why_weak"] = "one site’s shadow models lack the noise that the coordinator adds"
+    alone = {"membership": {"lira": no, "loss_threshold": weak}, "inversion": no, "model": "own"}
+    for change in ({}, private, {**private, "claimed": []}, alone):
+        about = {**done.about, **change}
+        english, chinese = render(about), render(about, speech_in("zh-CN"))
+        page = check_page(chinese)
+        known = json.dumps([about["run"], about["inversion"].get("layer")])
+        left = set(WORD.findall(page.words)) - set(WORD.findall(known)) - AS_THEY_ARE
+        assert left == set()
+        assert page.tags == check_page(english).tags
+
+
+def test_a_page_is_written_in_the_language_that_is_asked_for(two, tmp_path):
+    out = tmp_path / "report.html"
+    asked = ["--site", "north", "--out", str(out), "--shadows", "8", "--language", "zh-CN"]
+    main(["privacy-report", str(two / "run"), *asked])
+    assert '<html lang="zh-CN">' in out.read_text("utf-8")
+    findings_there = json.loads(out.with_suffix(".json").read_bytes())["findings"]
+    assert "training patients" in findings_there[0]  # programs read the file
 
 
 def test_a_report_without_lira_says_how_little_that_is(done):
