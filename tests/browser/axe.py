@@ -17,7 +17,7 @@ DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimatio
 NO_PAGES = (
     "api.", "aliases.", "health.", "openapi.", "static", "runs.download", "runs.report",
     "data.picture", "data.thumbnail", "receipts.download", "inference.view_file",
-    "inference.report", "inference.download", "comparisons.file", "outside.",
+    "inference.report", "inference.download", "comparisons.file", "outside.", "audit.export",
 )  # fmt: skip
 """Files, data for programs, the reports, which are files too, and the way to another log-in."""
 

@@ -12,6 +12,7 @@ from consoles import PASSWORD, WANG, Stage, finish, serving, stage_of
 from playwright.sync_api import Page, expect
 
 from medfed.services.accounts import Identity
+from medfed.services.accounts.own_roles import make_role
 from medfed.web.server import Server
 
 pytestmark = [
@@ -42,6 +43,7 @@ def stage(tmp_path, sqlite_url) -> Stage:
     roles = ["administrator", "coordinator"]
     user, _ = accounts.create(ROOT, "all", "All Rights", roles)
     accounts._set_password(ROOT, user, PASSWORD, must_change=False)
+    make_role(made.console.database, ROOT, "Night watch", "stops runs", {})
     return made
 
 
@@ -57,6 +59,7 @@ def test_no_page_shuts_anybody_out(page, stage):
     fill = {
         "number": stage.study, "name": "viewer", "run": stage.run, "path": "none",
         "guide.page": {"name": "how-to/serve-the-console"}, "comparisons.index": {"run": runs},
+        "roles.edit": {"name": "Night watch"}, "roles.new": {"like": "viewer"},
     }  # fmt: skip
     page.goto("/login")
     found = faults(page, "/login")

@@ -31,7 +31,7 @@ export function enrich(part) {
       time.textContent = moments.format(at);
     }
   }
-  part.querySelectorAll(".table").forEach((table) => widths.observe(table));
+  part.querySelectorAll(".table, .prose table").forEach((table) => widths.observe(table));
 }
 enrich(document);
 
