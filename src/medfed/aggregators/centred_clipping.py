@@ -1,7 +1,7 @@
 """Centred clipping: nobody moves the model further than the sites usually do."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from medfed.aggregators.chunks import Rule, Sent, answer_once
 from medfed.aggregators.distances import gather_by_distance
+from medfed.aggregators.hostile import hostile_protection
 from medfed.aggregators.norm_gate import NormGate
 from medfed.core.aggregator import Ask, Gathered
 from medfed.core.options import option
@@ -37,6 +38,15 @@ class CentredClipping(NormGate):
         0.0, "Distance (τ) to which far-off sites are pulled in; 0: the sites' median", low=0.0
     )
     steps: int = option(5, "How often the centre is moved in a round", low=1, high=100)
+
+    def protection(self, sites: int, min_sites: int) -> Sequence[str]:
+        """As `medfed.core.aggregator.Promising` says it."""
+        usual, ends = hostile_protection((min_sites - 1) // 2, min_sites)
+        message = (
+            "Protects the model against hostile or broken sites: each moves it by no more than the "
+            "radius given; how many are borne depends on that."
+        )
+        return [message if self.radius else usual, ends]
 
     def gather(self, ask: Ask, memory: Tensors) -> Gathered:
         """Ask for the updates, and clip them around the last result."""

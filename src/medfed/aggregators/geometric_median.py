@@ -16,6 +16,7 @@ from typing import ClassVar
 import numpy as np
 
 from medfed.aggregators.chunks import PHASE, answer_once, combine, gather_once
+from medfed.aggregators.hostile import hostile_protection
 from medfed.aggregators.mean import adder
 from medfed.aggregators.nearness import checked
 from medfed.aggregators.norm_gate import NormGate
@@ -47,6 +48,15 @@ class GeometricMedian(NormGate):
     smoothing: float = option(
         1e-6, help="Distance below which a site counts no more than at it (ν)", above=0
     )
+
+    def protection(self, sites: int, min_sites: int) -> Sequence[str]:
+        """As `medfed.core.aggregator.Promising` says it."""
+        _, ends = hostile_protection(0, min_sites)
+        message = (
+            "Protects the model against hostile or broken sites while they have fewer than half of "
+            "all patients, by what the sites themselves say."
+        )
+        return [message, ends]
 
     def gather(self, ask: Ask, memory: Tensors) -> Gathered:
         """Ask for the updates, then again and again for those nearer to the estimate."""

@@ -1,7 +1,7 @@
 """Multi-Krum: the mean of the sites that lie closest to most others."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from medfed.aggregators.chunks import Rule, Sent, answer_once
 from medfed.aggregators.distances import enough, gather_by_distance, squared_distances
+from medfed.aggregators.hostile import hostile_protection
 from medfed.aggregators.norm_gate import NormGate
 from medfed.core.aggregator import Ask, Gathered
 from medfed.core.options import option
@@ -39,6 +40,10 @@ class MultiKrum(NormGate):
     def least_sites(self) -> int:
         """Replies that a round needs for the rule to hold."""
         return max(2 * self.wrong + 3, self.keep)
+
+    def protection(self, sites: int, min_sites: int) -> Sequence[str]:
+        """As `medfed.core.aggregator.Promising` says it."""
+        return hostile_protection(self.wrong, max(min_sites, self.least_sites))
 
     def gather(self, ask: Ask, memory: Tensors) -> Gathered:
         """Ask for the updates, score the sites, average the best."""

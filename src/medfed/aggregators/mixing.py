@@ -1,7 +1,7 @@
 """Nearest-neighbour mixing before a trimmed mean: robust where hospitals differ honestly."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from medfed.aggregators.chunks import Rule, Sent, answer_once
 from medfed.aggregators.distances import enough, gather_by_distance, means, squared_distances
+from medfed.aggregators.hostile import hostile_protection
 from medfed.aggregators.norm_gate import NormGate
 from medfed.aggregators.robust import trimmed_sum
 from medfed.core.aggregator import Ask, Gathered
@@ -36,6 +37,10 @@ class MixedTrimmedMean(NormGate):
     def least_sites(self) -> int:
         """Replies that a round needs for the rule to hold."""
         return 2 * self.wrong + 1
+
+    def protection(self, sites: int, min_sites: int) -> Sequence[str]:
+        """As `medfed.core.aggregator.Promising` says it."""
+        return hostile_protection(self.wrong, max(min_sites, self.least_sites))
 
     def gather(self, ask: Ask, memory: Tensors) -> Gathered:
         """Ask for the updates, mix each with its neighbours, trim."""

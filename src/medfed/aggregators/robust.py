@@ -8,13 +8,14 @@ tensor, so that `Update.mean` gives the median itself.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from medfed.aggregators.chunks import Sent, answer_once, gather_once
+from medfed.aggregators.hostile import hostile_protection
 from medfed.aggregators.norm_gate import NormGate
 from medfed.core.aggregator import Ask, Gathered
 from medfed.core.options import option
@@ -31,6 +32,10 @@ class CoordinateMedian(NormGate):
     sees_sites: ClassVar[bool] = True
     linear: ClassVar[bool] = False
     once: ClassVar[bool] = True
+
+    def protection(self, sites: int, min_sites: int) -> Sequence[str]:
+        """As `medfed.core.aggregator.Promising` says it."""
+        return hostile_protection((min_sites - 1) // 2, min_sites)
 
     def gather(self, ask: Ask, memory: Tensors) -> Gathered:
         """Ask for the updates and take the median of each element."""
@@ -56,6 +61,10 @@ class TrimmedMean(NormGate):
     once: ClassVar[bool] = True
 
     trim: float = option(0.1, "share of the sites left out at either end", low=0.0, high=0.49)
+
+    def protection(self, sites: int, min_sites: int) -> Sequence[str]:
+        """As `medfed.core.aggregator.Promising` says it."""
+        return hostile_protection(left_out(self.trim, min_sites), min_sites)
 
     def gather(self, ask: Ask, memory: Tensors) -> Gathered:
         """Ask for the updates and take the trimmed mean of each element."""

@@ -116,7 +116,20 @@ class Answering(Protocol):
 
 
 @runtime_checkable
-class Seated(Protocol):
+class Promising(Protocol):
+    """An aggregator that protects somebody from somebody."""
+
+    def protection(self, sites: int, min_sites: int) -> Sequence[str]:
+        """Against whom it protects, against whom not, and what it costs: sentences.
+
+        Args:
+            sites: Of the study.
+            min_sites: That the study wants in every round.
+        """
+
+
+@runtime_checkable
+class Seated(Promising, Protocol):
     """An aggregator whose site's half needs a seat: its secrets never come from arguments.
 
     Its answers may not be made again after a crash: what was in the drawer is gone, and the
@@ -128,14 +141,6 @@ class Seated(Protocol):
 
     def said(self, phase: str) -> str:
         """What the site's answer in a phase holds, in words for its receipt."""
-
-    def protection(self, sites: int, min_sites: int) -> Sequence[str]:
-        """Against whom it protects, against whom not, and what it costs: sentences.
-
-        Args:
-            sites: Of the study.
-            min_sites: That the study wants in every round.
-        """
 
 
 @runtime_checkable

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medfed.core.aggregator import Seated
+from medfed.core.aggregator import Promising
 from medfed.core.errors import RunError
 from medfed.core.files import canonical_json
 from medfed.core.own_process import own_process
@@ -77,7 +77,7 @@ def protections(study: Study) -> list[Protection]:
     """
     found = []
     aggregator = make("aggregator", study.aggregator)
-    if isinstance(aggregator, Seated):
+    if isinstance(aggregator, Promising):
         said = aggregator.protection(len(study.sites), study.min_sites)
         found.append(Protection(study.aggregator.name, tuple(said)))
     if _counted(study):

@@ -2,8 +2,8 @@
 
 The head covers what was entered and each limit that was ever set. It is written after each of them
 and before the answer that an entry pays for leaves. So a ledger may be ahead of its head, by what a
-kill left, and never behind. Who puts back both as they once were together is not noticed by this;
-the checkpoints of the log that others keep notice that.
+kill left, and never behind. Who puts back both as they once were together is not noticed by this:
+only receipts then tell of rounds that the ledger knows nothing of.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -12,10 +13,11 @@ from accounting import EXAMPLES
 from working_sites import a_study
 
 from medfed.core.errors import RunError
-from medfed.core.registry import Part
+from medfed.core.registry import Part, make
 from medfed.core.study_file import read_study
 from medfed.privacy.accountant import epsilon
 from medfed.services import protections as at_work
+from medfed.services.part_list import parts_json
 from medfed.services.prices import Price, prices
 from medfed.services.protections import Protections, protections
 from medfed.services.trouble import Busy
@@ -47,6 +49,41 @@ def test_a_secure_sum_is_explained_without_a_process():
     (said,) = Protections(["false"]).of(a_study(aggregator=Part("secure-sum", {})))
     assert said.name == "secure-sum"
     assert said.sentences[0].startswith("Protects each site's update")
+
+
+MECHANISMS = {
+    "dp-sgd": NOISED.privacy[0],
+    "hospital-dp": Part("hospital-dp", {"epsilon": 1.0}),
+    "local-dp": Part("local-dp", {"epsilon": 1.0}),
+}
+ADVERSARIES = ("coordinator", "hostile", "whoever reads", "whoever has the model")
+
+
+@pytest.mark.parametrize("kind", ["mechanism", "aggregator"])
+def test_every_guarantee_names_its_adversary_and_its_end(kind):
+    """Of each part that is registered: one that is silent on either promises too much."""
+    for name in parts_json((kind,))[kind]:
+        if name == "mean":  # which promises nothing
+            continue
+        if kind == "mechanism":
+            said = " ".join(make(kind, MECHANISMS[name]).protects())
+        else:
+            said = " ".join(make(kind, Part(name, {})).protection(5, 4))
+        assert "Protects" in said, name
+        assert any(adversary in said for adversary in ADVERSARIES), (name, said)
+        if kind == "aggregator":
+            assert re.search("not protect|Does not|does not", said), (name, said)
+
+
+def test_a_robust_rule_says_how_many_hostile_sites_it_bears():
+    (said,) = protections(a_study(aggregator=Part("median", {}), min_sites=2))
+    assert "in a round of 2 sites, the fewest that it may have, up to 0 cannot" in said.sentences[0]
+    krum = make("aggregator", Part("multi-krum", {"wrong": 2}))
+    assert "in a round of 7 sites, the fewest that it may have, up to 2" in krum.protection(9, 3)[0]
+    assert (
+        "depends on that"
+        in make("aggregator", Part("centred-clipping", {"radius": 1.0})).protection(5, 5)[0]
+    )
 
 
 @pytest.mark.slow

@@ -119,13 +119,14 @@ class Privacy:
         return self._book().balance(spending.unit, run=spending.run).spent
 
     def refused(self) -> Sequence[RefusedStudy]:
-        """Studies for which no limit had room, since one was set last.
+        """Studies for which a limit had no room, and of which nothing was admitted since.
 
         Raises:
             SiteError: The ledger cannot be used.
         """
-        since = max((each.time for each in self._book().limit_history()), default="")
-        return refused_studies(self.site, "budget-spent", since)
+        paid = {entry.study: entry.time for entry in self._book().entries()}
+        found = refused_studies(self.site, "budget-spent")
+        return [each for each in found if paid.get(each.digest, "") <= each.last]
 
     def outlook(self, study: Study, prices: Iterable[Price]) -> Sequence[Outlook]:
         """What a study would cost here, and what is left for it.

@@ -15,8 +15,8 @@ class RefusedStudy:
 
     Attributes:
         digest: Its digest.
-        last: When it was asked for last, ISO 8601.
-        times: How often.
+        last: When another order of it was refused last, ISO 8601; the same again is not logged.
+        times: How many orders.
     """
 
     digest: str
@@ -24,13 +24,12 @@ class RefusedStudy:
     times: int
 
 
-def refused_studies(site: Path, name: str, since: str = "") -> list[RefusedStudy]:
+def refused_studies(site: Path, name: str) -> list[RefusedStudy]:
     """The studies that were refused under a name.
 
     Args:
         site: The site's folder.
         name: Of the refusal.
-        since: From when on, ISO 8601; ever when empty.
     """
     found: dict[str, list[str]] = {}
     try:
@@ -39,8 +38,8 @@ def refused_studies(site: Path, name: str, since: str = "") -> list[RefusedStudy
         return []  # the page of receipts says that it is damaged
     for entry in entries:
         refused = entry.get("record") if isinstance(entry, Mapping) else None
-        if isinstance(refused, Mapping) and refused.get("name") == name:
-            digest, at = str(refused.get("study", "")), str(entry.get("time", ""))
-            if digest and at >= since:
-                found.setdefault(digest, []).append(at)
+        if not isinstance(refused, Mapping) or refused.get("name") != name:
+            continue
+        if digest := str(refused.get("study", "")):
+            found.setdefault(digest, []).append(str(entry.get("time", "")))
     return [RefusedStudy(digest, max(times), len(times)) for digest, times in found.items()]

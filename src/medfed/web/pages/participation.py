@@ -123,7 +123,7 @@ def _price(study: Study) -> tuple[Sequence[Outlook], words.Trouble | None]:
 
 
 def _without_room() -> set[str]:
-    """Studies for which a limit had no room, since one was set last."""
+    """Studies for which a limit had no room."""
     return {each.digest for each in hospital().privacy.refused()}
 
 
