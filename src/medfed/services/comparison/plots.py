@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH = 7.3
-KINDS = {"png": "Software", "svg": "Date"}
-"""Files, by their ending, and what would make two of the same picture differ."""
+KINDS = {"png": ("Software",), "svg": ("Date", "Creator", "Format", "Type")}
+"""Files, by their ending, and what is not said in them: when and by what they were drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Picture:
         Args:
             kind: Among `KINDS`.
         """
-        blob, about = io.BytesIO(), {KINDS[kind]: None}
+        blob, about = io.BytesIO(), dict.fromkeys(KINDS[kind])
         with style():
             self.figure.savefig(blob, format=kind, dpi=160, metadata=about, facecolor="white")
         return blob.getvalue()
