@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from integration.federated import SITES, go, refused, study_of, text_of
@@ -149,7 +150,8 @@ def test_another_reason_of_the_ledger_sounds_the_same(north):
     folder, key = north
     first = ask(folder, key, named(), facts={"n": 0})
     assert first.refusal == ""
-    allow(open_ledger(folder), 100.0, 0.05)
+    book = open_ledger(folder)
+    book.set_limit(replace(book.limit(), epsilon=100.0, delta=0.05))
     too_large = ask(folder, key, named(), facts={"n": 1})
     allow(open_ledger(folder), 100.0, 1e-5)
     beyond = refused_at_last(folder, key)
