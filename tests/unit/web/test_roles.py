@@ -50,7 +50,7 @@ def test_nonsense_is_refused_in_words_and_what_was_chosen_stays(stage):
     boss = stage.client("administrator")
     answer = saved(stage, boss, "viewer", {"run.start": "all"})
     assert answer.status_code == 422
-    assert "who may start runs must also see runs" in answer.text
+    assert "Who may start runs must also see runs." in answer.text
     assert 'name="run.start" value="all" checked' in answer.text
     answer = stage.post(boss, "/users/roles/viewer", "/users/roles/viewer", seen="{", x="y")
     assert (answer.status_code, "meanwhile" in answer.text) == (409, True)
@@ -73,7 +73,7 @@ def test_the_api_lists_and_changes_roles(stage):
     made = boss.put("/api/v1/roles/viewer", json={"rights": wanted}, headers=header)
     assert (made.status_code, made.json["rights"]) == (200, wanted)
     wrong = boss.put("/api/v1/roles/viewer", json={"rights": ["a.b:c"]}, headers=header)
-    assert (wrong.status_code, wrong.json["error"]["remedy"]) == (422, "Choose among those shown")
+    assert (wrong.status_code, wrong.json["error"]["remedy"]) == (422, "Choose among those shown.")
     rows = audit.entries(stage.console.database, words="role viewer")
     assert rows[0].actor == "administrator"
     plain = stage.client()
