@@ -168,12 +168,14 @@ function stepOf(field) {
   return Math.max(0, steps.findIndex((step) => step.asks.some(has)));
 }
 
+const STOP = document.documentElement.lang.startsWith("zh") ? "\u3002" : ". ";
+
 // The complaint stands under its field, too, which is then open to see.
 function complain() {
   const boxes = [...document.querySelectorAll("[data-complaint]")];
   for (const box of boxes) {
     const own = problems.filter((each) => boxOf(each.field, boxes) === box);
-    box.textContent = own.map((each) => `${each.message}. ${each.remedy}`).join(" ");
+    box.textContent = own.map((each) => `${each.message}${STOP}${each.remedy}`).join(STOP);
     box.parentElement.querySelector("input, select, textarea")?.setAttribute("aria-invalid", String(own.length > 0));
     if (own.length) box.closest("details")?.setAttribute("open", "");
   }
