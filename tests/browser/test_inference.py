@@ -181,7 +181,7 @@ def hand_on(page: Page, picture) -> None:
     with page.expect_download() as loaded:
         page.get_by_role("link", name="DICOM structured report").click()
     report = hd.sr.srread(loaded.value.path())
-    assert len(report.content.get_planar_roi_measurement_groups()) == 2
+    assert len(report.content.get_volumetric_roi_measurement_groups()) == 2
     assert [s.SegmentLabel for s in document.SegmentSequence] == ["Nodule 1", "Nodule 2"]
     assert "15.5 mm" in document.SegmentSequence[1].SegmentDescription
     assert "part-solid" in document.SegmentSequence[1].SegmentDescription
