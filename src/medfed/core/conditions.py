@@ -6,16 +6,17 @@ code, so a condition from another hospital can do no more than compare.
 
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 from medfed.core.errors import Problem, StudyError
 
 COMPARISONS = (">=", "<=", "!=", "=", ">", "<")
 MISSING = "is missing"
 PRESENT = "is not missing"
-OPERATORS = {
+OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
     ">=": operator.ge,
     "<=": operator.le,
     "!=": operator.ne,
@@ -102,7 +103,7 @@ def _apart(above: Condition, below: Condition) -> bool:
     if ">" not in above.how or "<" not in below.how:
         return False
     touching = (above.how, below.how) == (">=", "<=")
-    return OPERATORS["<" if touching else "<="](below.value, above.value)
+    return bool(OPERATORS["<" if touching else "<="](below.value, above.value))
 
 
 def _column(found: re.Match[str]) -> str:
