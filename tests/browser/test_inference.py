@@ -107,6 +107,35 @@ def look_around(page: Page, picture) -> None:
     assert yellow > 0.0005
 
 
+def test_findings_are_reviewed_with_the_keyboard_one_by_one(page: Page):
+    log_in(page, "clinician")
+    page.goto("/inference/new")
+    page.get_by_role("button", name="Look at the scan").press("Enter")
+    expect(page.locator("canvas[data-ready]")).to_be_visible(timeout=DONE_MS)
+    correction = page.get_by_label("Longest diameter, mm")
+    page.get_by_role("button", name="Save the correction").press("Enter")
+    expect(correction).to_be_focused()
+    page.keyboard.type("15.5")
+    page.get_by_role("button", name="Accept").press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("You have typed a correction")
+    expect(correction).to_have_value("15.5")
+    correction.press("Enter")  # which is not the first button of the form
+    expect(page.locator("[data-number='1'] [data-cell=verdict]")).to_have_text("corrected")
+    expect(page.locator("[data-number='1'] [data-cell=diameter]")).to_have_text("15.5 mm")
+    page.get_by_role("button", name="Go to finding 2").press("Enter")
+    accept = page.get_by_role("button", name="Accept")
+    accept.focus()
+    for _ in range(4):  # held down: Playwright says so of all but the first
+        page.keyboard.down("Enter")
+    page.keyboard.up("Enter")
+    expect(page.get_by_text("1 still to be reviewed")).to_be_visible()
+    page.wait_for_timeout(1000)
+    expect(page.get_by_text("1 still to be reviewed")).to_be_visible()
+    page.get_by_role("button", name="Reject").press("Enter")
+    expect(page.get_by_text("All findings are reviewed.")).to_be_visible()
+    expect(page.locator("[data-number='3'] [data-cell=verdict]")).to_have_text("rejected")
+
+
 def drawn(page: Page) -> tuple[float, float]:
     """Which parts of the picture are grey, as a scan is, and yellow, as the chosen finding is."""
     image = Image.open(BytesIO(page.locator("canvas[data-ready]").screenshot())).convert("RGB")
@@ -149,6 +178,10 @@ def hand_on(page: Page, picture) -> None:
     with page.expect_download() as loaded:
         link.click()
     document = hd.seg.segread(loaded.value.path())
+    with page.expect_download() as loaded:
+        page.get_by_role("link", name="DICOM structured report").click()
+    report = hd.sr.srread(loaded.value.path())
+    assert len(report.content.get_volumetric_roi_measurement_groups()) == 2
     assert [s.SegmentLabel for s in document.SegmentSequence] == ["Nodule 1", "Nodule 2"]
     assert "15.5 mm" in document.SegmentSequence[1].SegmentDescription
     assert "part-solid" in document.SegmentSequence[1].SegmentDescription

@@ -140,6 +140,7 @@ def script() -> dict[str, Any]:
         "loading": _("Loading the scan…"),
         "reading": _("Reading the scan and opening the model."),
         "notSaved": _("That could not be saved; are you still logged in?"),
+        "typed": _("You have typed a correction: save it, or empty its fields first."),
         "by": _("%(who)s, %(when)s", who="{who}", when="{when}"),
         "diameter": _("Diameter"),
         "centre": _("Centre"),

@@ -12,6 +12,7 @@ from medfed.services import audit
 from medfed.services.accounts import role_rights
 from medfed.services.accounts.roles import ACTIONS, EVERYBODY
 
+EVIL = "<script>alert(1)</script>"
 SEEN = re.compile(r'name="seen" value="([^"]*)"')
 
 
@@ -79,3 +80,52 @@ def test_the_api_lists_and_changes_roles(stage):
     plain = stage.client()
     assert plain.get("/api/v1/roles").status_code == 401
     assert PASSWORD not in made.text
+
+
+def test_a_role_of_ones_own_is_made_changed_and_removed_in_the_browser(stage):
+    boss, there = stage.client("administrator"), "/users/roles/夜班 1"
+    new = "/users/roles/new"
+    like = boss.get(f"{new}?like=viewer").text
+    assert 'name="run.read" value="all" checked' in like
+    assert 'name="run.start" value="all" checked' not in like
+    wrong = stage.post(boss, new, new, **{"name": "夜班 1", "about": EVIL, "run.start": "all"})
+    assert wrong.status_code == 422
+    assert "must also see runs" in wrong.text
+    assert 'value="夜班 1"' in wrong.text
+    made = {"name": "夜班 1", "about": EVIL, "run.read": "all", "run.start": "all"}
+    assert stage.post(boss, new, new, **made).status_code == 302
+    listed = boss.get("/users/roles/").text
+    assert "夜班 1" in listed
+    assert "made here" in listed
+    assert EVIL not in boss.get(there).text
+    assert html.escape(EVIL) in boss.get(there).text
+    again = stage.post(boss, new, new, **made)
+    assert (again.status_code, "There is a role of this name" in again.text) == (409, True)
+    viewer = "/users/viewer"
+    stage.post(boss, viewer, viewer, full_name="V", active="on", roles="夜班 1")
+    assert "Remove this role" not in boss.get(there).text
+    refused = stage.post(boss, f"{there}/remove", there)
+    assert (refused.status_code, "viewer" in refused.text) == (409, True)
+    stage.post(boss, viewer, viewer, full_name="V", active="on", roles="viewer")
+    assert saved(stage, boss, "夜班 1", {}, about="nothing any more").status_code == 302
+    assert "nothing any more" in boss.get(there).text
+    assert stage.post(boss, f"{there}/remove", there).status_code == 302
+    assert boss.get(there).status_code == 404
+    told = html.unescape(stage.client("auditor").get("/audit/?q=role 夜班").text)
+    assert "start runs" in told
+    assert "/users/roles/new" not in stage.client("auditor").get("/users/roles/").text
+
+
+def test_the_api_makes_and_removes_roles(stage):
+    boss = stage.client("administrator")
+    header = {"X-CSRFToken": csrf_of(boss, "/profile/")}
+    wanted = {"name": "nights", "about": "at night", "rights": ["run.read", "run.stop:own"]}
+    made = boss.post("/api/v1/roles", json=wanted, headers=header)
+    assert made.status_code == 201
+    assert made.json == {**wanted, "shipped": []}
+    assert boss.post("/api/v1/roles", json=wanted, headers=header).status_code == 409
+    changed = boss.put("/api/v1/roles/nights", json={"rights": []}, headers=header)
+    assert (changed.json["rights"], changed.json["about"]) == ([], "at night")
+    assert boss.delete("/api/v1/roles/viewer", headers=header).status_code == 409
+    assert boss.delete("/api/v1/roles/nights", headers=header).status_code == 204
+    assert boss.delete("/api/v1/roles/nights", headers=header).status_code == 404

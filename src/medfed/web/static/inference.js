@@ -158,8 +158,20 @@ async function judge(said) {
   choose(next && said !== "corrected" ? next.number : finding.number);
 }
 
+// The enter key in a field of the correction means the correction; of a form it is the first button.
+// A key that is held down is no verdict on the next findings.
+form?.addEventListener("keydown", (event) => {
+  if (event.repeat && event.target.matches("button")) event.preventDefault();
+  if (event.key !== "Enter" || !event.target.matches("[data-correction] input, [data-correction] select")) return;
+  event.preventDefault();
+  form.requestSubmit(form.querySelector("[value=corrected]"));
+});
+
+let judging = false; // a second click is no verdict on the next finding
+
 form?.addEventListener("submit", async (event) => {
   event.preventDefault();
+  if (judging) return;
   const trouble = find("trouble");
   trouble.hidden = true;
   const said = event.submitter?.value ?? "accepted";
@@ -168,11 +180,15 @@ form?.addEventListener("submit", async (event) => {
     form.elements.diameter_mm.focus();
     return;
   }
+  judging = true;
   try {
+    if (said !== "corrected" && Object.keys(wanted(new FormData(form))).length) throw new Error(words.typed);
     await judge(said);
   } catch (error) {
     trouble.textContent = error instanceof SyntaxError || error instanceof TypeError ? words.notSaved : error.message;
     trouble.hidden = false;
+  } finally {
+    judging = false;
   }
 });
 

@@ -18,7 +18,8 @@ const token = () => document.querySelector("meta[name=csrf-token]").content;
 const fill = (text, ...values) => values.reduce((done, value) => done.replace("{}", value), text);
 
 // What a service says, as a sentence with its end.
-const whole = (text) => (/[.!?\u3002]$/.test(text) ? text : `${text}.`);
+const STOP = document.documentElement.lang.startsWith("zh") ? "\u3002" : ".";
+const whole = (text) => (/[.!?\u3002]$/.test(text) ? text : `${text}${STOP}`);
 const tell = (error) => `${whole(error.message)} ${error.remedy ? whole(error.remedy) : ""}`;
 
 function size(bytes) {
