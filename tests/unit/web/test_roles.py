@@ -74,7 +74,7 @@ def test_the_api_lists_and_changes_roles(stage):
     made = boss.put("/api/v1/roles/viewer", json={"rights": wanted}, headers=header)
     assert (made.status_code, made.json["rights"]) == (200, wanted)
     wrong = boss.put("/api/v1/roles/viewer", json={"rights": ["a.b:c"]}, headers=header)
-    assert (wrong.status_code, wrong.json["error"]["remedy"]) == (422, "Choose among those shown")
+    assert (wrong.status_code, wrong.json["error"]["remedy"]) == (422, "Choose among those shown.")
     rows = audit.entries(stage.console.database, words="role viewer")
     assert rows[0].actor == "administrator"
     plain = stage.client()
