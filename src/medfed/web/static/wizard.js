@@ -175,7 +175,6 @@ function stepOf(field) {
   return Math.max(0, steps.findIndex((step) => step.asks.some(has)));
 }
 
-
 // The complaint stands under its field, too, which is then open to see.
 function complain() {
   const boxes = [...document.querySelectorAll("[data-complaint]")];
