@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from medfed.cli import cli
 from medfed.core.errors import RunError
+from medfed.core.own_process import own_process
 from medfed.federation.enrolment.folder import init_coordinator
 from medfed.federation.loopback_server import LoopbackServer
 from medfed.services.federation import control
@@ -69,7 +70,8 @@ def test_the_federation_is_told_as_it_stands(door):
 def test_a_study_becomes_a_process_of_its_own(home, door, started):
     door.submit("first", STUDY)
     (command,) = started
-    assert command[3:5] == ["run", str(home / "runs" / "first.toml")]
+    assert tuple(command[: len(own_process())]) == own_process()
+    assert command[len(own_process()) :][:2] == ["run", str(home / "runs" / "first.toml")]
     assert command[-2:] == ["--out", str(home / "runs" / "first")]
     assert (home / "runs" / "first.toml").read_text() == STUDY
 

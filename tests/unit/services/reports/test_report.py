@@ -174,7 +174,7 @@ def test_a_real_run_is_reported_with_its_receipts(tmp_path):
     folder = RunFolder(tmp_path / "run")
     said = check_safe(folder, result).words
     assert "logistic regression, 2 → 1" in said
-    assert 'of "Tumours": sent' in said
+    assert 'Scoring of "Tumours" after round 2: sent' in said
     trained = re.search(r"all sites (\d+)", said)
     assert trained
     assert 0 < int(trained[1]) < 569
