@@ -28,7 +28,7 @@ from medfed.services.demo_pictures import names
 from medfed.services.runs import RunOptions, start
 
 TINY = {
-    "rounds = 9": "rounds = 1",
+    "rounds = 7": "rounds = 1",
     "local_steps = 40": "local_steps = 2",
     "filters = [16, 32, 64]": "filters = [4, 4, 4]",
 }

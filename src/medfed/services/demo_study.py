@@ -13,7 +13,7 @@ TEXT = """\
 title = "Demo: lung nodules on CT, three synthetic hospitals"
 question = "Which voxels of this chest CT belong to a nodule?"
 sites = ["northgate", "riverside", "hillcrest"]
-rounds = 9
+rounds = 7
 min_sites = 2
 seed = 1
 
