@@ -84,8 +84,14 @@ def complaint(page: Page, path: str) -> Locator:
     return page.locator(f'[data-complaint="{path}"]')
 
 
+def problem(page: Page, path: str) -> Locator:
+    """What leads from the list of problems to a field."""
+    named = page.get_by_text(path, exact=True)
+    return page.locator("[data-problems] li", has=named).get_by_role("button")
+
+
 def refused(page: Page, path: str, words: str) -> None:
-    expect(complaint(page, path)).to_contain_text(words, timeout=WAIT_MS)
+    expect(complaint(page, path)).to_contain_text(words, ignore_case=True, timeout=WAIT_MS)
     expect(complaint(page, path)).to_be_visible()
     expect(page.locator(f'[data-path="{path}"]')).to_have_attribute("aria-invalid", "true")
     expect(page.get_by_role("button", name="Save")).to_be_disabled()
@@ -128,15 +134,15 @@ def test_parts_that_contradict_each_other_are_refused_where_they_are_mended(page
     go(page, "Privacy")
     page.get_by_role("checkbox", name=re.compile("dp-sgd")).check()
     refused_at = page.locator('[data-complaint="privacy[0].patients"]')
-    expect(refused_at).to_contain_text("is missing", timeout=WAIT_MS)
+    expect(refused_at).to_contain_text("Is missing", timeout=WAIT_MS)
     field(page, "privacy[0].patients").fill("north = 100\nwest = 100")
-    expect(complaint(page, "privacy[0]")).to_contain_text("needs one of epsilon and noise")
+    expect(complaint(page, "privacy[0]")).to_contain_text("needs one of epsilon and noise", ignore_case=True)
     field(page, "privacy[0].noise").fill("1.2")
-    expect(refused_at).to_contain_text("does not say how many patients south has")
+    expect(refused_at).to_contain_text("does not say how many patients south has", ignore_case=True)
     page.get_by_role("checkbox", name=re.compile("local-dp")).check()
     field(page, "privacy[1].epsilon").fill("2")
     expect(complaint(page, "privacy")).to_contain_text("Remove all but one")
-    page.get_by_role("button", name="task.norm", exact=True).click()
+    problem(page, "task.norm").click()
     refused(page, "task.norm", "batch normalisation mixes patients")
     go(page, "Strategy")
     field(page, "strategy").select_option("fedbuff")
@@ -206,7 +212,7 @@ def test_with_the_keyboard_only(page: Page):
     page.keyboard.press("Control+a")
     page.keyboard.type("-3")
     refused(page, "rounds", "Give 1 or more")
-    reach(page, page.get_by_role("button", name="rounds", exact=True))
+    reach(page, problem(page, "rounds"))
     page.keyboard.press("Enter")
     expect(page.locator('[data-path="rounds"]')).to_be_focused()
     page.keyboard.press("Control+a")

@@ -67,7 +67,10 @@ def write_act(acts: Path, act: dict[str, Any]) -> None:
 
 def acts_in(acts: Path) -> list[tuple[Path, Act]]:
     """The acts in a folder of acts, the oldest first."""
-    read = [(file, _read(file)) for file in _files(acts)]
+    return _in_order([(file, _read(file)) for file in _files(acts)])
+
+
+def _in_order(read: list[tuple[Path, Act | None]]) -> list[tuple[Path, Act]]:
     whole = [(file, act) for file, act in read if act is not None]
     return sorted(whole, key=lambda each: each[1].row["at"])
 
@@ -82,9 +85,10 @@ def _sum_up(acts: Path, actor: str) -> None:
     The sum is written before they are removed: where it is broken off between, some are told twice,
     and none is left out.
     """
-    found = acts_in(acts)
+    read = [(file, _read(file)) for file in _files(acts)]
+    found = _in_order(read)
     older = found[: max(0, len(found) - MOST // 2)]
-    damaged = set(_files(acts)).difference(file for file, _ in found)
+    damaged = [file for file, act in read if act is None and _is_damaged(file)]
     total = _sum([act for _, act in older], len(damaged))
     write_json(acts / f"{secrets.token_hex(16)}.json", {**total, "actor": actor})
     for file in (*(file for file, _ in older), *damaged):
@@ -135,10 +139,23 @@ def _read(file: Path) -> Act | None:
     kept = {name: plain(text[name], length) for name, length in lengths.items()}
     if not kept["actor"].startswith(AT_MACHINE):
         kept["actor"] = f"{AT_MACHINE}unknown"  # a file is no proof of a user's act
-    kinds = kinds or Counter({f"{kept['actor'].removeprefix(AT_MACHINE)} {kept['action']}": 1})
     done = said.get("allowed", True) is True
+    tried = "" if done else " (failed)"
+    kind = f"{kept['actor'].removeprefix(AT_MACHINE)} {kept['action']}{tried}"
+    kinds = kinds or Counter({kind: 1})
     row = {"key": file.stem[:32], "at": at, "allowed": done, "address": "", **kept}
     return Act(row, since, kinds)
+
+
+def _is_damaged(file: Path) -> bool:
+    """Whether a file that gave no act can be read, so that what it holds is to blame."""
+    try:
+        _bytes_of(file)
+    except OSError:
+        return False
+    except ValueError:
+        pass
+    return True
 
 
 def _moment(text: str) -> datetime:

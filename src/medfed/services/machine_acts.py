@@ -10,7 +10,7 @@ import logging
 import os
 import pwd
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy.dialects import postgresql, sqlite
@@ -73,8 +73,10 @@ def about_to(folder: Path, action: str, subject: str, reason: str) -> Iterator[N
     leave_act(folder, action, subject, reason=reason)
     try:
         yield
-    except MedfedError as error:
-        leave_act(folder, action, subject, reason=f"failed: {error}", allowed=False)
+    except (MedfedError, OSError) as error:
+        why = f"failed, perhaps after it was done: {error}"
+        with suppress(OSError):  # the disk may be full for this, too
+            leave_act(folder, action, subject, reason=why, allowed=False)
         raise
 
 

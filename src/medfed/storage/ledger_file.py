@@ -70,8 +70,9 @@ class LedgerFile:
         with self.open() as db:
             db.execute("BEGIN IMMEDIATE")
             try:
-                self._checked(db, heads.kept(self.path, self.vault))
-                self._prepare(db)
+                head = heads.kept(self.path, self.vault)
+                self._checked(db, head)
+                self._prepare(db, head)
                 yield db
             except BaseException:
                 db.execute("ROLLBACK")
@@ -122,9 +123,11 @@ class LedgerFile:
         finally:
             db.execute("ROLLBACK")
 
-    def _prepare(self, db: sqlite3.Connection) -> None:
+    def _prepare(self, db: sqlite3.Connection, head: heads.Head | None) -> None:
         version = _check_schema(db)
         if version == SCHEMA:
+            if (now := heads.head_of(db)) != head:  # a kill or a full disk left it behind
+                heads.keep(self.path, self.vault, now)
             return
         if version:
             heads.keep(self.path, self.vault, heads.head_of(db, covers_limits=False))

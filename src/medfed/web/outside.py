@@ -8,6 +8,7 @@ from flask.typing import ResponseReturnValue
 from medfed.core.errors import AccessError, RunError
 from medfed.services.accounts.login import RECENTLY
 from medfed.services.accounts.outsiders import Provider, asked_at
+from medfed.services.accounts.roles import ROLES
 from medfed.services.console import Console
 from medfed.services.trouble import Missing
 from medfed.storage.database.types import now
@@ -28,7 +29,9 @@ def register(app: Flask, console: Console) -> None:
     Raises:
         RunError: It says so badly, or the library is not installed.
     """
-    provider = Provider.read(console.place.path, [role.name for role in console.accounts.roles()])
+    # The shipped ones too: of a console that is new there are none yet.
+    known = dict.fromkeys([*ROLES, *(role.name for role in console.accounts.roles())])
+    provider = Provider.read(console.place.path, list(known))
     app.extensions["medfed-provider"] = provider
     if provider is None:
         return

@@ -113,6 +113,8 @@ def _flaw(context: Any, secret: bool) -> str:
         return f"has degree {degree} and a modulus of {bits} bits, which is not what was agreed"
     if context.global_scale != SCALE:
         return "has another scale than was agreed"
+    if secret and not _is_symmetric(context):
+        return "encrypts by a public key, which is not what was agreed"
     if context.is_private() != secret:
         return "lacks the secret key" if secret else "holds the secret key"
     return ""
@@ -127,6 +129,14 @@ def encrypt(context: Any, pieces: Iterable[Array], count: int) -> Iterator[bytes
         count: About how many there are.
     """
     return _worked(context, ENCRYPT, (piece.tobytes() for piece in pieces), count)
+
+
+def _is_symmetric(context: Any) -> bool:
+    try:
+        context.has_public_key()
+    except ValueError:  # so the library says it
+        return True
+    return False
 
 
 def pieces_of(values: Array, largest: float = LARGEST) -> Iterator[Array]:

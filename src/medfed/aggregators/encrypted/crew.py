@@ -6,11 +6,13 @@ see `medfed.aggregators.encrypted.member`. All conversations of a process share 
 """
 
 import atexit
+import fcntl
 import os
 import subprocess
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from itertools import islice
 from queue import SimpleQueue
 from typing import IO
@@ -22,7 +24,7 @@ MOST = 8
 AHEAD = 3
 """Pieces asked for ahead of the one that is wanted, for each member."""
 ROOM = 1 << 20
-"""Bytes in a pipe: a piece and its answer, so that neither end waits for the other."""
+"""Bytes in a pipe, which may hold a whole piece: fewer are slower, and no more than that."""
 CONTEXT, FAILED, DONE = b"c", b"!", b"."
 _LENGTH = 8
 
@@ -32,13 +34,14 @@ class Member:
 
     def __init__(self) -> None:
         command = own_process("medfed.aggregators.encrypted.member")
-        self._process = subprocess.Popen(  # our own program
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pipesize=ROOM
-        )
-        self._context = b""
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for end in filter(None, (self._process.stdin, self._process.stdout)):
+            with suppress(OSError):  # a user may have so much room in pipes, and no more
+                fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, ROOM)
+        self._told: object = None  # which work it knows the context of; never the key itself
 
-    def answer(self, context: bytes, verb: bytes, piece: bytes) -> bytes:
-        """What the process makes of a piece.
+    def answer(self, work: object, context: bytes, verb: bytes, piece: bytes) -> bytes:
+        """What the process makes of a piece of some work, all of which is under one context.
 
         Raises:
             ValueError: The piece is none of this context's.
@@ -47,9 +50,9 @@ class Member:
         orders, answers = self._process.stdin, self._process.stdout
         assert orders is not None  # noqa: S101  # both are pipes
         assert answers is not None  # noqa: S101
-        if context is not self._context:
+        if work is not self._told:
             write(orders, CONTEXT, context)
-            self._context = context
+            self._told = work
         write(orders, verb, piece)
         kind, answer = read(answers)
         if kind != DONE:
@@ -102,17 +105,23 @@ def shared(
     Raises:
         ValueError: A piece is none of this context's.
     """
+    work = object()
 
     def asked(piece: bytes) -> bytes:
         member = _seats.get()
         try:
             member = member or Member()
-            return member.answer(context, verb, piece)
+            return member.answer(work, context, verb, piece)
         except OSError:
-            if member:
-                member.close()
+            _close(member)
             member = None
             return alone(piece)
+        except ValueError:
+            raise
+        except BaseException:  # its answer may be on its way, and must not be the next piece's
+            _close(member)
+            member = None
+            raise
         finally:
             _seats.put(member)
 
@@ -127,13 +136,16 @@ def shared(
             yield done
 
 
+def _close(member: Member | None) -> None:
+    if member:
+        member.close()
+
+
 def dismiss() -> None:
     """End all members that are at rest."""
     for _ in range(_seats.qsize()):
-        member = _seats.get()
+        _close(_seats.get())
         _seats.put(None)
-        if member:
-            member.close()
 
 
 atexit.register(dismiss)

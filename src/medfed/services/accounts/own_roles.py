@@ -51,7 +51,7 @@ def make_role(
     with database.write() as session:
         one_at_a_time(session, "administrators")
         taken = {*ROLES, *session.scalars(select(RoleRow.name))}
-        if name.casefold() in {each.casefold() for each in taken}:
+        if _alike(name) in map(_alike, taken):
             raise Conflict("there is a role of this name", remedy="Choose another name")
         row = RoleRow(name=name, about=in_words(about), rights=rights_of(wanted))
         session.add(row)
@@ -59,6 +59,11 @@ def make_role(
         said = f"created; allowed: {rights}; is for: {row.about or '–'}"
         record(session, by, "user.manage", f"role {name}", reason=said)
     return row
+
+
+def _alike(name: str) -> str:
+    """The same for names that people would take for one another."""
+    return re.sub("[ ._-]", "-", name.casefold())
 
 
 def remove_role(

@@ -13,6 +13,7 @@ from medfed.core.files import write_atomic
 from medfed.services.comparison.statement import statement
 from medfed.services.comparison.statistics import ALL, MEAN
 from medfed.services.reports import words
+from medfed.services.reports.drawing import KINDS
 from medfed.services.reports.speech import ENGLISH, Speech
 from medfed.services.reports.told import told
 from medfed.services.reports.view import notices_of
@@ -30,7 +31,7 @@ def write_page(out: Path, found: Mapping[str, Any], question: str = "") -> None:
         found: The answer, as ``comparison.json`` holds it.
         question: The study's clinical question.
     """
-    from medfed.services.comparison.plots import KINDS, draw  # brings Matplotlib
+    from medfed.services.comparison.plots import draw  # brings Matplotlib
 
     pictures = draw(found)
     for name, picture in pictures.items():

@@ -9,15 +9,21 @@ from markupsafe import Markup
 
 from medfed.services.comparison.statistics import ALL, MEAN
 from medfed.services.reports import palette, words
-from medfed.services.reports.drawing import MARKERS, canvas, label_rows, style, to_svg, whisker
+from medfed.services.reports.drawing import (
+    KINDS,
+    MARKERS,
+    canvas,
+    label_rows,
+    style,
+    to_svg,
+    whisker,
+)
 from medfed.services.reports.speech import ENGLISH, Speech
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH = 7.3
-KINDS = {"png": ("Software",), "svg": ("Date", "Creator", "Format", "Type")}
-"""Files, by their ending, and what is not said in them: when and by what they were drawn."""
 
 
 @dataclass(frozen=True, slots=True)

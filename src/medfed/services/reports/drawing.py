@@ -60,6 +60,8 @@ _STYLE = {
 
 MARKERS = "osD^vPX*"
 """For eyes and paper that do not tell colours apart."""
+KINDS = {"png": ("Software",), "svg": ("Date", "Creator", "Format", "Type")}
+"""Files, by their ending, and what is not said in them: when and by what they were drawn."""
 
 
 HALF, FULL = 3.55, 7.3
@@ -132,7 +134,7 @@ def to_svg(figure: "Drawing", name: str, label: str) -> Markup:
         label: What the chart shows, for those who cannot see it.
     """
     buffer = io.StringIO()
-    nothing: dict[str, Any] = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    nothing: dict[str, Any] = dict.fromkeys(KINDS["svg"])
     figure.savefig(buffer, format="svg", metadata=nothing)
     text = buffer.getvalue()
     head, body = text[text.index("<svg") :].split(">", 1)

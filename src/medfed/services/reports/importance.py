@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from medfed.services.reports import palette, words
-from medfed.services.reports.drawing import FULL, canvas, label_rows, style, to_svg, whisker
+from medfed.services.reports.drawing import FULL, KINDS, canvas, label_rows, style, to_svg, whisker
 from medfed.services.reports.speech import ENGLISH, Speech
 from medfed.services.reports.words import Figure, finite, shorten
 
@@ -48,7 +48,8 @@ def _file(kind: str, metric: str, figures: Mapping[str, Figure], say: Speech) ->
     buffer = io.BytesIO()
     with style():
         figure = _drawn(metric, _top(figures), say)
-        figure.savefig(buffer, format=kind, dpi=DPI, facecolor="white")
+        about = dict.fromkeys(KINDS[kind])
+        figure.savefig(buffer, format=kind, dpi=DPI, facecolor="white", metadata=about)
     return buffer.getvalue()
 
 

@@ -18,6 +18,8 @@ from medfed.services.reports.speech import Speech
 START, END = "\x02", "\x03"
 MARK = re.compile(f"{START}([^{START}{END}]*){END}")
 MARKS = str.maketrans(dict.fromkeys(START + END))
+NUMBER = re.compile(r"\b(is|was|has|are|were|have|one)\b|\{many\}|(?<=\w)(ies|y|[es]+)\b")
+"""What tells one thing from many in our own sentences."""
 DEEPEST = 8
 """Sentences within sentences."""
 LONGEST_SENTENCE = 2_000
@@ -94,11 +96,27 @@ def _said(mark: re.Match[str], say: Speech, deep: int) -> str:
         named = {name: value for name, value in places.items() if name != "many"}
         _check(one, {"many", *named})
         _check(more, {"many", *named})
+        if _singular(one) != _singular(more):  # languages find the two by the first
+            raise ValueError("these are not one sentence")
+        _check_length(more, named)
         count = say.many  # of what others wrote: nothing to be gathered for translation
         return count(one, more, many, **named)
     sentence = str(what.get("say", ""))
     _check(sentence, set(places))
+    _check_length(sentence, places)
     return say(sentence, **places)
+
+
+def _check_length(sentence: str, places: Mapping[str, object]) -> None:
+    """Before anything is put together: many places of one long text would fill the memory."""
+    named = [name for _, name, _, _ in string.Formatter().parse(sentence) if name]
+    if sum(len(str(places.get(name, ""))) for name in named) > LONGEST:
+        raise ValueError("a text is longer than any card's")
+
+
+def _singular(sentence: str) -> str:
+    """The same for a sentence of one thing and of many."""
+    return NUMBER.sub("", sentence)
 
 
 def _check(sentence: str, places: set[str]) -> None:
@@ -106,5 +124,7 @@ def _check(sentence: str, places: set[str]) -> None:
     if len(sentence) > LONGEST_SENTENCE:
         raise ValueError("a sentence is longer than any of ours")
     for _text, name, form, conversion in string.Formatter().parse(sentence):
-        if name is not None and (name not in places or form or conversion):
+        if name is None:
+            continue
+        if name not in places or not name.isidentifier() or form or conversion:
             raise ValueError("a sentence asks for what is not there")

@@ -23,7 +23,7 @@ OUTCOMES = {"done": True, "denied": False}
 COLUMNS = ("id", "at", "actor", "action", "subject", "allowed", "reason", "address", "times")
 BOM = "\ufeff"
 """Without it spreadsheets do not take the text for UTF-8."""
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 @blueprint.get("/")

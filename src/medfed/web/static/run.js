@@ -24,7 +24,7 @@ function row(number) {
   return rounds.get(number);
 }
 
-let arrived = { round: 0, up: {} }; // bytes of the replies in the round under way
+let arrived = { round: -1, up: {} }; // bytes of the replies in the round under way
 const came = (site) => arrived.up[site] ?? 0;
 
 // --- what events change -------------------------------------------------------------------------
@@ -43,7 +43,7 @@ function take(event) {
 
 // A round's bytes are told when it is over; those of its replies with each that arrives.
 function arrive({ kind, body }) {
-  if (kind === "RunStarted" || kind === "RoundFinished") arrived = { round: 0, up: {} };
+  if (kind === "RunStarted" || kind === "RoundFinished") arrived = { round: -1, up: {} };
   if (kind === "RoundStarted" && body.purpose === "train" && body.round !== arrived.round) arrived = { round: body.round, up: {} };
   if (kind === "ReplyCounted" && body.round === arrived.round) arrived.up[body.site] = came(body.site) + body.bytes;
 }

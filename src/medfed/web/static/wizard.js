@@ -40,6 +40,7 @@ function set(path, given) {
   for (const key of ["cohort", "sampling"]) if (plan[key] && !Object.keys(plan[key]).length) delete plan[key];
   changed = true;
   said = wanted = false;
+  number += 1; // an answer that is on its way is about an older plan
   plan.privacy = (plan.privacy ?? []).filter(Boolean);
   if (!plan.privacy.length) delete plan.privacy;
   later();

@@ -183,8 +183,9 @@ export function value(option, text) {
   return option.form === "table" ? tableOf(text) : text;
 }
 
-// A Chinese keyboard has digits, commas and signs of its own.
-const plain = (text) => text.normalize("NFKC").replaceAll("\u2212", "-").replaceAll("\u3001", ",");
+// A Chinese keyboard has digits, commas and signs of its own; what else looks alike stays what it is.
+const narrow = (wide) => String.fromCharCode(wide.charCodeAt(0) - 0xfee0);
+const plain = (text) => text.replace(/[\uff01-\uff5e]/g, narrow).replaceAll("\u3000", " ").replaceAll("\u2212", "-").replaceAll("\u3001", ",");
 
 function number(typed) {
   const text = plain(typed).trim();
@@ -209,7 +210,8 @@ const bare = (key) => key.replace(/^"(.+)"$/, "$1");
 function read(text) {
   let sound = true;
   try {
-    const found = JSON.parse(plain(text), (_, each) => {
+    const outside = text.replace(/"(?:[^"\\]|\\.)*"|[^"]+/g, (each) => (each.startsWith('"') ? each : plain(each)));
+    const found = JSON.parse(outside, (_, each) => {
       sound &&= each !== null && (typeof each !== "number" || told(each));
       return each;
     });
