@@ -136,9 +136,12 @@ def test_parts_that_contradict_each_other_are_refused_where_they_are_mended(page
     refused_at = page.locator('[data-complaint="privacy[0].patients"]')
     expect(refused_at).to_contain_text("Is missing", timeout=WAIT_MS)
     field(page, "privacy[0].patients").fill("north = 100\nwest = 100")
-    expect(complaint(page, "privacy[0]")).to_contain_text("needs one of epsilon and noise", ignore_case=True)
+    expect(complaint(page, "privacy[0]")).to_contain_text(
+        "needs one of epsilon and noise", ignore_case=True
+    )
     field(page, "privacy[0].noise").fill("1.2")
-    expect(refused_at).to_contain_text("does not say how many patients south has", ignore_case=True)
+    unsaid = "does not say how many patients south has"
+    expect(refused_at).to_contain_text(unsaid, ignore_case=True)
     page.get_by_role("checkbox", name=re.compile("local-dp")).check()
     field(page, "privacy[1].epsilon").fill("2")
     expect(complaint(page, "privacy")).to_contain_text("Remove all but one")

@@ -12,7 +12,7 @@ import pytest
 import requests
 import tomli_w
 from accounting import PASSWORD, identity
-from consoles import csrf_of, peopled
+from consoles import csrf_of, peopled, serving
 from integration.enrolling import free_port
 from oidc_provider import GROUPS, SECRET, identity_provider
 from sqlalchemy import update
@@ -29,6 +29,7 @@ from medfed.services.trouble import Conflict
 from medfed.storage.database.tables import SessionRow
 from medfed.storage.database.types import now
 from medfed.web import WebOptions, create_app
+from medfed.web.server import Server
 
 BACK = "/login/outside/back"
 
@@ -61,6 +62,14 @@ def console(tmp_path, sqlite_url, settings) -> Iterator[Console]:
 @pytest.fixture
 def app(console):
     return create_app(console, WebOptions(live=False))
+
+
+def test_a_console_that_is_new_knows_its_roles(tmp_path, sqlite_url, settings):
+    folder = tmp_path / "new"
+    folder.mkdir()
+    (folder / "oidc.toml").write_text(tomli_w.dumps(settings))
+    with serving(Server(folder, sqlite_url, bcrypt_rounds=4)) as url:
+        assert "the hospital" in requests.get(f"{url}/login", timeout=10).text
 
 
 def to_the_provider(browser, path: str = "/login/outside/?next=/runs/") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import getpass
 import json
 import os
@@ -200,7 +201,7 @@ def test_what_could_not_be_done_is_said_too(site, sqlite, monkeypatch):
     take_in(sqlite, [site])
     failed, tried = audit.entries(sqlite)
     assert (tried.allowed, failed.allowed) == (True, False)
-    assert failed.reason == "failed: the ledger cannot be used. Mend it"
+    assert failed.reason == "failed, perhaps after it was done: the ledger cannot be used. Mend it"
 
 
 def test_acts_that_no_console_takes_in_are_summed_up(sqlite, tmp_path, monkeypatch):
@@ -251,6 +252,26 @@ def test_two_commands_at_once_sum_up_once(sqlite, tmp_path, monkeypatch):
     take_in(sqlite, [tmp_path])
     *newer, total = audit.entries(sqlite)
     assert total.subject == f"acts: {80 - len(newer)}"
+    assert act_files.DAMAGED not in total.reason
+
+
+def test_an_act_that_cannot_be_read_for_now_is_not_thrown_away(sqlite, tmp_path, monkeypatch):
+    monkeypatch.setattr(act_files, "MOST", 4)
+    leave_act(tmp_path, "site.pin", "the first")
+    (first,) = (tmp_path / FOLDER).iterdir()
+    read = act_files._bytes_of
+
+    def busy(file):
+        if file == first:
+            raise OSError(errno.EMFILE, "too many open files")
+        return read(file)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(act_files, "_bytes_of", busy)
+        for number in range(9):
+            leave_act(tmp_path, "data.add", f"number {number}")
+    take_in(sqlite, [tmp_path])
+    assert "the first" in {row.subject for row in audit.entries(sqlite)}
 
 
 @pytest.mark.skipif(os.getresuid()[1] != 0, reason="only root can act for others")

@@ -289,6 +289,10 @@ def test_a_user_without_a_role_is_asked_about(stage):
     refused = stage.post(client, "/users/li.wei", active="on")
     assert "Save without a role" in refused.text
     assert [role.name for role in stage.console.accounts.find("li.wei").roles] == ["viewer"]
+    barred = stage.post(client, "/users/li.wei")  # neither a role nor the tick
+    assert 'name="active">' in barred.text  # the question does not tick it again
+    stage.post(client, "/users/li.wei", roleless="1")
+    assert not stage.console.accounts.find("li.wei").active
 
 
 def test_tokens_are_made_and_revoked(stage):

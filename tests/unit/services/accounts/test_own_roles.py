@@ -116,3 +116,9 @@ def test_it_takes_the_right_and_the_password(accounts, boss, monkeypatch):
     with pytest.raises(Unconfirmed):
         remove_role(accounts.database, boss, NIGHT)
     assert own_roles.holders(accounts.database, NIGHT) == []
+
+
+@pytest.mark.parametrize("name", ["Data steward", "data.steward", "AUDITOR"])
+def test_no_role_looks_like_a_shipped_one(accounts, boss, name):
+    with pytest.raises(Conflict, match="of this name"):
+        make_role(accounts.database, boss, name, "", RIGHTS)

@@ -50,6 +50,8 @@ def nested(deep: int) -> str:
         mark(say="{it[0]}", places={"it": "x"}),
         mark(say="{it:>999999999}", places={"it": "x"}),
         mark(say="{it!r}", places={"it": "x"}),
+        mark(say="{x.__class__}", places={"x": 1, "x.__class__": 1}),
+        mark(one="{x} of {many} site", more="of {many} sites", many=2, places={"x": "another"}),
         mark(say="{gone}", places={}),
         mark(say="{", places={}),
         mark(one="{many:>99999999}", more="{many}", many=3, places={}),
