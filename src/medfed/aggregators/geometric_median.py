@@ -53,8 +53,8 @@ class GeometricMedian(NormGate):
         """As `medfed.core.aggregator.Promising` says it."""
         _, ends = hostile_protection(0, min_sites)
         message = (
-            "Weakens hostile or broken sites while they claim well below a third of all patients; "
-            "it takes their word for how many they have."
+            "Protects the model somewhat against hostile or broken sites while they claim well "
+            "below a third of all patients; it takes their word for how many they have."
         )
         return [message, ends]
 

@@ -77,7 +77,9 @@ def test_every_guarantee_names_its_adversary_and_its_end(kind):
 
 def test_a_robust_rule_says_how_many_hostile_sites_it_bears():
     (said,) = protections(a_study(aggregator=Part("median", {}), min_sites=2))
-    assert "in a round of 2 sites, the fewest that it may have, up to 0 cannot" in said.sentences[0]
+    assert said.sentences[0].startswith("Protects the model against no hostile site")
+    (said,) = protections(a_study(aggregator=Part("median", {}), min_sites=3))
+    assert "in a round of 3 sites, the fewest that it may have, up to 1 cannot" in said.sentences[0]
     krum = make("aggregator", Part("multi-krum", {"wrong": 2}))
     assert "in a round of 7 sites, the fewest that it may have, up to 2" in krum.protection(9, 3)[0]
     assert (
