@@ -74,9 +74,14 @@ def about_to(folder: Path, action: str, subject: str, reason: str) -> Iterator[N
     try:
         yield
     except (MedfedError, OSError) as error:
-        why = f"failed, perhaps after it was done: {error}"
         with suppress(OSError):  # the disk may be full for this, too
-            leave_act(folder, action, subject, reason=why, allowed=False)
+            leave_act(
+                folder,
+                action,
+                subject,
+                reason=f"failed, perhaps after it was done: {error}",
+                allowed=False,
+            )
         raise
 
 
