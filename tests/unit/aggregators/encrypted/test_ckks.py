@@ -157,10 +157,12 @@ def test_keys_are_fresh_in_every_round():
 # --- contexts and ciphertexts of others -----------------------------------------------------------
 
 
-def made(degree=ckks.DEGREE, primes=ckks.PRIMES, scale=ckks.SCALE):
-    symmetric = tenseal.ENCRYPTION_TYPE.SYMMETRIC
+SYMMETRIC, BY_A_PUBLIC_KEY = tenseal.ENCRYPTION_TYPE.SYMMETRIC, tenseal.ENCRYPTION_TYPE.ASYMMETRIC
+
+
+def made(degree=ckks.DEGREE, primes=ckks.PRIMES, scale=ckks.SCALE, how=SYMMETRIC):
     kind, bits = tenseal.SCHEME_TYPE.CKKS, list(primes)
-    found = tenseal.context(kind, degree, coeff_mod_bit_sizes=bits, encryption_type=symmetric)
+    found = tenseal.context(kind, degree, coeff_mod_bit_sizes=bits, encryption_type=how)
     found.global_scale = scale
     return found
 
@@ -173,6 +175,8 @@ def made(degree=ckks.DEGREE, primes=ckks.PRIMES, scale=ckks.SCALE):
         (lambda: ckks.with_key(made(16384, (60, 60, 60))), "not what was agreed"),
         (lambda: ckks.with_key(made(primes=(60, 40, 40, 40))), "not what was agreed"),
         (lambda: ckks.with_key(made(scale=2.0**30)), "another scale"),
+        (lambda: ckks.with_key(made(how=BY_A_PUBLIC_KEY)), "by a public key"),
+        (lambda: made(how=BY_A_PUBLIC_KEY).serialize(save_secret_key=True), "by a public key"),
         (lambda: ckks.without_keys(made()), "lacks the secret key"),
     ],
 )
