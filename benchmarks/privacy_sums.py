@@ -330,7 +330,7 @@ def main() -> None:
             rows += measure(folder, size, repeats)
             shutil.rmtree(folder)
         if find_spec("tenseal"):
-            rows += encrypted(Path(name), QUICK // 4 if options.quick else QUICK, 3)
+            rows += encrypted(Path(name), QUICK // 4 if options.quick else QUICK, 7)
         if find_spec("heu"):
             rows += packing(300 if options.quick else 10_000, 3)
     report(rows, as_json=options.json)
