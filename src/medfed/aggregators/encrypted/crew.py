@@ -49,7 +49,7 @@ class Member:
         """
         orders, answers = self._process.stdin, self._process.stdout
         assert orders is not None  # noqa: S101  # both are pipes
-        assert answers is not None  # noqa: S101
+        assert answers is not None  # noqa: S101  # as above
         if work is not self._told:
             write(orders, CONTEXT, context)
             self._told = work
