@@ -61,6 +61,7 @@ class Coordinator(Running):
     def end(self, number: int) -> None:
         self.process.send_signal(number)
         self.process.wait(60)
+        await_(lambda: not self.listens(), 60, "nginx lives")
 
 
 @contextlib.contextmanager
@@ -127,7 +128,6 @@ def test_a_coordinator_that_encrypts_is_killed_and_loses_nothing(lost, tmp_path,
 
         def trouble():
             fed.end(signal.SIGKILL)
-            await_(lambda: not fed.listens(), 60, "nginx lives")
             if lost:
                 for file in store.iterdir():
                     file.unlink()
@@ -172,7 +172,6 @@ def test_an_encrypted_run_gives_nothing_to_a_coordinator_started_again_in_clear(
 
         def trouble():
             fed.end(signal.SIGKILL)
-            await_(lambda: not fed.listens(), 60, "nginx lives")
             file.write_text(text.replace("encrypt_with", "# encrypt_with"))
             fed.start()
 
@@ -198,7 +197,6 @@ def test_a_coordinator_killed_before_its_store_knew_the_sites_begins_it_anew(tmp
 
     with federation(tmp_path / "fed", key, encrypted=True) as fed:
         fed.end(signal.SIGKILL)
-        await_(lambda: not fed.listens(), 60, "nginx lives")
         store = kept_memory(str((fed.home / SUPERLINK).resolve()))
         for left in store.iterdir():  # as at the very first start
             left.unlink()

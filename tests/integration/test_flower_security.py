@@ -81,17 +81,23 @@ class Running:
         return False
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    made = Running(tmp_path_factory.mktemp("running"))
+def start(made: Running) -> subprocess.Popen:
+    """Its coordinator's process, the moment that something listens."""
     config = str(made.home / "coordinator.toml")
     log = made.path / "log"
     with log.open("w") as out:
         command = [Path(sys.executable).parent / "medfed", "coordinator", "--config", config]
         process = subprocess.Popen(command, stdout=out, stderr=out)
+    await_(lambda: made.listens() or process.poll() is not None, 90, "nothing listens")
+    assert process.poll() is None, log.read_text()
+    return process
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    made = Running(tmp_path_factory.mktemp("running"))
+    process = start(made)
     try:
-        await_(lambda: made.listens() or process.poll() is not None, 90, "nothing listens")
-        assert process.poll() is None, log.read_text()
         for name in SITES:
             made.join(name)
         yield made
@@ -119,6 +125,14 @@ def refused(call) -> int:
     with pytest.raises(httpx.HTTPStatusError) as error:
         call()
     return error.value.response.status_code
+
+
+def test_one_that_is_told_to_end_while_it_starts_leaves_nothing(tmp_path):
+    made = Running(tmp_path)
+    process = start(made)  # nginx listens, and is not yet known to stay
+    process.terminate()
+    assert process.wait(30) == 0
+    assert not made.listens(), "the next one would find the port taken"
 
 
 def test_an_intruder_can_neither_register_nor_come_online(intruder, running):

@@ -74,16 +74,16 @@ def serve_coordinator(file: Path, overrides: Mapping[str, Any], say: Say) -> Non
         say(f"Warning: {warning}")
     if settings.encrypt_with:
         Secret.named(settings.encrypt_with)  # now, and not when a run begins
-    with alone(settings.folder, "coordinator"), ExitStack() as stack:
+    # From the start: one that is told to end while it begins would leave nginx to the next one.
+    with alone(settings.folder, "coordinator"), ending_on_signals(), ExitStack() as stack:
         services = _Services(settings, keeper, stack, say)
         services.start()
         news = RunNews(settings.folder)
-        with ending_on_signals():
-            while True:
-                for sentence in news.fresh():
-                    say(sentence)
-                time.sleep(EVERY)
-                services.look()
+        while True:
+            for sentence in news.fresh():
+                say(sentence)
+            time.sleep(EVERY)
+            services.look()
 
 
 @dataclass
@@ -112,7 +112,7 @@ class _Services:
             )
         )
         self.command = prepare_nginx(self.settings, self.link.port, server.port)
-        self.nginx = self._start_nginx()
+        self._start_nginx()
         self.say(f"studies are taken at http://127.0.0.1:{control.port} (token: {TOKEN})")
         where = f"{self.settings.bind_host}:{self.settings.bind_port}"
         self.say(
@@ -126,7 +126,7 @@ class _Services:
             self.link.start()
         if self.nginx is None or not self.nginx.alive:
             self.say(f"nginx has ended (its log: {self._nginx_log}); starting it again")
-            self.nginx = self._start_nginx()
+            self._start_nginx()
         known = frozenset(site.name for site in enrolled_sites(self.keeper.path))
         if known != self.registered:
             self._register_all(self.link)
@@ -203,13 +203,12 @@ class _Services:
     def _nginx_log(self) -> Path:
         return self.keeper.path / "nginx" / "nginx.log"
 
-    def _start_nginx(self) -> Guarded:
-        started = Guarded(self.command, self._nginx_log)
+    def _start_nginx(self) -> None:
+        self.nginx = Guarded(self.command, self._nginx_log)
         time.sleep(0.5)
-        if not started.alive:
+        if not self.nginx.alive:
             tail = self._nginx_log.read_text(errors="replace").strip().splitlines()[-1:]
             raise RunError(f"nginx does not start: {' '.join(tail)}", remedy="Is the port taken?")
-        return started
 
 
 def superlink_at(home: Path) -> "SuperLinkAt":
