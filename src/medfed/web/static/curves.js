@@ -55,6 +55,9 @@ export class Curves {
     const sets = this.sites
       .map((site, index) => line(site, bySite.get(site) ?? [], siteColour(index), 1.5, 0))
       .filter((set) => set.data.length);
+    const values = [...(all ?? []), ...[...bySite.values()].flat()].map(([, y]) => y ?? 0);
+    // Of nothing but zeros an axis would go as far below it as above.
+    this.chart.options.scales.y.min = values.some((value) => value !== 0) ? undefined : 0;
     this.chart.data.datasets = all ? [line(this.words.all, all, css("--ink"), 3, 1), ...sets] : sets;
     this.chart.update("none");
   }
