@@ -139,7 +139,7 @@ def test_in_chinese_and_dark_with_what_inputs_are_worth(shown, pictures):
     expect(drawing.get_by_text("measure number 1", exact=True)).to_have_count(1)
     looked_at(page, pictures, "charts-importance-zh")
     page.goto(f"/runs/{run}")
-    expect(page.locator("[data-map] svg").get_by_text("协调器", exact=True)).to_have_count(1)
+    expect(page.locator("[data-map] svg").get_by_text("协调端", exact=True)).to_have_count(1)
     until(page, "document.querySelectorAll('[data-unlike] svg path').length > 20")
     looked_at(page, pictures, "charts-run-live-zh")
     page.goto("/")

@@ -6,13 +6,14 @@ head up in coronal and sagittal ones, the front at the left of sagittal ones.
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from scipy import ndimage
 
+from medfed.imaging.fonts import sized
 from medfed.imaging.pictures import LUNG_WINDOW, PREDICTION_RGB, encode_png
 
 if TYPE_CHECKING:
@@ -133,6 +134,19 @@ def of_finding(
     return encode_png(_beside(pictures, below))
 
 
+def said_below(picture: bytes, below: str) -> bytes:
+    """A picture of this module with another line below it, such as in another language.
+
+    Args:
+        picture: a PNG that was made with a line.
+        below: the line.
+    """
+    from PIL import Image
+
+    sheet = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
+    return encode_png(_underlined(sheet, below))
+
+
 def panel(
     cut: Slice, pixels_per_mm: float, *, outlined: bool = True, title: str = ""
 ) -> NDArray[np.uint8]:
@@ -195,8 +209,7 @@ def _write(
     fill: tuple[int, int, int] = TEXT_RGB,
 ) -> None:
     """Text with a dark edge, to be read on bone and on air."""
-    font = _font(size)
-    draw.text(place, text, fill, font, anchor, stroke_width=1, stroke_fill=EDGE_RGB)
+    draw.text(place, text, fill, sized(size), anchor, stroke_width=1, stroke_fill=EDGE_RGB)
 
 
 def _enlarged(labels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -223,16 +236,7 @@ def _places(numbers: NDArray[np.uint8]) -> list[tuple[int, tuple[int, int]]]:
     return [(n, (box[1].stop + 3, max(0, box[0].start - 13))) for n, box in found]
 
 
-@cache
-def _font(size: int) -> Any:
-    from PIL import ImageFont
-
-    return ImageFont.load_default(size)
-
-
 def _beside(pictures: list[NDArray[np.uint8]], below: str, gap: int = 6) -> NDArray[np.uint8]:
-    from PIL import Image, ImageDraw
-
     high = max(p.shape[0] for p in pictures)
     wide = sum(p.shape[1] for p in pictures) + gap * (len(pictures) - 1)
     sheet = np.full((high + (LINE if below else 0), wide, 3), PAPER, np.uint8)
@@ -241,8 +245,16 @@ def _beside(pictures: list[NDArray[np.uint8]], below: str, gap: int = 6) -> NDAr
         top = (high - picture.shape[0]) // 2
         sheet[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
         left += picture.shape[1] + gap
-    if not below:
-        return sheet
+    return _underlined(sheet, below) if below else sheet
+
+
+def _underlined(sheet: NDArray[np.uint8], below: str) -> NDArray[np.uint8]:
+    """A picture whose lowest pixels hold a line of text and nothing else."""
+    from PIL import Image, ImageDraw
+
+    high, wide, _ = sheet.shape
     image: Any = Image.fromarray(sheet)
-    _write(ImageDraw.Draw(image), (6, high + LINE / 2), below, 11, "lm")
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((0, high - LINE, wide, high), fill=(PAPER, PAPER, PAPER))
+    _write(draw, (6, high - LINE / 2), below, 11, "lm")
     return np.asarray(image)

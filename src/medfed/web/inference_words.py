@@ -55,6 +55,7 @@ REPORT = {
     pdf.WHOSE: _l("Patient {0}, scan {1}."),
     pdf.FINDING: _l("Finding {0} (outline {1})"),
     pdf.CORRECTED: _l("{0} (model: {1})"),
+    pdf.PLACE: _l("{0}, {1}"),
     "Findings": _l("Findings"),
     "Model and scan": _l("Model and scan"),
     "No.": _l("No."),

@@ -2,12 +2,14 @@
 
 from datetime import datetime
 
+from flask import Response
 from flask_babel import format_datetime
 from flask_babel import get_translations as translations
 
 from medfed.services.reports.speech import Speech
 from medfed.web import inference_words, words
 from medfed.web.language import TAGS, choose
+from medfed.web.security import ALONE
 
 
 def speech(language: str = "") -> Speech:
@@ -25,3 +27,11 @@ def _moment(text: str) -> str:
         return f"{format_datetime(datetime.fromisoformat(text), 'medium')} UTC"
     except ValueError:
         return text
+
+
+def spoken(body: bytes, kind: str, say: Speech) -> Response:
+    """A page or picture made in a language, which can do nothing where it is opened."""
+    answer = Response(body, mimetype=kind)
+    answer.headers["Content-Language"] = say.language
+    answer.headers["Content-Security-Policy"] = ALONE
+    return answer

@@ -98,7 +98,11 @@ def test_what_inputs_are_worth_as_json_and_as_a_picture(call, stage):
     assert "when the input is shuffled" not in chinese
     assert "radius" in chinese
     alias = viewer.get(f"/api/runs/{stage.run}/feature-importance.png")
-    assert alias.data == picture.data
+    assert (alias.headers["Content-Language"], alias.data[:4]) == ("zh-CN", b"\x89PNG")
+    assert alias.data != picture.data
+    stage.post(viewer, "/language", "/", language="en")
+    again = viewer.get(f"/api/runs/{stage.run}/feature-importance.png")
+    assert (again.headers["Content-Language"], again.data) == ("en", picture.data)
     assert viewer.get(f"/api/runs/{stage.run}/feature-importance").json == found
     page = viewer.get(f"/runs/{stage.run}").text
     assert "data-importance" in page

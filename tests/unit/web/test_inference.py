@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import re
 from contextlib import closing
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
@@ -28,6 +29,7 @@ from medfed.services.console import Console, Faces
 from medfed.services.inference.keeping import aside
 
 API = "/api/v1"
+PNG = re.compile(r"data:image/png;base64,[^\"]*")
 
 
 @pytest.fixture
@@ -219,6 +221,9 @@ def test_the_models_report_is_in_the_readers_language(signed):
     clinic.stage.post(client, "/language", "/", language="zh_Hans_CN")
     chinese = client.get(path).text
     assert structure(chinese) == structure(english)
+    said_twice = list(zip(PNG.findall(english), PNG.findall(chinese), strict=True))
+    assert said_twice
+    assert all(first != second for first, second in said_twice)  # the line below them
     about = clinic.desk.inferences.find(inference).result
     cited = "Scholten et al., European Radiology; Fleischner Society; U-Net, DynUNet"
     named = [about[part] for part in ("model", "made", "input", "files")]

@@ -219,4 +219,4 @@ def test_the_demo_says_that_withdrawing_stops_nothing_there(hospital):
     assert "stops no run" in page
     assert '<a href="http://127.0.0.1:1">Coordinator, south</a>' in page
     hospital.post(client, "/language", "/profile/", language="zh_Hans_CN")
-    assert '<a href="http://127.0.0.1:1">协调器，south</a>' in client.get(path).text  # noqa: RUF001
+    assert '<a href="http://127.0.0.1:1">协调端，south</a>' in client.get(path).text  # noqa: RUF001

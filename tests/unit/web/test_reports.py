@@ -239,3 +239,7 @@ def test_the_page_of_a_comparison_speaks_chinese_too(chinese, tmp_path):
         assert english_in(picture, *found["test_patients"]) == set()
         assert (tmp_path / f"{name}.zh-CN.svg").read_text("utf-8") == picture
         assert english_in((tmp_path / f"{name}.svg").read_text("utf-8")) > {"interval"}
+        drawn = picture_in(tmp_path / f"{name}.png", chinese)
+        assert drawn[:4] == b"\x89PNG"
+        assert drawn != (tmp_path / f"{name}.png").read_bytes()
+        assert (tmp_path / f"{name}.zh-CN.png").read_bytes() == drawn

@@ -64,15 +64,15 @@ def picture_in(path: Path, say: Speech) -> bytes:
     """A picture of a finished comparison in a language.
 
     Args:
-        path: Its SVG file; readers' own fonts draw the words of such files.
+        path: Its PNG or SVG file.
         say: The language.
     """
 
-    def make() -> str:
+    def make() -> bytes:
         from medfed.services.comparison.plots import draw
 
         found = json.loads(path.with_name("comparison.json").read_bytes())
-        return draw(found, say)[path.stem].file("svg").decode()
+        return draw(found, say)[path.stem].file(path.suffix[1:])
 
     return told(path, say, make)
 

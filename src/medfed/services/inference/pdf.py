@@ -1,13 +1,15 @@
 """The report of a reviewed scan, as a PDF."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
 from medfed import __version__
 from medfed.core.files import write_atomic
+from medfed.imaging.fonts import CHINESE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,8 +18,8 @@ if TYPE_CHECKING:
     from medfed.imaging.geometry import Volume
     from medfed.inference import Finding
 
-LATIN, HAN = "Helvetica", "STSong-Light"
-"""Han characters come from the reader's own font: none is large enough to carry along."""
+CARRIED, READERS = "medfed Chinese", "STSong-Light"
+"""Fonts of what the page's own Latin font lacks: one in the file, and one of the reader's."""
 MOST_PICTURES = 30
 TITLE = "Lung nodules on a chest CT, reviewed"
 NOTE = (
@@ -30,6 +32,7 @@ SIGNED = "Reviewed and signed by {0} ({1}), {2}."
 WHOSE = "Patient {0}, scan {1}."
 FINDING = "Finding {0} (outline {1})"
 CORRECTED = "{0} (model: {1})"
+PLACE = "{0}, {1}"
 FACTS = (
     "Study: {0}, digest {1}",
     "Model: round {0}, SHA-256 {1}",
@@ -43,7 +46,7 @@ VALUES = (
     *("upper third", "middle third", "lower third"),
 )
 SENTENCES = (
-    *(TITLE, NOTE, NOTHING, SIGNED, WHOSE, FINDING, CORRECTED, "Findings", "Model and scan"),
+    *(TITLE, NOTE, NOTHING, SIGNED, WHOSE, FINDING, CORRECTED, PLACE, "Findings", "Model and scan"),
     *(*HEADS, *FACTS, *VALUES),
 )
 """All that the report says by itself; ``words`` may hold each in another language."""
@@ -69,11 +72,8 @@ def write_report(
             English; what is missing stays English.
     """
     from reportlab.lib.pagesizes import A4
-    from reportlab.pdfbase import pdfmetrics
-    from reportlab.pdfbase.cidfonts import UnicodeCIDFont
     from reportlab.platypus import SimpleDocTemplate
 
-    pdfmetrics.registerFont(UnicodeCIDFont(HAN))
     made = BytesIO()
     document = SimpleDocTemplate(
         made,
@@ -94,12 +94,14 @@ class _Sheet:
     """The parts of the report."""
 
     def __init__(self, about: Mapping[str, Any], width: float, words: Mapping[str, str]) -> None:
-        from reportlab.lib.styles import getSampleStyleSheet
+        from reportlab.lib.styles import ParagraphStyle, getSampleStyleSheet
 
         self.about = about
         self.words = words
         self.width = width
+        self.font_of = _fonts()
         self.styles = getSampleStyleSheet()
+        self.styles.add(ParagraphStyle("Foot", self.styles["Normal"], fontSize=8, leading=10))
 
     def say(self, sentence: str, *values: object) -> str:
         """A sentence in the signer's language, with what stands in its places."""
@@ -109,7 +111,7 @@ class _Sheet:
         """A paragraph; characters that the plain font lacks in one that has them."""
         from reportlab.platypus import Paragraph
 
-        return Paragraph(_marked(words), self.styles[style])
+        return Paragraph(_marked(words, self.font_of), self.styles[style])
 
     def head(self) -> list[Any]:
         """What this is, who says so, and what must be known of it."""
@@ -137,7 +139,7 @@ class _Sheet:
         if not findings:
             return [self.text(self.say("Findings"), "Heading2"), self.text(self.say(NOTHING))]
         rows = [[self.text(self.say(word)) for word in HEADS], *map(self._row, findings)]
-        share = (0.08, 0.13, 0.22, 0.13, 0.13, 0.09, 0.22)
+        share = (0.08, 0.11, 0.22, 0.16, 0.13, 0.09, 0.21)
         grid = Table(rows, [part * self.width for part in share], repeatRows=1)
         lines = [
             ("LINEBELOW", (0, 0), (-1, -1), 0.4, colors.grey),
@@ -201,15 +203,18 @@ class _Sheet:
         """Where a finding is."""
         from medfed.services.prediction.report import place
 
-        return ", ".join(self.say(part) for part in _parts(place(finding)))
+        parts = [self.say(part) for part in _parts(place(finding))]
+        return self.say(PLACE, *parts) if len(parts) == 2 else parts[0]
 
     def frame(self, canvas: Any, document: Any) -> None:
         """The notice and the page's number, on every page."""
         from medfed.inference import RESEARCH_USE
 
+        notice = self.text(self._known(RESEARCH_USE), "Foot")
+        _, high = notice.wrap(self.width - 40, 40)
+        notice.drawOn(canvas, document.leftMargin, 44 - high)
         canvas.saveState()
-        canvas.setFont(LATIN, 8)
-        canvas.drawString(document.leftMargin, 34, RESEARCH_USE)
+        canvas.setFont("Helvetica", 8)
         canvas.drawRightString(document.leftMargin + self.width, 34, str(canvas.getPageNumber()))
         canvas.restoreState()
 
@@ -224,13 +229,27 @@ def _moment(text: str) -> str:
     return text[:16].replace("T", " ") + " UTC"
 
 
-def _marked(words: str) -> str:
-    """Words as a paragraph's markup: none of their own, and Han in a font that has it."""
-    parts, plain = [], True
-    for character in words:
-        latin = ord(character) < 0x2E80
-        if latin != plain:
-            parts.append("</font>" if latin else f'<font name="{HAN}">')
-            plain = latin
-        parts.append(escape(character) if character.isprintable() else " ")
-    return "".join(parts) + ("" if plain else "</font>")
+def _fonts() -> Callable[[str], str]:
+    """Which font writes a character; an empty name is the page's own."""
+    from reportlab.pdfbase import pdfmetrics
+    from reportlab.pdfbase.cidfonts import UnicodeCIDFont
+    from reportlab.pdfbase.ttfonts import TTFont
+
+    if CARRIED not in pdfmetrics.getRegisteredFontNames():
+        pdfmetrics.registerFont(TTFont(CARRIED, CHINESE))
+        pdfmetrics.registerFont(UnicodeCIDFont(READERS))
+    carried = pdfmetrics.getFont(CARRIED).face.charToGlyph
+
+    def font_of(character: str) -> str:
+        if character.encode("cp1252", "ignore"):
+            return ""
+        return CARRIED if ord(character) in carried else READERS
+
+    return font_of
+
+
+def _marked(words: str, font_of: Callable[[str], str]) -> str:
+    """Words as a paragraph's markup: none of their own, and each in a font that has them."""
+    printable = (character if character.isprintable() else " " for character in words)
+    runs = ((font, escape("".join(run))) for font, run in groupby(printable, font_of))
+    return "".join(f'<font name="{font}">{text}</font>' if font else text for font, text in runs)

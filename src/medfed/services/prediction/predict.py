@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from medfed.core.errors import DataError
 from medfed.core.files import write_atomic, write_json
 from medfed.services.prediction import folder as folders
+from medfed.services.prediction.caption import caption
 from medfed.services.prediction.findings_json import findings_json
 from medfed.services.prediction.model_file import OpenedModel, open_model, released_near
 
@@ -133,7 +134,8 @@ def write_results(
 
     files: dict[str, Any] = {"mask": MASK}
     write_mask(out / MASK, found.labels, scan.volume.geometry, predictor.model)
-    pictures = _write_pictures(out, scan.volume, found, predictor.model.brief)
+    below = caption(predictor.model.to_json(), predictor.model.said)
+    pictures = _write_pictures(out, scan.volume, found, below)
     files["overview"], files["pictures"] = OVERVIEW, [name for name in pictures if name != OVERVIEW]
     written, why_not = _write_dicom(out, scan, predictor, found)
     files |= written

@@ -9,6 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from medfed.core.private_files import content
+from medfed.services.prediction.caption import caption
 from medfed.services.prediction.folder import FINDINGS
 from medfed.services.reports.page import render_page
 from medfed.services.reports.speech import ENGLISH, Speech, later
@@ -41,9 +42,13 @@ def report_in(path: Path, say: Speech) -> bytes:
     """
 
     def make() -> str:
+        from medfed.inference.pictures import said_below  # brings SciPy
+
         about = json.loads(content(path.with_name(FINDINGS)))
+        below = caption(about["model"], about["notices"], say)
         names = (about["files"]["overview"], *about["files"]["pictures"])
-        return render(about, {name: content(path.with_name(name)) for name in names}, say)
+        pictures = {name: said_below(content(path.with_name(name)), below) for name in names}
+        return render(about, pictures, say)
 
     page = None if say.language == ENGLISH.language else made(make)
     return content(path) if page is None else page

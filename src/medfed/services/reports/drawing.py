@@ -5,11 +5,13 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
+from medfed.imaging.fonts import CHINESE
 from medfed.services.greenlets import real_lock
 from medfed.services.reports import palette
 from medfed.services.reports.words import Figure, finite
@@ -19,11 +21,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawing
 
 WIDE = Path(__file__).with_name("wide.ttf")
-"""Measures Han characters, see ``scripts/wide_font.py``; readers' own fonts draw them."""
+"""Measures Han characters that `CHINESE` lacks, see ``scripts/wide_font.py``.
+
+Readers' own fonts draw the words of SVG.
+"""
+_FONTS = {"medfed Chinese": CHINESE, "medfed wide": WIDE}
 _ALONE = real_lock()
 """Matplotlib's settings are those of the whole process."""
 _STYLE = {
-    "font.family": ["sans-serif", "medfed wide"],
+    "font.family": ["sans-serif", *_FONTS],
     "svg.fonttype": "none",  # text stays text: small, selectable, in the page's own font
     "svg.hashsalt": "medfed",  # the same chart has the same bytes
     "text.parse_math": False,  # names of sites and columns may hold dollar signs
@@ -73,17 +79,17 @@ def style() -> Iterator[None]:
     """Every chart's looks."""
     import matplotlib as mpl
 
-    _know_wide()
+    _know_fonts()
     with _ALONE, mpl.rc_context(_STYLE):  # type: ignore[arg-type]  # it knows its keys by a long literal
         yield
 
 
 @cache
-def _know_wide() -> None:
+def _know_fonts() -> None:
     from matplotlib.font_manager import FontEntry, fontManager
 
-    for weight in ("normal", "bold"):
-        entry = FontEntry(str(WIDE), name="medfed wide", weight=weight, size="scalable")
+    for (name, file), weight in product(_FONTS.items(), ("normal", "bold")):
+        entry = FontEntry(str(file), name=name, weight=weight, size="scalable")
         fontManager.ttflist.append(entry)
 
 

@@ -34,17 +34,17 @@ def importance(
         return to_svg(_drawn(metric, top, say), name, label)
 
 
-def importance_png(metric: str, figures: Mapping[str, Figure]) -> bytes:
-    """The same as a PNG, in English: its fonts draw no others."""
-    return _file("png", metric, figures, ENGLISH)
+def importance_file(
+    kind: str, metric: str, figures: Mapping[str, Figure], say: Speech = ENGLISH
+) -> bytes:
+    """The same as a file of its own.
 
-
-def importance_svg(metric: str, figures: Mapping[str, Figure], say: Speech = ENGLISH) -> bytes:
-    """The same as an SVG file in a language, whose words the reader's own fonts draw."""
-    return _file("svg", metric, figures, say)
-
-
-def _file(kind: str, metric: str, figures: Mapping[str, Figure], say: Speech) -> bytes:
+    Args:
+        kind: Among `KINDS`.
+        metric: What it is the fall of, in words of ``say``'s language.
+        figures: By input.
+        say: What its labels are said through.
+    """
     buffer = io.BytesIO()
     with style():
         figure = _drawn(metric, _top(figures), say)

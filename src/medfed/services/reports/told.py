@@ -13,8 +13,8 @@ from medfed.services.reports.speech import ENGLISH, Speech
 _log = logging.getLogger(__name__)
 
 
-def told(written: Path, say: Speech, render: Callable[[], str]) -> bytes:
-    """A page or card in a language: made at the first asking, then kept beside the English one.
+def told(written: Path, say: Speech, render: Callable[[], str | bytes]) -> bytes:
+    """A page, picture or card in a language: made once, then kept beside the English one.
 
     Args:
         written: The page in English.
@@ -34,11 +34,11 @@ def told(written: Path, say: Speech, render: Callable[[], str]) -> bytes:
     return page
 
 
-def made(render: Callable[[], str]) -> bytes | None:
+def made(render: Callable[[], str | bytes]) -> bytes | None:
     """What comes of making a page; None where its folder is damaged, or its parts are not here."""
     try:
-        page: str = apart(copy_context().run, render)
+        page: str | bytes = apart(copy_context().run, render)
     except Exception:  # noqa: BLE001  # whatever lies in the folder, there is a page to show
         _log.warning("a page could not be made in another language", exc_info=True)
         return None
-    return page.encode()
+    return page if isinstance(page, bytes) else page.encode()

@@ -7,7 +7,7 @@ from flask import Response, send_file
 
 from medfed.services.console.models import DOWNLOADS
 from medfed.services.console.side_by_side import side_by_side
-from medfed.services.reports.importance import importance_png, importance_svg
+from medfed.services.reports.importance import importance_file
 from medfed.services.reports.words import metric_name
 from medfed.services.trouble import Missing
 from medfed.web import shapes
@@ -23,8 +23,7 @@ from medfed.web.api.run_schemas import (
 )
 from medfed.web.api.schemas import ERRORS, PageQuery, page_of
 from medfed.web.rules import console, needs, user
-from medfed.web.security import ALONE
-from medfed.web.speech import speech
+from medfed.web.speech import speech, spoken
 
 blueprint = APIBlueprint("runs", __name__, tag="runs", url_prefix="/runs")
 
@@ -78,10 +77,8 @@ def get_importance(run: str) -> dict[str, Any]:
     security="token",
 )
 def get_importance_png(run: str) -> Response:
-    """The same as a picture."""
-    found = console().results.importance(console().runs.find(run))
-    figures = {each["name"]: each for each in found["inputs"]}
-    return Response(importance_png(metric_name(found["metric"]), figures), mimetype="image/png")
+    """The same as a picture in the reader's language."""
+    return _picture(run, "png", "image/png")
 
 
 @blueprint.get("/<run>/feature-importance.svg")
@@ -91,13 +88,15 @@ def get_importance_png(run: str) -> Response:
     security="token",
 )
 def get_importance_svg(run: str) -> Response:
-    """The same as a picture in the reader's language."""
+    """The same, whose words are drawn by the reader's own fonts."""
+    return _picture(run, "svg", "image/svg+xml")
+
+
+def _picture(run: str, kind: str, mimetype: str) -> Response:
     found, say = console().results.importance(console().runs.find(run)), speech()
     figures = {each["name"]: each for each in found["inputs"]}
-    picture = importance_svg(metric_name(found["metric"], say), figures, say)
-    answer = Response(picture, mimetype="image/svg+xml")
-    answer.headers["Content-Security-Policy"] = ALONE
-    return answer
+    picture = importance_file(kind, metric_name(found["metric"], say), figures, say)
+    return spoken(picture, mimetype, say)
 
 
 @blueprint.get("/<run>/privacy")

@@ -1,6 +1,6 @@
 """Comparisons: of a study with what hospitals could do otherwise, and of finished runs."""
 
-from flask import Blueprint, Response, redirect, render_template, request, send_file, url_for
+from flask import Blueprint, redirect, render_template, request, send_file, url_for
 from flask.typing import ResponseReturnValue
 
 from medfed.core.errors import StudyError
@@ -16,8 +16,7 @@ from medfed.storage.database.tables import RunRow
 from medfed.web import shapes, words
 from medfed.web.errors import status_of
 from medfed.web.rules import console, needs, user
-from medfed.web.security import ALONE
-from medfed.web.speech import speech
+from medfed.web.speech import speech, spoken
 
 blueprint = Blueprint("comparisons", __name__, url_prefix="/comparisons")
 
@@ -64,14 +63,10 @@ def file(run: str, name: str) -> ResponseReturnValue:
     if path is None:
         raise Missing("there is no such file", remedy="Look at what the run offers")
     if name == "comparison.html":
-        answer = Response(page_in(path, speech()), mimetype="text/html")
-        answer.headers["Content-Security-Policy"] = ALONE
-        return answer
-    if name.endswith(".svg"):
-        answer = Response(picture_in(path, speech()), mimetype=DOWNLOADS[name])
-        answer.headers["Content-Security-Policy"] = ALONE
-        return answer
-    return send_file(path, mimetype=DOWNLOADS[name], as_attachment=name not in PICTURES)
+        return spoken(page_in(path, speech()), "text/html", speech())
+    if name in PICTURES:
+        return spoken(picture_in(path, speech()), DOWNLOADS[name], speech())
+    return send_file(path, mimetype=DOWNLOADS[name], as_attachment=True)
 
 
 def page_of(row: RunRow) -> str:

@@ -4,7 +4,6 @@ from typing import Any
 
 from flask import (
     Blueprint,
-    Response,
     flash,
     jsonify,
     redirect,
@@ -26,8 +25,7 @@ from medfed.web.errors import status_of
 from medfed.web.paging import page_number
 from medfed.web.rules import can, desk, hospital, needs, user
 from medfed.web.said import sentence
-from medfed.web.security import ALONE
-from medfed.web.speech import speech
+from medfed.web.speech import speech, spoken
 
 blueprint = Blueprint("inference", __name__, url_prefix="/inference")
 PER_PAGE = 25
@@ -193,9 +191,7 @@ def view_file(inference: str, name: str) -> ResponseReturnValue:
 def report(inference: str) -> ResponseReturnValue:
     """The model's own report, before anybody reviewed it, as a page that can do nothing."""
     path, _kind = desk().inferences.file(inference, "found", "report.html")
-    answer = Response(report_in(path, speech()), mimetype="text/html")
-    answer.headers["Content-Security-Policy"] = ALONE
-    return answer
+    return spoken(report_in(path, speech()), "text/html", speech())
 
 
 @blueprint.get("/<inference>/files/<part>/<name>")

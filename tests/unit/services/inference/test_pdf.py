@@ -55,5 +55,23 @@ def test_it_speaks_as_the_page_on_which_it_was_signed(clinic: Clinic):
         assert words not in chinese
 
 
+def test_chinese_is_in_the_file_and_not_left_to_the_readers_fonts(clinic: Clinic):
+    signed_in(clinic, "zh_Hans_CN")
+    inference = clinic.desk.inferences.list()[0][0].id
+    path, _ = clinic.desk.inferences.file(inference, "reviewed", "report.pdf")
+    written = path.read_bytes()
+    assert b"+NotoSansCJKsc" in written
+    assert b"/FontFile2" in written
+    assert b"STSong" not in written
+
+
+def test_a_character_is_written_in_a_font_that_has_it():
+    marked = pdf._marked("CT <é> 王喆 ≥ 𠮷", pdf._fonts())
+    assert marked == (
+        'CT &lt;é&gt; <font name="medfed Chinese">王喆</font> '
+        '<font name="medfed Chinese">≥</font> <font name="STSong-Light">𠮷</font>'
+    )
+
+
 def test_every_sentence_of_it_can_be_said_in_another_language():
     assert set(pdf.SENTENCES) == set(inference_words.REPORT)
