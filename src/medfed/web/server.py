@@ -3,8 +3,9 @@
 import logging
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flask import Flask
 from werkzeug.serving import (
@@ -25,7 +26,11 @@ from medfed.web.app import create_app
 from medfed.web.handbook import book
 from medfed.web.options import WebOptions
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
 log = logging.getLogger(__name__)
+ANSWER = "medfed.answer"
 SOON = 3.0
 """Seconds after its start in which a console answers before it reads its docs."""
 
@@ -68,6 +73,29 @@ class _Quiet(WSGIRequestHandler):
 
     def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002  # its name there
         """Keep silent."""
+
+    def connection_dropped(
+        self, error: BaseException, environ: "WSGIEnvironment | None" = None
+    ) -> None:
+        """Close what was being sent to somebody who is gone.
+
+        Werkzeug reads what is left of the request before it closes the answer, and where that
+        fails it never does: a file would stay open until it is collected.
+        """
+        close = getattr((environ or {}).get(ANSWER), "close", None)
+        if close is not None:
+            close()
+
+
+def _kept(app: "WSGIApplication") -> "WSGIApplication":
+    """The application; each answer is kept beside its request, to be closed."""
+
+    def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        environ[ANSWER] = app(environ, start_response)
+        made: Iterable[bytes] = environ[ANSWER]
+        return made
+
+    return answer
 
 
 class Server:
@@ -162,5 +190,10 @@ def _listen(app: Flask, host: str, port: int) -> BaseWSGIServer:
         ) from error
     with listener:  # the server takes a handle of its own
         return make_server(
-            host, port, app, threaded=True, request_handler=_Quiet, fd=listener.fileno()
+            host,
+            port,
+            _kept(app),
+            threaded=True,
+            request_handler=_Quiet,
+            fd=listener.fileno(),
         )
