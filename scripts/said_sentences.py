@@ -37,7 +37,7 @@ SPOKEN = (
 )
 """Whose complaints pages show."""
 FILES = (
-    *("storage/ledger.py", "storage/ledger_file.py", "storage/ledger_head.py"),
+    *(f"storage/{name}.py" for name in ("ledger", "ledger_file", "ledger_head", "ledger_rows")),
     *("services/sites.py", "services/consoles_of.py", "services/act_files.py"),
     "services/outlook_words.py",
     *("services/runs.py", "services/run_sites.py", "services/accounts/rights.py"),
