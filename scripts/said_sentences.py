@@ -37,7 +37,7 @@ SPOKEN = (
 )
 """Whose complaints pages show."""
 FILES = (
-    *("storage/ledger.py", "storage/ledger_file.py", "storage/ledger_head.py"),
+    *(f"storage/{name}.py" for name in ("ledger", "ledger_file", "ledger_head", "ledger_rows")),
     *("services/sites.py", "services/consoles_of.py", "services/act_files.py"),
     "services/outlook_words.py",
     *("services/runs.py", "services/run_sites.py", "services/accounts/rights.py"),
@@ -118,7 +118,7 @@ NAMES = re.compile(
 
 SUBJECT_AT = {
     **dict.fromkeys(("record", "refuse", "denied"), 3),
-    **dict.fromkeys(("_record", "_recorded", "leave_act", "_left"), 2),
+    **dict.fromkeys(("_record", "_recorded", "leave_act"), 2),
     "refused": 1,
     "about_to": 2,
     "recorded": 0,
@@ -129,7 +129,7 @@ AUDITED_MORE = (
     *(f"{kind} {{0}}" for kind in HANDLERS),
     *(f"finding {{0}} {verdict}" for verdict in VERDICTS),
     *(f"privacy limit of a {unit}" for unit in get_args(Unit)),
-    *("acts: {0}", "since {0} UTC: {1}"),
+    *("acts: {0}", "since {0} UTC: {1}", "until {0}"),
     "from ε = {0} at δ = {1} to ε = {2} at δ = {3}",
     "ε = {0} at δ = {1} became ε = {2} at δ = {3}",
 )

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import click
 
+from medfed.cli.acts import about_to
 from medfed.core.errors import RunError
 
 FOLDER = click.argument("folder", type=click.Path(path_type=Path))
@@ -113,8 +114,10 @@ def invite(folder: Path, site: str, valid: timedelta) -> None:
     from medfed.federation.enrolment.invites import invite as make
 
     keeper = CoordinatorFolder(folder)
-    code = make(keeper, site, valid)
-    _left(folder, "site.invite", f"site {site}", f"until {code.expires:%Y-%m-%d %H:%M} UTC")
+    keeper.settings()
+    until = datetime.now(UTC) + valid
+    with about_to(folder, "site.invite", f"site {site}", f"until {until:%Y-%m-%d %H:%M} UTC"):
+        code = make(keeper, site, valid)
     _warn(keeper)
     click.echo(
         f"For {site}, until {code.expires:%Y-%m-%d %H:%M} UTC. Whoever has this code first can "
@@ -209,8 +212,8 @@ def remove(folder: Path, site: str) -> None:
 
     keeper = CoordinatorFolder(folder)
     keeper.settings()
-    forget_site(keeper, site)
-    _left(folder, "site.remove", f"site {site}")
+    with about_to(folder, "site.remove", f"site {site}", urgent=True):
+        forget_site(keeper, site)
     click.echo(f"{site} is removed.")
 
 
@@ -228,22 +231,19 @@ def renew(folder: Path, days: int, certificate: Path | None, key: Path | None) -
     if bool(certificate) != bool(key):
         raise click.UsageError("--certificate and --key go together")
     keeper = CoordinatorFolder(folder)
-    made = (
-        replace_certificate(keeper, certificate, key) if certificate and key else make(keeper, days)
-    )
-    _left(folder, "federation.renew", reason=f"until {made.not_valid_after_utc:%Y-%m-%d}")
+    keeper.settings()
+    own = bool(certificate and key)
+    with about_to(folder, "federation.renew", reason="" if own else f"for {days} days"):
+        made = (
+            replace_certificate(keeper, certificate, key)
+            if certificate and key
+            else make(keeper, days)
+        )
     click.echo(f"Valid until {made.not_valid_after_utc:%Y-%m-%d}.")
     if reload_nginx(folder):
         click.echo("The running coordinator shows it from now on.")
     else:
         click.echo("No coordinator is running here; it will show the new one when it starts.")
-
-
-def _left(folder: Path, action: str, subject: str = "", reason: str = "") -> None:
-    """Leave what was done for the record of a console that is attached to the federation."""
-    from medfed.services.machine_acts import leave_act  # slow import
-
-    leave_act(folder, action, subject, reason=reason)
 
 
 def _warn(keeper: Any) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from medfed.cli.acts import about_to
 from medfed.core.ledger import (
     LEAST_ORDER,
     MOST_ORDER,
@@ -105,7 +106,6 @@ def set_limit(
 ) -> None:
     """Set how much may be spent in all, by all studies together. 0 stops all private work."""
     from medfed.services.limit_change import change_limit
-    from medfed.services.machine_acts import about_to
     from medfed.services.sites import open_ledger  # slow import
 
     SiteFolder(folder).settings()

@@ -4,10 +4,12 @@ import dataclasses
 import json
 import os
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import click
 
+from medfed.cli.acts import about_to
 from medfed.cli.site_admit import admit
 from medfed.cli.site_serve import serve
 from medfed.cli.study import say_protection
@@ -79,8 +81,14 @@ def join(
     from medfed.federation.enrolment.join import CLOCK, span
     from medfed.federation.enrolment.join import join as enrol
 
-    done = enrol("".join(code), folder, data=data, min_patients=min_patients, proxy=proxy)
-    _left(done.folder, "site.join", f"federation {done.federation}")
+    done = enrol(
+        "".join(code),
+        folder,
+        data=data,
+        min_patients=min_patients,
+        proxy=proxy,
+        recorded=_joining,
+    )
     click.echo(f"{done.site} has joined {done.federation} at {done.address}.")
     click.echo("Compare both by telephone before you approve a study:")
     click.echo(f"  this site's fingerprint:    {done.fingerprint}")
@@ -155,12 +163,11 @@ def coordinator(folder: Path) -> None:
 @click.argument("key", type=click.Path(path_type=Path))
 def trust(folder: Path, key: Path) -> None:
     """Pin the coordinator's public KEY: the only one whose orders the site obeys."""
-    from medfed.services.machine_acts import about_to
     from medfed.services.sites import trust as pin  # slow import
 
     SiteFolder(folder).settings()
     public = load_public(key)
-    with about_to(folder, "site.trust", f"key {fingerprint(public)}", ""):
+    with about_to(folder, "site.trust", f"key {fingerprint(public)}"):
         pin(folder, public)
     click.echo(f"Trusted. Compare by telephone: {fingerprint(public)}")
 
@@ -187,8 +194,8 @@ def pin(folder: Path, source: tuple[Path, ...], replace: bool) -> None:
         if own is not None and fingerprint(own) != fingerprint(load_public(folder / PUBLIC)):
             message = f"{one} holds another key of this site"
             raise SiteError(message, remedy="Trust nothing in it: ask who made it, by telephone")
-        peers.pin(folder, keys, replace=replace)
-        _left(folder, "site.pin", ", ".join(f"site {name}" for name in sorted(keys)))
+        with about_to(folder, "site.pin", ", ".join(f"site {name}" for name in sorted(keys))):
+            peers.pin(folder, keys, replace=replace)
     if source:  # its own too: a sum is among all
         peers.pin(folder, {settings.name: load_public(folder / PUBLIC)}, replace=replace)
         click.echo("Compare each by telephone with its site, before you approve a study:")
@@ -202,8 +209,6 @@ def pin(folder: Path, source: tuple[Path, ...], replace: bool) -> None:
 @STUDY
 def approve(folder: Path, study_file: Path) -> None:
     """Approve STUDY, exactly as it is: any change gives another digest."""
-    from medfed.services.machine_acts import about_to  # slow import
-
     found = read_study(study_file)
     keeper = SiteFolder(folder)
     keeper.settings()
@@ -220,9 +225,10 @@ def revoke(folder: Path, digest: str) -> None:
     """Withdraw the approval of the study with this DIGEST."""
     keeper = SiteFolder(folder)
     keeper.settings()
-    withdrawn = keeper.revoke(digest)
-    _left(folder, "participation.decide", f"study {withdrawn}", "withdrawn")
-    click.echo(f"Withdrawn: {withdrawn}")
+    whole = keeper.whole_digest(digest)
+    with about_to(folder, "participation.decide", f"study {whole}", "withdrawn", urgent=True):
+        keeper.revoke(whole)
+    click.echo(f"Withdrawn: {whole}")
 
 
 @site.command()
@@ -253,8 +259,9 @@ def encrypt(folder: Path, key_file: Path | None, passphrase: bool) -> None:
     from medfed.services.consoles_of import consoles_elsewhere
 
     how = _secret_named(key_file, passphrase=passphrase)
-    count = encrypt_site(folder, how)
-    _left(folder, "site.encrypt")
+    SiteFolder(folder).settings()
+    with about_to(folder, "site.encrypt"):
+        count = encrypt_site(folder, how)
     click.echo(f"{folder} is encrypted; {_files(count)} that lay open were sealed.")
     for place in consoles_elsewhere(folder):
         click.echo(
@@ -285,8 +292,9 @@ def rotate_key(folder: Path, key_file: Path | None, passphrase: bool) -> None:
             "New passphrase", hide_input=True, confirmation_prompt=True
         )
         new = Secret.passphrase(given)
-    rotate_site(folder, new, how)
-    _left(folder, "site.rotate-key")
+    SiteFolder(folder).settings()
+    with about_to(folder, "site.rotate-key"):
+        rotate_site(folder, new, how)
     click.echo(f"{folder} is opened by the new {new.kind} only.")
 
 
@@ -310,11 +318,8 @@ def read(folder: Path, file: str) -> None:
     click.echo(read_file(folder, file), nl=False)
 
 
-def _left(folder: Path, action: str, subject: str = "", reason: str = "") -> None:
-    """Leave what was done for the record of the hospital's console."""
-    from medfed.services.machine_acts import leave_act  # slow import
-
-    leave_act(folder, action, subject, reason=reason)
+def _joining(folder: Path, federation: str) -> AbstractContextManager[None]:
+    return about_to(folder, "site.join", f"federation {federation}")
 
 
 def _secret_named(key_file: Path | None, *, passphrase: bool) -> str:

@@ -94,26 +94,31 @@ class SiteFolder:
             file = self.path / "approved" / f"{digest}.json"
             return datetime.fromtimestamp(file.stat().st_mtime, UTC), ""
 
-    def revoke(self, digest: str) -> str:
+    def whole_digest(self, beginning: str) -> str:
+        """The digest of the one approved study whose digest begins so.
+
+        Raises:
+            SiteError: No study, or more than one, is approved under it.
+        """
+        found = [f.stem for f in self._approved() if f.stem.startswith(beginning.lower())]
+        if len(found) != 1:
+            count = "more than one" if found else "no"
+            remedy = f"`medfed site show {self.path}` lists what is approved"
+            raise SiteError(f"{count} approved study has the digest {beginning!r}", remedy=remedy)
+        return found[0]
+
+    def revoke(self, digest: str) -> None:
         """Withdraw an approval.
 
         Args:
             digest: The study's, or its beginning.
 
-        Returns:
-            The whole digest.
-
         Raises:
             SiteError: No study, or more than one, is approved under it.
         """
-        files = [f for f in self._approved() if f.stem.startswith(digest.lower())]
-        if len(files) != 1:
-            count = "more than one" if files else "no"
-            remedy = f"`medfed site show {self.path}` lists what is approved"
-            raise SiteError(f"{count} approved study has the digest {digest!r}", remedy=remedy)
-        files[0].unlink()
-        self._approver(files[0].stem).unlink(missing_ok=True)
-        return files[0].stem
+        whole = self.whole_digest(digest)
+        (self.path / "approved" / f"{whole}.json").unlink()
+        self._approver(whole).unlink(missing_ok=True)
 
     def approved(self, digest: str) -> Study:
         """The study approved under a digest, checked against it.

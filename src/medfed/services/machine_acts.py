@@ -65,24 +65,35 @@ def leave_act(
 
 
 @contextmanager
-def about_to(folder: Path, action: str, subject: str, reason: str) -> Iterator[None]:
+def about_to(
+    folder: Path, action: str, subject: str = "", reason: str = "", *, urgent: bool = False
+) -> Iterator[None]:
     """Say what is about to be done, and if it fails that too: a kill between hides nothing.
 
-    The arguments are those of `leave_act`.
+    Args:
+        folder: As `leave_act` has it, and so the next three.
+        action: What is done.
+        subject: Upon what.
+        reason: What more there is to say.
+        urgent: Whether a full disk must not hold it up, as where trust is withdrawn: what could not
+            be said before is said when it is done.
     """
-    leave_act(folder, action, subject, reason=reason)
+    said = True
+    try:
+        leave_act(folder, action, subject, reason=reason)
+    except OSError:
+        if not urgent:
+            raise
+        said = False
     try:
         yield
     except (MedfedError, OSError) as error:
         with suppress(OSError):  # the disk may be full for this, too
-            leave_act(
-                folder,
-                action,
-                subject,
-                reason=f"failed, perhaps after it was done: {error}",
-                allowed=False,
-            )
+            failed = f"failed, perhaps after it was done: {error}"
+            leave_act(folder, action, subject, reason=failed, allowed=False)
         raise
+    if not said:
+        leave_act(folder, action, subject, reason=reason)
 
 
 @contextmanager

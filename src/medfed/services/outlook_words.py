@@ -49,6 +49,17 @@ def sentences(each: Outlook) -> list[str]:
     return [*found, _verdict(each)]
 
 
+def too_dear(each: Outlook) -> str:
+    """That ledgers which a run makes for itself have no room for all of it."""
+    used = each.then.used if each.then else each.before.used
+    return (
+        f"a whole run costs {PAYS[each.unit]} ε = {each.alone:.3g} of the {each.before.limit:.3g} "
+        f"that this run's own ledgers allow, at their δ = {each.before.delta:g}, and "
+        f"{_share(used)} of what their filter admits: they will refuse its last rounds; give a "
+        "smaller epsilon or delta, or run it with --sites, where hospitals set their own limits"
+    )
+
+
 def _after(spent: float, left: float) -> str:
     if not left:
         return (

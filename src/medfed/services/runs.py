@@ -20,12 +20,16 @@ from medfed.core.update import State
 from medfed.federation.asynchronous import AsynchronousCoordinator
 from medfed.federation.coordinator import STATISTICS, Coordinator
 from medfed.federation.exchange import Post
+from medfed.services.outlook import outlooks
+from medfed.services.outlook_words import too_dear
+from medfed.services.prices import prices
 from medfed.services.privacy_spent import privacy_of
 from medfed.services.run_options import Listener, RunOptions
 from medfed.services.run_record import about_model, new_record, result_of
 from medfed.services.run_sites import check_engine, open_sites
 from medfed.services.run_vault import place_of, run_vault
 from medfed.storage.attempts import Attempts
+from medfed.storage.ledger import LEDGER, SqliteLedger
 from medfed.storage.run_folder import RunFolder
 
 __all__ = ["Listener", "RunOptions", "check_data", "start"]
@@ -79,7 +83,8 @@ def start(
                 tell(Notice(warning))
             paid = study.privacy or study.statistics or noised_facts(study)
             if paid and not (elsewhere or options.ledgers):
-                tell(Notice(NEW_LEDGERS))
+                for notice in (NEW_LEDGERS, *_too_dear(study, folder)):
+                    tell(Notice(notice))
             return _go_on(study, folder, options, tell)
 
 
@@ -90,6 +95,15 @@ def privacy_warnings(study: Study) -> list[str]:
     from medfed.privacy.words import all_warnings  # counting takes a second
 
     return all_warnings(study)
+
+
+def _too_dear(study: Study, folder: RunFolder) -> list[str]:
+    """Why ledgers that begin with the run would stop it; nothing where they have room for it."""
+    from medfed.privacy.accountant import LossAccountant  # counting takes a second
+
+    empty = SqliteLedger(folder.path / LEDGER, LossAccountant())  # of which there is no file
+    dear = [each for each in outlooks(empty, study, prices(study)) if not each.fits]
+    return [too_dear(max(dear, key=lambda each: each.alone))] if dear else []
 
 
 def check_data(study: Study, data: Path | None) -> list[str]:

@@ -32,7 +32,6 @@ BUSY_SECONDS = 30.0
 TABLES = """
 CREATE TABLE secret (key BLOB NOT NULL);
 CREATE TABLE cohorts (cohort TEXT NOT NULL, member BLOB NOT NULL, PRIMARY KEY (cohort, member));
-CREATE INDEX cohorts_by_member ON cohorts (member);
 CREATE TABLE entries (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     time TEXT NOT NULL,

@@ -1,6 +1,7 @@
 """How far a ledger had come, in a file beside it: so a ledger that forgot something is noticed.
 
-The head covers what was entered and each limit that was ever set. It is written after each of them
+The head covers what was entered, the names of cohorts and so who is in them (see
+`medfed.storage.ledger_rows`), and each limit that was ever set. It is written after each of them
 and before the answer that an entry pays for leaves. So a ledger may be ahead of its head, by what a
 kill left, and never behind. Who puts back both as they once were together is not noticed by this:
 only receipts then tell of rounds that the ledger knows nothing of.

@@ -1,8 +1,10 @@
 """What a ledger's rows say: who is in which cohort, and what each of them went through.
 
 Patients are kept as digests under a key that lies in the file; a cohort is a set of them, written
-once. Patients of one source are the same people where their identifiers are. Those of two sources
-may be, so what was spent on any other source counts for everybody.
+once and called after them. Its name stands in entries, which the ledger's head covers: so who is in
+it is covered too, for a cohort is never read but its name is worked out again. Patients of one
+source are the same people where their identifiers are. Those of two sources may be, so what was
+spent on any other source counts for everybody.
 """
 
 from __future__ import annotations
@@ -10,16 +12,18 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from medfed.core.errors import SiteError
 from medfed.core.mechanism import NoisyAnswer, merge
+from medfed.storage.ledger_head import REMEDY
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from medfed.core.ledger import Spend
     from medfed.core.mechanism import Unit
@@ -82,13 +86,32 @@ def histories(
 ) -> list[list[NoisyAnswer]]:
     """The pasts of the cohort's patients: one for each set of cohorts that some of them were in."""
     by_cohort, elsewhere = spent_of(db, unit, source, study=study)
-    groups = {frozenset(_cohorts_of(db, member)) for member in members}
-    pasts = {frozenset(group & by_cohort.keys()) for group in groups} or {frozenset()}
+    groups = _groups(db, by_cohort)
+    pasts = {frozenset(groups.get(member, ())) for member in members} or {frozenset()}
     return [[*elsewhere, *(a for c in sorted(past) for a in by_cohort[c])] for past in pasts]
 
 
-def _cohorts_of(db: sqlite3.Connection, member: bytes) -> list[str]:
-    return [r[0] for r in db.execute("SELECT cohort FROM cohorts WHERE member = ?", (member,))]
+def _groups(db: sqlite3.Connection, cohorts: Iterable[str]) -> dict[bytes, set[str]]:
+    """In which of some cohorts each of their members is."""
+    found: dict[bytes, set[str]] = defaultdict(set)
+    for cohort in cohorts:
+        for member in _members(db, cohort):
+            found[member].add(cohort)
+    return found
+
+
+def _members(db: sqlite3.Connection, cohort: str) -> list[bytes]:
+    """Who is in a cohort.
+
+    Raises:
+        SiteError: Others than those after whom it is called.
+    """
+    rows = db.execute("SELECT CAST(member AS BLOB) FROM cohorts WHERE cohort = ?", (cohort,))
+    found = sorted(row[0] for row in rows)
+    if cohort_of(found) != cohort:
+        message = "the ledger was changed: it no longer holds who was in some of the work"
+        raise SiteError(message, remedy=REMEDY)
+    return found
 
 
 def spent_of(
@@ -102,7 +125,7 @@ def spent_of(
     own: dict[str, list[NoisyAnswer]] = {}
     elsewhere: list[NoisyAnswer] = []
     wanted = "source, cohort, run, study, answers"
-    rows = db.execute(f"SELECT {wanted} FROM entries WHERE unit = ?", (unit,))  # noqa: S608  # so too
+    rows = db.execute(f"SELECT {wanted} FROM entries WHERE unit = ?", (unit,))  # noqa: S608  # column names of ours
     for its_source, cohort, its_run, its_study, text in rows:
         if run not in (None, its_run) or study not in (None, its_study):
             continue
@@ -118,10 +141,7 @@ def pasts(
     sources = db.execute("SELECT DISTINCT source FROM entries WHERE unit = ?", (unit,))
     for (source,) in sources.fetchall():
         by_cohort, elsewhere = spent_of(db, unit, source, run, study)
-        groups: dict[bytes, set[str]] = {}
-        for cohort, member in db.execute("SELECT cohort, member FROM cohorts"):
-            if cohort in by_cohort:
-                groups.setdefault(member, set()).add(cohort)
+        groups = _groups(db, by_cohort)
         for group, members in Counter(map(frozenset, groups.values())).items():
             answers = [*elsewhere, *(a for c in sorted(group) for a in by_cohort[c])]
             yield Past(source, group, members, answers)
@@ -130,9 +150,8 @@ def pasts(
 def crowd(db: sqlite3.Connection, unit: str, source: str | None) -> int:
     """How many the largest cohort holds."""
     wanted = "SELECT DISTINCT cohort FROM entries WHERE unit = ?1 AND source = IFNULL(?2, source)"
-    counts = f"SELECT COUNT(*) AS many FROM cohorts WHERE cohort IN ({wanted}) GROUP BY cohort"  # noqa: S608  # so too
-    row = db.execute(f"SELECT MAX(many) FROM ({counts})", (unit, source)).fetchone()  # noqa: S608  # so too
-    return int(row[0] or 0)
+    cohorts = db.execute(wanted, (unit, source)).fetchall()
+    return max((len(_members(db, cohort)) for (cohort,) in cohorts), default=0)
 
 
 def runs_of(db: sqlite3.Connection, unit: str) -> dict[str, set[str]]:

@@ -1,7 +1,6 @@
 """A trained segmentation model at work on single scans."""
 
 import math
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from medfed.core.cores import cores
 from medfed.core.errors import DataError
 from medfed.core.task import Execution
 from medfed.core.update import Tensors
@@ -151,8 +151,7 @@ class _Windows:
 def quick_forward() -> Execution:
     """How to look at scans on this machine: in bfloat16, voxel by voxel, where it has that."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    plain = Execution(threads or 1, "fp32", device)
+    plain = Execution(cores(), "fp32", device)
     return for_looking(replace(plain, precision="bf16")) if has_bf16(device) else plain
 
 

@@ -325,6 +325,24 @@ def test_patients_are_drawn_one_by_one():
     assert np.mean(sizes) == pytest.approx(60, abs=5)
 
 
+def test_each_patient_is_in_a_step_by_a_draw_of_their_own_below_the_public_chance():
+    x, y = table(200)
+    draws, steps = [], []
+
+    class Noting(SecretRandom):
+        def uniform(self, count):
+            draws.append(super().uniform(count))
+            return draws[-1]
+
+    job = private(x, y, Terms(patients=1000, rate=0.3, steps=40), random=Noting())
+    noised = job._noised
+    job._noised = lambda named, drawn, noise: (steps.append(drawn), noised(named, drawn, noise))[1]
+    job.train(start(job), LocalPlan(lr=0.01))
+    assert [len(each) for each in draws] == [200] * 40
+    for drawn, each in zip(steps, draws, strict=True):
+        assert drawn.tolist() == [place for place, u in enumerate(each) if u < 0.3]
+
+
 class Hidden(nn.Module):
     """A running statistic that does not call itself one."""
 

@@ -7,7 +7,7 @@ from integration.test_private_runs import PRIVATE, private_text
 from unit.privacy.noisy import has_deviation
 
 from medfed.core.errors import StudyError
-from medfed.core.mechanism import Cost, NoisyAnswer
+from medfed.core.mechanism import Cost, NoisyAnswer, merge
 from medfed.core.registry import make
 from medfed.core.rehearsal import site_plan
 from medfed.core.study_file import parse_study
@@ -97,6 +97,14 @@ def test_the_noise_follows_from_epsilon(budget):
     noises = [a.noise for a in rounds]
     assert noises == sorted(noises, reverse=True)
     assert (len(set(noises)) > 1) == (budget == "rising")
+
+
+def test_what_a_schedule_costs_is_what_its_rounds_pay():
+    dp, study = made('noise = 2.0\nbudget = "rising"', rounds=6)
+    plan = site_plan(study, "north")
+    paid = [dp.answer(plan, plan.work[0], r) for r in range(1, 7)]
+    assert dp.cost(plan).answers == merge(paid)
+    assert len(dp.cost(plan).answers) > 1
 
 
 def test_schedules_are_fixed_beforehand():

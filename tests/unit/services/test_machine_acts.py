@@ -22,7 +22,11 @@ from integration.enrolling import Federation
 from medfed.cli import main
 from medfed.core.errors import SiteError
 from medfed.core.files import write_json
+from medfed.core.study_file import parse_study
+from medfed.federation.enrolment.folder import init_coordinator
 from medfed.federation.keys import make_key
+from medfed.federation.site_folder import SiteFolder
+from medfed.privacy.at_rest.envelope import Secret
 from medfed.services import act_files, audit
 from medfed.services.machine_acts import FOLDER, leave_act, take_in, whoever
 from medfed.services.sites import create_site, open_ledger
@@ -145,8 +149,25 @@ def test_an_act_that_cannot_be_removed_is_recorded_once(sqlite, tmp_path, monkey
 COMMANDS = {
     "limit": (["ledger", "set-limit", "--epsilon", "3", "--site"], "privacy limit of a patient"),
     "approval": (["site", "approve"], "study "),
+    "withdrawal": (["site", "revoke"], "study "),
     "trust": (["site", "trust"], "key "),
+    "pin": (["site", "pin"], "site south"),
+    "encryption": (["site", "encrypt", "--passphrase"], ""),
+    "rotation": (["site", "rotate-key", "--key-file", "/dev/zero"], ""),
+    "invitation": (["coordinator", "invite"], "site south"),
+    "removal": (["coordinator", "remove"], "site south"),
+    "renewal": (["coordinator", "renew"], ""),
 }
+DEEDS = (
+    "medfed.storage.ledger.SqliteLedger.set_limit",
+    *(f"medfed.federation.site_folder.SiteFolder.{deed}" for deed in ("approve", "revoke")),
+    "medfed.services.sites.trust",
+    "medfed.federation.peers.pin",
+    *(f"medfed.services.at_rest.{deed}_site" for deed in ("encrypt", "rotate")),
+    *(f"medfed.federation.enrolment.invites.{deed}" for deed in ("invite", "forget_site")),
+    "medfed.federation.enrolment.folder.renew",
+)
+"""What the commands do, each by one function."""
 
 
 @pytest.fixture
@@ -155,15 +176,26 @@ def site(tmp_path):
     (tmp_path / "coordinator").mkdir()
     make_key(tmp_path / "coordinator")
     (tmp_path / "study.toml").write_text(BREAST_CANCER)
+    create_site(tmp_path / "other", "south", None)
+    SiteFolder(tmp_path / "site").approve(parse_study(BREAST_CANCER))
+    init_coordinator(tmp_path / "federation", "https://localhost:8443")
     return tmp_path / "site"
+
+
+def folder_of(site, command):
+    return site.parent / "federation" if COMMANDS[command][0][0] == "coordinator" else site
 
 
 def words_of(site, command):
     more = {
         "approval": [site.parent / "study.toml"],
+        "withdrawal": [parse_study(BREAST_CANCER).digest[:12]],
         "trust": [site.parent / "coordinator/key.pub"],
+        "pin": [site.parent / "other"],
+        "invitation": ["south"],
+        "removal": ["south"],
     }
-    return [*COMMANDS[command][0], str(site), *map(str, more.get(command, []))]
+    return [*COMMANDS[command][0], str(folder_of(site, command)), *map(str, more.get(command, []))]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -176,19 +208,45 @@ def test_what_is_done_is_said_before_it_is_done(site, command, sqlite, monkeypat
     def killed(*_, **__):
         raise KilledError
 
-    for what in (
-        "medfed.storage.ledger.SqliteLedger.set_limit",
-        "medfed.federation.site_folder.SiteFolder.approve",
-        "medfed.services.sites.trust",
-    ):
+    for what in DEEDS:
         monkeypatch.setattr(what, killed)
+    monkeypatch.setattr(Secret, "named", lambda how: None)
     with pytest.raises(KilledError):
         main(words_of(site, command))
-    assert take_in(sqlite, [site]) == 1
+    assert take_in(sqlite, [folder_of(site, command)]) == 1
     assert [row.subject[: len(COMMANDS[command][1])] for row in audit.entries(sqlite)] == [
         COMMANDS[command][1]
     ]
     assert open_ledger(site).limit().epsilon == 10.0
+
+
+@pytest.mark.parametrize("command", ["withdrawal", "approval"])
+def test_a_full_disk_holds_up_no_withdrawal(site, command, sqlite, monkeypatch):
+    """What takes away trust is done all the same, and said as soon as it can be."""
+    withdrawn, full = SiteFolder.revoke, OSError(errno.ENOSPC, "No space left on device")
+
+    def no_room(*_):
+        raise full
+
+    def frees_some(self, digest):
+        withdrawn(self, digest)
+        patched.undo()
+
+    if command == "approval":
+        SiteFolder(site).revoke(parse_study(BREAST_CANCER).digest)
+    with monkeypatch.context() as patched:
+        patched.setattr("medfed.services.machine_acts.write_act", no_room)
+        patched.setattr(SiteFolder, "revoke", frees_some)
+        if command == "approval":
+            with pytest.raises(SystemExit):
+                main(words_of(site, command))
+        else:
+            main(words_of(site, command))
+    take_in(sqlite, [site])
+    assert [row.reason for row in audit.entries(sqlite)] == ["withdrawn"] * (
+        command == "withdrawal"
+    )
+    assert SiteFolder(site).approvals() == []
 
 
 def test_what_could_not_be_done_is_said_too(site, sqlite, monkeypatch):

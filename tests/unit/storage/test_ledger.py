@@ -193,6 +193,19 @@ def test_nobody_can_be_read_in_the_file(ledger):
     assert b"Muster" not in json.dumps([e.title for e in ledger.entries()]).encode()
 
 
+def test_no_two_ledgers_call_the_same_patient_alike(tmp_path):
+    """Else whoever has names, or another hospital's ledger, finds them by trying."""
+
+    def members(name):
+        book = SqliteLedger(tmp_path / name, Counting())
+        book.spend(spend(("Maria Muster", "Max Muster")))
+        with sqlite3.connect(book.path) as db:
+            return {row[0] for row in db.execute("SELECT member FROM cohorts")}
+
+    one, other = members("one.sqlite"), members("other.sqlite")
+    assert len(one | other) == 4
+
+
 def test_each_entry_is_on_the_disk_when_it_is_made(ledger):
     ledger.spend(spend())
     with sqlite3.connect(ledger.path) as db:

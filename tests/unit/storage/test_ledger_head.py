@@ -6,6 +6,7 @@ import shutil
 import signal
 import sqlite3
 import sys
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -17,7 +18,7 @@ from medfed.core.ledger import Spend
 from medfed.core.mechanism import Cost, NoisyAnswer
 from medfed.core.vault import OPEN
 from medfed.privacy.at_rest.vault import SealedVault
-from medfed.storage import ledger_head
+from medfed.storage import ledger_head, ledger_rows
 from medfed.storage.ledger import LEDGER, SqliteLedger
 from medfed.storage.ledger_head import HEAD, REMEDY
 
@@ -66,6 +67,26 @@ def test_without_the_head_it_would_be_used(book, monkeypatch):
 @pytest.mark.parametrize(
     "harm",
     [
+        "UPDATE entries SET answers = '[]' WHERE number = 1",
+        "UPDATE entries SET unit = 'record'",
+        "UPDATE entries SET cohort = (SELECT cohort FROM entries WHERE number = 2)",
+        "DELETE FROM entries WHERE number = 1",
+        "UPDATE entries SET number = 9 - number",
+    ],
+)
+def test_entries_that_were_changed_are_noticed(tmp_path, harm):
+    book = SqliteLedger(tmp_path / LEDGER, Counting())
+    book.spend(WORK)
+    book.spend(replace(WORK, patients=("c",)))
+    with sqlite3.connect(book.path) as db:
+        db.execute(harm)
+    db.close()
+    is_not_used(again(book))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
         "UPDATE limits SET epsilon = 99 WHERE number = 1",
         "UPDATE limits SET rule = 'sum'",
         "DELETE FROM limits WHERE number = 3",
@@ -79,6 +100,66 @@ def test_limits_that_were_changed_are_noticed(tmp_path, harm):
         db.execute(harm)
     db.close()
     is_not_used(again(book))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "DELETE FROM cohorts",
+        "DELETE FROM cohorts WHERE rowid = 1",
+        "UPDATE cohorts SET member = zeroblob(16) WHERE rowid = 1",
+        "UPDATE cohorts SET cohort = cohort || '0'",
+        "INSERT INTO cohorts SELECT cohort, zeroblob(16) FROM cohorts LIMIT 1",
+    ],
+)
+def test_patients_who_were_taken_out_of_a_cohort_or_put_in_are_noticed(tmp_path, harm):
+    book = SqliteLedger(tmp_path / LEDGER, Counting())
+    book.spend(WORK)
+    with sqlite3.connect(book.path) as db:
+        db.execute(harm)
+    db.close()
+    for work in (lambda: book.spend(WORK), book.balance, book.standings, book.crowd):
+        with pytest.raises(SiteError, match="who was in some of the work") as no:
+            work()
+        assert no.value.remedy == REMEDY
+
+
+PAGE = 4096
+"""SQLCipher's."""
+
+
+def with_a_page_put_back(home):
+    """Balances of an encrypted ledger into which one page of an older copy was put, without its
+    key; those that could be had at all."""
+    book = SqliteLedger(home / LEDGER, Counting(), SealedVault(home, bytes(32)))
+    book.spend(WORK)
+    old = book.path.read_bytes()
+    book.spend(replace(WORK, patients=tuple(f"p{i}" for i in range(600))))
+    book.spend(WORK)
+    new = book.path.read_bytes()
+    pages = [at for at in range(0, len(old), PAGE) if old[at : at + PAGE] != new[at : at + PAGE]]
+    assert len(pages) > 1
+    for at in pages:
+        book.path.write_bytes(new[:at] + old[at : at + PAGE] + new[at + PAGE :])
+        try:
+            yield [each.members for each in again(book).standings()]
+        except SiteError:
+            continue
+
+
+def test_a_page_of_an_older_copy_in_an_encrypted_ledger_is_noticed(tmp_path):
+    assert all(found == [2, 600] for found in with_a_page_put_back(tmp_path))
+
+
+def test_without_the_cohorts_names_it_would_be_used(tmp_path, monkeypatch):
+    """The defence switched off: patients are forgotten, and what they spent with them."""
+
+    def as_it_is(db, cohort):
+        rows = db.execute("SELECT member FROM cohorts WHERE cohort = ?", (cohort,))
+        return [row[0] for row in rows]
+
+    monkeypatch.setattr(ledger_rows, "_members", as_it_is)
+    assert any(sum(found) < 602 for found in with_a_page_put_back(tmp_path))
 
 
 def older(book, version):

@@ -7,7 +7,6 @@ see `medfed.aggregators.encrypted.member`. All conversations of a process share 
 
 import atexit
 import fcntl
-import os
 import subprocess
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -17,9 +16,10 @@ from itertools import islice
 from queue import SimpleQueue
 from typing import IO
 
+from medfed.core.cores import cores
 from medfed.core.own_process import own_process
 
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+CORES = cores()
 MOST = 8
 AHEAD = 3
 """Pieces asked for ahead of the one that is wanted, for each member."""

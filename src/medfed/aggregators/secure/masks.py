@@ -1,6 +1,5 @@
 """Masks: streams of AES in counter mode, added to words and taken off again."""
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from medfed.aggregators.secure.fixed_point import CHUNK, Codec
+from medfed.core.cores import cores
 from medfed.core.update import Array
 
 _PIECE = 2 * 8 * CHUNK
@@ -152,7 +152,6 @@ class Masks:
 
 def _firsts(size: int) -> list[int]:
     """The elements with which threads begin, whole chunks apart."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    threads = max(1, min(allowed or 1, _THREADS, size // _ALONE))
+    threads = max(1, min(cores(), _THREADS, size // _ALONE))
     each = -(-size // (threads * CHUNK)) * CHUNK
     return list(range(0, size, each)) if size else [0]

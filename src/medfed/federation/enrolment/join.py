@@ -7,6 +7,8 @@ again, asks with the same keys.
 
 import json
 import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +33,8 @@ from medfed.federation.keys import PRIVATE, PUBLIC, fingerprint, load_key, make_
 BASE = "/v1/enrol"
 CLOCK = 60.0
 """Seconds by which clocks may differ before anybody is told."""
+Recorded = Callable[[Path, str], AbstractContextManager[None]]
+"""Records that a folder is about to join the federation of a name; inside it joins, or fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,7 @@ def join(
     min_patients: int | None = None,
     proxy: str | None = None,
     timeout: float = 15.0,
+    recorded: Recorded = lambda _folder, _federation: nullcontext(),
 ) -> Joined:
     """Join a federation with an invitation code.
 
@@ -74,6 +79,7 @@ def join(
         min_patients: With fewer training patients the site refuses.
         proxy: The way out; the environment's when None.
         timeout: Seconds to wait for a sign of life.
+        recorded: How it is recorded.
 
     Raises:
         SiteError: With what to do about it.
@@ -92,18 +98,19 @@ def join(
     new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     before = _there(folder)
-    try:
-        key = load_key(folder) if (folder / PRIVATE).exists() else make_key(folder)
-        answer = web.post(BASE, _statement(folder, code, key))
-        welcome = _welcome(answer)
-    except (Unreachable, _TryAgain) as error:
-        raise _kept(error) from None
-    except BaseException:
-        _clean(folder, new, before)
-        raise
-    coordinator = _coordinator_key(welcome)
-    write_atomic(folder / CA, authority.public_bytes(Encoding.PEM))
-    settle(folder, code, coordinator, data=data, min_patients=min_patients, proxy=proxy)
+    with recorded(folder, _says(hello, "name")[:64]):
+        try:
+            key = load_key(folder) if (folder / PRIVATE).exists() else make_key(folder)
+            answer = web.post(BASE, _statement(folder, code, key))
+            welcome = _welcome(answer)
+        except (Unreachable, _TryAgain) as error:
+            raise _kept(error) from None
+        except BaseException:
+            _clean(folder, new, before)
+            raise
+        coordinator = _coordinator_key(welcome)
+        write_atomic(folder / CA, authority.public_bytes(Encoding.PEM))
+        settle(folder, code, coordinator, data=data, min_patients=min_patients, proxy=proxy)
     return Joined(
         folder=folder,
         site=code.site,

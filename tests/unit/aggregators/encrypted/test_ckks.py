@@ -1,5 +1,8 @@
 """The encrypted sum: right to what it says, and whose key is whose business."""
 
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import pytest
 from unit.aggregators.secure.talking import Hospitals, Liar, updates_of
@@ -11,9 +14,10 @@ import tenseal
 from medfed.aggregators.encrypted import context as ckks
 from medfed.aggregators.encrypted import coordinator, site
 from medfed.aggregators.encrypted.ckks import Ckks
-from medfed.aggregators.encrypted.ckks_scheme import Numbers, encrypted
+from medfed.aggregators.encrypted.ckks_scheme import CkksScheme, Numbers, encrypted
 from medfed.aggregators.encrypted.pieces import packed, unpacked
 from medfed.aggregators.secure.messages import message
+from medfed.aggregators.secure.seated import SeatedSite
 from medfed.core.errors import QuorumError, Refused, RunError
 
 
@@ -313,7 +317,8 @@ def all_encrypted(federation):
     for name in liar.sites:
         replies[name] = federation.order(name, f"context-{liar.name}", table)
     sealed = replies["s00"].tensors["secure/context"]
-    boxes = site.table_of(replies["s00"])["sealed"]
+    dealt = site.table_of(replies["s00"])
+    boxes, liar.public = dealt["sealed"], bytes.fromhex(dealt["public"])
     liar.parts = {}
     for name in liar.sites:
         order = message({"sealed": boxes.get(name, "")}, {"context": sealed})
@@ -337,6 +342,61 @@ def test_a_sum_over_too_few_is_not_opened(sites):
         federation.order("s01", f"open-{liar.name}", opening(liar, sites))
 
 
+def true_sum(liar, sites):
+    """The order to open what really is the sum of some sites' parts."""
+    public, scheme = ckks.opened(liar.public, secret=False), CkksScheme()
+    pieces = zip(*(unpacked(liar.parts[name]) for name in sites), strict=True)
+    added = [scheme.add(public, each) for each in pieces]
+    return message({"participants": sites}, packed(iter(added), len(added)))
+
+
+@pytest.mark.parametrize(
+    ("off", "opened"), [((), False), ((0,), False), ((1,), False), ((0, 1), True)]
+)
+def test_a_true_sum_over_two_is_not_opened_for_two_reasons(off, opened, monkeypatch):
+    for one in off:
+        monkeypatch.setattr(SeatedSite, ("_check_enough", "_check_parts")[one], lambda *_: None)
+    liar = all_encrypted(hospitals(4))
+    order = partial(
+        liar.hospitals.order, "s01", f"open-{liar.name}", true_sum(liar, ["s01", "s02"])
+    )
+    if opened:
+        assert order().tensors
+        return
+    with pytest.raises(Refused) as no:
+        order()
+    assert no.value.name == "unsafe-sum"
+
+
+@pytest.mark.parametrize("off", [False, True])
+def test_what_few_of_those_summed_have_is_not_opened(off, monkeypatch):
+    federation = hospitals(4)
+    for name in ("s00", "s01", "s02"):
+        whole = federation.updates[name]
+        federation.updates[name] = replace(whole, stats={**whole.stats, "rare": np.array([1.0])})
+    liar = all_encrypted(federation)  # whose layout is that of the first, with what is rare
+    if off:
+        monkeypatch.setattr(SeatedSite, "_check_parts", lambda *_: None)
+        assert federation.order("s01", f"open-{liar.name}", true_sum(liar, liar.sites[1:])).tensors
+        return
+    with pytest.raises(Refused, match="fewer than 3 sites have 'rare'"):
+        federation.order("s01", f"open-{liar.name}", true_sum(liar, liar.sites[1:]))
+
+
+@pytest.mark.parametrize("off", [False, True])
+def test_one_question_is_opened_over_one_set_of_sites(off, monkeypatch):
+    federation = hospitals(4)
+    liar = all_encrypted(federation)
+    federation.order("s01", f"open-{liar.name}", true_sum(liar, liar.sites))
+    liar = all_encrypted(federation)
+    if off:
+        monkeypatch.setattr(SeatedSite, "_check_question", lambda *_: None)
+        assert federation.order("s01", f"open-{liar.name}", true_sum(liar, liar.sites[1:])).tensors
+        return
+    with pytest.raises(Refused, match="summed already"):
+        federation.order("s01", f"open-{liar.name}", true_sum(liar, liar.sites[1:]))
+
+
 def test_a_single_part_does_not_pass_for_a_sum_as_it_is():
     federation = hospitals(4)
     liar = all_encrypted(federation)
@@ -348,6 +408,7 @@ def test_nothing_is_opened_twice():
     federation = hospitals(4)
     liar = all_encrypted(federation)
     federation.order("s01", f"open-{liar.name}", message({}))
+    assert not federation.seats["s01"].drawer, "the key is forgotten"
     with pytest.raises(Refused):
         federation.order("s01", f"open-{liar.name}", opening(liar, liar.sites))
 

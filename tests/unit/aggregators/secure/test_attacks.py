@@ -17,6 +17,7 @@ from medfed.aggregators.secure.layout import Layout
 from medfed.aggregators.secure.masks import Reader, Stream
 from medfed.aggregators.secure.messages import decoded, message
 from medfed.aggregators.secure.rules import Advert, sign_of
+from medfed.aggregators.secure.sum import SecureSum
 from medfed.core.errors import Refused, WireError
 
 VICTIM = "s05"
@@ -401,6 +402,48 @@ def test_a_made_up_site_is_refused_unless_somebody_pinned_it():
     assert makes_up_a_site(hospitals(naive=True))
 
 
+def test_a_list_that_lacks_the_site_is_refused():
+    """It would divide its secrets among others, and mask with nobody who can take its masks off."""
+    liar = Liar(hospitals()).keys()
+    liar.adverts.pop(VICTIM)
+    with refused_as("unsafe-sum"):
+        liar.shares([VICTIM])
+
+
+def test_a_list_with_other_keys_of_the_site_is_refused():
+    """Keys that it signed for the same conversation and has forgotten since."""
+    federation, name = hospitals(), "0123456789abcdef"
+    earlier, liar = (Liar(federation, name).keys() for _ in range(2))
+    liar.adverts[VICTIM] = earlier.adverts[VICTIM]
+    with refused_as("unsafe-sum"):
+        liar.shares([VICTIM])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda key, shape: [2 * n for n in shape] if key == "t:model/a" else shape,
+        lambda key, shape: [3, 4, 1] if key == "t:model/b.weight" else shape,
+        lambda key, shape: [seated.MORE + 500] if key == "s:sum" else shape,
+    ],
+)
+def test_a_layout_of_other_shapes_is_refused(change, off):
+    liar = Liar(hospitals()).keys()
+    liar.layout = [[key, change(key, shape), dtype] for key, shape, dtype in liar.layout]
+    off(counted_parts)  # it would be noticed there too: nobody signed such parts
+    with refused_as("malformed-order"):
+        liar.shares([VICTIM])
+
+
+def test_a_layout_far_beyond_what_the_site_was_asked_is_refused(off):
+    """Zeros for parts of others are made in memory: the coordinator does not choose how many."""
+    liar = Liar(hospitals()).keys()
+    liar.layout = sorted([*liar.layout, ["s:more", [seated.MORE + 1], "float64"]])
+    off(counted_parts)
+    with refused_as("malformed-order"):
+        liar.shares([VICTIM])
+
+
 def test_a_site_under_two_names_is_refused(off):
     with refused_as("unsafe-sum"):
         lists_a_site_under_two_names(hospitals())
@@ -439,6 +482,21 @@ def test_what_a_site_refused_to_sign_it_does_not_open():
             step()
 
 
+def test_a_step_that_was_refused_is_not_tried_again():
+    """What it takes from an order before it says no must not be built upon."""
+    liar = Liar(hospitals()).keys().shares().masked()
+    few = ["s00", "s01", VICTIM]
+    for survivors in (few, liar.sites):
+        with refused_as("unsafe-sum"):
+            liar.agree(survivors, [VICTIM])
+    liar = Liar(hospitals()).keys().shares()
+    box, spoilt = liar.inbox(VICTIM), liar.inbox(VICTIM)
+    spoilt["sealed"]["s00"] = "00" * keys.SEALED
+    for each in (spoilt, box):
+        with refused_as("unsafe-sum"):
+            liar.send("masked", VICTIM, each)
+
+
 def test_no_mask_is_ever_made_again(monkeypatch):
     """Over many conversations every stream has a key of its own; the two ends share each pair's."""
     made = []
@@ -464,6 +522,23 @@ def test_a_site_that_pinned_too_few_says_so_before_it_works():
     federation.updates[VICTIM] = None
     with refused_as("unknown-peer"):
         federation.order(VICTIM, "keys-0123456789abcdef")
+
+
+def test_a_study_may_insist_on_more_sites_than_its_hospitals():
+    federation = Hospitals(updates_of(6), rule=SecureSum(least=6))
+    liar = Liar(federation).keys()
+    assert {table["fewest"] for table in liar.tables.values()} == {6}
+    liar.adverts.pop("s00")
+    with refused_as("unsafe-sum"):
+        liar.shares([VICTIM])
+
+
+def test_nobody_can_ask_for_a_sum_of_two():
+    federation = Hospitals(updates_of(6, size=400), rule=SecureSum(least=1))
+    for name in federation.seats:
+        federation.change(name, least=1)
+    with refused_as("unsafe-sum"):
+        sums_over_two_sites(federation)
 
 
 def test_a_site_may_insist_on_more_sites_than_the_study():

@@ -1,6 +1,7 @@
 """Joining, over real TLS; and everything that can go wrong on the way."""
 
 import ssl
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,6 +16,7 @@ from medfed.federation.enrolment.roster import enrolled_sites
 from medfed.federation.enrolment.settle import with_fields
 from medfed.federation.keys import fingerprint, load_key, load_public
 from medfed.federation.settings.site import read_site
+from medfed.services.machine_acts import FOLDER, about_to
 from medfed.services.sites import create_site, open_site, trust
 
 
@@ -45,6 +47,39 @@ def test_a_site_joins_and_can_work(federation, tmp_path):
     for name in ("key.pem", "node.key"):
         assert (folder / name).stat().st_mode & 0o777 == 0o600
     assert federation.enrolled == [site]
+
+
+def test_it_is_recorded_before_anybody_is_enrolled(federation, tmp_path):
+    folder, told = tmp_path / "b", []
+
+    class KilledError(BaseException):
+        pass
+
+    @contextmanager
+    def killed(into, name):
+        told.append((into, name))
+        raise KilledError
+        yield
+
+    with federation.front(), pytest.raises(KilledError):
+        join(federation.invite(), folder, recorded=killed)
+    assert told == [(folder, federation.folder.settings().name)]
+    assert enrolled_sites(federation.folder.path) == []
+
+
+def test_what_was_recorded_of_a_new_folder_that_was_refused_goes_with_it(federation, tmp_path):
+    code, told = federation.invite(), []
+
+    def joining(folder, name):
+        told.append(name)
+        return about_to(folder, "site.join", f"federation {name}")
+
+    with federation.front():
+        join(code, tmp_path / "b", recorded=joining)
+        assert len(list((tmp_path / "b" / FOLDER).iterdir())) == 1
+        fails(code, tmp_path / "c", "used already", recorded=joining)
+        assert not (tmp_path / "c").exists()
+    assert len(told) == 2
 
 
 def test_a_folder_made_before_keeps_its_key_and_its_words(federation, tmp_path):
