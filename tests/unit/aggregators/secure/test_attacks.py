@@ -482,6 +482,41 @@ def test_what_a_site_refused_to_sign_it_does_not_open():
             step()
 
 
+@pytest.mark.parametrize(
+    "survivors",
+    [
+        ["s00", "s01", "s02", "s03", VICTIM, "s99"],  # nobody's
+        ["s00", "s01", "s02", "s03", VICTIM, "s04"],  # who sent no shares, and so has no masks
+        ["s00", "s01", "s02", "s03"],  # enough, but without the one that is asked
+    ],
+)
+def test_a_list_of_survivors_that_the_site_knows_to_be_false_is_not_signed(survivors):
+    liar = Liar(hospitals()).keys().shares()
+    del liar.sealed["s04"]
+    with_shares = [name for name in liar.sites if name != "s04"]
+    liar.masked(with_shares).agree(with_shares, ["s00"])
+    with refused_as("unsafe-sum"):
+        liar.agree(survivors, [VICTIM])
+
+
+def test_the_same_over_other_sites_is_not_even_signed():
+    liar = Liar(hospitals()).keys().shares().masked()
+    liar.unmask(liar.agree(liar.sites))
+    again = Liar(liar.hospitals).keys().shares().masked()
+    others = [name for name in again.sites if name != "s00"]
+    with refused_as("unsafe-sum"):
+        again.agree(others, [VICTIM])
+
+
+def test_what_was_summed_while_it_was_being_agreed_is_looked_at_again():
+    """Another process of the site, which was moved or started twice, may have been quicker."""
+    liar = Liar(hospitals()).keys().shares().masked()
+    signed = liar.agree(liar.sites)
+    liar.hospitals.summed[VICTIM] = "s00, s01, s02, s03"
+    with refused_as("unsafe-sum"):
+        liar.unmask(signed, [VICTIM])
+
+
 def test_a_step_that_was_refused_is_not_tried_again():
     """What it takes from an order before it says no must not be built upon."""
     liar = Liar(hospitals()).keys().shares().masked()
