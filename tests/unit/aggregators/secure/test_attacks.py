@@ -487,7 +487,6 @@ def test_what_a_site_refused_to_sign_it_does_not_open():
     [
         ["s00", "s01", "s02", "s03", VICTIM, "s99"],  # nobody's
         ["s00", "s01", "s02", "s03", VICTIM, "s04"],  # who sent no shares, and so has no masks
-        ["s00", "s01", "s02", "s03"],  # enough, but without the one that is asked
     ],
 )
 def test_a_list_of_survivors_that_the_site_knows_to_be_false_is_not_signed(survivors):
@@ -497,6 +496,35 @@ def test_a_list_of_survivors_that_the_site_knows_to_be_false_is_not_signed(survi
     liar.masked(with_shares).agree(with_shares, ["s00"])
     with refused_as("unsafe-sum"):
         liar.agree(survivors, [VICTIM])
+
+
+def test_a_site_that_sent_its_part_does_not_sign_that_it_is_lost():
+    liar = Liar(hospitals()).keys().shares().masked()
+    others = [name for name in liar.sites if name != VICTIM]
+    assert liar.agree(others), "they are enough"
+    with refused_as("unsafe-sum"):
+        liar.agree(others, [VICTIM])
+
+
+def test_shares_of_few_and_of_somebody_who_is_not_listed_are_refused():
+    for change in (
+        lambda box: {name: box[name] for name in ("s00", "s01")},
+        lambda box: {**box, "s99": box["s00"]},
+    ):
+        liar = Liar(hospitals()).keys().shares()
+        with refused_as("unsafe-sum"):
+            liar.send("masked", VICTIM, {"sealed": change(liar.inbox(VICTIM)["sealed"])})
+
+
+def test_who_is_lost_has_no_say_in_who_is_not():
+    """A site that helps the coordinator signs a list that it is not on."""
+    liar = Liar(hospitals()).keys().shares().masked()
+    alive = liar.sites[1:]
+    signed = liar.agree(alive)
+    what = liar.roster().survivors_signed(liar.sites, alive)
+    signed["s00"] = liar.hospitals.keys["s00"].sign(what).hex()
+    with refused_as("unsafe-sum"):
+        liar.unmask(signed, [VICTIM])
 
 
 def test_the_same_over_other_sites_is_not_even_signed():
