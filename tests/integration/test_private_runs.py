@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from itertools import takewhile
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from integration.federated import SITES, Recorder, go, text_of
 from limits import allow
 
 from medfed.core.errors import REFUSALS, QuorumError
+from medfed.core.events import RunStarted
 from medfed.core.files import read_lines
 from medfed.core.study_file import parse_study
 from medfed.federation import wire_pb2
@@ -196,6 +198,18 @@ def test_a_run_with_ledgers_of_its_own_says_that_they_know_of_no_other_run(tmp_p
     plain = Recorder()
     go(parse_study(text_of(rounds=1)), tmp_path / "plain", plain, report=False)
     assert "ledgers" not in plain.said()
+
+
+def test_a_run_whose_own_ledgers_have_no_room_for_it_says_so_before_it_begins(tmp_path):
+    said, fits = Recorder(), Recorder()
+    dear = parse_study(private_text(rounds=1).replace("noise = 2.0", "noise = 0.4"))
+    with pytest.raises(QuorumError, match="budget-spent"):
+        go(dear, tmp_path / "dear", said, report=False)
+    assert "of the 10 that this run's own ledgers allow, at their δ = 1e-05" in said.said()
+    before = takewhile(lambda event: not isinstance(event, RunStarted), said.events)
+    assert "own ledgers allow" in " ".join(event.message for event in before)
+    go(private_study(rounds=1), tmp_path / "fits", fits, report=False)
+    assert "own ledgers allow" not in fits.said()
 
 
 def test_a_site_without_a_ledger_takes_no_part(recorded, tmp_path):

@@ -288,6 +288,15 @@ def test_bytes_that_are_no_update(blob, tmp_path):
         SpooledUpdate(path, "a")
 
 
+def test_a_header_beyond_all_reason_is_not_parsed(monkeypatch):
+    monkeypatch.setattr(spool, "MAX_HEADER", 200)
+    whole = encode_update(Update(stats={"n": np.array(1.0)}))
+    decode_update(whole)
+    monkeypatch.setattr(spool, "_header", None)  # nobody asks what is in it
+    with pytest.raises(WireError, match="header that is too large"):
+        decode_update(struct.pack("<Q", 201) + b" " * 201)
+
+
 BLOBS = [
     encode_update(part.pack(small(), {})[0]) for part in (HalfPrecision(), EightBits(), TopK())
 ]

@@ -101,6 +101,14 @@ def test_a_file_cannot_be_cut_short_grow_or_change_its_order(tmp_path):
             opened(path)
 
 
+def test_a_file_that_was_cut_short_is_not_even_opened(tmp_path):
+    """Whoever reads the beginning only would take its new length for the true one."""
+    path = written(tmp_path / "f", os.urandom(3 * SEGMENT))
+    path.write_bytes(path.read_bytes()[: HEAD + 2 * (SEGMENT + TAG)])
+    with pytest.raises(DataError):
+        SealedBlob(path, KEY, b"a")
+
+
 def test_another_key_another_place_and_another_file_open_nothing(tmp_path):
     one = written(tmp_path / "1", os.urandom(2 * SEGMENT))
     other = written(tmp_path / "2", os.urandom(2 * SEGMENT))

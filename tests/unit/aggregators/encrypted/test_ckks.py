@@ -272,7 +272,12 @@ def beside_the_mark(reply):
     return message(site.table_of(reply), {**arrays, "sizes": arrays["sizes"] - 1})
 
 
-@pytest.mark.parametrize("change", [twice, none_at_all, beside_the_mark])
+def for_another_context(reply):
+    arrays = {name: reply.tensors[f"secure/{name}"] for name in ("ciphertexts", "sizes")}
+    return message({"context": "00" * 32}, arrays)
+
+
+@pytest.mark.parametrize("change", [twice, none_at_all, beside_the_mark, for_another_context])
 def test_a_part_without_the_right_ciphertexts_is_left_out(change):
     result = swapped(hospitals(4), "s01", "encrypt", change).gather()
     assert result.participants == ("s00", "s02", "s03")

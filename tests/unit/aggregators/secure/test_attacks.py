@@ -482,6 +482,69 @@ def test_what_a_site_refused_to_sign_it_does_not_open():
             step()
 
 
+@pytest.mark.parametrize(
+    "survivors",
+    [
+        ["s00", "s01", "s02", "s03", VICTIM, "s99"],  # nobody's
+        ["s00", "s01", "s02", "s03", VICTIM, "s04"],  # who sent no shares, and so has no masks
+    ],
+)
+def test_a_list_of_survivors_that_the_site_knows_to_be_false_is_not_signed(survivors):
+    liar = Liar(hospitals()).keys().shares()
+    del liar.sealed["s04"]
+    with_shares = [name for name in liar.sites if name != "s04"]
+    liar.masked(with_shares).agree(with_shares, ["s00"])
+    with refused_as("unsafe-sum"):
+        liar.agree(survivors, [VICTIM])
+
+
+def test_a_site_that_sent_its_part_does_not_sign_that_it_is_lost():
+    liar = Liar(hospitals()).keys().shares().masked()
+    others = [name for name in liar.sites if name != VICTIM]
+    assert liar.agree(others), "they are enough"
+    with refused_as("unsafe-sum"):
+        liar.agree(others, [VICTIM])
+
+
+def test_shares_of_few_and_of_somebody_who_is_not_listed_are_refused():
+    for change in (
+        lambda box: {name: box[name] for name in ("s00", "s01")},
+        lambda box: {**box, "s99": box["s00"]},
+    ):
+        liar = Liar(hospitals()).keys().shares()
+        with refused_as("unsafe-sum"):
+            liar.send("masked", VICTIM, {"sealed": change(liar.inbox(VICTIM)["sealed"])})
+
+
+def test_who_is_lost_has_no_say_in_who_is_not():
+    """A site that helps the coordinator signs a list that it is not on."""
+    liar = Liar(hospitals()).keys().shares().masked()
+    alive = liar.sites[1:]
+    signed = liar.agree(alive)
+    what = liar.roster().survivors_signed(liar.sites, alive)
+    signed["s00"] = liar.hospitals.keys["s00"].sign(what).hex()
+    with refused_as("unsafe-sum"):
+        liar.unmask(signed, [VICTIM])
+
+
+def test_the_same_over_other_sites_is_not_even_signed():
+    liar = Liar(hospitals()).keys().shares().masked()
+    liar.unmask(liar.agree(liar.sites))
+    again = Liar(liar.hospitals).keys().shares().masked()
+    others = [name for name in again.sites if name != "s00"]
+    with refused_as("unsafe-sum"):
+        again.agree(others, [VICTIM])
+
+
+def test_what_was_summed_while_it_was_being_agreed_is_looked_at_again():
+    """Another process of the site, which was moved or started twice, may have been quicker."""
+    liar = Liar(hospitals()).keys().shares().masked()
+    signed = liar.agree(liar.sites)
+    liar.hospitals.summed[VICTIM] = "s00, s01, s02, s03"
+    with refused_as("unsafe-sum"):
+        liar.unmask(signed, [VICTIM])
+
+
 def test_a_step_that_was_refused_is_not_tried_again():
     """What it takes from an order before it says no must not be built upon."""
     liar = Liar(hospitals()).keys().shares().masked()

@@ -152,6 +152,11 @@ def test_infinity_counts_as_a_bound_and_never_shows(monkeypatch):
     assert noising.on_grid(np.array([[np.nan], [1.0]])).tolist() == [noising.GRID]
 
 
+def test_nobody_moves_a_figure_by_more_than_one_whatever_a_statistic_makes_of_them():
+    assert noising.on_grid(np.array([[7.0, -7.0]])).tolist() == [noising.GRID, -noising.GRID]
+    assert noising.on_grid(np.array([[np.inf, 1e300]])).tolist() == [noising.GRID] * 2
+
+
 def test_values_count_however_a_table_or_a_study_writes_them(monkeypatch):
     """By the key by which a model's inputs know them."""
     monkeypatch.setattr(noising, "noised", lambda f, kind, scale: f)
