@@ -70,11 +70,7 @@ FILES = (
 )
 TOLD = ("privacy/words.py", "privacy/local_words.py", "services/outlook_words.py")
 """Where every string is shown."""
-READERS = (
-    *(f"dicom/{name}" for name in ("codecs", "decoder", "headers", "pixels", "planes")),
-    *("dicom/segmentation", "dicom/series", "metaimage", "pacs", "fetch", "annotations.py"),
-    *("pseudonyms", "scans"),
-)
+READERS = ("dicom/decoder", "dicom/segmentation", "pacs", "fetch", "annotations.py", "pseudonyms")
 NOT: tuple[str, ...] = (
     *(f"connectors/{name}" for name in (*READERS, "phantom", "pooled.py", "patches_2d.py")),
     *(f"aggregators/secure/{name}" for name in ("k", "l", "m", "o", "rules", "site", "fixed")),

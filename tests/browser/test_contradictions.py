@@ -41,6 +41,7 @@ TYPED = [
 """Step, field, what is typed into it, and some of what is said beneath it."""
 CHOSEN = [
     ("Task", {"source": "volumes"}, "source", "Choose another source"),
+    ("Strategy", {"strategy": "local-norm"}, "strategy.local", "normalisation layers"),
     ("Aggregation", {"aggregator": "multi-krum"}, "aggregator", "Name 5 sites"),
     ("Aggregation", {"aggregator": "secure-sum", "report": "sites"}, "report", "nobody sees"),
     ("Aggregation", {"aggregator": "secure-sum", "compression": "int8"}, "compression", "Remove"),

@@ -157,11 +157,11 @@ def delete(page: Page, picture) -> None:
 
 
 WRONG = {
-    "noise.nii": (b"no picture" * 99, "The header is damaged"),
-    "ct.mhd": (b"NDims = 3", "The header is damaged"),
+    "noise.nii": (b"no picture" * 99, "noise.nii is no NIfTI"),
+    "ct.mhd": (b"NDims = 3", "ct.mhd is no MetaImage header: it lacks DimSize"),
     "torn.zip": (b"PK" + b"torn" * 99, "The zip file is damaged"),
     "letters.zip": (None, "Nothing was taken in"),
-    "gaps.csv": (b"age,sex\n1,2,3\n", "A table cannot be taken"),
+    "gaps.csv": (b"age,sex\n1,2,3\n", "line 2 of gaps.csv has 3 values for 2 columns"),
 }
 """Files of each kind that are no such thing, and some of what is said of them."""
 
@@ -190,6 +190,7 @@ def test_a_table_is_sent_looked_at_and_deleted(page: Page, tmp_path):
     page.get_by_role("button", name="Send and import").click()
     page.wait_for_url(re.compile("/imports/[0-9a-f]{32}$"))
     expect(page.get_by_role("main")).to_contain_text("rows: 3, columns: 3, gaps: 1")
+    expect(page.locator(".tile", has_text="Taken in").locator("b")).to_have_text("1")
     page.get_by_role("link", name="north.csv").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("north.csv")
     page.get_by_role("link", name="Delete").click()

@@ -41,6 +41,7 @@ TYPES = {
     "MET_FLOAT": "f4",
     "MET_DOUBLE": "f8",
 }
+NEEDED = ("NDims", "DimSize", "ElementType", "ElementDataFile")
 
 
 @dataclass(frozen=True)
@@ -146,16 +147,16 @@ def _header(path: Path) -> Header:
         try:
             key, equals, value = line.decode("utf-8").partition("=")
         except UnicodeDecodeError:
-            raise _bad(path, "is not a MetaImage header (it is not text)") from None
+            raise _bad(f"{path.name} is no MetaImage header: it is not text") from None
         if equals:
             fields[key.strip()] = value.strip()
         if key.strip() == "ElementDataFile":
             break
-    for key in ("NDims", "DimSize", "ElementType", "ElementDataFile"):
-        if key not in fields:
-            long = len(raw) == LONGEST_HEADER
-            why = "is too long to be" if long else f"lacks {key}: it is no"
-            raise _bad(path, f"{why} MetaImage header")
+    lacking = [key for key in NEEDED if key not in fields]
+    if lacking and len(raw) == LONGEST_HEADER:
+        raise _bad(f"{path.name} is no MetaImage header: it is too long")
+    if lacking:
+        raise _bad(f"{path.name} is no MetaImage header: it lacks {lacking[0]}")
     return Header(fields, length)
 
 
@@ -196,7 +197,7 @@ def _geometry(path: Path, fields: dict[str, str]) -> Geometry:
 def _shape(path: Path, fields: dict[str, str]) -> tuple[int, int, int]:
     size = _numbers(path, fields, "DimSize", 3)
     if any(n < 1 or n != int(n) for n in size):
-        raise _bad(path, f"declares an impossible size: {fields['DimSize']}")
+        raise _bad(f"{path.name} declares an impossible size: {fields['DimSize']}")
     if math.prod(size) > LARGEST_VOXELS:
         raise ScanError("too-large")
     return int(size[2]), int(size[1]), int(size[0])
@@ -258,12 +259,13 @@ def _skip(path: Path, fields: dict[str, str]) -> int:
 
 def _plain(path: Path, data: Path, begin: int, expected: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     actual = data.stat().st_size - begin
-    if actual != expected:
-        what = "cut off" if actual < expected else "longer than its header says"
-        raise ScanError(
-            "cut-off" if actual < expected else "too-long",
-            f"{path.parent.name}/{data.name} is {what}: {actual:,} bytes where {expected:,} belong",
-        )
+    name = f"{path.parent.name}/{data.name}"
+    if actual < expected:
+        message = f"{name} is cut off: {actual:,} bytes where {expected:,} belong"
+        raise ScanError("cut-off", message)
+    if actual > expected:
+        message = f"{name} is longer than its header says: {actual:,} bytes for {expected:,}"
+        raise ScanError("too-long", message)
     return np.fromfile(data, dtype=dtype, offset=begin)
 
 
@@ -297,7 +299,7 @@ def _unpacked(data: Path, begin: int, expected: int, dtype: np.dtype[Any]) -> ND
 def _is_true(path: Path, fields: dict[str, str], key: str, *, default: bool = False) -> bool:
     value = fields.get(key, str(default)).lower()
     if value not in {"true", "false", "1", "0"}:
-        raise _bad(path, f"{key} should be True or False, not {value!r}")
+        raise _bad(f"{path.name}: {key} should be True or False, not {value!r}")
     return value in {"true", "1"}
 
 
@@ -307,7 +309,7 @@ def _numbers(path: Path, fields: dict[str, str], key: str, count: int) -> list[f
     except ValueError:
         values = []
     if len(values) != count or not all(math.isfinite(v) for v in values):
-        raise _bad(path, f"{key} should hold {count} numbers, not {fields[key]!r}")
+        raise _bad(f"{path.name}: {key} should hold {count} numbers, not {fields[key]!r}")
     return values
 
 
@@ -316,5 +318,5 @@ def _triple(values: list[float]) -> Triple:
     return a, b, c
 
 
-def _bad(path: Path, what: str) -> ScanError:
-    return ScanError("bad-header", f"{path.name} {what}")
+def _bad(message: str) -> ScanError:
+    return ScanError("bad-header", message)

@@ -10,7 +10,7 @@ from medfed.core.mechanism import PaidQuery
 from medfed.core.options import did_you_mean
 from medfed.core.registry import Part, load, make, names
 from medfed.core.study import PLAIN, PLAIN_NAME, RESERVED, Study
-from medfed.core.task import Task
+from medfed.core.task import NamedTask, Task
 
 
 def contradictions(study: Study) -> list[Problem]:
@@ -45,7 +45,7 @@ def contradictions(study: Study) -> list[Problem]:
     _check_kind(study, task, source, found)
     valid = float(getattr(split, "valid", 0.0))
     _check_choice(study, task, valid, found)
-    _check_strategy(study, strategy, aggregator, valid, found)
+    _check_strategy(study, task, strategy, aggregator, valid, found)
     _check_privacy(study, task, found)
     return found
 
@@ -142,7 +142,7 @@ def _placed(problem: Problem, name: str, number: int) -> Problem:
 
 
 def _check_strategy(
-    study: Study, strategy: Any, aggregator: Any, valid: float, found: list[Problem]
+    study: Study, task: Any, strategy: Any, aggregator: Any, valid: float, found: list[Problem]
 ) -> None:
     if strategy.personal and study.keep == "best":
         remedy = 'Write keep = "last": a site keeps only the latest two of its own models'
@@ -159,6 +159,8 @@ def _check_strategy(
         message = f"{study.strategy.name} follows sums over sites, which this rule does not give"
         found.append(Problem("aggregator", message, remedy))
     _check_least(study, strategy, aggregator, found)
+    if isinstance(task, NamedTask) and hasattr(strategy, "misfits"):
+        found += strategy.misfits(task.tensor_names())
     if study.strategy.name == "finetune" and valid <= 0:
         remedy = "Set valid in [split], such as valid = 0.2"
         message = "fine-tuning is kept where it helps on validation patients, and there are none"

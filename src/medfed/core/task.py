@@ -188,6 +188,14 @@ class CalibratedTask(Protocol):
 
 
 @runtime_checkable
+class NamedTask(Protocol):
+    """What a task may offer besides, so that a strategy's fit is known as a study is written."""
+
+    def tensor_names(self) -> Sequence[str]:
+        """Names of the model's tensors, which no data change."""
+
+
+@runtime_checkable
 class ManyFigures(Protocol):
     """What a task may offer besides, so that a bootstrap is quick."""
 

@@ -33,7 +33,8 @@ class LocalPart(FedAvg):
 
     def begin(self, model: Tensors) -> State:
         """Start, once it is certain that something stays and something is shared."""
-        self._check(model)
+        if found := self.misfits(model):
+            raise PartError("the strategy does not fit the model", found)
         return super().begin(model)
 
     def sent(self, state: State) -> Tensors:
@@ -65,19 +66,19 @@ class LocalPart(FedAvg):
         """Whether a tensor is local; capitals do not matter."""
         return any(fnmatchcase(name.lower(), pattern.lower()) for pattern in self.local)
 
-    def _check(self, names: Iterable[str]) -> None:
+    def misfits(self, names: Iterable[str]) -> list[Problem]:
+        """Why it cannot learn a model of these tensors; see `medfed.core.task.NamedTask`."""
         names = sorted(names)
         staying = sum(map(self.stays, names))
         if 0 < staying < len(names):
-            return
+            return []
         which = "every tensor" if staying else "no tensor"
         shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
         message = f"{which} of the model matches {', '.join(self.local) or 'an empty list'}"
-        remedy = f"Give patterns for some of its tensors: {shown}"
-        raise PartError("the strategy does not fit the model", [Problem(_WHERE, message, remedy)])
+        return [Problem("strategy.local", message, self._remedy(shown))]
 
-
-_WHERE = "strategy.local"
+    def _remedy(self, names: str) -> str:
+        return f"Give patterns for some of its tensors: {names}"
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,9 @@ class LocalNorm(LocalPart):
         ("*norm*", "bn*", "*.bn*", "*_bn*", "*.adn.n.*"),
         "Patterns of the normalisation tensors, which stay at each site",
     )
+
+    def _remedy(self, names: str) -> str:
+        return f"Choose a model with normalisation layers, or give patterns for some of: {names}"
 
 
 @dataclass(frozen=True)

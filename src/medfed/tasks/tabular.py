@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from medfed.frameworks.examples import TableBatch, TensorExamples
 
 _SETS: tuple[SetName, ...] = ("train", "valid", "test")
+_NORM_TENSORS = {
+    "layer": ("weight", "bias"),
+    "batch": ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"),
+}
 _ORDER = {">": np.greater, ">=": np.greater_equal, "<": np.less, "<=": np.less_equal}
 
 
@@ -275,6 +279,14 @@ class TabularClassification:
             nn.init.zeros_(head.weight)
             nn.init.zeros_(head.bias)
         return nn.Sequential(layers)
+
+    def tensor_names(self) -> Sequence[str]:
+        """Of what `build` makes, without torch and data; see `medfed.core.task.NamedTask`."""
+        places = range(1, len(self.hidden) + 1)
+        tensors = _NORM_TENSORS.get(self.norm, ())
+        found = [f"layer{i}.{each}" for i in places for each in ("weight", "bias")]
+        found += [f"norm{i}.{each}" for i in places for each in tensors]
+        return [*found, "head.weight", "head.bias"]
 
     def initial(self, seed: int, facts: Facts) -> Tensors:
         """The untrained model; the same for the same seed and facts."""

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from medfed.services.imports.report import sentence_of
 from medfed.storage.catalogue import ListedScan
 from medfed.storage.database.tables import JobRow
 
@@ -38,6 +39,9 @@ def job(row: JobRow, *, files: bool = False) -> dict[str, Any]:
     result = row.result
     if result is not None and not files:
         result = {name: value for name, value in result.items() if name != "where"}
+        result["refused"] = [
+            {**one, "message": sentence_of(one["name"])} for one in result.get("refused", ())
+        ]
     return {
         "id": row.id,
         "state": row.state,

@@ -3,8 +3,11 @@
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
+from medfed.services.imports.report import sentence_of
+from medfed.web.said import said, sentence
+
 TROUBLES = {
-    "bad-csv": (_l("A table cannot be taken:"), ""),
+    "bad-csv": (_l("A table cannot be taken."), ""),
     "no-patient": (
         _l("The files do not say whose they are."),
         _l("Send them again, one patient at a time, and say whose they are."),
@@ -205,9 +208,14 @@ def trouble(one: dict[str, str]) -> tuple[str, str]:
     """What was refused and what to do, in the reader's language."""
     known = TROUBLES.get(one["name"])
     if known:
-        more = f"{one['message']}. {one['remedy']}" if one["name"] == "bad-csv" else known[1]
-        return str(known[0]), str(more)
-    return f"{one['message'].capitalize()}.", one["remedy"]
+        return str(known[0]), str(known[1]) or sentence(said(one["remedy"]))
+    return sentence(said(sentence_of(one["name"]))), sentence(said(one["remedy"]))
+
+
+def found(one: dict[str, str]) -> str:
+    """What is wrong where, as the reader of the file says it; empty where it says no more."""
+    more = one["message"] != sentence_of(one["name"])
+    return sentence(said(one["message"])) if more else ""
 
 
 def plane(name: str) -> str:

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from flask_babel import force_locale
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
-from medfed.services.accounts.roles import ACTIONS, EVERYBODY
-from medfed.web.words import said
+from medfed.services.accounts.roles import ACTIONS, EVERYBODY, ROLES
+from medfed.web.language import LANGUAGES
+from medfed.web.words import role, said
 
 KINDS = {
     "overview": _l("Overview"),
@@ -51,6 +53,15 @@ def groups() -> Sequence[tuple[str, Sequence[Deed]]]:
         for kind, name in KINDS.items()
         if any(_of(action, kind) for action in ACTIONS)
     ]
+
+
+def shipped() -> set[str]:
+    """What pages call the roles that come with this program, in every language."""
+    found: set[str] = set()
+    for language in LANGUAGES:
+        with force_locale(language):
+            found.update(map(role, ROLES))
+    return found
 
 
 def right(name: str) -> str:

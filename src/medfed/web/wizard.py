@@ -142,7 +142,12 @@ def script() -> dict[str, str]:
         "no": _("no"),
         "silent": _("as usual"),
         "fine": _("The study is in order."),
-        "notChecked": _("The study could not be checked; are you still logged in?"),
+        "notChecked": _(
+            "The study could not be checked, for want of an answer; it is tried again."
+        ),
+        "loggedOut": _(
+            "You are no longer logged in. Log in again in another tab: what you wrote stays here."
+        ),
         "between": _("%(low)s to %(high)s", low="{low}", high="{high}"),
         "least": _("%(low)s or more", low="{}"),
         "most": _("%(high)s or less", high="{}"),

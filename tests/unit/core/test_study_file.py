@@ -84,6 +84,8 @@ BAD = {
     ),
     "scaffold and median": (text_of("scaffold", aggregator="median"), "aggregator", "mean"),
     "ditto and best": (text_of("ditto", top='keep = "best"'), "keep", "last"),
+    "nothing to normalise": (text_of("local-norm"), "strategy.local", "normalisation layers"),
+    "nothing but a head": (text_of("local-head"), "strategy.local", "head.bias"),
     "buffer": (text_of("fedbuff", options="buffer = 9"), "strategy.buffer", "Give 3 or less"),
     "top-k and median": (text_of(aggregator="median", compression="top-k"), "compression", "fp16"),
     "guideline without address": (

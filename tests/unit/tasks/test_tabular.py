@@ -55,6 +55,13 @@ def test_federated_training_approaches_the_pooled_model():
     assert worth["noise"].low < 0 < worth["noise"].high or abs(worth["noise"].value) < 0.02
 
 
+@pytest.mark.parametrize("norm", ["none", "batch", "layer"])
+@pytest.mark.parametrize("hidden", [(), (4, 3)])
+def test_the_names_of_its_tensors_are_known_without_building_it(hidden, norm):
+    task = task_of(hidden=hidden, norm=norm)
+    assert set(task.tensor_names()) == set(task.initial(0, facts_of(task, [site_of(frame_of())])))
+
+
 def test_importance_is_the_fall_of_the_auc():
     site = site_of(frame_of(400), test=200)
     task = task_of()

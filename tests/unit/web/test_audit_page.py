@@ -6,12 +6,17 @@ import csv
 import io
 from datetime import timedelta
 
+import databases
 import pytest
+from accounting import FAST
+from consoles import Stage, peopled
 from sqlalchemy import update
 
 from medfed.services import audit
+from medfed.services.console import Console
 from medfed.storage.database.tables import AuditRow
 from medfed.storage.database.types import now
+from medfed.web import WebOptions, create_app
 
 
 @pytest.fixture
@@ -70,3 +75,26 @@ def test_a_long_record_is_whole_and_no_cell_is_a_formula(stage, auditor, monkeyp
     with stage.console.database.write() as session:
         session.execute(update(AuditRow).where(AuditRow.id == numbers[-1]).values(subject="=1+1"))
     assert rows_of(auditor)[-1]["subject"] == "'=1+1"
+
+
+@pytest.mark.needs_package("postgresql")
+def test_a_record_that_is_cut_off_says_so_in_its_last_line(tmp_path, postgres, monkeypatch):
+    monkeypatch.setattr("medfed.web.pages.audit.AT_ONCE", 2)
+    with databases.postgres_database(postgres) as url:
+        console = peopled(Console.open(tmp_path / "console", url, bcrypt_rounds=FAST))
+        stage = Stage(console, create_app(console, WebOptions(live=False)), 0, "")
+        auditor = stage.client("auditor")
+        assert "NOT COMPLETE" not in auditor.get("/audit/record.csv").text
+        console.database.mirror()  # from now on a copy is read where the database is away
+        began = auditor.get("/audit/record.csv", buffered=False)
+        pieces = began.iter_encoded()
+        lines = [next(pieces), next(pieces)]
+        with databases.away(console.database):
+            lines += pieces
+            whole = b"".join(lines).decode("utf-8-sig").splitlines()
+            assert len(whole) == 4, "the first two acts were sent before"
+            assert whole[-1].startswith("THE RECORD IS NOT COMPLETE")
+            last = auditor.get("/audit/record.csv").text.splitlines()[-1]
+            assert "NOT COMPLETE" in last, "nor is one that began while the database was away"
+        began.close()
+        console.close()

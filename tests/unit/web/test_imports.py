@@ -1,7 +1,9 @@
 """Imports through the pages and the API, and what they must not be talked into."""
 
+# ruff: noqa: RUF001  # Chinese has colons of its own
 from __future__ import annotations
 
+import html
 import io
 import zipfile
 
@@ -76,6 +78,41 @@ def test_what_is_refused_is_said_in_words_and_can_be_tried_again(sender, tmp_pat
     done = sender.call("GET", f"imports/{done['id']}").json
     assert len(done["result"]["doubtful"]) == 1
     assert not done["result"]["kept"]
+
+
+def test_a_damaged_header_is_told_with_what_is_wrong_and_where(sender, tmp_path):
+    """Only to whoever may see names of files: they may be called like patients."""
+    files = volume(tmp_path / "own")
+    files["anna.mhd"] = files["anna.mhd"].replace(b"DimSize = 10 8 4", b"DimSize = 10 x 4")
+    job = sender.begin()
+    for name, content in files.items():
+        sender.send(job, name, content)
+    done = sender.run(job)
+    wrong = "anna.mhd: DimSize should hold 3 numbers, not '10 x 4'"
+    assert done["result"]["refused"][0]["message"] == wrong
+    page = html.unescape(sender.client.get(f"/imports/{job}").text)
+    assert "The header is damaged or contradicts itself." in page
+    assert f"{wrong}." in page
+    sender.stage.post(sender.client, "/language", "/profile/", language="zh_Hans_CN")
+    assert "anna.mhd：DimSize 应有 3 个数" in sender.client.get(f"/imports/{job}").text
+    clinician = sender.stage.client("clinician")
+    for path in (f"/imports/{job}", f"/api/v1/imports/{job}", "/api/v1/imports"):
+        told = clinician.get(path).text
+        assert "header is damaged" in told
+        assert "anna" not in told
+        assert "DimSize" not in told
+
+
+def test_the_slice_that_is_damaged_is_named_among_those_that_are_not(sender, tmp_path):
+    whole = zipfile.ZipFile(io.BytesIO(series_zip(tmp_path / "ct")))
+    names, buffer = whole.namelist(), io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in names:
+            content = whole.read(name)
+            archive.writestr(name, content[:-50] if name == names[2] else content)
+    done = sender.import_zip(buffer.getvalue())
+    assert [one["name"] for one in done["result"]["refused"]] == ["cut-off"]
+    assert done["result"]["where"] == [[names[2]]]
 
 
 def _burned_in(_number, data) -> None:

@@ -13,6 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from medfed.services.accounts import tokens
 from medfed.services.accounts.roles import ROLES
 from medfed.services.console import Console
+from medfed.storage.database.mirrored import OLDEST
+from medfed.storage.database.types import now
 from medfed.web import WebOptions, create_app
 
 Found = dict[tuple[str, frozenset], float]
@@ -115,7 +117,7 @@ def test_a_hospitals_console_tells_of_its_jobs_and_what_it_received(hospital):
     assert not any(name == "medfed_sites" for name, _ in found)
 
 
-def test_figures_are_told_while_the_database_is_away(tmp_path, postgres):
+def test_figures_are_told_while_the_database_is_away(tmp_path, postgres, monkeypatch):
     with databases.postgres_database(postgres) as url:
         console = peopled(Console.open(tmp_path / "console", url, bcrypt_rounds=FAST))
         stage = Stage(console, create_app(console, WebOptions(live=False)), 0, "")
@@ -136,4 +138,13 @@ def test_figures_are_told_while_the_database_is_away(tmp_path, postgres):
             assert value(found, "medfed_users") == len(ROLES) + 1
             assert value(found, "process_cpu_seconds_total") > 0
             assert stage.client().get("/api/v1/users", headers=there).status_code == 403
+            monkeypatch.setattr(tokens, "now", lambda: now() + OLDEST)
+            assert stage.client().get("/metrics", headers=there).status_code == 503
+            monkeypatch.undo()
+        console.database.look()
+        assert stage.client().get("/metrics", headers=there).status_code == 200
+        who = identity(console.accounts, "auditor")
+        tokens.revoke_token(console.database, who, tokens.tokens_of(console.database, who)[0].id)
+        with databases.away(console.database):
+            assert stage.client().get("/metrics", headers=there).status_code == 503
         console.close()

@@ -131,3 +131,32 @@ def test_the_api_makes_and_removes_roles(stage):
     assert boss.delete("/api/v1/roles/viewer", headers=header).status_code == 409
     assert boss.delete("/api/v1/roles/nights", headers=header).status_code == 204
     assert boss.delete("/api/v1/roles/nights", headers=header).status_code == 404
+
+
+def test_a_role_is_renamed_and_called_like_no_other(stage):
+    boss, there = stage.client("administrator"), "/users/roles/nights"
+    header = {"X-CSRFToken": csrf_of(boss, "/profile/")}
+    api = "/api/v1/roles"
+    for taken in ("审计员", "Data Steward", "viewer"):
+        wanted = {"name": taken, "rights": []}
+        assert boss.post(api, json=wanted, headers=header).status_code == 409, taken
+    for name in ("nights", "days"):
+        rights = {"name": name, "about": "at work", "rights": ["user.read"]}
+        assert boss.post(api, json=rights, headers=header).status_code == 201
+    viewer = "/users/viewer"
+    stage.post(boss, viewer, viewer, full_name="V", active="on", roles="nights")
+    held = stage.client("viewer")
+    for taken, status in (("审计员", 409), ("days", 409), ("!", 422)):
+        answer = stage.post(boss, f"{there}/rename", there, name=taken)
+        assert (answer.status_code, f'value="{taken}"' in answer.text) == (status, True)
+    assert stage.post(boss, f"{there}/rename", there, name="nights").status_code == 302
+    assert stage.post(boss, f"{there}/rename", there, name="夜班").status_code == 302
+    assert boss.get(there).status_code == 404
+    page = boss.get("/users/roles/夜班").text
+    assert "at work" in page
+    assert ">viewer</a>" in page
+    assert held.get("/users/").status_code == 200, "whoever has it keeps it"
+    assert audit.entries(stage.console.database, words="role nights")[0].reason == "renamed: 夜班"
+    back = boss.post(f"{api}/夜班/rename", json={"name": "Nights"}, headers=header)
+    assert (back.status_code, back.json["name"], back.json["about"]) == (200, "Nights", "at work")
+    assert boss.post(f"{api}/viewer/rename", json={"name": "x1"}, headers=header).status_code == 409

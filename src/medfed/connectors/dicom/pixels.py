@@ -13,7 +13,7 @@ import numpy as np
 from medfed.connectors.dicom.codecs import decoded_frames, is_compressed
 from medfed.connectors.dicom.decoder import DECODERS
 from medfed.connectors.dicom.headers import guarded, quiet
-from medfed.connectors.scans.problems import ScanError
+from medfed.connectors.scans.problems import ScanError, reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,8 +50,9 @@ def read_pixels(store: Store, planes: Sequence[Plane]) -> NDArray[np.int16]:
 
     def read(job: list[tuple[int, Plane]]) -> None:
         wanted = [plane for _, plane in job]
-        for (k, plane), stored in zip(job, stored_values(store, wanted), strict=True):
-            to_hounsfield(stored, plane, hu[k])
+        with reading(wanted[0].file.name):
+            for (k, plane), stored in zip(job, stored_values(store, wanted), strict=True):
+                to_hounsfield(stored, plane, hu[k])
 
     with quiet(), ThreadPoolExecutor(min(4, cpu_count() or 1, len(jobs))) as pool:
         for _ in pool.map(read, jobs):

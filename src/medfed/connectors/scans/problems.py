@@ -6,9 +6,14 @@ so no sentence here holds a patient, a file or an identifier.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from medfed.core.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @dataclass(frozen=True)
@@ -150,12 +155,27 @@ class ScanError(DataError):
         name: one of ``PROBLEMS``.
         message: a sentence without a full stop; that of the name where left out.
         remedy: that of the name where left out.
+        files: which of the scan's files is to blame, where that is known; for the hospital's own
+            screens only, see `ScanProblem`.
     """
 
-    def __init__(self, name: str, message: str = "", *, remedy: str = "") -> None:
+    def __init__(
+        self, name: str, message: str = "", *, remedy: str = "", files: tuple[str, ...] = ()
+    ) -> None:
         kind = PROBLEMS[name]
         super().__init__(message or kind.sentence, remedy=remedy or kind.remedy)
         self.name = name
+        self.files = files
+
+
+@contextmanager
+def reading(file: str) -> Iterator[None]:
+    """Whatever is wrong with a file of a scan is known to be wrong with this one."""
+    try:
+        yield
+    except ScanError as error:
+        error.files = error.files or (file,)
+        raise
 
 
 def problem(name: str, message: str = "", files: tuple[str, ...] = ()) -> ScanProblem:
@@ -166,4 +186,4 @@ def problem(name: str, message: str = "", files: tuple[str, ...] = ()) -> ScanPr
 
 def as_error(found: ScanProblem) -> ScanError:
     """The same complaint, to be raised."""
-    return ScanError(found.name, found.message, remedy=found.remedy)
+    return ScanError(found.name, found.message, remedy=found.remedy, files=found.files)

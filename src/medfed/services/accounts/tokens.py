@@ -16,6 +16,7 @@ from medfed.services.accounts.rights import require
 from medfed.services.audit import plain, record
 from medfed.storage.database import Database
 from medfed.storage.database.engine import Away
+from medfed.storage.database.mirrored import OLDEST
 from medfed.storage.database.tables import TokenRow
 from medfed.storage.database.types import now
 
@@ -94,6 +95,7 @@ def revoke_token(database: Database, by: Identity, number: int) -> None:
         if again := session.get(TokenRow, number):
             session.delete(again)
             record(session, by, "token.manage", f"token {row.name}", reason="revoked")
+    _watching.get(database, {}).pop(row.digest, None)
 
 
 def identify_tokens(database: Database, secrets: Collection[str]) -> dict[str, Identity]:
@@ -119,7 +121,8 @@ def identify_token(database: Database, secret: str, address: str) -> Identity | 
     """Who has this token; None where it is unknown, revoked or too old.
 
     Whoever read the figures of this process before goes on reading them, and nothing else, while
-    the database is away: they tell that it is.
+    the database is away: they tell that it is. That ends when people see no mirror any more either,
+    since nobody can ask whether the token was revoked elsewhere meanwhile.
 
     Raises:
         Away: The database is away, and the token was not known for that.
@@ -131,12 +134,13 @@ def identify_token(database: Database, secret: str, address: str) -> Identity | 
         row = _row_of(database, secret)
     except Away:
         known = watching.get(digest(secret))
-        if known is None or known.expires <= now():
+        if known is None or known.until <= now():
             raise
         return replace(known.who, address=address)
     who = _limited(identity_of(row.user, address), row) if row else None
     if who and row and WATCH in {SCOPES.get(scope) for scope in row.scopes}:
-        watching[row.digest] = _Watcher(replace(who, scopes=frozenset({WATCH})), row.expires)
+        until = min(row.expires, now() + OLDEST)
+        watching[row.digest] = _Watcher(replace(who, scopes=frozenset({WATCH})), until)
     else:
         watching.pop(digest(secret), None)
     return who
@@ -147,7 +151,7 @@ WATCH = "metrics.read"
 
 class _Watcher(NamedTuple):
     who: Identity
-    expires: datetime
+    until: datetime
 
 
 _watching: WeakKeyDictionary[Database, dict[str, _Watcher]] = WeakKeyDictionary()

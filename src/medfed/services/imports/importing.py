@@ -119,7 +119,7 @@ class _Import:
                 self._done += not (isinstance(found, Trouble) and found.left_out)
                 self._tell(self._done, what)
         except ScanError as error:
-            self.report.troubles.append(Trouble.of(error, (str(unit.path),)))
+            self.report.troubles.append(Trouble.of(error, error.files or (str(unit.path),)))
             self._done += 1
             self._tell(self._done, error.name)
 
@@ -182,7 +182,7 @@ class _Import:
         try:
             return self._store(found)
         except ScanError as error:
-            self.report.troubles.append(Trouble.of(error, found.where))
+            self.report.troubles.append(Trouble.of(error, error.files or found.where))
             return error.name
 
     def _store(self, found: Candidate) -> str:

@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from medfed.connectors.scans.problems import PROBLEMS
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -44,6 +46,17 @@ NAMES = {
 }
 """Public names beyond those of `medfed.connectors.scans.PROBLEMS`: message and remedy."""
 
+TABLE = "bad-csv"
+"""The name of a table that was not taken."""
+
+
+def sentence_of(name: str) -> str:
+    """What a public name means: unlike what a reader said of a file, it names none."""
+    known = {one: kind.sentence for one, kind in PROBLEMS.items()}
+    known |= {one: said[0] for one, said in NAMES.items()}
+    return known.get(name, "a table cannot be taken" if name == TABLE else "a file is refused")
+
+
 LEFT_OUT = frozenset({"not-ct", "localizer", "not-dicom"})
 """What is nobody's mistake: it is no CT scan, and no import was asked for it."""
 
@@ -54,7 +67,7 @@ class Trouble:
 
     Attributes:
         name: its public name.
-        message: a sentence without a full stop, naming nobody.
+        message: a sentence without a full stop; it may name a file, as ``where`` does.
         remedy: what to do about it.
         where: the original files, which may be called like a patient: for the hospital's own
             record, never for the screen.

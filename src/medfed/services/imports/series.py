@@ -17,7 +17,7 @@ from medfed.connectors.deidentify import (
 from medfed.connectors.dicom.headers import guarded, quiet
 from medfed.connectors.dicom.reading import read_volume
 from medfed.connectors.dicom.series import survey
-from medfed.connectors.scans.problems import ScanError
+from medfed.connectors.scans.problems import ScanError, reading
 from medfed.connectors.scans.stores import Folder
 from medfed.services.imports.candidate import Shelf, Written
 from medfed.services.imports.labels import (
@@ -115,7 +115,7 @@ class SeriesCandidate:
         files = dict.fromkeys((plane.file.name, plane.file.size) for plane in self.found.planes)
         for name, size in files:
             content = self.store.read(name, 0, size)
-            with quiet(), guarded("bad-header"):
+            with reading(name), quiet(), guarded("bad-header"):
                 dataset = pydicom.dcmread(io.BytesIO(content), force=True)
             yield dataset
 
@@ -154,7 +154,7 @@ def series_of(
             if summary.modality == MODALITY and used >= _paths(store, summary.files):
                 continue
             worst = next(p for p in summary.problems if p.fatal)
-            yield Trouble.of(worst, summary.files)
+            yield Trouble.of(worst, worst.files or summary.files)
             continue
         with quiet():
             headers = [plane.file.dataset for plane in series.planes]

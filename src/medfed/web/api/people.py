@@ -7,13 +7,14 @@ from flask import current_app
 
 from medfed.services import audit
 from medfed.services.accounts import own_roles, role_rights
-from medfed.web import shapes
+from medfed.web import role_words, shapes
 from medfed.web.api.schemas import (
     ERRORS,
     ActOut,
     AuditQuery,
     MeOut,
     RoleChange,
+    RoleName,
     RoleNew,
     RoleOut,
     UserChange,
@@ -99,9 +100,27 @@ def change_role(name: str, json_data: dict[str, Any]) -> dict[str, Any]:
 def make_role(json_data: dict[str, Any]) -> dict[str, Any]:
     """Make a role."""
     chosen, about = _chosen(json_data["rights"]), json_data["about"]
-    return shapes.role(
-        own_roles.make_role(console().database, user(), json_data["name"], about, chosen)
+    name, shown = json_data["name"], role_words.shipped()
+    made = own_roles.make_role(console().database, user(), name, about, chosen, shown)
+    return shapes.role(made)
+
+
+@blueprint.post("/roles/<name>/rename")
+@needs("user.manage")
+@blueprint.input(RoleName)
+@blueprint.output(RoleOut)
+@blueprint.doc(responses=ERRORS, security="token")
+def rename_role(name: str, json_data: dict[str, Any]) -> dict[str, Any]:
+    """Call a role that was made here otherwise; whoever has it keeps it."""
+    renamed = own_roles.rename_role(
+        console().database,
+        user(),
+        name,
+        json_data["name"],
+        provider=current_app.extensions["medfed-provider"],
+        shown=role_words.shipped(),
     )
+    return shapes.role(renamed)
 
 
 @blueprint.delete("/roles/<name>")

@@ -262,6 +262,12 @@ class RoleNew(Schema):
     rights = List(String(validate=Length(max=60)), required=True, validate=Length(max=200))
 
 
+class RoleName(Schema):
+    """What a role is called from now on."""
+
+    name = String(required=True, validate=Length(2, LONGEST_NAME))
+
+
 class MeOut(Schema):
     """Whoever asks."""
 

@@ -2,15 +2,17 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
 from flask import Blueprint, Response, render_template, request
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
 
 from medfed.services import audit
 from medfed.storage.database import Database
+from medfed.storage.database.engine import Away
 from medfed.storage.database.tables import AuditRow
 from medfed.web.audit_words import acts_called
 from medfed.web.paging import before_number
@@ -46,8 +48,14 @@ def export() -> ResponseReturnValue:
     here.take_in_acts()
     with here.database.write() as session:
         audit.record(session, user(), "audit.read", "the record", reason="exported")
+    cut = str(
+        _(
+            "THE RECORD IS NOT COMPLETE in this file: the database is away. Download it again when "
+            "it is back."
+        )
+    )
     return Response(
-        _lines(here.database, _wanted()),
+        _lines(here.database, _wanted(), cut),
         mimetype="text/csv",
         headers={"Content-Disposition": "attachment; filename=record.csv"},
     )
@@ -79,13 +87,40 @@ def _day(name: str) -> date | None:
         return None
 
 
-def _lines(database: Database, wanted: Mapping[str, Any]) -> Iterator[str]:
-    """The file, piece by piece: the record may be long."""
+def _lines(database: Database, wanted: Mapping[str, Any], cut: str) -> Iterator[str]:
+    """The file, piece by piece: the record may be long.
+
+    Where the database goes away meanwhile the last line says so: the copy that is read in its place
+    holds the latest acts only, and a file that simply ended would look like all of them.
+    """
     yield BOM + _written([COLUMNS])
+    try:
+        for rows in _pieces(database, wanted):
+            yield _written([_cells(row) for row in rows])
+    except Away:
+        yield _written([[cut]])
+
+
+def _pieces(database: Database, wanted: Mapping[str, Any]) -> Iterator[Sequence[AuditRow]]:
     before = None
-    while rows := audit.entries(database, **wanted, before=before, limit=AT_ONCE):
+    while rows := _entries(database, wanted, before):
         before = rows[-1].id
-        yield _written([_cells(row) for row in rows])
+        yield rows
+
+
+def _entries(
+    database: Database, wanted: Mapping[str, Any], before: int | None
+) -> Sequence[AuditRow]:
+    """Some of the true record.
+
+    Raises:
+        Away: It cannot be had.
+    """
+    copied = database.as_of is not None
+    rows = audit.entries(database, **wanted, before=before, limit=AT_ONCE)
+    if copied or database.as_of is not None:
+        raise Away("a copy is read in the place of the database")
+    return rows
 
 
 def _cells(row: AuditRow) -> list[str]:

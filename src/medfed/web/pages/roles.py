@@ -47,7 +47,8 @@ def new() -> ResponseReturnValue:
     form, chosen = request.form, _chosen()
     name, about = form.get("name", ""), form.get("about", "")
     try:
-        own_roles.make_role(console().database, user(), name, about, chosen)
+        shown = role_words.shipped()
+        own_roles.make_role(console().database, user(), name, about, chosen, shown)
     except (AccessError, Conflict) as error:
         return _form(None, chosen, **_refused(error))
     flash(_("The role is made. Give it to people on their pages."))
@@ -76,6 +77,25 @@ def edit(name: str) -> ResponseReturnValue:
     except (AccessError, Conflict) as error:
         return _form(row, chosen, seen, **_refused(error))
     flash(_("Saved. It counts at once for everybody with this role."))
+    return redirect(url_for(".index"))
+
+
+@blueprint.post("/<name>/rename")
+@needs("user.manage")
+def rename(name: str) -> ResponseReturnValue:
+    """Call a role of one's own otherwise."""
+    if question := confirm_first(url_for(".edit", name=name)):
+        return question
+    row = role_rights.find_role(console().database, name)
+    provider, shown = current_app.extensions["medfed-provider"], role_words.shipped()
+    try:
+        own_roles.rename_role(
+            console().database, user(), name, request.form.get("name", ""),
+            provider=provider, shown=shown,
+        )  # fmt: skip
+    except (AccessError, Conflict) as error:
+        return _form(row, role_rights.reaches(row.rights), row.rights, **_refused(error))
+    flash(_("The role is renamed. Whoever had it has it."))
     return redirect(url_for(".index"))
 
 

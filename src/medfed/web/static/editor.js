@@ -6,7 +6,7 @@ const verdict = form.querySelector("[data-verdict]");
 const list = form.querySelector("[data-problems]");
 const plan = form.querySelector("[data-plan]");
 const words = JSON.parse(document.getElementById("words").textContent);
-const first = area.value;
+const first = area.defaultValue;
 let bad = new Set();
 let timer = 0;
 let asked = 0;
@@ -93,13 +93,15 @@ area.addEventListener("input", () => {
 });
 area.addEventListener("scroll", () => { gutter.scrollTop = area.scrollTop; });
 
-document.querySelector("[data-editor-file]")?.addEventListener("change", async (event) => {
-  const [file] = event.target.files;
+const chosen = document.querySelector("[data-editor-file]");
+async function take() {
+  const [file] = chosen.files;
   if (!file) return;
   area.value = await file.text();
   numbers();
   check();
-});
+}
+chosen?.addEventListener("change", take);
 
 let saving = false;
 form.addEventListener("submit", () => { saving = true; });
@@ -109,3 +111,4 @@ addEventListener("beforeunload", (event) => {
 
 numbers();
 check();
+if (chosen) take(); // chosen before this script was there

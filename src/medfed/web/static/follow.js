@@ -1,6 +1,6 @@
 // What pages of runs share: catching up over the API, then following over a WebSocket, and again
 // after each break; the log; sizes and spans in words.
-import { io } from "./vendor/socket.io.esm.min.js";
+import { live } from "./socket.js";
 
 export const OVER = new Set(["stopped", "finished", "failed"]);
 export const LOG_ROWS = 400;
@@ -63,7 +63,7 @@ export async function follow(run, words, { past, news }) {
   const take = (events) => events.filter((event) => event.number > last).map((event) => { last = event.number; return event; });
   past(take((await get(run, `/events?after=${last}&limit=${LOG_ROWS}`)).items));
   const link = find("link");
-  const socket = io({ transports: ["websocket"] });
+  const socket = live();
   socket.on("connect", () => {
     link.className = "link-state on";
     link.textContent = words.live;

@@ -1,9 +1,9 @@
 // Follows an inference over a WebSocket, and again after each break.
-import { io } from "./vendor/socket.io.esm.min.js";
+import { live } from "./socket.js";
 
 export function following(id, words, show) {
   const link = document.querySelector("[data-link]");
-  const socket = io({ transports: ["websocket"] });
+  const socket = live();
   socket.on("connect", () => {
     link.className = "link-state on";
     link.textContent = words.live;

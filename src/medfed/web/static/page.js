@@ -1,4 +1,6 @@
 // What every page does: light and dark, moments in the reader's own zone, copying, progress.
+import { ask } from "./session.js";
+
 const root = document.documentElement;
 const language = root.lang;
 
@@ -49,8 +51,10 @@ const followed = document.querySelector("[data-follow]");
 const bars = followed ? [] : [...document.querySelectorAll(".progress[data-run]")];
 
 async function refresh() {
-  const answer = await fetch("/api/v1/runs?limit=100", { headers: { Accept: "application/json" } });
-  if (!answer.ok) return;
+  const answer = await ask("/api/v1/runs?limit=100");
+  if (answer?.status === 401) return location.reload(); // to the log-in
+  if (answer?.status === 403) return; // they may see no runs
+  if (!answer?.ok) return setTimeout(refresh, 3000);
   const runs = new Map((await answer.json()).items.map((run) => [run.id, run]));
   let going = false;
   for (const bar of bars) {
@@ -60,8 +64,7 @@ async function refresh() {
     bar.querySelector("span").textContent = `${run.round} / ${run.rounds}`;
     const state = bar.closest("tr, li")?.querySelector(".state");
     if (state && !state.classList.contains(run.state)) {
-      location.reload(); // a state changed: the words and buttons around it change too
-      return;
+      return location.reload(); // the words and buttons around it change too
     }
     going ||= OPEN.has(run.state);
   }

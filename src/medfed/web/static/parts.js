@@ -1,7 +1,7 @@
 // Lists that are live: told over a WebSocket that something changed, the page asks for itself again
 // and takes over its parts. Focus, what was ticked or typed, and scrolling stay.
 import { enrich } from "./page.js";
-import { io } from "./vendor/socket.io.esm.min.js";
+import { live } from "./socket.js";
 
 const { follow: feed, from = location.href } = document.querySelector("[data-follow]").dataset;
 const parts = () => [...document.querySelectorAll("[data-part]")];
@@ -52,7 +52,7 @@ async function refresh() {
   }
 }
 
-const socket = io({ transports: ["websocket"] });
+const socket = live();
 let mark = "";
 socket.on("connect", () => socket.emit("follow", { [feed]: "all" }));
 socket.on("news", (news) => {

@@ -213,10 +213,12 @@ form.addEventListener("submit", async (event) => {
 });
 
 for (const input of form.querySelectorAll("[data-files], [data-folder]")) {
-  input.addEventListener("change", () => {
+  const take = () => {
     add([...input.files].map((file) => [file.webkitRelativePath || file.name, file]));
     input.value = "";
-  });
+  };
+  input.addEventListener("change", take);
+  if (input.files.length) take(); // chosen before this script was there: the network may be slow
 }
 form.querySelector("[name=patient]").addEventListener("input", () => {
   form.querySelector('[value="one"]').checked = true;

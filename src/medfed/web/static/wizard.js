@@ -1,11 +1,12 @@
 // The study wizard: a step at a time; the server writes the text and says what contradicts itself.
+import { lost } from "./session.js";
 import { asked } from "./wizard_fields.js";
 
 const about = JSON.parse(document.getElementById("wizard").textContent);
 const { plan, steps, words } = about;
 const find = (name) => document.querySelector(`[data-${name}]`);
 const form = find("save");
-const token = document.querySelector('meta[name="csrf-token"]').content;
+let token = document.querySelector('meta[name="csrf-token"]').content;
 let at = 0;
 let problems = [];
 let waiting = 0;
@@ -69,10 +70,31 @@ async function check() {
     said = true;
     show(found);
   } catch {
+    const out = await lost();
     if (mine !== number) return;
-    show({ ok: false, message: words.notChecked, problems: [], toml: find("toml").textContent });
-    waiting = setTimeout(check, AGAIN_MS);
+    say(out ? words.loggedOut : words.notChecked);
+    waiting = setTimeout(out ? comeBack : check, AGAIN_MS);
   }
+}
+
+// What was written so far is not lost with the log-in: after another, in another tab, it goes on here.
+async function comeBack() {
+  const mine = number;
+  const here = (await lost()) === false && (await fetch(location.href).catch(() => null));
+  if (mine !== number) return;
+  if (!here?.ok || here.redirected) {
+    say(words.loggedOut);
+    waiting = setTimeout(comeBack, AGAIN_MS);
+    return;
+  }
+  const page = new DOMParser().parseFromString(await here.text(), "text/html");
+  token = page.querySelector('meta[name="csrf-token"]').content;
+  form.elements.csrf_token.value = token;
+  check();
+}
+
+function say(message) {
+  show({ ok: false, message, problems: [], toml: find("toml").textContent });
 }
 
 function show(answer) {

@@ -16,6 +16,7 @@ from medfed.storage.database.tables.people import (
     SessionRow,
     TokenRow,
     UserRow,
+    user_roles,
 )
 from medfed.storage.database.tables.runs import (
     EventRow,
@@ -51,4 +52,5 @@ __all__ = [
     "TokenRow",
     "UploadRow",
     "UserRow",
+    "user_roles",
 ]
