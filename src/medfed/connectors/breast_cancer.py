@@ -80,8 +80,8 @@ def _shipped() -> Path:
     """The table in scikit-learn, whose import would cost each process more than a second."""
     package = find_spec("sklearn")
     assert package is not None  # noqa: S101  # medfed depends on it
-    (folder,) = package.submodule_search_locations or ()
-    return Path(folder, "datasets", "data", "breast_cancer.csv")
+    assert package.origin is not None  # noqa: S101  # it lies on the disk
+    return Path(package.origin).parent / "datasets" / "data" / "breast_cancer.csv"
 
 
 def _partition(frame: pd.DataFrame, sites: int, skew: float) -> NDArray[np.int64]:
