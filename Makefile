@@ -7,8 +7,6 @@ ARGS    ?=
 
 SET_UP  := $(PYTHON3) scripts/set_up.py
 PYTEST  := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations=40 --durations-min=5
-# What the servers and children of long tests leave to the collector is told in whichever runs then.
-LEFT    := -W ignore::pytest.PytestUnraisableExceptionWarning
 COVER   := --cov=medfed --cov-branch --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
@@ -42,7 +40,7 @@ test: setup      ## the tests
 test-slow: setup ## the tests that take long; pictures of all pages go to build/screenshots
 	@$(PYTHON3) scripts/system_packages.py --check
 	@rm -rf build/screenshots
-	$(PYTEST) -m slow $(LEFT) $(ARGS) || { status=$$?; [ $$status -eq 5 ] && echo "No slow tests."; }
+	$(PYTEST) -m slow $(ARGS) || { status=$$?; [ $$status -eq 5 ] && echo "No slow tests."; }
 
 coverage: setup  ## the tests again, a third slower, and which branches they do not take
 	@$(PYTHON3) scripts/system_packages.py --check

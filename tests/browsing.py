@@ -37,8 +37,10 @@ def opened(chromium: Browser, url: str, *, strict: bool = True) -> Iterator[Page
         "console",
         lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None,
     )
-    yield page
-    context.close()
+    try:
+        yield page
+    finally:
+        context.close()
     if strict and complaints:
         pytest.fail("the browser complained: " + "; ".join(complaints))
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # sums differ in their last bits from one machine to the next.
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[_name] = "1"
+# Where a test wants several all the same, those that wait for each other leave the cores to others.
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["FLWR_TELEMETRY_ENABLED"] = "0"
 os.environ["FLWR_DISABLE_UPDATE_CHECK"] = "1"
@@ -68,6 +70,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         demand_package(*mark.args)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that hold the longest tests: one that begins last is waited for alone.
+
+    A file stays together, since its tests may share what takes long to set up.
+    """
+    first = {item.path for item in items if item.get_closest_marker("longest")}
+    items.sort(key=lambda item: item.path not in first)
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder with the real data sets; its README says where each came from.
@@ -97,6 +108,8 @@ def _own_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No test sees the settings of whoever runs it, nor writes into their home folder."""
     for name in [name for name in os.environ if name.startswith("MEDFED_")]:
         monkeypatch.delenv(name)
+    # Commands take a thread for each core, and the tests beside them as well: many times as slow.
+    monkeypatch.setenv("MEDFED_THREADS", "1")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / ".config"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / ".local"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))

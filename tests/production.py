@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from front import DEPLOY, Front, answering
@@ -61,10 +61,8 @@ class Production:
 
     def first_password(self) -> str:
         """What whoever has the machine gives to admin, for one log-in."""
-        console = Console.open(self.console, self.database)
-        password = console.accounts.reset("admin")
-        console.close()
-        return password
+        with closing(Console.open(self.console, self.database)) as console:
+            return console.accounts.reset("admin")
 
     def logs(self) -> str:
         """What the processes said."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 
 import databases
 import pytest
@@ -34,12 +35,14 @@ AWAY = re.compile("The database is away")
 def test_pages_stay_readable_and_the_run_loses_nothing(tmp_path, chromium, monkeypatch, pictures):
     with databases.postgres_of_its_own() as server:
         url = f"{server.url}/{databases.TEMPLATE}"
-        with in_production(tmp_path / "production", url) as production:
-            watched(server, production, chromium, monkeypatch, pictures)
+        with (
+            in_production(tmp_path / "production", url) as production,
+            closing(Console.open(production.console, production.database)) as console,
+        ):
+            watched(server, production, console, chromium, monkeypatch, pictures)
 
 
-def watched(server, production, chromium, monkeypatch, pictures) -> None:
-    console = Console.open(production.console, production.database)
+def watched(server, production, console, chromium, monkeypatch, pictures) -> None:
     password = production.first_password()
     who = console.accounts.identify(console.accounts.log_in("admin", password))
     console.accounts.change_password(who, password, OWN)
@@ -78,7 +81,6 @@ def watched(server, production, chromium, monkeypatch, pictures) -> None:
         expect(page.get_by_role("heading", name="Overview")).to_be_visible()
         expect(page.get_by_text(AWAY)).to_have_count(0)
     check(console, run)
-    console.close()
 
 
 def check(console: Console, run: str) -> None:

@@ -31,7 +31,12 @@ from medfed.services.sites import create_site
 from medfed.web import WebOptions
 from medfed.web.server import Server
 
-pytestmark = [pytest.mark.needs_package("chromium"), pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.needs_package("chromium"),
+    pytest.mark.slow,
+    pytest.mark.longest,
+    pytest.mark.timeout(900),
+]
 
 OWN, HERS = "nine brown foxes run", "five grey herons wade"
 SEED = 3

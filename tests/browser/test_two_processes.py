@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from accounting import BREAST_CANCER
@@ -26,8 +28,16 @@ WAIT_MS = 120_000
 ROUNDS = 60
 
 
-def test_each_is_killed_and_nobody_notices_but_the_mark_of_the_connection(production, chromium):
-    console = Console.open(production.console, production.database)
+@pytest.fixture
+def console(production) -> Iterator[Console]:
+    """The same console in this process; a test that fails leaves no connection open either."""
+    with closing(Console.open(production.console, production.database)) as made:
+        yield made
+
+
+def test_each_is_killed_and_nobody_notices_but_the_mark_of_the_connection(
+    production, console, chromium
+):
     password = production.first_password()
     who = console.accounts.identify(console.accounts.log_in("admin", password))
     console.accounts.change_password(who, password, OWN)
@@ -67,4 +77,3 @@ def test_each_is_killed_and_nobody_notices_but_the_mark_of_the_connection(produc
     assert finished == list(range(1, ROUNDS + 1))
     assert shown == min(len(events), 400)
     assert "lost its process" not in production.logs()
-    console.close()

@@ -10,7 +10,7 @@ from browser.shots import Camera
 from browsing import until
 from playwright.sync_api import Page, expect
 
-pytestmark = [pytest.mark.needs_package("chromium"), pytest.mark.slow]
+pytestmark = [pytest.mark.needs_package("chromium"), pytest.mark.slow, pytest.mark.longest]
 
 OWN = "nine brown foxes run"
 POINTS = """Chart.getChart(document.querySelector('[data-chart=metric]'))

@@ -85,7 +85,8 @@ def study_of(strategy="fedavg", **changes):
 
 
 def go(study, out, on_event=lambda _: None, **options):
-    """Run a study to its result."""
+    """Run a study to its result; with one thread, since other tests need the other cores."""
+    options = {"threads": 1, **options}
     return runs.start(study, runs.RunOptions(Path(out), **options), on_event=on_event)
 
 

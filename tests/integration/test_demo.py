@@ -249,6 +249,7 @@ def test_the_other_hospitals_have_consoles_that_know_of_each_other(tmp_path, mon
 
 
 @pytest.mark.slow
+@pytest.mark.longest
 @pytest.mark.timeout(600)
 def test_the_demo_as_a_person_runs_it(tmp_path):
     command = [sys.executable, "-c", "from medfed.cli import main; main()", "demo", "--check"]

@@ -349,6 +349,7 @@ def test_a_command_that_is_stopped_takes_everything_down(tmp_path, number, statu
 
 
 @pytest.mark.slow
+@pytest.mark.longest
 @pytest.mark.timeout(1500)
 def test_ten_runs_with_random_kills_end_with_the_same_model(over, wanted, standing, tmp_path):
     """Whoever is killed, and whenever; the coordinator's end too: it goes on by --resume."""

@@ -14,11 +14,12 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "patches.toml"
 
 
 @pytest.mark.slow
+@pytest.mark.longest
 @pytest.mark.timeout(900)
 def test_it_learns_from_real_tissue(need, tmp_path):
     data = need("msd-lung-patches-val")
     study = read_study(EXAMPLE).evolve(rounds=6)
-    result = start(study, RunOptions(tmp_path / "run", data=data.parent))
+    result = start(study, RunOptions(tmp_path / "run", data=data.parent, threads=1))
     dice = result["metrics"]["overall"]["dice"]
     assert 0.2 < dice["value"] <= 1
     assert dice["low"] <= dice["value"] <= dice["high"]

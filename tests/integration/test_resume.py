@@ -132,6 +132,7 @@ def test_killed_at_some_writes(name, tmp_path, at_writes):
 
 
 @pytest.mark.slow
+@pytest.mark.longest
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", STUDIES)
 def test_killed_at_every_event(name, tmp_path):

@@ -16,7 +16,7 @@ def page_parameters() -> list:
     parameters = []
     for path in docs_examples.pages():
         slow = has(path.read_text("utf-8"), "slow")
-        marks = [pytest.mark.slow, pytest.mark.timeout(1200)] if slow else []
+        marks = [pytest.mark.slow, pytest.mark.longest, pytest.mark.timeout(1200)] if slow else []
         parameters.append(pytest.param(path, id=str(path.relative_to(ROOT)), marks=marks))
     return parameters
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,8 +90,8 @@ def serve_console(
     database = where.database or settings.database
     url = settings.url if where.url is None else where.url
     if name := where.reset_password:
-        accounts = Console.open(folder, database).accounts
-        password = accounts.reset(name, by=machine_acts.whoever())
+        with closing(Console.open(folder, database)) as console:
+            password = console.accounts.reset(name, by=machine_acts.whoever())
         click.echo(f"New password of {name}, for one log-in: {password}")
         return
     server = Server(

@@ -8,6 +8,7 @@ Street, Wolberg, Mangasarian, SPIE 1905 (1993); https://doi.org/10.24432/C5DW2B,
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
@@ -23,6 +24,11 @@ from medfed.core.seeding import generator
 
 TARGET = "diagnosis"
 MOST_SITES = 40
+FIGURES = (
+    "radius", "texture", "perimeter", "area", "smoothness", "compactness", "concavity",
+    "concave points", "symmetry", "fractal dimension",
+)  # fmt: skip
+"""Of each the columns have the mean over the nuclei, its error, and the mean of the worst three."""
 _SPREAD = 0.15
 """The share of each label that is dealt out evenly, so that every site has both."""
 
@@ -58,13 +64,24 @@ class BreastCancer:
 
 @functools.cache
 def _frame() -> pd.DataFrame:
-    from sklearn.datasets import load_breast_cancer
-
-    raw = load_breast_cancer()
+    columns = [
+        *(f"mean {each}" for each in FIGURES),
+        *(f"{each} error" for each in FIGURES),
+        *(f"worst {each}" for each in FIGURES),
+    ]
+    raw = np.loadtxt(_shipped(), delimiter=",", skiprows=1)
     names = np.array(["malignant", "benign"])
-    patients = pd.Index([f"bc-{row:04d}" for row in range(1, len(raw.data) + 1)], name="patient")
-    frame = pd.DataFrame(raw.data, index=patients, columns=list(raw.feature_names))
-    return frame.assign(**{TARGET: names[raw.target]})
+    patients = pd.Index([f"bc-{row:04d}" for row in range(1, len(raw) + 1)], name="patient")
+    frame = pd.DataFrame(raw[:, :-1].copy(), index=patients, columns=columns)
+    return frame.assign(**{TARGET: names[raw[:, -1].astype(np.int64)]})
+
+
+def _shipped() -> Path:
+    """The table in scikit-learn, whose import would cost each process more than a second."""
+    package = find_spec("sklearn")
+    assert package is not None  # noqa: S101  # medfed depends on it
+    assert package.origin is not None  # noqa: S101  # it lies on the disk
+    return Path(package.origin).parent / "datasets" / "data" / "breast_cancer.csv"
 
 
 def _partition(frame: pd.DataFrame, sites: int, skew: float) -> NDArray[np.int64]:

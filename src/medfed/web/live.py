@@ -76,7 +76,8 @@ class Follower:
         self.feeds: dict[str, Feed] = feeds_of(console)
         self._viewers: dict[str, Viewer] = {}
         self._lock = threading.Lock()
-        self._started = False
+        self._thread: threading.Thread | None = None
+        self._over = threading.Event()
         self.here = True
 
     @property
@@ -92,14 +93,23 @@ class Follower:
         """A page was opened."""
         with self._lock:
             self._viewers[sid] = viewer
-            if not self._started:  # in the process that serves, not in the one that forks it
-                self._started = True
-                threading.Thread(target=self._keep_telling, name="follower", daemon=True).start()
+            if self._thread is None:  # in the process that serves, not in the one that forks it
+                told = self._keep_telling
+                self._thread = threading.Thread(target=told, name="follower", daemon=True)
+                self._thread.start()
 
     def remove(self, sid: str) -> None:
         """A page was closed."""
         with self._lock:
             self._viewers.pop(sid, None)
+
+    def stop(self) -> None:
+        """Tell nobody any more; the database may be closed afterwards."""
+        with self._lock:
+            self._over.set()
+            thread = self._thread
+        if thread is not None:
+            thread.join()
 
     def follow(self, sid: str, feed: str, subject: str, after: int) -> None:
         """A page wants what happens to something after an event."""
@@ -109,21 +119,21 @@ class Follower:
                 viewer.after, viewer.told = after, {}
 
     def _keep_telling(self) -> None:
-        while True:
+        while not self._over.is_set():
             try:
                 with Bell(self._console.database) as bell:
                     self._here(True)
-                    while True:
+                    while not self._over.is_set():
                         told = time.monotonic()
                         self._tell_all()
                         self._look_again()
                         bell.wait(1.0)
-                        time.sleep(max(0.0, told + PACE_SECONDS - time.monotonic()))
+                        self._over.wait(max(0.0, told + PACE_SECONDS - time.monotonic()))
             except MedfedError as error:
                 self._here(False, error)
             except Exception:  # the thread must outlive whatever one look met
                 log.exception("telling live pages failed")
-            time.sleep(1.0)
+            self._over.wait(1.0)
 
     def _here(self, here: bool, error: MedfedError | None = None) -> None:
         """Tell open pages, once, that the database went away or came back."""
@@ -208,6 +218,7 @@ def register(app: Flask, console: Console) -> SocketIO:
     note_refused(app, console)
     follower = Follower(app, console, socketio)
     app.extensions["medfed-live"] = socketio
+    app.extensions["medfed-follower"] = follower
     app.extensions["medfed-meters"].live.set_function(lambda: len(follower))
 
     @socketio.on("connect")

@@ -154,6 +154,8 @@ class Server:
             for worker in self._workers:
                 worker.stop()
             self._server.server_close()
+            if follower := self.app.extensions.get("medfed-follower"):
+                follower.stop()
             self.console.close()
 
     def introduce(self, neighbours: Sequence[Neighbour]) -> None:

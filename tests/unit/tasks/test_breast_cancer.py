@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from medfed.connectors.breast_cancer import TARGET, BreastCancer
+from medfed.connectors.breast_cancer import TARGET, BreastCancer, _frame
 from medfed.core.data import SiteData
 from medfed.core.errors import DataError
 from medfed.core.registry import make
@@ -68,3 +68,15 @@ def test_the_example_opens_at_every_site():
     query = task.prepare()[0]
     assert all(query.local(site, {}).stats["patients"][0] > 80 for site in sites)
     assert all(site.count("test") > 30 for site in sites)
+
+
+def test_the_table_is_that_of_scikit_learn_which_need_not_be_imported_for_it():
+    from sklearn.datasets import load_breast_cancer
+
+    wanted = load_breast_cancer()
+    frame = _frame()
+    inputs = frame.drop(columns=TARGET)
+    assert list(inputs.columns) == list(wanted.feature_names)
+    assert (inputs.to_numpy() == wanted.data).all()
+    names = [str(wanted.target_names[each]) for each in wanted.target]
+    assert list(frame[TARGET]) == names

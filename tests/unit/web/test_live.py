@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import urllib.error
 import urllib.request
+from dataclasses import replace
 
 import pytest
 from accounting import FAST, identity
@@ -81,6 +82,18 @@ def test_another_sites_page_gets_no_connection_and_is_in_the_record(tmp_path, sq
     assert {(row.actor, row.address, row.allowed) for row in rows} == {
         ("nobody", "127.0.0.1", False)
     }
+
+
+def test_a_server_that_ends_leaves_no_thread_that_asks_its_database(tmp_path, sqlite_url):
+    made = stage_of(tmp_path / "console", sqlite_url)
+    server = Server(tmp_path / "console", sqlite_url, bcrypt_rounds=FAST)
+    with serving(server):
+        socket = socket_of(replace(made, console=server.console, app=server.app), "coordinator")
+        assert socket.is_connected()
+        teller = server.app.extensions["medfed-follower"]._thread
+        assert teller.is_alive()
+    assert not teller.is_alive()
+    made.console.close()
 
 
 def test_behind_a_proxy_the_record_says_where_a_refused_connection_came_from(tmp_path, sqlite_url):
