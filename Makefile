@@ -10,7 +10,7 @@ PYTEST  := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations=40
 COVER   := --cov=medfed --cov-branch --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
-.PHONY: help setup base install demo test test-slow coverage check format docs bench lock audit system-packages clean
+.PHONY: help setup base install demo test test-slow coverage check format docs bench mutants lock audit system-packages clean
 
 help:            ## this list
 	@echo "medfed: federated medical AI between hospitals"
@@ -62,6 +62,9 @@ docs: setup      ## build the docs into docs/_build/html; a warning is an error
 
 bench: setup     ## run benchmarks/*.py and write docs/reference/benchmarks.md (QUICK=1, ONLY=name)
 	$(BIN)/python scripts/bench.py $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
+
+mutants: setup   ## take out one defence after another and see that its test notices (ARGS="ledger-")
+	$(BIN)/python scripts/mutants.py $(ARGS)
 
 lock: setup      ## resolve requirements.lock again (KEEP=1: only what pyproject.toml changed)
 	$(BIN)/python scripts/lock.py

@@ -187,7 +187,10 @@ def test_a_site_that_has_spent_its_limit_refuses_and_the_run_says_so(tmp_path):
 
     go(study, tmp_path / "run", listen)
     assert said.missing() == [(2, "south", "budget-spent"), (3, "south", "budget-spent")]
-    assert "budget-spent" in REFUSALS
+    assert REFUSALS["budget-spent"] in said.said(), "one sentence, whatever the reason"
+    assert "ε" not in said.said(), "and no figure"
+    log = (tmp_path / "run/sites/south/site.log").read_text("utf-8")
+    assert "would have spent ε =" in log, "the hospital itself is told"
     assert len(open_ledger(tmp_path / "run/sites/south").entries()) == 1
 
 

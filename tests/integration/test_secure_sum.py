@@ -346,6 +346,30 @@ def test_scores_of_training_are_not_summed_over_others_by_an_evaluation(work):
 
 def test_no_sum_over_fewer_sites_than_the_study_asks_for(four):
     sites, key = four
+    careful = study_of(aggregator="secure-sum", sites=FOUR, min_sites=4, rounds=1)
+    for site in sites.values():
+        site.folder.approve(careful)
+    asker = Asker({name: sites[name] for name in FOUR[:3]}, key)
+    asker.reply = lambda name, phase, received: asked(
+        sites[name], key, phase, received or Update(), study=careful
+    )
+    with pytest.raises(QuorumError):
+        SecureSum().gather(asker, {})
+    refusal = ("unsafe-sum", "the sum is among 3 sites, and must be among 4")
+    assert asker.refusals == dict.fromkeys(FOUR[:3], refusal)
+
+
+def test_a_site_that_is_pinned_and_not_of_the_study_takes_no_part(four):
+    sites, _ = four
+    study = study_of(aggregator="secure-sum", sites=FOUR[:3], min_sites=3, rounds=1)
+    order = Order(
+        "run", study.digest, "north", 1, "evaluate", "", 1, '{"score": []}', sha256(b""), 0
+    )
+    assert set(sites["north"]._seats.seat(order, study).peers) == set(FOUR[:3])
+
+
+def test_no_sum_over_fewer_sites_than_a_site_asks_for(four):
+    sites, key = four
     site = sites["north"]
     site._seats._settings = replace(site.settings, min_sites_in_sum=4)
     asker = Asker({name: sites[name] for name in FOUR[:3]}, key)

@@ -13,7 +13,7 @@ from limits import allow
 
 from medfed.core.errors import PartError, QuorumError, Refused, StudyError
 from medfed.core.ledger import Spend
-from medfed.core.mechanism import Bounds, Cost, NoisyAnswer
+from medfed.core.mechanism import Bounds, Cost, NoisyAnswer, merge
 from medfed.core.rehearsal import site_plan
 from medfed.core.study_file import parse_study
 from medfed.core.task import Execution
@@ -118,6 +118,14 @@ def test_it_costs_its_epsilon_once_however_many_rounds():
         cost = LocalDp(epsilon=4.0).cost(site_plan(study, "north"))
         assert cost.unit == "record"
         assert accountant.epsilon(cost.answers, 1e-12) == pytest.approx(4.0, rel=0.01)
+
+
+def test_an_outcome_that_is_turned_over_is_paid_for_beside_the_inputs():
+    plan = site_plan(local_study(4.0, ""), "north")
+    inputs = LocalDp(epsilon=4.0).cost(plan).answers
+    both = LocalDp(epsilon=4.0, label_epsilon=2.0)
+    assert both.cost(plan).answers == merge([*inputs, *both._outcome()])
+    assert accountant.epsilon(both.cost(plan).answers, 1e-12) > 6.0
 
 
 @pytest.mark.parametrize("epsilon", [0.1, 1.0, 3.0, 8.0])

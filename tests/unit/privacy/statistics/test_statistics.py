@@ -17,6 +17,7 @@ from medfed.privacy.accountant import delta as delta_of
 from medfed.privacy.accountant import epsilon
 from medfed.privacy.statistics import noise as noising
 from medfed.privacy.statistics.base import NoisyStatistic
+from medfed.privacy.statistics.moments import NoisySum
 
 ALL = {
     "dp-count": {"column": "sex", "values": ("F",)},
@@ -239,3 +240,9 @@ def test_what_noise_makes_impossible_is_brought_back():
 
 def test_every_statistic_is_one_of_the_family():
     assert all(isinstance(statistic(name), NoisyStatistic) for name in ALL)
+
+
+def test_what_is_beyond_the_bounds_counts_as_the_bound():
+    frame = pd.DataFrame({"a": [5.0, 15.0, 30.0]})
+    statistic = NoisySum(column="a", bounds=(10, 20), epsilon=1.0)
+    assert statistic.contributions(frame).ravel().tolist() == [0.5, 0.75, 1.0]
