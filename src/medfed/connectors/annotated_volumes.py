@@ -39,11 +39,13 @@ class AnnotatedVolumes:
     gives: ClassVar[str] = SCANS
 
     image: str = option("ct.mhd", help="File name of the CT")
-    mask: str = option("mask.mhd", help='File name of the mask on the CT\'s grid; "" for none')
+    mask: str = option(
+        "mask.mhd", help="File name of the mask on the CT's grid; an empty name for none"
+    )
     annotations: str = option("annotations.csv", help="Table of the nodules")
     excluded: str = option(
         "annotations_excluded.csv",
-        help='Table of findings that count neither way, where it is there; "" for none',
+        help="Table of findings that count neither way, where it is there; an empty name for none",
     )
 
     def __post_init__(self) -> None:

@@ -34,7 +34,7 @@ class Volumes:
     gives: ClassVar[str] = SCANS
 
     image: str = option("ct.mhd", help="Name of the CT: a file, or a folder of DICOM files")
-    mask: str = option("mask.mhd", help='Name of the mask on the CT\'s grid; "" for none')
+    mask: str = option("mask.mhd", help="Name of the mask on the CT's grid; an empty name for none")
 
     def __post_init__(self) -> None:
         given = {"image": self.image, "mask": self.mask}

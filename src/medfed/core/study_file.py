@@ -34,7 +34,7 @@ class _Top:
 
     title: str = option(help="A name for people")
     question: str = option("", help="The clinical question, in words")
-    sites: tuple[str, ...] = option(help='Names of the sites, such as ["north", "south"]')
+    sites: tuple[str, ...] = option(help="Names of the sites, such as north and south")
     rounds: int = option(help="How many rounds of training, 1 or more", low=1, high=1_000_000)
     min_sites: int | None = option(None, help="Replies a round needs; all sites if silent", low=1)
     deadline: float = option(3600.0, help="Seconds a site has for its reply", above=0)

@@ -43,7 +43,7 @@ class DpSgd:
     once: ClassVar[bool] = False
 
     patients: Mapping[str, int] = option(
-        help="Public number of training patients of each site, roughly: { north = 150, … }"
+        help="Public number of training patients of each site, roughly"
     )
     epsilon: float | None = option(
         None, help="ε that the whole study may cost a patient; the noise follows", above=0

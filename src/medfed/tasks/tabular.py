@@ -80,7 +80,9 @@ class TabularClassification:
         help="Standardise numbers by the mean of all sites, by the site's own, or not",
         choices=("federated", "local", "none"),
     )
-    hidden: tuple[int, ...] = option((), help="Units of each hidden layer; [] for logistic")
+    hidden: tuple[int, ...] = option(
+        (), help="Units of each hidden layer; none for a logistic regression"
+    )
     activation: str = option(
         "relu", help="Between hidden layers", choices=("relu", "tanh", "gelu", "silu")
     )
@@ -97,12 +99,12 @@ class TabularClassification:
 
     public_ranges: Mapping[str, Any] | None = option(
         None,
-        help="Usual lowest and highest value of numeric columns, { age = [20, 90] }: such columns "
-        "are scaled by them, and no site is asked for means",
+        help="Usual lowest and highest value of numeric columns, such as 20 and 90 of age: such "
+        "columns are scaled by them, and no site is asked for means",
     )
     public_values: Mapping[str, Any] | None = option(
         None,
-        help='Values of categorical columns, { sex = ["0", "1"] }: no site is asked for them',
+        help="Values of categorical columns, such as 0 and 1 of sex: no site is asked for them",
     )
     facts_epsilon: float | None = option(
         None,
@@ -112,7 +114,7 @@ class TabularClassification:
     )
     units: Mapping[str, Any] | None = option(
         None,
-        help='Units of numeric columns, { age = "years" }: shown where the model asks for them',
+        help="Units of numeric columns, such as years of age: shown where the model asks for them",
         later=True,
     )
 

@@ -59,6 +59,7 @@ def unlike_words() -> dict[str, str]:
     return {
         "hospital": _("Hospital"),
         "round": _("round"),
+        "roundOf": _("round %(number)s", number="{}"),
         "loss": _("Training loss"),
         "cosine": _("Direction of the change"),
         "norm": _("Length of the change"),

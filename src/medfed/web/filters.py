@@ -125,6 +125,7 @@ def register(app: Flask) -> None:
         moment=moment,
         moment_of=moment_of,
         figure=figure,
+        listed=words.listed,
         figures=figures,
         number=number,
         size=size,

@@ -139,7 +139,10 @@ def script() -> dict[str, Any]:
         "noView": _("The viewer could not be started: this browser shows no WebGL 2."),
         "noScan": _("The scan could not be loaded; it may have been deleted."),
         "loading": _("Loading the scan…"),
-        "reading": _("Reading the scan and opening the model."),
+        "opening": {
+            "look": _("Reading the scan and opening the model."),
+            "assess": _("Opening the model."),
+        },
         "notSaved": _("That could not be saved; are you still logged in?"),
         "typed": _("You have typed a correction: save it, or empty its fields first."),
         "by": _("%(who)s, %(when)s", who="{who}", when="{when}"),

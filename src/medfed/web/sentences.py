@@ -7,7 +7,7 @@ from typing import Any
 from flask_babel import gettext as _
 
 from medfed.web.said import said
-from medfed.web.words import PURPOSES, metric, recipe
+from medfed.web.words import PURPOSES, listed, metric, recipe
 
 Body = Mapping[str, Any]
 MOST_METRICS = 3
@@ -30,13 +30,13 @@ def _run_started(body: Body) -> str:
 
 def _round_started(body: Body) -> str:
     if body["purpose"] == "evaluate":  # an exchange of its own, which is no round
-        return str(_("Orders for scoring went to %(sites)s.", sites=", ".join(body["sites"])))
+        return str(_("Orders for scoring went to %(sites)s.", sites=listed(body["sites"])))
     return str(
         _(
             "Round %(round)s: orders for %(purpose)s went to %(sites)s.",
             round=body["round"],
             purpose=str(PURPOSES.get(body["purpose"], body["purpose"])),
-            sites=", ".join(body["sites"]),
+            sites=listed(body["sites"]),
         )
     )
 
@@ -75,7 +75,7 @@ def _round_finished(body: Body) -> str:
 
 def _scored(body: Body) -> str:
     known = [(name, value) for name, value in body["metrics"].items() if value is not None]
-    shown = ", ".join(f"{metric(name)} {value:.3f}" for name, value in known[:MOST_METRICS])
+    shown = listed(f"{metric(name)} {value:.3f}" for name, value in known[:MOST_METRICS])
     return str(_("The model of round %(round)s: %(metrics)s.", round=body["round"], metrics=shown))
 
 

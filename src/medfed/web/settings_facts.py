@@ -61,8 +61,15 @@ def groups(here: Console) -> Iterator[Group]:
 
 def _option(name: str, variable: str = "") -> str:
     """A value that stands on the command line, or in the environment."""
-    either = f"{name}, {variable}" if variable else name
-    return str(_("set by %(option)s when the console starts", option=either))
+    if not variable:
+        return str(_("set by %(option)s when the console starts", option=name))
+    return str(
+        _(
+            "set by %(option)s or %(variable)s when the console starts",
+            option=name,
+            variable=variable,
+        )
+    )
 
 
 def _in_file(name: str) -> str:
@@ -91,7 +98,7 @@ def _database(here: Console) -> list[Fact]:
 
 
 def _runs(here: Console) -> list[Fact]:
-    ways = "; ".join(map(words.engine, here.runs.engines()))
+    ways = str(_("; ")).join(map(words.engine, here.runs.engines()))
     lost = _("Processes that may be lost before a run is given up")
     federation = str(here.place.federation or _("none"))
     return [

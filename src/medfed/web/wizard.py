@@ -137,7 +137,7 @@ def script() -> dict[str, str]:
         "required": _("needed"),
         "list": _("separated by commas"),
         "lines": _("one a line"),
-        "pairs": _("one a line, such as: north = 150"),
+        "pairs": _("one a line, such as north = 150; several values with commas: age = 0, 120"),
         "yes": _("yes"),
         "no": _("no"),
         "silent": _("as usual"),

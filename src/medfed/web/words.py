@@ -1,6 +1,6 @@
 """What pages call things, in the reader's language."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from flask_babel import gettext as _
@@ -404,11 +404,17 @@ def http(status: int) -> tuple[str, str]:
     return _("The request cannot be answered."), _("Go back and try again.")
 
 
+def listed(names: Iterable[object]) -> str:
+    """Names with what the reader's language has between them."""
+    return str(_(", ")).join(map(str, names))
+
+
 def script() -> dict[str, Any]:
     """What the pages' scripts say."""
     return {
         "all": _("all hospitals"),
         "round": _("round"),
+        "roundOf": _("round %(number)s", number="{}"),
         "timeline": _("Who did what when, a line for each hospital"),
         **{name: str(word) for name, word in DOING.items()},
         "worth": _("worth"),

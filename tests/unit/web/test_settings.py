@@ -14,7 +14,7 @@ EVIL = "<script>alert(1)</script>"
 
 def test_each_setting_says_where_it_is_set(stage, hospital):
     page = stage.client("auditor").get("/settings/").text
-    for how in ("--data, MEDFED_CONSOLE", "--federation", "set on this page", "as installed"):
+    for how in ("--data or MEDFED_CONSOLE", "--federation", "set on this page", "as installed"):
         assert how in page
     assert "/settings/change" not in page
     site = hospital.console.hospital.site

@@ -129,7 +129,8 @@ class OfNumbers(NoisyStatistic):
 
     column: str = option(help="The numeric column")
     bounds: tuple[float, ...] = option(
-        help="Lowest and highest value, [0, 120]; from public knowledge, never from the data"
+        help="Lowest and highest value, such as 0 and 120; from public knowledge, "
+        "never from the data"
     )
 
     def problems(self) -> Sequence[Problem]:

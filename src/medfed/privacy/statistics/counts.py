@@ -74,7 +74,7 @@ class NoisyContingency(NoisyStatistic):
     moved = 1
 
     rows: str = option(help="The first column")
-    row_values: tuple[str, ...] = option(help='Its values, ["0", "1"]; others are not counted')
+    row_values: tuple[str, ...] = option(help="Its values, such as 0 and 1; others are not counted")
     by: str = option(help="The second column")
     by_values: tuple[str, ...] = option(help="Its values")
 

@@ -31,7 +31,7 @@ class NoisyMoments(NoisyStatistic):
     training: ClassVar[bool] = True
 
     ranges: Mapping[str, Any] = option(
-        help="Lowest and highest value of each column, { age = [0, 120] }"
+        help="Lowest and highest value of each column, such as 0 and 120 of age"
     )
 
     def problems(self) -> Sequence[Problem]:
@@ -95,7 +95,7 @@ class NoisyValues(NoisyStatistic):
     fact: ClassVar[str] = "vocabulary"
     training: ClassVar[bool] = True
 
-    values: Mapping[str, Any] = option(help='Values of each column, { sex = ["0", "1"] }')
+    values: Mapping[str, Any] = option(help="Values of each column, such as 0 and 1 of sex")
 
     def problems(self) -> Sequence[Problem]:
         """Columns without values."""

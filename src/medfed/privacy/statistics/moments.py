@@ -18,7 +18,7 @@ class NoisyCount(NoisyStatistic):
     moved = 1
 
     column: str = option("", help="Column of a value that patients must have; silent for all")
-    values: tuple[str, ...] = option((), help='Values that are counted, ["1"]')
+    values: tuple[str, ...] = option((), help="Values that are counted, such as 1")
 
     def problems(self) -> list[Problem]:
         """Values without a column, or a column without values."""

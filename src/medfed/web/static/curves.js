@@ -32,7 +32,7 @@ export class Curves {
         },
         plugins: {
           legend: { position: "bottom", labels: { usePointStyle: true, boxHeight: 6 } },
-          tooltip: { callbacks: { title: (items) => `${words.round} ${items[0].parsed.x}` } },
+          tooltip: { callbacks: { title: (items) => words.roundOf.replace("{}", items[0].parsed.x) } },
         },
       },
     });

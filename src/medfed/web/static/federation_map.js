@@ -3,6 +3,7 @@
 import { draw, tip } from "./charts.js";
 import { css } from "./curves.js";
 import { bytes } from "./follow.js";
+import { COLON } from "./signs.js";
 
 const NAMED = 24; // hospitals that are named; of more, pointing at one says which
 const COUNTED = 8; // hospitals that are told with what travelled
@@ -33,9 +34,9 @@ const traffic = ({ up, down }) => `↑ ${bytes(up)}  ↓ ${bytes(down)}`;
 
 function told(site, words) {
   const lines = [site.name, site.word];
-  if (site.trained) lines.push(`${words.trained}: ${site.trained}`);
-  if (site.patients !== null) lines.push(`${words.patients}: ${site.patients}`);
-  if (site.up || site.down) lines.push(`${words.received}: ${bytes(site.up)}`, `${words.sent}: ${bytes(site.down)}`);
+  if (site.trained) lines.push(words.trained + COLON + site.trained);
+  if (site.patients !== null) lines.push(words.patients + COLON + site.patients);
+  if (site.up || site.down) lines.push(words.received + COLON + bytes(site.up), words.sent + COLON + bytes(site.down));
   return lines.join("\n");
 }
 

@@ -1,6 +1,7 @@
 // What each input of a tabular model is worth: a point with its interval.
 import { axis, draw, tip } from "./charts.js";
 import { css } from "./curves.js";
+import { COLON } from "./signs.js";
 
 const place = document.querySelector("[data-importance]");
 const MOST = 20;
@@ -32,7 +33,7 @@ export function drawImportance(inputs, words) {
       splitLine: { show: false },
       axisLabel: { interval: 0, width: narrow ? 110 : 240, overflow: "truncate" },
     }),
-    tooltip: tip(({ value }) => `${top[value[0]].name}\n${words.worth}: ${figure(value[1])}\n${words.interval}: ${figure(value[2])} – ${figure(value[3])}`),
+    tooltip: tip(({ value }) => `${top[value[0]].name}\n${words.worth}${COLON}${figure(value[1])}\n${words.interval}${COLON}${figure(value[2])} – ${figure(value[3])}`),
     series: [{ type: "custom", renderItem: item, encode: { x: [1, 2, 3], y: 0 }, data: rows }],
   }), 70 + 24 * top.length);
 }

@@ -1,6 +1,7 @@
 // Findings of a scan: looked at in the viewer, looked over one by one.
 import { following } from "./inference_live.js";
 import { Viewer } from "./viewer.js";
+import { COLON, LIST } from "./signs.js";
 
 const read = (id) => JSON.parse(document.getElementById(id).textContent);
 const words = read("words");
@@ -120,7 +121,7 @@ function said(review) {
   const who = document.createElement("span");
   who.className = "muted";
   who.textContent = words.by.replace("{who}", review.reviewer).replace("{when}", clock.format(new Date(review.at)));
-  item.append(what, parts.length ? `: ${parts.join(", ")} ` : " ", who);
+  item.append(what, parts.length ? `${COLON}${parts.join(LIST)} ` : " ", who);
   if (review.comment) {
     const comment = document.createElement("div");
     comment.textContent = review.comment;

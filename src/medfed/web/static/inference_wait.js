@@ -21,7 +21,7 @@ function show(news) {
     find("far").textContent = words.percent.replace("{done}", news.done).replace("{total}", news.total);
   } else {
     bar.removeAttribute("value");
-    find("far").textContent = words.reading;
+    find("far").textContent = words.opening[news.work] ?? "";
   }
 }
 

@@ -1,4 +1,6 @@
 // Who did what when: a lane for each hospital, drawn from the events of a run.
+import { COLON, COMMA } from "./signs.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 const ROUNDS = 12; // exchanges that are shown
 const LANE = 26;
@@ -86,7 +88,7 @@ export class Timeline {
       const answered = each.replies.get(site) ?? each.missing.get(site) ?? end;
       const kind = each.missing.has(site) ? "missing" : each.purpose;
       const bar = (from, to, name) => {
-        const title = draw("title", {}, `${site}, ${this.words.round} ${each.round}: ${this.words[name] ?? name}, ${(to - from).toFixed(2)} s`);
+        const title = draw("title", {}, `${site}${COMMA}${this.words.roundOf.replace("{}", each.round)}${COLON}${this.words[name] ?? name}${COMMA}${(to - from).toFixed(2)} s`);
         return draw("rect", { x: x(from), y: top + 5, width: Math.max(1.5, x(to) - x(from)), height: 16, rx: 3, class: name }, title);
       };
       const coming = kind === "missing" ? undefined : each.coming.get(site);

@@ -2,6 +2,7 @@
 import { axis, draw, tip } from "./charts.js";
 import { css } from "./curves.js";
 import { find } from "./follow.js";
+import { COLON, COMMA } from "./signs.js";
 
 const MOST = 60; // columns: of more rounds, every so many-th
 const figure = (value) => (Math.abs(value) >= 1000 ? Math.round(value).toLocaleString(document.documentElement.lang) : value.toPrecision(3));
@@ -66,7 +67,7 @@ export class Unlike {
         itemWidth: 12, itemHeight: narrow ? 110 : 200, text: [figure(most), figure(least)], textStyle: { color: css("--muted") },
         inRange: { color: [css("--heat-low"), css("--heat-middle"), css("--heat-high")] },
       },
-      tooltip: tip(({ value }) => `${this.sites[value[1]]}, ${this.words.round} ${shown[value[0]].round}\n${label}: ${figure(value[3])}`),
+      tooltip: tip(({ value }) => `${this.sites[value[1]]}${COMMA}${this.words.roundOf.replace("{}", shown[value[0]].round)}\n${label}${COLON}${figure(value[3])}`),
       series: [{ type: "heatmap", data: cells, encode: { x: 0, y: 1, value: 2 }, itemStyle: { borderColor: css("--card"), borderWidth: 1 }, emphasis: { itemStyle: { borderColor: css("--ink") } } }],
     }), 100 + Math.max(18, Math.min(30, 420 / this.sites.length)) * this.sites.length);
     this.say(have.at(-1), of, label);
@@ -86,7 +87,7 @@ export class Unlike {
     const latest = (of) => this.rounds.findLast((round) => this.sites.some((site) => known(of(round, site))));
     const from = this.there.map(({ of }) => latest(of));
     const head = document.createElement("tr");
-    head.append(cell("th", this.words.hospital), ...this.there.map(({ label }, at) => cell("th", `${label} (${this.words.round} ${from[at].round})`, { className: "number" })));
+    head.append(cell("th", this.words.hospital), ...this.there.map(({ label }, at) => cell("th", `${label} (${this.words.roundOf.replace("{}", from[at].round)})`, { className: "number" })));
     const rows = this.sites.map((site) => {
       const row = document.createElement("tr");
       row.append(cell("th", site, { scope: "row" }), ...this.there.map(({ of }, at) => cell("td", known(of(from[at], site)) ? figure(of(from[at], site)) : "–", { className: "number" })));

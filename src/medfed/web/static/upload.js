@@ -1,4 +1,6 @@
 // Sends files bit by bit by the TUS protocol, so that a break costs nothing, and has them imported.
+import { COLON, SEMICOLON } from "./signs.js";
+
 const form = document.querySelector("[data-upload]");
 const words = JSON.parse(document.getElementById("words").textContent);
 const list = form.querySelector("[data-list]");
@@ -53,9 +55,9 @@ function add(files) {
   for (const name of chosen.keys()) {
     const raw = name.replace(/\.mhd$/i, "");
     const pair = [".raw", ".zraw", ".RAW"].some((end) => chosen.has(raw + end));
-    if (/\.mhd$/i.test(name) && !pair && files.length === 1) left.push(`${name}: ${words.noRaw}`);
+    if (/\.mhd$/i.test(name) && !pair && files.length === 1) left.push(name + COLON + words.noRaw);
   }
-  complain(left.slice(0, 5).join("; "));
+  complain(left.slice(0, 5).join(SEMICOLON));
   show();
 }
 

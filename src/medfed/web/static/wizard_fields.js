@@ -1,4 +1,6 @@
 // The wizard's fields: a part with its options, a table, or one value, each with its explanation.
+import { LIST } from "./signs.js";
+
 const make = (tag, properties = {}, ...children) => {
   const element = Object.assign(document.createElement(tag), properties);
   element.append(...children);
@@ -152,7 +154,7 @@ function bounds({ low, high, above }, words) {
 }
 
 function input(option, given, words) {
-  const silent = option.required || option.default === null ? "" : shown(option, option.default).replaceAll("\n", ", ");
+  const silent = option.required || option.default === null ? "" : usually(option, words);
   const usual = silent && words.usual.replace("{}", silent);
   if (option.choices.length) return choice([["", usual || words.silent], ...option.choices.map((each, at) => [each, both(option.called[at], each)])], given ?? "");
   if (option.form === "truth") return choice([["", usual || words.silent], ["true", words.yes], ["false", words.no]], given === undefined ? "" : String(given));
@@ -160,6 +162,14 @@ function input(option, given, words) {
   if (["texts", "table"].includes(option.form)) return make("textarea", { value: text, rows: Math.min(6, Math.max(2, text.split("\n").length)), placeholder: usual, spellcheck: false });
   const kind = ["number", "whole"].includes(option.form) ? { inputMode: "decimal" } : {};
   return make("input", { type: "text", value: text, placeholder: usual, spellcheck: false, autocomplete: "off", ...kind });
+}
+
+// What is taken where nothing is said, in words and not as TOML writes it.
+function usually(option, words) {
+  const { choices, called, default: given, form } = option;
+  if (form === "truth") return given ? words.yes : words.no;
+  if (choices.includes(given)) return called[choices.indexOf(given)];
+  return shown(option, given).replaceAll("\n", LIST);
 }
 
 function choice(pairs, chosen) {
@@ -170,8 +180,10 @@ function shown(option, given) {
   if (option.form === "texts" && Array.isArray(given)) return given.join("\n");
   if (option.form.endsWith("s") && Array.isArray(given)) return given.join(", ");
   if (typeof given !== "object") return String(given);
-  return Object.entries(given).map(([key, each]) => `${key} = ${JSON.stringify(each)}`).join("\n");
+  return Object.entries(given).map(([key, each]) => `${key} = ${manyNumbers(each) ? each.join(", ") : JSON.stringify(each)}`).join("\n");
 }
+
+const manyNumbers = (given) => Array.isArray(given) && given.length > 1 && given.every((each) => typeof each === "number");
 
 // What was typed as what TOML holds; what cannot be read stays text, and the server says so.
 export function value(option, text) {
@@ -216,5 +228,11 @@ function read(text) {
       return each;
     });
     return sound ? found : text;
-  } catch { return text; }
+  } catch { return severalOf(text) ?? text; }
+}
+
+// Values with commas between them, as people write several; what begins like TOML is left as it is.
+function severalOf(text) {
+  const parts = plain(text).split(",").map((each) => each.trim());
+  return parts.length > 1 && parts.every(Boolean) && !/^[[{"]/.test(text) ? parts.map(read) : null;
 }
