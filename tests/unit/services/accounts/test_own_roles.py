@@ -1,4 +1,4 @@
-"""Roles of a console's own: made, changed, removed."""
+"""Roles of a console's own: made, changed, renamed, removed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from medfed.core.errors import AccessError
 from medfed.services import audit
 from medfed.services.accounts import may, own_roles
 from medfed.services.accounts.login import Unconfirmed
-from medfed.services.accounts.own_roles import holders, make_role, remove_role
+from medfed.services.accounts.outsiders import Provider
+from medfed.services.accounts.own_roles import holders, make_role, remove_role, rename_role
 from medfed.services.accounts.rights import Denied
 from medfed.services.accounts.role_rights import change_role, find_role, reaches
 from medfed.services.trouble import Conflict, Missing
@@ -115,6 +116,8 @@ def test_it_takes_the_right_and_the_password(accounts, boss, monkeypatch):
         make_role(accounts.database, boss, "another", "", RIGHTS)
     with pytest.raises(Unconfirmed):
         remove_role(accounts.database, boss, NIGHT)
+    with pytest.raises(Unconfirmed):
+        rename_role(accounts.database, boss, NIGHT, "Days")
     assert own_roles.holders(accounts.database, NIGHT) == []
 
 
@@ -122,3 +125,16 @@ def test_it_takes_the_right_and_the_password(accounts, boss, monkeypatch):
 def test_no_role_looks_like_a_shipped_one(accounts, boss, name):
     with pytest.raises(Conflict, match="of this name"):
         make_role(accounts.database, boss, name, "", RIGHTS)
+
+
+def test_a_name_that_the_identity_provider_gives_by_groups_is_changed_there_first(accounts, boss):
+    database = accounts.database
+    make_role(database, boss, NIGHT, "", RIGHTS)
+    given = {"ward 7": [NIGHT]}
+    provider = Provider("Clinic", "https://id.example", "console", "secret", "groups", given)
+    with pytest.raises(Conflict, match="gives this role to groups: ward 7"):
+        rename_role(database, boss, NIGHT, "Days", provider=provider)
+    assert find_role(database, NIGHT).name == NIGHT
+    assert rename_role(database, boss, NIGHT, NIGHT.upper()).name == NIGHT.upper()
+    with pytest.raises(Denied):
+        rename_role(database, identity(accounts, "auditor"), NIGHT.upper(), "Days")
