@@ -175,6 +175,21 @@ def test_digits_and_commas_of_a_chinese_keyboard_are_numbers(page: Page):
     in_order(page)
 
 
+def test_values_are_typed_and_told_as_people_say_them(page: Page):
+    go(page, "Task")
+    expect(field(page, "task.drop_first").locator("option").first).to_have_text("usual: no")
+    field(page, "task.public_ranges").fill("mean radius = 5，30\nmean texture = 5, 40.5")
+    field(page, "task.units").fill("mean radius = µm")
+    toml = page.locator("[data-toml]")
+    expect(toml).to_contain_text("[5, 30]", timeout=WAIT_MS)
+    expect(toml).to_contain_text("[5, 40.5]")
+    expect(toml).to_contain_text('"µm"')
+    go(page, "Rounds")
+    go(page, "Task")
+    told = "mean radius = 5, 30\nmean texture = 5, 40.5"
+    expect(field(page, "task.public_ranges")).to_have_value(told)
+
+
 def test_what_was_typed_just_before_saving_is_saved(page: Page):
     go(page, "Rounds")
     field(page, "rounds").fill("7")
