@@ -1,7 +1,7 @@
 """Write the font by which pictures and PDFs write Chinese: `python scripts/chinese_font.py FILE`.
 
 FILE is NotoSansCJKsc-Regular.otf of Noto Sans CJK 1.004, which its makers publish under the SIL
-Open Font License at https://github.com/notofonts/noto-cjk (release of June 2015); the wheel of
+Open Font License in notofonts/noto-cjk on GitHub (release of June 2015); the wheel of
 mplfonts 0.0.11 on PyPI holds the same file. No name is reserved in it, so a part may keep its name.
 
 What is kept: the characters that a report or a name may hold. Their outlines are made quadratic,
