@@ -154,7 +154,8 @@ class Server:
             for worker in self._workers:
                 worker.stop()
             self._server.server_close()
-            if follower := self.app.extensions.get("medfed-follower"):
+            follower = self.app.extensions.get("medfed-follower")
+            if follower is not None:  # one without pages is false
                 follower.stop()
             self.console.close()
 

@@ -84,7 +84,8 @@ def test_another_sites_page_gets_no_connection_and_is_in_the_record(tmp_path, sq
     }
 
 
-def test_a_server_that_ends_leaves_no_thread_that_asks_its_database(tmp_path, sqlite_url):
+@pytest.mark.parametrize("leaves", [True, False])
+def test_a_server_that_ends_leaves_no_thread_that_asks_its_database(tmp_path, sqlite_url, leaves):
     made = stage_of(tmp_path / "console", sqlite_url)
     server = Server(tmp_path / "console", sqlite_url, bcrypt_rounds=FAST)
     with serving(server):
@@ -92,6 +93,8 @@ def test_a_server_that_ends_leaves_no_thread_that_asks_its_database(tmp_path, sq
         assert socket.is_connected()
         teller = server.app.extensions["medfed-follower"]._thread
         assert teller.is_alive()
+        if leaves:
+            socket.disconnect()
     assert not teller.is_alive()
     made.console.close()
 
