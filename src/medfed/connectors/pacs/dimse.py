@@ -231,10 +231,12 @@ class DimsePacs:
             began = time.monotonic()
             link = begin()
             if _unheard(link) and time.monotonic() - began < self._options.timeout / 2:
+                _hang_up(link)
                 link = begin()  # the port answers: a refusal was lost as the connection closed
         except (OSError, TypeError) as error:  # a host name that cannot be found
             raise self._no_connection() from error
         if not link.is_established:
+            _hang_up(link)
             raise self._refusal(link)
         try:
             yield link
@@ -305,6 +307,13 @@ def _header(file: Path) -> Any:
         raise PacsError("not-found", f"there is no file {file}") from None
     except Exception as error:
         raise PacsError("failed", f"{file.name} is no DICOM file") from error
+
+
+def _hang_up(link: Association) -> None:
+    """Close what pynetdicom leaves open where the other side has cut the connection."""
+    held = link.dul.socket
+    if held is not None and held.socket is not None:
+        held.socket.close()
 
 
 def _unheard(link: Association) -> bool:
