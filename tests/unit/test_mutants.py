@@ -38,6 +38,7 @@ def copy(tmp_path):
     (tmp_path / "test_lock.py").write_text(
         "def test_looks():\n    assert 'False' in open('src/medfed/lock.py').read()\n"
         "def test_sleeps():\n    pass\n"
+        "def test_is_away():\n    import pytest\n    pytest.skip('no data')\n"
     )
     return tmp_path
 
@@ -49,7 +50,8 @@ def test_it_is_told_whether_the_test_notices_and_all_is_put_back(copy, test, see
     assert (copy / "src/medfed/lock.py").read_text() == "OPEN = False\n"
 
 
-def test_a_test_that_is_not_there_has_noticed_nothing(copy):
-    mutant = mutants.Mutant("lock", "lock.py", "False", "True", "test_lock.py::test_gone")
+@pytest.mark.parametrize("test", ["test_gone", "test_is_away"])
+def test_a_test_that_did_not_run_has_noticed_nothing(copy, test):
+    mutant = mutants.Mutant("lock", "lock.py", "False", "True", f"test_lock.py::{test}")
     with pytest.raises(RuntimeError, match="cannot be run"):
         mutants.noticed(mutant, copy)
