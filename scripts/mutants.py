@@ -4,8 +4,9 @@
     make mutants                     all of them; they take some minutes
     make mutants ARGS="dp- ledger"   those whose names begin so
 
-Some tests read the data sets that `MEDFED_DATA` names. `scripts/mutants.toml` has the list: what is changed in which file, and the test that must fail.
-A change that no longer fits its file is complained of by the tests of every build.
+Some tests read the data sets that `MEDFED_DATA` names. `scripts/mutants.toml` has the list: what is
+changed in which file, and the test that must fail. A change that no longer fits its
+file is complained of by the tests of every build.
 """
 
 from __future__ import annotations
