@@ -68,7 +68,6 @@ def rename_role(
     by: Identity,
     name: str,
     new: str,
-    *,
     provider: Provider | None = None,
     shown: Collection[str] = (),
 ) -> RoleRow:

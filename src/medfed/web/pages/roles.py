@@ -88,11 +88,9 @@ def rename(name: str) -> ResponseReturnValue:
         return question
     row = role_rights.find_role(console().database, name)
     provider, shown = current_app.extensions["medfed-provider"], role_words.shipped()
+    new = request.form.get("name", "")
     try:
-        own_roles.rename_role(
-            console().database, user(), name, request.form.get("name", ""),
-            provider=provider, shown=shown,
-        )  # fmt: skip
+        own_roles.rename_role(console().database, user(), name, new, provider, shown)
     except (AccessError, Conflict) as error:
         return _form(row, role_rights.reaches(row.rights), row.rights, **_refused(error))
     flash(_("The role is renamed. Whoever had it has it."))
