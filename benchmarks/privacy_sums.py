@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from _common import Row, arguments, ratio, report, row, timings
+from _pipelined import pipelined
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
@@ -66,7 +67,7 @@ class Federation:
         }
         self.replies: dict[str, list[SpooledUpdate]] = {}
 
-    def ask(self, phase: str, each: Any) -> list[SpooledUpdate]:
+    def ask(self, phase: str, each: Any, *together: str) -> list[SpooledUpdate]:
         """Have every site answer, one after another; their replies lie in the spool."""
         step = phase.partition("-")[0]
         found = []
@@ -84,7 +85,7 @@ class Federation:
         self.replies[step] = found
         return found
 
-    def again(self, phase: str, each: Any) -> list[SpooledUpdate]:
+    def again(self, phase: str, each: Any, *together: str) -> list[SpooledUpdate]:
         """The replies that lie in the spool."""
         return self.replies[phase.partition("-")[0]]
 
@@ -183,13 +184,13 @@ def prepared(federation: Federation, name: str, update: Update) -> Talk:
     """A site's conversation as it is when shares have come."""
     kept: list[Talk] = []
 
-    def ask(phase: str, each: Any) -> list[SpooledUpdate]:
+    def ask(phase: str, each: Any, *together: str) -> list[SpooledUpdate]:
         if phase.startswith("masked"):
             talk = federation.sites[name].seat.drawer[DRAWER]  # type: ignore[attr-defined]
             talk.sharers = federation.names
             kept.append(talk)
             raise StopIteration
-        return federation.ask(phase, each)
+        return federation.ask(phase, each, *together)
 
     try:
         SecureSum().gather(ask, {})
@@ -234,7 +235,9 @@ def encrypted(folder: Path, size: int, repeats: int) -> list[Row]:
     count = scheme.count(layout)
 
     def ours() -> object:
-        ciphertexts = packed(scheme.encrypt(context, update, layout), count)
+        ciphertexts = packed(
+            scheme.encrypt(context, scheme.written(update, layout), slice(None)), count
+        )
         path = folder / "part.safetensors"
         path.write_bytes(encode_update(message({}, ciphertexts)))
         parts = [SpooledUpdate(path, name) for name in ("north", "centre", "south")]
@@ -290,7 +293,7 @@ def packing(values: int, repeats: int) -> list[Row]:
     layout = Layout.of(update)
 
     def packed() -> object:
-        blobs = list(scheme.encrypt(kit, update, layout))
+        blobs = list(scheme.encrypt(kit, scheme.written(update, layout), slice(None)))
         total = [scheme.add(kit, (blob, blob, blob)) for blob in blobs]
         return scheme.decrypt(kit, iter(total), layout, 3)
 
@@ -331,6 +334,8 @@ def main() -> None:
             shutil.rmtree(folder)
         if find_spec("tenseal"):
             rows += encrypted(Path(name), QUICK // 4 if options.quick else QUICK, 7)
+            if find_spec("flwr"):
+                rows += pipelined(2 * QUICK, 1) if options.quick else pipelined(4 * QUICK, 3)
         if find_spec("heu"):
             rows += packing(300 if options.quick else 10_000, 3)
     report(rows, as_json=options.json)

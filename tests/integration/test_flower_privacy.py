@@ -10,9 +10,10 @@ from integration.federated import SITES, figures, finite, go, text_of
 
 pytest.importorskip("flwr", reason="the extra `flower` is not installed")
 
-from integration.standing import Standing
+from integration.standing import Standing, Watch, await_
 
 from medfed.aggregators.encrypted import paillier_keys, paillier_scheme
+from medfed.aggregators.encrypted.ckks_scheme import CkksScheme
 from medfed.core.registry import make
 from medfed.core.study_file import parse_study
 from medfed.federation.keys import load_public
@@ -87,10 +88,10 @@ def over(standing, tmp_path, monkeypatch):
     """Run a study over the federation; its result, and its folder."""
     monkeypatch.setattr(loopback, "open_loopback", standing.open)
 
-    def run(study):
+    def run(study, watch=lambda _: None):
         standing.approve(study)
         out = tmp_path / "flower"
-        return go(study, out, sites=standing.home, engine="flower"), out
+        return go(study, out, watch, sites=standing.home, engine="flower"), out
 
     return run
 
@@ -142,9 +143,45 @@ def test_an_encrypted_sum_is_the_plain_one(aggregator, package, over, tmp_path):
     assert result["metrics"]["overall"]
 
 
-def encrypted(aggregator):
+def test_ciphertexts_come_in_parts_and_a_superlink_that_is_killed_loses_none(
+    over, standing, tmp_path, monkeypatch
+):
+    """Small parts: some have come and others are in hand when the line is cut."""
+    pytest.importorskip("tenseal", reason="the extra he is not installed, or has no wheel here")
+    monkeypatch.setattr(CkksScheme, "part", 2)  # the sites are told how many there are
+    study = encrypted("ckks", hidden=(192, 128), rounds=1)
+
+    def part_has_come(run):
+        return any("(part 2 of " in one["sentence"] for one in standing.receipts("north", run))
+
+    def trouble():
+        run = RunFolder(tmp_path / "flower").record()["run"]
+        await_(lambda: part_has_come(run))
+        standing.link.kill()
+        standing.link.start()
+
+    watch = Watch(trouble, at=1)
+    result, out = over(study, watch)
+    watch.end()
+    assert not watch.missing()
+    assert not watch.counted_twice()
+    go(encrypted("mean", hidden=(192, 128), rounds=1), tmp_path / "plain")
+    plain, found = tensors(tmp_path / "plain"), tensors(out)
+    for name, value in plain.items():
+        np.testing.assert_allclose(found[name], value, atol=1e-4)
+    run = RunFolder(out).record()["run"]
+    said = [
+        one["sentence"] for one in standing.receipts("centre", run) if one["purpose"] == "train"
+    ]
+    parts = [f"(part {number} of 5)" for number in range(1, 6)]
+    assert [sum(part in sentence for sentence in said) for part in parts] == [1] * 5
+    assert result["metrics"]["overall"]
+
+
+def encrypted(aggregator, rounds=2, **more):
     """Facts are declared: what is asked of sites is encrypted too, and costs as much as a round."""
-    return parse_study(text_of(aggregator=aggregator, rounds=2).replace("hidden =", FACTS))
+    study = text_of(aggregator=aggregator, rounds=rounds, **more)
+    return parse_study(study.replace("hidden =", FACTS))
 
 
 def tensors(out):

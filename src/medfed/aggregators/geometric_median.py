@@ -62,8 +62,8 @@ class GeometricMedian(NormGate):
         """Ask for the updates, then again and again for those nearer to the estimate."""
         patients: dict[str, dict[str, float]] = {}
 
-        def asked(phase: str, each: Mapping[str, Update]) -> Sequence[Spooled]:
-            spooled = ask(phase, each)
+        def asked(phase: str, each: Mapping[str, Update], *together: str) -> Sequence[Spooled]:
+            spooled = ask(phase, each, *together)
             patients.update({s.site: dict(s.weights()) for s in spooled})
             return spooled
 

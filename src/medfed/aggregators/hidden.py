@@ -64,7 +64,15 @@ class HiddenSum(ABC):
 
     def said(self, phase: str) -> str:
         """What an answer holds, in words."""
-        return self.words.get(phase.partition("-")[0], "")
+        from medfed.aggregators.secure.phases import Phase
+
+        asked = Phase.read(phase)
+        what = self.words.get(asked.step, "") if asked else ""
+        return _what(what, asked.number, asked.of) if asked and asked.of > 1 else what
+
+
+def _what(what: str, number: int, of: int) -> str:
+    return f"{what} (part {number} of {of})"
 
 
 def retried(begin: Callable[[], "Conversation"], least: int) -> Gathered:

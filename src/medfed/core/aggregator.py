@@ -28,9 +28,25 @@ class Spooled(Protocol):
         """Its additive statistics."""
 
 
-Ask = Callable[[str, Mapping[str, Update]], Sequence[Spooled]]
-"""Send one phase to the participants (with something for each, perhaps) and get the replies
-that passed every check, in site order."""
+class Ask(Protocol):
+    """Sends one phase to the participants, with something for each, perhaps.
+
+    Phases that a site can answer one by one, in any order, may go out at once: it works on one
+    while its reply to another is on the way.
+    """
+
+    def __call__(self, phase: str, each: Mapping[str, Update], *together: str) -> Sequence[Spooled]:
+        """Ask, and wait.
+
+        Args:
+            phase: The phase.
+            each: What goes to each site.
+            together: Phases that go out with it, with the same for each.
+
+        Returns:
+            The replies that passed every check, in site order; a site's to several phases are in
+            the order of these, and are there all or not at all.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,6 +159,8 @@ class AsynchronousCoordinator(Coordinator):
                 if flight.exchange.asked_again(delivery, flight.order):
                     continue
                 reply = flight.exchange.receive(delivery, flight.order)
+                if reply is not None:
+                    flight.exchange.count(flight.site)
                 if flight.exchange is not exchange:
                     _merge(flight.exchange, exchange)
                 if reply is None:
@@ -200,7 +202,7 @@ class AsynchronousCoordinator(Coordinator):
             for flight, reply in taken
         ]
         own = group("aggregator", state.memory)
-        gathered = self.aggregator.gather(lambda _phase, _each: weighted, own)
+        gathered = self.aggregator.gather(lambda *_: weighted, own)
         return self._looked_at(weighted, gathered)
 
     def _factor(self, staleness: int) -> float:

@@ -266,8 +266,8 @@ class Coordinator:
             return self.aggregator.gather_on(exchange.ask, exchange.sites, self._drawer)
         replies: list[Spooled] = []
 
-        def ask(phase: str, each: Mapping[str, Update]) -> Sequence[Spooled]:
-            replies[:] = exchange.ask(phase, each)
+        def ask(phase: str, each: Mapping[str, Update], *together: str) -> Sequence[Spooled]:
+            replies[:] = exchange.ask(phase, each, *together)
             return replies
 
         return self._looked_at(replies, self._gather(exchange, state, ask=ask))

@@ -55,6 +55,19 @@ Orders = Mapping[str, tuple[Order, Buffer]]
 """For each site its order and the payload that goes with it."""
 
 
+@dataclass
+class Asked:
+    """A phase that is under way.
+
+    Attributes:
+        orders: What each site was sent.
+        arrived: The replies that passed every check.
+    """
+
+    orders: Orders
+    arrived: dict[str, SpooledUpdate]
+
+
 @dataclass(frozen=True)
 class Post:
     """What every exchange of a run shares: who asks, through what, and where replies lie.
@@ -112,6 +125,8 @@ class Exchange:
     _again: set[str] = field(default_factory=set)
     _answered: set[str] = field(default_factory=set)
     """Sites with a reply in an earlier phase: what they remember of it is what the next needs."""
+    _told: dict[str, tuple[float, int]] = field(default_factory=dict)
+    """Seconds and bytes of each site that an event has told of."""
 
     @property
     def bytes_up(self) -> int:
@@ -123,8 +138,8 @@ class Exchange:
         """Bytes that went to them."""
         return sum(self.down.values())
 
-    def ask(self, phase: str, each: Mapping[str, Update]) -> list[SpooledUpdate]:
-        """Hold one phase: the replies that passed every check, in site order.
+    def ask(self, phase: str, each: Mapping[str, Update], *together: str) -> list[SpooledUpdate]:
+        """Hold one phase, or several at once: the replies that passed every check, in site order.
 
         A phase with nothing for any single site begins the conversation, perhaps anew: what goes
         down is what sites work on. They build on what was counted before it, and not on what they
@@ -137,15 +152,20 @@ class Exchange:
             self._answered.clear()
         still = [site for site in self.sites if site not in self.missing]
         self.post.on_event(RoundStarted(self.round, self.purpose, tuple(still)))
-        orders = self.orders(phase, still, each)
-        arrived = self.spooled(orders)
-        self.send(orders, skip=arrived)
-        self._collect(orders, arrived)
-        self.drop_odd(arrived)
-        if len(arrived) < self.post.min_sites:
-            raise QuorumError(self._quorum_message(len(arrived)), remedy=self._quorum_remedy())
-        self._answered.update(arrived)
-        return [arrived[site] for site in still if site in arrived]
+        phases = [self._begun(self.orders(one, still, each)) for one in (phase, *together)]
+        for asked in phases:
+            self.send(asked.orders, skip=asked.arrived)
+        self._collect(phases)
+        for asked in phases:
+            self.drop_odd(asked.arrived)
+        whole = [site for site in still if all(site in asked.arrived for asked in phases)]
+        if len(whole) < self.post.min_sites:
+            raise QuorumError(self._quorum_message(len(whole)), remedy=self._quorum_remedy())
+        self._answered.update(whole)
+        return [asked.arrived[site] for site in whole for asked in phases]
+
+    def _begun(self, orders: Orders) -> Asked:
+        return Asked(orders, self.spooled(orders))
 
     def drop_odd(self, arrived: dict[str, SpooledUpdate]) -> None:
         """Leave out replies that do not go together with the others, or are far larger."""
@@ -209,35 +229,44 @@ class Exchange:
                 self.down[site] = self.down.get(site, 0) + message.size
         self.post.channel.send(sealed)
 
-    def _collect(self, orders: Orders, arrived: dict[str, SpooledUpdate]) -> None:
-        outstanding = {order.id: site for site, (order, _) in orders.items() if site not in arrived}
+    def _collect(self, phases: Sequence[Asked]) -> None:
+        outstanding = {
+            order.id: (site, asked)
+            for asked in phases
+            for site, (order, _) in asked.orders.items()
+            if site not in asked.arrived
+        }
         if not outstanding:
             return
         for delivery in self.post.channel.replies(self.post.deadline):
-            self._take(delivery, orders, outstanding, arrived)
+            self._take(delivery, outstanding)
             del delivery  # a model may hang on it, and the next one is about to come
-        for order, site in outstanding.items():
-            self.post.channel.cancel(order)
+        for site in dict.fromkeys(site for site, _ in outstanding.values()):
+            self._give_up(site, outstanding)
             self._miss(site, "late", f"no reply within {self.post.deadline:g} s")
 
-    def _take(
-        self,
-        delivery: Delivery,
-        orders: Orders,
-        outstanding: dict[str, str],
-        arrived: dict[str, SpooledUpdate],
-    ) -> None:
-        site = outstanding.get(delivery.order)
-        if site != delivery.site:
+    def _take(self, delivery: Delivery, outstanding: dict[str, tuple[str, Asked]]) -> None:
+        site, asked = outstanding.get(delivery.order, ("", None))
+        if asked is None or site != delivery.site:
             message = "a reply came to an order that is no longer waited for"
             self.post.on_event(SiteMissing(self.round, delivery.site, "late", message))
             return
-        if self.asked_again(delivery, *orders[site]):
+        if self.asked_again(delivery, *asked.orders[site]):
             return
         del outstanding[delivery.order]
-        update = self.receive(delivery, orders[site][0])
-        if update is not None:
-            arrived[site] = update
+        update = self.receive(delivery, asked.orders[site][0])
+        if update is None:
+            self._give_up(site, outstanding)
+            return
+        asked.arrived[site] = update
+        if all(other != site for other, _ in outstanding.values()):
+            self.count(site)
+
+    def _give_up(self, site: str, outstanding: dict[str, tuple[str, Asked]]) -> None:
+        """Wait for nothing more of a site: one answer without the others is of no use."""
+        for order in [order for order, (other, _) in outstanding.items() if other == site]:
+            self.post.channel.cancel(order)
+            del outstanding[order]
 
     def asked_again(self, delivery: Delivery, order: Order, payload: Buffer | None = None) -> bool:
         """Send an order once more, if its site refused it for its wire version only.
@@ -303,8 +332,13 @@ class Exchange:
         seconds = reply.seconds or delivery.seconds
         self.seconds[site] = self.seconds.get(site, 0.0) + seconds
         self.up[site] = self.up.get(site, 0) + delivery.reply.size
-        self.post.on_event(ReplyCounted(self.round, site, seconds, delivery.reply.size))
         return update
+
+    def count(self, site: str) -> None:
+        """Say that all replies of a site have come that are waited for."""
+        told = self._told.get(site, (0.0, 0))
+        self._told[site] = now = self.seconds[site], self.up[site]
+        self.post.on_event(ReplyCounted(self.round, site, now[0] - told[0], now[1] - told[1]))
 
     def _spool(self, order: Order, payload: Buffer, digest: str) -> SpooledUpdate:
         """Check a payload, and only then let it lie among the others."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, starmap
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from medfed.core.update import Array, Update
 
 class CkksScheme:
     """See `medfed.aggregators.encrypted.scheme.Scheme`."""
+
+    part: ClassVar[int] = 256
+    """A million parameters, 67 MB."""
 
     @property
     def terms(self) -> list[Any]:
@@ -38,9 +41,13 @@ class CkksScheme:
         """A context that came from elsewhere."""
         return ckks.opened(blob, secret=secret)
 
-    def encrypt(self, context: Any, update: Update, layout: Layout) -> Iterator[bytes]:
-        """The ciphertexts of all groups, one after another."""
-        return encrypted(context, numbers_of(update, layout))
+    def written(self, update: Update, layout: Layout) -> "Numbers":
+        """Its numbers."""
+        return numbers_of(update, layout)
+
+    def encrypt(self, context: Any, written: "Numbers", which: slice) -> Iterator[bytes]:
+        """Some of the ciphertexts of all groups."""
+        return encrypted(context, written, which)
 
     def count(self, layout: Layout) -> int:
         """How many ciphertexts a layout takes."""
@@ -124,13 +131,17 @@ def sizes_of(layout: Layout) -> tuple[int, int, int]:
     return layout.narrow.size + 1, layout.wide.size - weights, weights
 
 
-def encrypted(context: Any, numbers: Numbers) -> Iterator[bytes]:
-    """The ciphertexts of all groups, one after another.
+def encrypted(context: Any, numbers: Numbers, which: slice) -> Iterator[bytes]:
+    """Some of the ciphertexts of all groups, which lie one group after another.
 
     Raises:
         Refused: ``not-finite``, which a number beyond all reason is taken for too.
     """
     groups = (numbers.narrow, ckks.NARROW), (numbers.figures, ckks.LARGEST)
-    parts = (*groups, (numbers.weights, ckks.LARGEST))
-    pieces = chain.from_iterable(starmap(ckks.pieces_of, parts))
-    return ckks.encrypt(context, pieces, numbers.narrow.size // ckks.SLOTS)
+    pieces = [
+        (values[start : start + ckks.SLOTS], largest)
+        for values, largest in (*groups, (numbers.weights, ckks.LARGEST))
+        for start in range(0, values.size, ckks.SLOTS)
+    ]
+    checked = chain.from_iterable(starmap(ckks.pieces_of, pieces[which]))
+    return ckks.encrypt(context, checked, len(pieces))

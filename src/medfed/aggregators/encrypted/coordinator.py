@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from medfed.aggregators.encrypted.pieces import array_in, check_part, digest_of, packed, streamed
+from medfed.aggregators.encrypted.pieces import array_in, check_parts, digest_of, packed, streamed
 from medfed.aggregators.encrypted.scheme import Foreign, Scheme
 from medfed.aggregators.encrypted.site import CONTEXT, ENCRYPT, OPEN, dealer_of
 from medfed.aggregators.secure.coordinator import Conversation, TooFew
@@ -42,25 +42,26 @@ class EncryptedConversation(Conversation):
         self._scheme = self._scheme_of(roster.terms)
         boxes, public, sealed = self._dealt(roster)
         parts = self._parts(roster, boxes, sealed)
-        sites = tuple(part.site for part in parts)
+        sites = tuple(parts)
         total = packed(self._added(public, parts), self._scheme.count(roster.layout))
         figures = self._opened(roster, sites, total)
         update = self._scheme.total(roster.layout, figures)
         notes = self._scheme.notes(roster.layout, update, figures, len(sites))
         return Gathered(update, sites, notes={**notes, **self.omissions()})
 
-    def _added(self, public: Any, parts: Sequence[Spooled]) -> Iterator[bytes]:
+    def _added(self, public: Any, parts: Mapping[str, Sequence[Spooled]]) -> Iterator[bytes]:
         """The ciphertexts of the sum, one after another.
 
         Raises:
             RunError: A site's are of another context.
         """
-        for pieces in streamed(parts):
-            try:
-                yield self._scheme.add(public, pieces)
-            except Foreign as error:
-                message_ = f"{parts[error.place].site} sent a ciphertext of another context"
-                raise RunError(message_, remedy="Look into that site") from None
+        for alike in zip(*parts.values(), strict=True):
+            for pieces in streamed(alike):
+                try:
+                    yield self._scheme.add(public, pieces)
+                except Foreign as error:
+                    message_ = f"{alike[error.place].site} sent a ciphertext of another context"
+                    raise RunError(message_, remedy="Look into that site") from None
 
     def _dealt(self, roster: Roster) -> tuple[dict[str, Any], Any, Array]:
         adverts = {site: advert.to_json() for site, advert in roster.adverts.items()}
@@ -77,22 +78,26 @@ class EncryptedConversation(Conversation):
             message_ = f"{dealer} dealt no key that can be used: {error.message}"
             raise RunError(message_, remedy="Look into that site") from None
 
-    def _parts(self, roster: Roster, boxes: Mapping[str, str], sealed: Array) -> list[Spooled]:
+    def _parts(
+        self, roster: Roster, boxes: Mapping[str, str], sealed: Array
+    ) -> dict[str, list[Spooled]]:
+        """Each site's ciphertexts, in the parts in which they come."""
         orders = {
             site: message({"sealed": boxes.get(site, "")}, {"context": sealed})
             for site in roster.sites
         }
-        digest = digest_of(sealed)
         count = self._scheme.count(roster.layout)
-        replies = [reply for reply in self.step(ENCRYPT, orders) if reply.site in roster.adverts]
-        parts = []
-        for part in replies:
+        parts: dict[str, list[Spooled]] = {}
+        for part in self.step(ENCRYPT, orders, -(-count // self._scheme.part)):
+            if part.site in roster.adverts:
+                parts.setdefault(part.site, []).append(part)
+        for site in list(parts):
             try:
-                check_part(part, digest, count)
-                parts.append(part)
+                check_parts(parts[site], digest_of(sealed), count)
             except WireError as error:
-                self.left_out[part.site] = error.message
-        if len(parts) < FEWEST or roster.rare([part.site for part in parts], roster.fewest):
+                self.left_out[site] = error.message
+                del parts[site]
+        if len(parts) < FEWEST or roster.rare(parts, roster.fewest):
             raise TooFew(len(parts), max(FEWEST, roster.fewest), len(roster.sites))
         return parts
 

@@ -12,7 +12,7 @@ ciphertext of how many parts it is.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -41,6 +41,9 @@ class PaillierScheme:
         sites: How many parts are summed at most.
     """
 
+    part: ClassVar[int] = 65_536
+    """Six million parameters, 50 MB."""
+
     reach: float
     sites: int
 
@@ -65,13 +68,16 @@ class PaillierScheme:
         """Keys that came from elsewhere."""
         return paillier.opened(blob, secret=secret)
 
-    def encrypt(self, context: Any, update: Update, layout: Layout) -> Iterator[bytes]:
-        """The ciphertexts of the narrow region, then those of the wide one."""
-        for words in self._words(update, layout):
-            raw = memoryview(words.tobytes())
-            for start in range(0, len(raw), PAYLOAD):
-                number = int.from_bytes(raw[start : start + PAYLOAD], "little")
-                yield paillier.encrypted(context, number + (1 << 8 * PAYLOAD))
+    def written(self, update: Update, layout: Layout) -> list[memoryview]:
+        """The narrow region, then the wide one, in pieces that fill a plaintext each."""
+        raws = [memoryview(words.tobytes()) for words in self._words(update, layout)]
+        return [raw[at : at + PAYLOAD] for raw in raws for at in range(0, len(raw), PAYLOAD)]
+
+    def encrypt(self, context: Any, written: list[memoryview], which: slice) -> Iterator[bytes]:
+        """The ciphertexts of some pieces."""
+        for raw in written[which]:
+            number = int.from_bytes(raw, "little")
+            yield paillier.encrypted(context, number + (1 << 8 * PAYLOAD))
 
     def _words(self, update: Update, layout: Layout) -> Iterator[Array]:
         arrays, narrow = arrays_of(update), self._narrow

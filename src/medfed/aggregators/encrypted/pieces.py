@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from medfed.aggregators.secure.messages import GROUP, table_in
+from medfed.aggregators.secure.phases import in_parts
 from medfed.core.aggregator import Spooled
 from medfed.core.errors import Refused, WireError
 from medfed.core.update import Array, Update
@@ -55,12 +56,18 @@ def streamed(parts: Sequence[Spooled]) -> Iterator[tuple[bytes, ...]]:
     return zip(*(_ciphertexts(part) for part in parts), strict=True)
 
 
-def check_part(part: Spooled, digest: str, count: int) -> None:
-    """Whether a part has as many ciphertexts as the layout asks for, of the context that was dealt.
+def check_parts(parts: Sequence[Spooled], digest: str, count: int) -> None:
+    """Whether a site's parts have the ciphertexts that the layout asks for, of the dealt context.
 
     Raises:
-        WireError: It has not.
+        WireError: They have not.
     """
+    for phase, part in zip(in_parts("", "", len(parts)), parts, strict=True):
+        which = phase.share(count)
+        _check_part(part, digest, which.stop - which.start)
+
+
+def _check_part(part: Spooled, digest: str, count: int) -> None:
     if table_in(part).get("context") != digest:
         raise WireError("it encrypted for another context")
     sizes, name = array_in(part, "sizes", np.int64), f"{GROUP}/ciphertexts"

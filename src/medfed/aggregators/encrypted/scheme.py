@@ -1,7 +1,7 @@
 """What an encrypted sum asks of an encryption that adds."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from medfed.aggregators.secure.layout import Layout
 from medfed.core.update import Array, Update
@@ -11,7 +11,12 @@ class Scheme(Protocol):
     """An additively homomorphic encryption, with how updates are written in it.
 
     A *context* is whatever the library keeps keys in.
+
+    Attributes:
+        part: Ciphertexts that are sent at once, while the next are made.
     """
+
+    part: ClassVar[int]
 
     @property
     def terms(self) -> list[Any]:
@@ -37,8 +42,11 @@ class Scheme(Protocol):
             Refused: ``unsafe-sum``: it is none, or of other or weaker parameters.
         """
 
-    def encrypt(self, context: Any, update: Update, layout: Layout) -> Iterator[bytes]:
-        """The ciphertexts of an update, in an order that follows from the layout.
+    def written(self, update: Update, layout: Layout) -> Any:
+        """The numbers of an update, as they are encrypted."""
+
+    def encrypt(self, context: Any, written: Any, which: slice) -> Iterator[bytes]:
+        """Some of an update's ciphertexts, whose order follows from the layout.
 
         Raises:
             Refused: ``not-finite``, which a number beyond all reason is taken for too.

@@ -1,6 +1,6 @@
 """The site's half of an encrypted sum: one site deals the key, all encrypt, two decrypt."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from medfed.aggregators.secure.rules import Roster
 from medfed.aggregators.secure.seated import DRAWER, SeatedSite, Talk, agreed, names_of
 from medfed.core.errors import Refused
 from medfed.core.files import canonical_json
-from medfed.core.update import Update
+from medfed.core.update import Array, Update
 
 CONTEXT, ENCRYPT, OPEN = "context", "encrypt", "open"
 _NONCE = bytes(12)
@@ -38,6 +38,11 @@ class EncryptingSite(SeatedSite):
     def steps(self) -> Mapping[str, Callable[[Talk, Update], Update]]:
         """Three after the keys."""
         return {CONTEXT: self._context, ENCRYPT: self._encrypt, OPEN: self._open}
+
+    @property
+    def parted(self) -> Container[str]:
+        """What is sent while the rest is encrypted."""
+        return (ENCRYPT,)
 
     @property
     def terms(self) -> list[Any]:
@@ -69,20 +74,31 @@ class EncryptingSite(SeatedSite):
     # --- 3: the encrypted part --------------------------------------------------------------------
 
     def _encrypt(self, talk: Talk, received: Update) -> Update:
-        roster = agreed(talk)
         sealed = received.tensors.get(f"{GROUP}/context")
         if sealed is None or sealed.dtype != np.uint8:
             raise Refused("malformed-order", "the order lacks the encryption context")
+        if not talk.parts:
+            self._write(talk, sealed, table_of(received))
+        if digest_of(sealed) != talk.dealt:
+            raise Refused("unsafe-sum", "parts of one update are wanted for several contexts")
+        which = talk.phase.share(self.scheme.count(agreed(talk).layout))
+        ciphertexts = self.scheme.encrypt(talk.context, talk.written, which)
+        arrays = packed(ciphertexts, which.stop - which.start)
+        if len(talk.parts) == talk.phase.of - 1:
+            talk.written = None
+        return message({"context": talk.dealt}, arrays)
+
+    def _write(self, talk: Talk, sealed: Array, table: Mapping[str, Any]) -> None:
+        """Make ready what is encrypted, and what it is encrypted by."""
+        roster = agreed(talk)
         if self.seat.site != dealer_of(roster):
-            content = self._content(talk, roster, table_of(received))
-            blob = _unsealed(content, sealed.tobytes(), roster)
+            blob = _unsealed(self._content(talk, roster, table), sealed.tobytes(), roster)
             talk.context = self.scheme.opened(blob, secret=True)
-        update, talk.update = talk.update, Update()  # it is needed no more
-        ciphertexts = packed(
-            self.scheme.encrypt(talk.context, update, roster.layout),
-            self.scheme.count(roster.layout),
+        talk.dealt, talk.written = (
+            digest_of(sealed),
+            self.scheme.written(talk.update, roster.layout),
         )
-        return message({"context": digest_of(sealed)}, ciphertexts)
+        talk.update = Update()  # it is needed no more
 
     def _content(self, talk: Talk, roster: Roster, table: Mapping[str, Any]) -> bytes:
         me, dealer = self.seat.site, dealer_of(roster)

@@ -12,6 +12,7 @@ from medfed.aggregators.secure.ahead import Ahead, inbox
 from medfed.aggregators.secure.masks import Stream
 from medfed.aggregators.secure.messages import coded, decoded, inner, message
 from medfed.aggregators.secure.opening import Opening, agreed_roster, readable
+from medfed.aggregators.secure.phases import in_parts
 from medfed.aggregators.secure.rules import FEWEST, Roster, sign_of
 from medfed.aggregators.secure.seated import KEYS
 from medfed.aggregators.secure.site import AGREE, MASKED, NEXT, OTHER_PARTS, SHARES, UNMASK
@@ -94,9 +95,10 @@ class Conversation:
             log.warning("%s is left out: %s", site, complaint)
         return {"left_out": dict(self.left_out)} if self.left_out else {}
 
-    def step(self, step: str, each: Mapping[str, Update]) -> list[Spooled]:
-        """Ask those who are still in it."""
-        return list(self._ask(f"{step}-{self._name}", each))
+    def step(self, step: str, each: Mapping[str, Update], parts: int = 1) -> list[Spooled]:
+        """Ask those who are still in it, for several parts at once perhaps."""
+        first, *others = map(str, in_parts(step, self._name, parts))
+        return list(self._ask(first, each, *others))
 
     def _step(self, step: str, tables: Mapping[str, Mapping[str, Any]]) -> list[Spooled]:
         return self.step(step, {site: message(table) for site, table in tables.items()})

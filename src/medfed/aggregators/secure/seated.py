@@ -1,8 +1,7 @@
 """What every conversation among seated sites begins with, and what each of them insists on."""
 
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from medfed.aggregators.secure import keys
 from medfed.aggregators.secure.layout import Layout
 from medfed.aggregators.secure.messages import coded, inner, message
+from medfed.aggregators.secure.phases import Phase
 from medfed.aggregators.secure.rules import FEWEST, Advert, Roster, marks
 from medfed.core.aggregator import Seat
 from medfed.core.errors import Refused
@@ -19,11 +19,10 @@ from medfed.core.packing import unpack
 from medfed.core.update import Tensors, Update
 
 KEYS = "keys"
-PHASE = re.compile(r"([a-z]+)-([0-9a-f]{16})")
 MORE = 1 << 22
 """Elements that other sites' statistics may add to a site's own layout."""
 DRAWER = "secure sum"
-NOTHING = Layout(())
+NOTHING, NOWHERE = Layout(()), Phase("", "")
 
 
 @dataclass
@@ -42,6 +41,10 @@ class Talk:
         upcoming: The conversation of the round after this one, as far as it is agreed already.
         known: The keys that its sites were pinned under when it was agreed.
         context: Of the encryption, where there is one.
+        phase: The one that is answered.
+        parts: Of its step, those that were answered.
+        written: The update as it is encrypted.
+        dealt: Hash of the sealed context that it is encrypted for.
     """
 
     name: str
@@ -58,6 +61,10 @@ class Talk:
     upcoming: "Talk | None" = None
     known: list[bytes | None] = field(default_factory=list)
     context: Any = None
+    phase: Phase = NOWHERE
+    parts: set[int] = field(default_factory=set)
+    written: Any = None
+    dealt: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,15 +87,16 @@ class SeatedSite(ABC):
         Raises:
             Refused: Whatever would let somebody see this site's update alone.
         """
-        found = PHASE.fullmatch(phase)
-        step, name = found.groups() if found else ("", "")
-        if step not in (KEYS, *self.steps):
+        asked = Phase.read(phase) or NOWHERE
+        if asked.step not in (KEYS, *self.steps) or (
+            asked.of > 1 and asked.step not in self.parted
+        ):
             raise Refused("malformed-order", "the order names a phase that its aggregator lacks")
-        if step == KEYS:
-            return self._keys(name, work), mine
-        talk = self._talk(step, name)
-        reply = self.steps[step](talk, received)
-        talk.next = self._after(step)
+        if asked.step == KEYS:
+            return self._keys(asked.name, work), mine
+        talk = self._talk(asked)
+        reply = self.steps[asked.step](talk, received)
+        self._go_on(talk)
         return reply, mine
 
     @property
@@ -97,27 +105,39 @@ class SeatedSite(ABC):
         """The steps after the keys, in their order, and what answers each."""
 
     @property
+    def parted(self) -> Container[str]:
+        """Those that may be answered in parts, in any order."""
+        return ()
+
+    @property
     @abstractmethod
     def terms(self) -> list[Any]:
         """What all sites must take for granted alike."""
 
-    def _talk(self, step: str, name: str) -> Talk:
+    def _talk(self, asked: Phase) -> Talk:
         talk: Talk | None = self.seat.drawer.get(DRAWER)
-        if talk is None or talk.name != name:
+        if talk is None or talk.name != asked.name:
             remedy = "The coordinator begins the round again, under fresh keys"
             raise Refused("lost-conversation", remedy=remedy)
-        if step != talk.next:
-            message_ = f"the step {step!r} was answered already, or comes too soon"
+        answered = asked.number in talk.parts or (talk.parts and asked.of != talk.phase.of)
+        if asked.step != talk.next or answered:
+            message_ = f"the step {asked.step!r} was answered already, or comes too soon"
             raise Refused("unsafe-sum", message_)
         # Before the answer is made: should it fail, that was the conversation's end. It must not be
         # tried a second time, and what builds on it must not be answered.
-        talk.next = ""
+        talk.next, talk.phase = "", asked
         return talk
 
-    def _after(self, step: str) -> str:
-        """The step after one; empty after the last."""
+    def _go_on(self, talk: Talk) -> None:
+        """After an answer: to the other parts of its step, or to the step after it, if any."""
+        step = talk.phase.step
+        talk.parts.add(talk.phase.number)
+        if len(talk.parts) < talk.phase.of:
+            talk.next = step
+            return
+        talk.parts.clear()
         phases = (*self.steps, "")
-        return phases[phases.index(step) + 1]
+        talk.next = phases[phases.index(step) + 1]
 
     def _keys(self, name: str, work: Callable[[], Update]) -> Update:
         known = [site for site in self.seat.sites if site in self.seat.peers]

@@ -18,6 +18,7 @@ from medfed.aggregators.secure.fixed_point import Narrow, Wide
 from medfed.aggregators.secure.layout import Layout, arrays_of
 from medfed.aggregators.secure.masks import Masks, Stream, aligned
 from medfed.aggregators.secure.messages import coded, decoded, inner, message, table_of
+from medfed.aggregators.secure.phases import Phase
 from medfed.aggregators.secure.rules import Roster, sign_of
 from medfed.aggregators.secure.seated import DRAWER, SeatedSite, Talk, agreed, names_of, unpacked
 from medfed.core.errors import Refused
@@ -151,7 +152,7 @@ class SecureSite(SeatedSite):
         talk: Talk | None = self.seat.drawer.get(DRAWER)
         if talk is None or talk.name != name or self._known(talk) != talk.known:
             return message({"anew": LOST})  # it costs nobody a round, as a refusal would
-        talk = self._talk(NEXT, name)
+        talk = self._talk(Phase(NEXT, name))
         roster = agreed(talk)
         self._check_enough(roster.sites, roster.threshold)
         talk.asked = self.seat

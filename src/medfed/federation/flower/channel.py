@@ -214,13 +214,13 @@ class FlowerChannel:
         return []
 
     def _look(self) -> list[Delivery]:
-        if time.monotonic() - self._looked > LOOK_EVERY:
-            self._nodes = self._seen()
-            self._looked = time.monotonic()
-            for waiting in list(self._waiting.values()):
-                if self._is_removed(waiting):
-                    return [self._done(waiting, None)]
-                self._doubt(waiting)
+        self._look_around()
+        for waiting in list(self._waiting.values()):
+            if self._is_removed(waiting):
+                return [self._done(waiting, None)]
+        for doubt in dict.fromkeys(self._doubt(waiting) for waiting in self._waiting.values()):
+            if doubt:  # said once, however many orders of a site there are
+                self._say(doubt)
         self._send_rest()
         by_message = {w.message: w for w in self._waiting.values() if w.message}
         if by_message and not self._claimed:
@@ -232,7 +232,7 @@ class FlowerChannel:
                 continue
             waiting = by_message[claimed.to]
             self._tell_of(waiting, claimed)
-            arrived = self._fetched(claimed)
+            arrived = self._fetched(claimed, waiting)
             self._claimed.popleft()  # not before: should the fetching fail, it is tried again
             if self._counts(waiting, arrived):
                 return [self._done(waiting, arrived.sealed)]  # one at a time: they may be large
@@ -241,14 +241,30 @@ class FlowerChannel:
     def _tell_of(self, waiting: _Waiting, claimed: Claimed) -> None:
         """Say once that a reply is on its way, where that takes long enough to be seen."""
         if claimed.large and not waiting.coming:
-            waiting.coming = True
+            for one in self._waiting.values():  # a reply may come in parts
+                one.coming = one.coming or one.site == waiting.site
             self._coming(waiting.site)
 
-    def _fetched(self, claimed: Claimed) -> Arrived:
+    def _look_around(self) -> None:
+        """See who is online, now and then."""
+        if time.monotonic() - self._looked > LOOK_EVERY:
+            self._nodes = self._seen()
+            self._looked = time.monotonic()
+
+    def _fetched(self, claimed: Claimed, waiting: _Waiting) -> Arrived:
+        # What is claimed the SuperLink takes no more of: who was cut off in it cannot complete it.
+        def given_up() -> bool:
+            self._look_around()
+            return self._has_begun_anew(waiting)
+
         try:
-            return self._talk.fetch(claimed)
+            return self._talk.fetch(claimed, given_up)
         except ObjectPullError as error:
             return Arrived(None, str(error))
+
+    def _has_begun_anew(self, waiting: _Waiting) -> bool:
+        node = self._nodes.get(waiting.site)
+        return node is None or node.since != waiting.since
 
     def _done(self, waiting: _Waiting, sealed: Sealed | None) -> Delivery:
         del self._waiting[waiting.order]
@@ -266,22 +282,24 @@ class FlowerChannel:
         return False
 
     def _offline(self, waiting: _Waiting, reason: str) -> None:
-        if not waiting.offline:
+        if not any(one.offline for one in self._waiting.values() if one.site == waiting.site):
             self._say(f"{waiting.site} is offline ({reason}); waiting for it")
         waiting.again()
         waiting.offline = True
         self._nodes[waiting.site] = replace(self._nodes[waiting.site], online=False)
 
-    def _doubt(self, waiting: _Waiting) -> None:
-        """Have an order sent again that its site may have lost."""
+    def _doubt(self, waiting: _Waiting) -> str:
+        """Have an order sent again that its site may have lost; why, or nothing."""
         if not waiting.message:
-            return
-        if self._nodes[waiting.site].since != waiting.since:
-            self._say(f"{waiting.site} has begun anew; its order is sent again")
-            waiting.again()
+            return ""
+        if self._has_begun_anew(waiting):
+            message = f"{waiting.site} has begun anew; its order is sent again"
         elif time.monotonic() - waiting.sent > SILENCE:
-            self._say(f"{waiting.site} has been silent for long; its order is sent again")
-            waiting.again()
+            message = f"{waiting.site} has been silent for long; its order is sent again"
+        else:
+            return ""
+        waiting.again()
+        return message
 
     def _is_removed(self, waiting: _Waiting) -> bool:
         if waiting.site in self._nodes:

@@ -5,7 +5,7 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -159,8 +159,12 @@ class Conversation:
             for proto, tree in pairs
         ]
 
-    def fetch(self, claimed: Claimed) -> Arrived:
+    def fetch(self, claimed: Claimed, given_up: Callable[[], bool]) -> Arrived:
         """Bring a reply's content over.
+
+        Args:
+            claimed: The reply.
+            given_up: Whether a piece that is not there will not come.
 
         Raises:
             ObjectPullError: It is no longer there.
@@ -168,7 +172,7 @@ class Conversation:
         pull = make_pull_object_fn_protobuf(self._client.PullObject, COORDINATOR, self.run)
         try:
             with _told():
-                reply = collect(claimed.id, claimed.tree, pull)
+                reply = collect(claimed.id, claimed.tree, pull, given_up)
         except WireError:
             return NOT_OURS
         with contextlib.suppress(httpx.HTTPError):  # else it goes with the run

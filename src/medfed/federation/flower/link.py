@@ -1,11 +1,11 @@
 """Fetches a site's orders, has them answered, and sends the replies, whatever is cut in between.
 
 The SuperLink hands a message out once. So an order is written down before it is confirmed, and
-struck out when its reply has arrived: a site that is killed in the middle goes on with it.
+struck out when its reply has arrived: a site that is killed in the middle goes on with it. While a
+reply is on its way the next order is worked on.
 """
 
 import logging
-import struct
 import threading
 import time
 from collections.abc import Callable
@@ -15,15 +15,17 @@ from pathlib import Path
 import httpx
 from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, ObjectPushError
 
-from medfed.core.errors import DataError, WireError
+from medfed.core.errors import WireError
 from medfed.core.vault import OPEN, Vault
 from medfed.federation.flower.fleet import Fetched, Fleet, NotEnrolled, RunOver
+from medfed.federation.flower.inbox import Inbox, Kept
+from medfed.federation.flower.outgoing import Outgoing, Reply
 from medfed.federation.wire import Sealed
 
 log = logging.getLogger(__name__)
 
-Answer = Callable[[Sealed], tuple[Sealed | None, float]]
-"""Answers an order: the reply (None when none can be given), and the seconds it took."""
+Answer = Callable[[Sealed], Reply]
+"""Answers an order."""
 
 HEARTBEAT = 10.0
 BRISK, IDLE = 0.1, 2.0
@@ -38,9 +40,9 @@ class Link:
     Args:
         fleet: The site at the SuperLink.
         answer: What answers orders.
-        inbox: File for the order in hand.
+        inbox: File for the order in hand; another may lie beside it.
         say: Told in a sentence what happens.
-        vault: How that file lies on the disk.
+        vault: How orders lie on the disk.
     """
 
     def __init__(
@@ -53,13 +55,13 @@ class Link:
     ) -> None:
         self._fleet = fleet
         self._answer = answer
-        self._inbox = inbox
+        self._inbox = Inbox(inbox, vault)
+        self._outgoing = Outgoing(fleet, say)
         self._say = say
-        self._vault = vault
         self._stop = threading.Event()
         self._online = False
         self._was_online = False
-        self._reply: tuple[Sealed | None, float] | None = None
+        self._reply: Reply | None = None
 
     def stop(self) -> None:
         """End `run` after what is in hand."""
@@ -91,6 +93,8 @@ class Link:
                 idle_since = time.monotonic()
             else:
                 self._wait(_pace(time.monotonic() - idle_since))
+        with suppress(httpx.TransportError, ObjectPushError, NotEnrolled):  # it is sent next time
+            self._outgoing.settle()
 
     def leave(self) -> None:
         """Tell the coordinator that the site goes offline."""
@@ -100,34 +104,33 @@ class Link:
             log.info("the coordinator was not told that the site went offline")
 
     def _step(self) -> bool:
-        """One look for an order, and its answer; whether there was one."""
+        """One look for an order, and its answer; whether anything happened."""
         if not self._online:
             self._fleet.connect()
             self._online = True
             if not self._was_online:
                 self._say("connected to the coordinator")
             self._was_online = True
+        arrived = self._outgoing.look()
         kept = self._kept() or self._fetched()
         if kept is None:
-            return False
-        try:
-            self._reply = self._reply or self._answer(kept.sealed)
-            self._fleet.reply(kept.envelope, *self._reply)
-            self._say(_told(*self._reply))
-        except RunOver:
-            self._say("nobody waits for this reply any more")
+            return arrived
+        self._reply = self._reply or self._answer(kept.order.sealed)
+        self._outgoing.send(kept, self._reply)
         self._reply = None
-        self._inbox.unlink(missing_ok=True)
         return True
 
-    def _fetched(self) -> Fetched | None:
+    def _kept(self) -> Kept | None:
+        """The order that was in hand when the site was stopped or cut off."""
+        return self._inbox.next(besides=self._outgoing.file)
+
+    def _fetched(self) -> Kept | None:
         """The next order, written down; None when there is none that can be used."""
         envelope = self._fleet.fetch()
         if envelope is None:
             return None
         try:
-            fetched = Fetched(self._fleet.open(envelope), envelope.to_bytes())
-            self._keep(fetched)
+            kept = self._inbox.keep(Fetched(self._fleet.open(envelope), envelope.to_bytes()))
         except WireError as error:
             self._say(f"what came is no order and was dropped: {error.message}")
             with suppress(RunOver):  # so that nobody waits for its deadline
@@ -138,24 +141,7 @@ class Link:
             return None
         with suppress(RunOver):  # the reply meets that too
             self._fleet.confirm(envelope)
-        return fetched
-
-    def _keep(self, fetched: Fetched) -> None:
-        length = struct.pack("<I", len(fetched.envelope))
-        self._vault.write(self._inbox, (length, fetched.envelope, *fetched.sealed.pieces()))
-
-    def _kept(self) -> Fetched | None:
-        """The order that was in hand when the site was stopped or cut off."""
-        try:
-            blob = self._vault.read(self._inbox)
-            (length,) = struct.unpack_from("<I", blob)
-            return Fetched(Sealed.from_bytes(blob[4 + length :]), blob[4 : 4 + length])
-        except FileNotFoundError:
-            return None
-        except (struct.error, WireError, DataError):
-            log.warning("the order in hand was damaged on the disk; it will be sent again")
-            self._inbox.unlink()
-            return None
+        return kept
 
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT):
@@ -167,12 +153,6 @@ class Link:
 
     def _wait(self, seconds: float) -> None:
         self._stop.wait(seconds)
-
-
-def _told(reply: Sealed | None, seconds: float) -> str:
-    if reply is None:
-        return "an order could not be answered: the worker ended twice over it"
-    return f"answered an order in {seconds:.1f} s: {reply.size} bytes left, see the receipts"
 
 
 def _pace(idle: float) -> float:

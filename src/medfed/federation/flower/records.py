@@ -109,7 +109,9 @@ def is_large(tree: Any) -> bool:
     return len(list(islice(iterate_object_tree(tree), OF_A_SMALL_ONE + 1))) > OF_A_SMALL_ONE
 
 
-def collect(message_id: str, tree: Any, pull: Pull) -> Message:
+def collect(
+    message_id: str, tree: Any, pull: Pull, given_up: Callable[[], bool] = lambda: False
+) -> Message:
     """Fetch a message's pieces and put it together.
 
     One by one, so that the payload is in memory once: Flower's own way holds the pieces, the
@@ -120,6 +122,7 @@ def collect(message_id: str, tree: Any, pull: Pull) -> Message:
         message_id: Its name at the SuperLink.
         tree: Its tree of objects.
         pull: Fetches one object.
+        given_up: Asked while a piece is not there: whether it will not come.
 
     Raises:
         WireError: It is too large, or no message.
@@ -133,7 +136,7 @@ def collect(message_id: str, tree: Any, pull: Pull) -> Message:
             try:
                 return pull(name)
             except ObjectUnavailableError:
-                if waited > PATIENCE:
+                if waited > PATIENCE or given_up():
                     reason = "the pieces of the message do not come"
                     raise ObjectPullError(name, reason) from None
             time.sleep(min(LOOK_LEAST_OFTEN, max(LOOK_FIRST, waited / 8)))

@@ -212,7 +212,7 @@ def swapped(federation, who, step, change):
 
 def under_another_key(reply):
     numbers = Numbers(np.ones(30 + 12 + 1), np.ones(1 + 4), np.ones(2))
-    return message(site.table_of(reply), packed(encrypted(ckks.make(), numbers), 3))
+    return message(site.table_of(reply), packed(encrypted(ckks.make(), numbers, slice(None)), 3))
 
 
 def test_a_ciphertext_under_another_key_spoils_the_sum_and_the_openers_say_so():

@@ -58,7 +58,9 @@ def hospitals(count=3, size=200, **how):
 def total_of(scheme, kit, updates, count=None):
     """What a sum of ciphertexts decrypts to."""
     layout = Layout.of(updates[0])
-    streams = [scheme.encrypt(kit, update, layout) for update in updates]
+    streams = [
+        scheme.encrypt(kit, scheme.written(update, layout), slice(None)) for update in updates
+    ]
     summed = [scheme.add(kit, pieces) for pieces in zip(*streams, strict=True)]
     assert len(summed) == scheme.count(layout)
     figures = scheme.decrypt(kit, iter(summed), layout, count or len(updates))
@@ -115,7 +117,7 @@ def test_sums_at_the_edge_of_the_range_are_exact(kit, sites, reach, seed):
         {"model": 1.0},
     )
     layout = Layout.of(update)
-    one = scheme.encrypt(kit, update, layout)
+    one = scheme.encrypt(kit, scheme.written(update, layout), slice(None))
     plain = [paillier.decrypted(kit, blob) * sites for blob in one]
     blobs = [paillier.encrypted(kit, number) for number in plain]
     figures = scheme.decrypt(kit, iter(blobs), layout, sites)

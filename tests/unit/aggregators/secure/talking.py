@@ -71,7 +71,7 @@ class Hospitals:
     def _work(self, site):
         return self.updates[site]
 
-    def ask(self, phase, each):
+    def ask(self, phase, each, *together):
         """What `Exchange.ask` does: whoever was missing once is asked no more in the round."""
         step = phase.partition("-")[0]
         replies = []
@@ -81,15 +81,15 @@ class Hospitals:
             if site in self.missing:
                 continue
             try:
-                reply = self.order(site, phase, each.get(site))
+                found = [self.order(site, one, each.get(site)) for one in (phase, *together)]
             except Refused as no:
                 self.missing[site] = no.name
                 continue
             except WireError:
                 self.missing[site] = "malformed-order"
                 continue
-            self.said.append((step, site, reply))
-            replies.append(PackedUpdate(site, reply))
+            self.said.extend((step, site, reply) for reply in found)
+            replies.extend(PackedUpdate(site, reply) for reply in found)
         return replies
 
     def gather(self):

@@ -37,9 +37,13 @@ def off(monkeypatch):
 
 def steps_in_order(patch):
     """Off: a step is answered as often as asked, and secrets are kept after the last."""
-    patch.setattr(
-        seated.SeatedSite, "_talk", lambda self, step, name: self.seat.drawer[seated.DRAWER]
-    )
+
+    def talk(self, asked):
+        found = self.seat.drawer[seated.DRAWER]
+        found.phase = asked
+        return found
+
+    patch.setattr(seated.SeatedSite, "_talk", talk)
     patch.setattr(Drawer, "pop", lambda self, key, default=None: default, raising=False)
     kept = site.SecureSite._words
 

@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from dataclasses import replace
 from types import SimpleNamespace
 
 import httpx
@@ -67,10 +68,12 @@ def world(monkeypatch):  # noqa: C901  # two small stand-ins and a clock
                     claimed.append(Claimed(message, f"reply to {message}", step, made.large))
             return claimed
 
-        def fetch(self, claimed):
+        def fetch(self, claimed, given_up):
             made.fetched.append(claimed.to)
             step = made.fetches.pop(0) if made.fetches else None
-            if step:
+            if callable(step):
+                step(given_up)
+            elif step:
                 raise step
             return claimed.tree
 
@@ -123,6 +126,53 @@ def test_all_sites_are_asked_about_at_once_and_delivered_one_by_one(channel, wor
     channel.send({"a": ("1", ORDER), "b": ("2", ORDER)})
     assert answers(channel) == [("a", "1", REPLY), ("b", "2", REPLY)]
     assert world.asked == [2, 2]
+
+
+def test_a_reply_whose_site_was_cut_off_in_it_is_given_up_and_asked_for_again(channel, world):
+    """The SuperLink takes no more of it, once it is claimed."""
+
+    def waits(given_up):
+        assert not given_up(), "it may still come"
+        world.nodes["a"] = replace(world.nodes["a"], since="t1")
+        assert given_up()
+        raise ObjectPullError("x", "the pieces do not come")
+
+    world.arrives, world.fetches = [Arrived(REPLY), Arrived(REPLY)], [waits]
+    channel.send({"a": ("1", ORDER)})
+    assert answers(channel) == [("a", "1", REPLY)]
+    assert len(world.sent) == 2
+    assert "a reply of a was lost on the way; its order is sent again" in world.said
+
+
+def test_what_befalls_a_site_is_said_once_however_many_orders_it_has(channel, world):
+    world.sends = [NeverSeen(), NeverSeen(), None]
+    channel.send({"a": ("1", ORDER)})
+    channel.send({"a": ("2", ORDER)})
+    world.nodes["a"] = replace(world.nodes["a"], since="t1")
+    world.arrives = [None, None, Arrived(REPLY), Arrived(REPLY)]
+    channel.send({"b": ("3", ORDER)})
+    replies = channel.replies(5.0)
+    next(replies)
+    world.nodes["b"] = replace(world.nodes["b"], since="t1")
+    world.nodes["a"] = replace(world.nodes["a"], since="t2")
+    world.arrives = [None, None, None] + [Arrived(REPLY)] * 3
+    list(replies)
+    offline = [one for one in world.said if one.startswith("a is offline")]
+    anew = [one for one in world.said if one == "a has begun anew; its order is sent again"]
+    assert len(offline) == 1
+    assert len(anew) == 1
+
+
+def test_a_large_reply_in_parts_is_told_of_once(world, tmp_path):
+    world.large, coming = True, []
+    at = SimpleNamespace(address="localhost:1")
+    channel = FlowerChannel(at, ("a", "b"), tmp_path / "memo", world.said.append, coming.append)
+    world.arrives = [Arrived(REPLY)] * 3
+    for number in ("1", "2"):
+        channel.send({"a": (number, ORDER)})
+    channel.send({"b": ("3", ORDER)})
+    assert len(answers(channel)) == 3
+    assert coming == ["a", "b"]
 
 
 @pytest.mark.parametrize("large", [True, False])

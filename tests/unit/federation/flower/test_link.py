@@ -1,5 +1,7 @@
 """A site's line: an order is written down before it is confirmed, and answered whatever is cut."""
 
+import threading
+
 import httpx
 import pytest
 
@@ -161,6 +163,83 @@ def test_a_site_that_is_not_let_in_says_what_to_do_and_tries_on(tmp_path):
     said = served(fleet, tmp_path / "order")
     assert said[:2] == [str(no), "connected to the coordinator"]
     assert fleet.replies
+
+
+class Slow(Fleet):
+    """One to whom a reply takes as long as the test wants it to."""
+
+    def __init__(self, **script):
+        super().__init__(**script)
+        self.arrives = threading.Event()
+
+    def reply(self, envelope, sealed, seconds):
+        assert self.arrives.wait(10)
+        super().reply(envelope, sealed, seconds)
+
+
+def test_the_next_order_is_worked_on_while_a_reply_is_on_its_way(tmp_path):
+    fleet, asked = Slow(fetch=[Envelope()] * 3), []
+
+    def answer(sealed):
+        asked.append(1)
+        assert len(asked) <= 2 or fleet.replies, "there is but one reply on its way"
+        if len(asked) == 2:
+            assert not fleet.replies
+            assert sorted(file.name for file in tmp_path.iterdir()) == ["order", "order-2"]
+            fleet.arrives.set()
+        return REPLY, 0.0
+
+    served(fleet, tmp_path / "order", answer, lambda fleet: len(fleet.replies) == 3)
+    assert fleet.replies == [(b"envelope", REPLY)] * 3
+    assert not list(tmp_path.iterdir())
+
+
+def test_both_orders_in_hand_are_answered_after_a_restart_the_older_first(tmp_path):
+    class Power(BaseException):
+        pass
+
+    payloads = iter([b"first", b"second"])
+    fleet = Slow(fetch=[Envelope()] * 2)
+    fleet.open = lambda envelope: Sealed(b"order", b"s", next(payloads))
+
+    def answer(sealed):
+        if bytes(sealed.payload) == b"second":
+            raise Power
+        return REPLY, 0.0
+
+    with pytest.raises(Power):
+        served(fleet, tmp_path / "order", answer)
+    after, asked = Fleet(), []
+    again = lambda sealed: asked.append(bytes(sealed.payload)) or (REPLY, 0.0)  # noqa: E731
+    served(after, tmp_path / "order", again, lambda fleet: len(fleet.replies) == 2)
+    assert asked == [b"first", b"second"]
+    assert not list(tmp_path.iterdir())
+    fleet.arrives.set()
+
+
+def test_a_reply_that_is_cut_off_is_sent_again_before_the_next_one(tmp_path):
+    cut = httpx.ConnectError("cut")
+    fleet = Fleet(fetch=[Envelope()] * 2, reply=[cut, cut])
+    replies = iter([Sealed(b"one", b"s", b""), Sealed(b"two", b"s", b"")])
+    asked = []
+
+    def answer(sealed):
+        asked.append(1)
+        return next(replies), 0.0
+
+    served(fleet, tmp_path / "order", answer, lambda fleet: len(fleet.replies) == 2)
+    assert [sealed.header for _, sealed in fleet.replies] == [b"one", b"two"]
+    assert len(asked) == 2
+    assert fleet.calls.count("connect") == 3
+
+
+def test_a_reply_on_its_way_is_waited_for_at_the_end(tmp_path):
+    fleet = Slow(fetch=[Envelope()])
+    threading.Timer(0.2, fleet.arrives.set).start()
+    line = Link(fleet, lambda sealed: (line.stop(), (REPLY, 0.0))[1], tmp_path / "order", print)
+    line.run()
+    assert fleet.replies == [(b"envelope", REPLY)]
+    assert not list(tmp_path.iterdir())
 
 
 def test_leaving_needs_nobody_at_the_other_end(tmp_path):

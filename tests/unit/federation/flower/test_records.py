@@ -113,6 +113,17 @@ def test_pieces_that_do_not_come_are_given_up(monkeypatch):
         collect("top", ObjectTree(object_id="top"), pull)
 
 
+def test_pieces_that_will_not_come_are_not_waited_for():
+    given_up = iter([False, False, True])
+
+    def pull(name):
+        raise ObjectUnavailableError(name)
+
+    with pytest.raises(ObjectPullError, match="do not come"):
+        collect("top", ObjectTree(object_id="top"), pull, lambda: next(given_up))
+    assert next(given_up, None) is None, "it was asked until it said so"
+
+
 def test_a_piece_that_is_still_being_uploaded_is_waited_for():
     message = make_message(metadata=_metadata(), content=to_record(Sealed(b"h", b"s", LARGE)))
     uploaded = {name: o.deflate() for name, o in get_all_nested_objects(message).items()}
