@@ -126,6 +126,8 @@ class Zip:
         for member in archive.infolist():
             if _leads_out(member.filename):
                 raise ScanError("unsafe-zip")
+            if not member.filename:  # which the library itself fails on
+                raise ScanError("bad-zip", "a file in the zip is damaged")
             if member.is_dir() or _ignored(member.filename):
                 continue
             if member.flag_bits & 1:

@@ -143,8 +143,9 @@ def of_a_step_that_has_none(parts):
     "wanted", [again, of_another_number, opened_early, for_two_contexts, after_the_last]
 )
 def test_a_part_is_given_once_and_for_one_context(wanted):
+    ask = wanted(Parts())
     with pytest.raises(Refused) as no:
-        wanted(Parts())()
+        ask()
     assert no.value.name == "unsafe-sum"
 
 

@@ -148,6 +148,9 @@ def test_zips_that_are_refused(tmp_path: Path) -> None:
             archive.writestr(name, b"x")
         refused(path, "unsafe-zip")
     with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("", b"x")
+    refused(path, "bad-zip")
+    with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.dcm", b"x" * 100)
     data = bytearray(path.read_bytes())
     data[6] |= 1
