@@ -148,10 +148,11 @@ def test_zips_that_are_refused(tmp_path: Path) -> None:
             archive.writestr(name, b"x")
         refused(path, "unsafe-zip")
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("", b"x")
-    refused(path, "bad-zip")
-    with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.dcm", b"x" * 100)
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"a.dcm", b"\0.dcm"))  # a name ends at the first zero
+    refused(path, "bad-zip")
+    path.write_bytes(whole)
     data = bytearray(path.read_bytes())
     data[6] |= 1
     data[data.index(b"PK\x01\x02") + 8] |= 1
