@@ -27,6 +27,7 @@ from medfed.core.study_file import parse_study
 from medfed.core.update import Update
 from medfed.federation.exchange import Exchange
 from medfed.federation.spool import LAZY, SpooledUpdate, decode_update, encode_update
+from medfed.federation.wire import Sealed
 from medfed.privacy.at_rest import envelope
 from medfed.privacy.at_rest.envelope import ENVELOPE, Secret
 from medfed.privacy.at_rest.vault import new_vault
@@ -513,6 +514,25 @@ def test_a_sites_folder_is_encrypted_in_place_rotated_and_opened(tmp_path, key, 
     assert all(again.read(site / file) == content for file, content in before.items())
     twice = CliRunner().invoke(cli, ["site", "encrypt", str(site), "--key-file", str(key)])
     assert twice.exit_code != 0
+
+
+def test_both_orders_that_a_line_has_in_hand_are_sealed(tmp_path, key):
+    pytest.importorskip("flwr", reason="the extra `flower` is not installed")
+    from medfed.federation.flower.fleet import Fetched
+    from medfed.federation.flower.inbox import Inbox
+
+    site = tmp_path / "site"
+    create_site(site, "north", None)
+    (site / "line").mkdir()
+    payloads = [b"a model " * 50, b"another " * 50]
+    for payload in payloads:
+        Inbox(site / "line" / "order").keep(Fetched(Sealed(b"h", b"s", payload), b"envelope"))
+    encrypt_site(site, str(key))
+    assert not any(one in whole for whole in everything(site).values() for one in payloads)
+    inbox = Inbox(site / "line" / "order", open_site(site).folder.vault)
+    first = inbox.next(besides=None)
+    second = inbox.next(besides=first.file)
+    assert [bytes(one.order.sealed.payload) for one in (first, second)] == payloads
 
 
 def test_encrypting_goes_on_where_it_was_stopped(tmp_path, key):

@@ -35,6 +35,7 @@ PRIVATE = (
     "runs/*/model.safetensors",
     "imports/*.json",
     "line/order",
+    "line/order-2",
     "console/inferences/*/*/*",
     "console/models/*.safetensors",
     "models/*.safetensors",

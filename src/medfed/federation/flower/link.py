@@ -102,6 +102,7 @@ class Link:
             self._fleet.leave()
         except (httpx.TransportError, NotEnrolled):
             log.info("the coordinator was not told that the site went offline")
+        self._outgoing.abandon()
 
     def _step(self) -> bool:
         """One look for an order, and its answer; whether anything happened."""

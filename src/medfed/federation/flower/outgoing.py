@@ -8,6 +8,8 @@ from medfed.federation.flower.fleet import Fleet, RunOver
 from medfed.federation.flower.inbox import Kept
 from medfed.federation.wire import Sealed
 
+ENDING = 2.0
+"""Seconds in which a thread has ended whose requests have nowhere to go."""
 Reply = tuple[Sealed | None, float]
 """A reply (None when none can be given), and the seconds it took."""
 
@@ -71,6 +73,11 @@ class Outgoing:
             raise failed
         self.file.unlink(missing_ok=True)
         self.file = None
+
+    def abandon(self) -> None:
+        """Have the thread end before the process does; the line to the coordinator is closed."""
+        if self._thread is not None:
+            self._thread.join(ENDING)
 
     def _begin(self) -> threading.Thread:
         self._failed = None
