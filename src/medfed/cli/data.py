@@ -1,6 +1,5 @@
 """``medfed data``: import scans, fetch public data sets, make synthetic ones."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from medfed.cli.bar import bar
 from medfed.cli.data_pacs import pacs
 from medfed.cli.data_scans import import_, inspect, list_
 from medfed.config import Settings
+from medfed.core.cores import cores
 
 
 @click.group()
@@ -71,7 +71,7 @@ def phantom(
             seed,
             progress,
             dicom=dicom,
-            workers=workers or os.cpu_count() or 1,
+            workers=workers or cores(),
         )
     verb = "holds these already" if made.reused else "now holds"
     count = made.patients * len(made.hospitals)

@@ -21,6 +21,7 @@ from medfed.cli.logs import set_up_logs
 from medfed.cli.progress import RunProgress
 from medfed.cli.signals import ending_on_sigterm
 from medfed.config import Settings
+from medfed.core.cores import cores
 
 if TYPE_CHECKING:
     from medfed.cli.demo_houses import Served
@@ -182,7 +183,7 @@ def _prepare(say: Say) -> None:
     from medfed.services.demo_study import HOSPITALS, PATIENTS, SEED
 
     draw = partial(make_phantom, cached_phantom(), HOSPITALS, PATIENTS, "small", SEED)
-    _patients(partial(draw, workers=os.cpu_count() or 1), say)
+    _patients(partial(draw, workers=cores()), say)
 
 
 def _patients(draw: Callable[[Callable[[int, int, str], None]], Any], say: Say) -> None:

@@ -1,6 +1,5 @@
 """Lung nodules on CT, place by place: a classifier tells candidates from what looks like them."""
 
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from medfed.core.cores import cores
 from medfed.core.data import SCANS, SetName, SiteData
 from medfed.core.errors import PartError, Problem, Refused
 from medfed.core.options import option
@@ -120,7 +120,7 @@ class NoduleDetection:
         import torch
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        return Execution(threads=os.cpu_count() or 1, precision="fp32", device=device)
+        return Execution(threads=cores(), precision="fp32", device=device)
 
     def build(self) -> "nn.Module":
         """The untrained network: MONAI's residual classifier, with group normalisation."""

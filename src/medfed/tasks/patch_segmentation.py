@@ -1,7 +1,6 @@
 """Tumours on small CT pictures, pixel by pixel: a 2D U-Net."""
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from medfed.core.cores import cores
 from medfed.core.data import PATCHES, SetName, SiteData
 from medfed.core.errors import DataError, PartError, Problem, Refused
 from medfed.core.options import option
@@ -91,7 +91,7 @@ class PatchSegmentation:
         import torch
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        return Execution(threads=os.cpu_count() or 1, precision="fp32", device=device)
+        return Execution(threads=cores(), precision="fp32", device=device)
 
     def build(self) -> "nn.Module":
         """The untrained network."""

@@ -1,6 +1,5 @@
 """Lung nodules on CT, voxel by voxel: a 3D U-Net that learns from patches."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from medfed.core.cores import cores
 from medfed.core.data import SCANS, SetName, SiteData
 from medfed.core.errors import PartError, Problem, Refused
 from medfed.core.options import option
@@ -160,7 +160,7 @@ class NoduleSegmentation:
         """A GPU where there is one, else all cores; precision and layout as measured here once."""
         from medfed.frameworks.tuning import quickest, ways
 
-        allowed = ways(self.device, self.precision, os.cpu_count() or 1)
+        allowed = ways(self.device, self.precision, cores())
         edge = min(self.patch, TUNED_EDGE)
         return quickest(self.build, (TUNED_BATCH, 1, edge, edge, edge), allowed)
 

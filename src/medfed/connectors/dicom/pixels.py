@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
-from os import cpu_count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from medfed.connectors.dicom.codecs import decoded_frames, is_compressed
 from medfed.connectors.dicom.decoder import DECODERS
 from medfed.connectors.dicom.headers import guarded, quiet
 from medfed.connectors.scans.problems import ScanError, reading
+from medfed.core.cores import cores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,7 +54,7 @@ def read_pixels(store: Store, planes: Sequence[Plane]) -> NDArray[np.int16]:
             for (k, plane), stored in zip(job, stored_values(store, wanted), strict=True):
                 to_hounsfield(stored, plane, hu[k])
 
-    with quiet(), ThreadPoolExecutor(min(4, cpu_count() or 1, len(jobs))) as pool:
+    with quiet(), ThreadPoolExecutor(min(4, cores(), len(jobs))) as pool:
         for _ in pool.map(read, jobs):
             pass
     return hu

@@ -11,7 +11,6 @@ The folder of a comparison::
 
 import json
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from medfed.core.cores import cores
 from medfed.core.data import SiteData
 from medfed.core.errors import DataError, QuorumError, Refused, RunError, StudyError
 from medfed.core.events import ComparedRun, ComparisonAt, ComparisonStarted, Notice
@@ -217,7 +217,7 @@ def _threads(study: Study, workers: int) -> int | None:
     """A process's part of the cores; more threads than cores wait for each other and spin."""
     if not workers:
         return None
-    part = max(1, (os.cpu_count() or 1) // workers)
+    part = max(1, cores() // workers)
     return min(part, study.make_task().execution().threads)
 
 
