@@ -9,6 +9,7 @@ import pytest
 from medfed.core.errors import StudyError
 from medfed.core.study_file import parse_study
 from medfed.federation.local import LocalChannel
+from medfed.federation.site_folder import SiteFolder
 from medfed.federation.spool import decode_update, encode_update
 from medfed.federation.wire import Reply, open_order, open_reply, seal, sha256
 from medfed.services import run_sites, runs
@@ -99,6 +100,19 @@ def figures(out):
 def outcome(study, out, **options):
     """The model's digest and the figures of an uninterrupted run."""
     return go(study, out, **options)["model_sha256"], figures(out)
+
+
+FULL, STEADY = ("keys", "shares", "masked", "agree", "unmask"), ("next", "agree", "unmask")
+"""Steps of a round of the secure sum: where it begins, and once it goes on."""
+
+
+def steps_of(run, site="north"):
+    """The steps of each round of training that a site's receipts tell of."""
+    found = {}
+    for one in SiteFolder(run / "sites" / site).receipts():
+        if one["purpose"] == "train":
+            found.setdefault(one["round"], []).append(one["phase"].partition("-")[0])
+    return [tuple(steps) for _, steps in sorted(found.items())]
 
 
 class Recorder:

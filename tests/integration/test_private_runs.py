@@ -11,9 +11,10 @@ from itertools import takewhile
 
 import numpy as np
 import pytest
-from integration.federated import SITES, Recorder, go, text_of
+from integration.federated import FULL, SITES, STEADY, Recorder, go, steps_of, text_of
 from limits import allow
 
+from medfed.aggregators.secure.seated import DRAWER
 from medfed.core.errors import REFUSALS, QuorumError
 from medfed.core.events import RunStarted
 from medfed.core.files import read_lines
@@ -330,9 +331,43 @@ def test_nobody_pays_for_another_sites_restart_between_rounds(tmp_path, monkeypa
 
     monkeypatch.setattr(Seats, "seat", seat)
     go(private_study(aggregator="secure-sum", min_sites=3, rounds=2), tmp_path / "run")
+    assert steps_of(tmp_path / "run")[1] == ("next", *FULL), "it began again"
     for site in SITES:
         entries = open_ledger(tmp_path / "run" / "sites" / site).entries()
         assert [entry.round for entry in entries] == [1, 2]
+
+
+def test_a_steady_private_round_takes_three_exchanges(tmp_path):
+    go(private_study(aggregator="secure-sum", min_sites=3, rounds=2), tmp_path / "run")
+    assert steps_of(tmp_path / "run") == [FULL, STEADY]
+
+
+def test_a_conversation_that_begins_again_sums_what_was_paid_for(tmp_path, tampered):
+    """The same noise: another would be paid for anew, and tell more of the same patients."""
+    seen = []
+
+    def tamper(channel, delivery):
+        order = channel.order_of(delivery)
+        step = order.phase.partition("-")[0]
+        if order.purpose == "train" and step in ("masked", "shares"):
+            drawers = channel._sites["north"]._seats._drawers
+            (talk,) = [drawer[DRAWER] for drawer in drawers.values() if DRAWER in drawer]
+            if talk.update.tensors:
+                seen.append({name: one.copy() for name, one in talk.update.tensors.items()})
+        return [] if step == "shares" and order.site in ("west", "east") else [delivery]
+
+    tampered(tamper)
+    sites = (*SITES, "west", "east")
+    privacy = PRIVATE.replace("south = 110", "south = 110, west = 110, east = 110")
+    study = private_study(
+        aggregator="secure-sum", sites=sites, min_sites=3, rounds=1, privacy=privacy
+    )
+    go(study, tmp_path / "run")
+    assert steps_of(tmp_path / "run")[0] == ("keys", "shares", *FULL)
+    assert len(open_ledger(tmp_path / "run" / "sites" / "north").entries()) == 1
+    first, last = seen[0], seen[-1]
+    assert first.keys() == last.keys()
+    assert all(np.array_equal(first[name], last[name]) for name in first)
 
 
 def test_a_coordinator_that_orders_the_study_again_is_held_to_what_was_approved(recorded):

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from integration.federated import Recorder, go, refused, study_of, text_of
+from integration.federated import FULL, STEADY, Recorder, go, refused, steps_of, study_of, text_of
 from safetensors.numpy import load_file
 
 from medfed.aggregators.secure.sum import SecureSum
@@ -100,18 +100,6 @@ def test_a_site_lost_in_the_conversation_does_not_stop_it(phase, round_, tmp_pat
     in_time = phase in ("agree", "unmask")  # its part had arrived
     assert ("west" in counted[round_]) == in_time
     assert all("west" in counted[later] for later in range(round_ + 1, 4))
-
-
-def steps_of(run, site="north"):
-    """The steps of each round of training that a site's receipts tell of."""
-    found = {}
-    for one in SiteFolder(run / "sites" / site).receipts():
-        if one["purpose"] == "train":
-            found.setdefault(one["round"], []).append(one["phase"].partition("-")[0])
-    return [tuple(steps) for _, steps in sorted(found.items())]
-
-
-FULL, STEADY = ("keys", "shares", "masked", "agree", "unmask"), ("next", "agree", "unmask")
 
 
 @pytest.mark.slow

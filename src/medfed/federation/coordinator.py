@@ -260,9 +260,7 @@ class Coordinator:
         )
 
     def _gather_round(self, exchange: Exchange, state: State) -> Gathered:
-        # Going on from the round before, sites work in vain if one of them turns out to have lost
-        # what was agreed. Those that pay for their work shall not pay for another's restart.
-        if isinstance(self.aggregator, Standing) and not self.privacy.mechanisms:
+        if isinstance(self.aggregator, Standing):
             return self.aggregator.gather_on(exchange.ask, exchange.sites, self._drawer)
         replies: list[Spooled] = []
 

@@ -13,10 +13,25 @@ from medfed.core.registry import make
 from medfed.core.strategy import Strategy
 from medfed.core.study import Study
 from medfed.core.task import LocalJob, Task
-from medfed.core.update import Stats, Tensors
+from medfed.core.update import Stats, Tensors, Update
 from medfed.federation.privacy import SitePrivacy
 from medfed.federation.site_folder import SiteFolder
 from medfed.federation.site_settings import SiteSettings
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training for an order gave: its conversation may begin again, under fresh keys.
+
+    Attributes:
+        asked: What decides the answer, of whatever phase.
+        update: What is to be summed.
+        memory: What the site remembers of it.
+    """
+
+    asked: tuple[Any, ...]
+    update: Update
+    memory: Tensors
 
 
 @dataclass
@@ -27,6 +42,7 @@ class Desk:
         seated: The aggregator, where its half needs a seat.
         terms: The facts and the execution that the job was opened with.
         watch: How the job scores a round.
+        trained: What the last order gave; kept in memory only, and only where there is a seat.
     """
 
     study: Study
@@ -40,6 +56,7 @@ class Desk:
     job: LocalJob | None = None
     terms: tuple[Any, Any] | None = None
     watch: Callable[[Tensors, SetName], Stats] | None = None
+    trained: Trained | None = None
 
     @classmethod
     def open(

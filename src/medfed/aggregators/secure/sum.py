@@ -89,10 +89,9 @@ class SecureSum(HiddenSum):
             "sites, can be compared. Names and shapes of what is summed are seen."
         )
         cost_of_protection = (
-            "Costs three exchanges a round instead of one (five where it begins, where a site was "
-            "lost in the round before, and under differential privacy), 32 bits a parameter (64 "
-            "with bits = 64) and a rounding that each round reports. Each site must have pinned "
-            "the others' keys (medfed site pin), and more than two thirds of the sites that begin "
-            "a round must end it."
+            "Costs three exchanges a round instead of one (five where it begins, and where a site "
+            "was lost in the round before), 32 bits a parameter (64 with bits = 64) and a rounding "
+            "that each round reports. Each site must have pinned the others' keys (medfed site "
+            "pin), and more than two thirds of the sites that begin a round must end it."
         )
         return protection, no_protection, cost_of_protection
