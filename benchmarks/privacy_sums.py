@@ -69,6 +69,7 @@ class Federation:
 
     def ask(self, phase: str, each: Any, *together: str) -> list[SpooledUpdate]:
         """Have every site answer, one after another; their replies lie in the spool."""
+        assert not together
         step = phase.partition("-")[0]
         found = []
         for i, (name, site) in enumerate(self.sites.items()):

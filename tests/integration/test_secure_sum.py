@@ -111,6 +111,20 @@ def test_after_the_first_a_round_takes_three_exchanges_on_any_number_of_processe
         assert steps_of(tmp_path / str(n)) == [FULL, STEADY, STEADY]
 
 
+def test_memory_is_written_once_a_round_whatever_the_phases(tmp_path, monkeypatch):
+    written = []
+    plain = SiteFolder.propose_memory
+
+    def propose(self, order, memory):
+        written.append((order.site, order.round))
+        plain(self, order, memory)
+
+    monkeypatch.setattr(SiteFolder, "propose_memory", propose)
+    go(study_of("scaffold", aggregator="secure-sum", rounds=2), tmp_path / "run")
+    trained = [one for one in written if one[1] in (1, 2)]
+    assert len(trained) == len(set(trained)) == 6
+
+
 def test_a_run_that_is_resumed_begins_with_fresh_keys(tmp_path, tampered):
     """It was killed while a steady round's signatures came; nothing of that round is used."""
     study = study_of("scaffold", aggregator="secure-sum", sites=FOUR, min_sites=3)

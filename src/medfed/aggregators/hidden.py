@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from medfed.aggregators.secure.phases import Phase
 from medfed.aggregators.secure.rules import FEWEST, MOST_SITES
 from medfed.core.aggregator import Answering, Ask, Gathered, Seat
 from medfed.core.errors import Refused, RunError, WireError
@@ -64,8 +65,6 @@ class HiddenSum(ABC):
 
     def said(self, phase: str) -> str:
         """What an answer holds, in words."""
-        from medfed.aggregators.secure.phases import Phase
-
         asked = Phase.read(phase)
         what = self.words.get(asked.step, "") if asked else ""
         return _what(what, asked.number, asked.of) if asked and asked.of > 1 else what

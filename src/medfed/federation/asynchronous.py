@@ -134,7 +134,7 @@ class AsynchronousCoordinator(Coordinator):
     def _fly(self, state: State, sites: list[str]) -> Exchange:
         body = self._body(state.facts)
         exchange = self._exchange(state, "train", tuple(sites), body)
-        orders = exchange.orders("update", sites, {})
+        orders = exchange.orders("update", exchange.payloads(sites, {}))
         spooled = exchange.spooled(orders)
         for site, (order, _) in orders.items():
             flight = _Flight(site, state.round, order, exchange)

@@ -123,6 +123,10 @@ class Exchange:
     up: dict[str, int] = field(default_factory=dict)
     down: dict[str, int] = field(default_factory=dict)
     _again: set[str] = field(default_factory=set)
+    _spoken: dict[str, int] = field(default_factory=dict)
+    """The wire version in which each order went out last."""
+    _together: int = 1
+    """Phases that are under way at once, which share the bytes that an answer may have."""
     _answered: set[str] = field(default_factory=set)
     """Sites with a reply in an earlier phase: what they remember of it is what the next needs."""
     _told: dict[str, tuple[float, int]] = field(default_factory=dict)
@@ -152,17 +156,25 @@ class Exchange:
             self._answered.clear()
         still = [site for site in self.sites if site not in self.missing]
         self.post.on_event(RoundStarted(self.round, self.purpose, tuple(still)))
-        phases = [self._begun(self.orders(one, still, each)) for one in (phase, *together)]
+        payloads, self._together = self.payloads(still, each), 1 + len(together)
+        phases = [self._begun(self.orders(one, payloads)) for one in (phase, *together)]
         for asked in phases:
             self.send(asked.orders, skip=asked.arrived)
         self._collect(phases)
+        found = self._whole(still, phases)
+        if len(found) < self.post.min_sites:
+            raise QuorumError(self._quorum_message(len(found)), remedy=self._quorum_remedy())
+        self._answered.update(found)
+        return [asked.arrived[site] for site in found for asked in phases]
+
+    def _whole(self, sites: Sequence[str], phases: Sequence[Asked]) -> list[str]:
+        """The sites of which all is there and goes together with the others'."""
+        whole = [site for site in sites if all(site in asked.arrived for asked in phases)]
         for asked in phases:
+            left = [site for site in whole if site not in self.missing]
+            asked.arrived = {site: asked.arrived[site] for site in left}
             self.drop_odd(asked.arrived)
-        whole = [site for site in still if all(site in asked.arrived for asked in phases)]
-        if len(whole) < self.post.min_sites:
-            raise QuorumError(self._quorum_message(len(whole)), remedy=self._quorum_remedy())
-        self._answered.update(whole)
-        return [asked.arrived[site] for site in whole for asked in phases]
+        return [site for site in whole if site not in self.missing]
 
     def _begun(self, orders: Orders) -> Asked:
         return Asked(orders, self.spooled(orders))
@@ -179,21 +191,28 @@ class Exchange:
             arrived.pop(site).path.unlink(missing_ok=True)
             self._miss(site, "rejected", complaint)
 
+    def payloads(
+        self, sites: Sequence[str], each: Mapping[str, Update]
+    ) -> dict[str, tuple[Buffer, str]]:
+        """For each site what goes with its orders, and its hash."""
+        found: dict[str, tuple[Buffer, str]] = {}
+        if any(site not in each for site in sites):
+            plain = encode_update(self.sent)
+            # A sealed run parks nothing: it would lie there as it is.
+            shared = plain if self.post.vault.sealed else parked(plain, self.post.spool)
+            found = dict.fromkeys(sites, (shared, sha256(shared)))
+        several = {id(update): update for update in each.values()}
+        encoded = {number: encode_update(update) for number, update in several.items()}
+        own = {site: encoded[id(each[site])] for site in sites if site in each}
+        return {**found, **{site: (payload, sha256(payload)) for site, payload in own.items()}}
+
     def orders(
-        self, phase: str, sites: Sequence[str], each: Mapping[str, Update]
+        self, phase: str, payloads: Mapping[str, tuple[Buffer, str]]
     ) -> dict[str, tuple[Order, Buffer]]:
         """The orders of one phase, with the payload of each."""
-        plain = encode_update(self.sent)
-        # A sealed run parks nothing: it would lie there as it is.
-        shared = plain if self.post.vault.sealed else parked(plain, self.post.spool)
-        shared_hash = sha256(shared)
         body = canonical_json(self.body).decode()
-        encoded = {id(update): encode_update(update) for update in each.values()}
         orders: dict[str, tuple[Order, Buffer]] = {}
-        for site in sites:
-            own = encoded[id(each[site])] if site in each else None
-            payload = shared if own is None else own
-            digest = shared_hash if own is None else sha256(own)
+        for site, (payload, digest) in payloads.items():
             order = Order(
                 run=self.post.run,
                 study=self.post.study,
@@ -224,6 +243,7 @@ class Exchange:
             if site not in skip:
                 version = self.post.versions.get(site)
                 spoken = order if version is None else replace(order, version=version)
+                self._spoken[order.id] = spoken.version
                 message = seal(spoken, self.post.key, payload)
                 sealed[site] = (order.id, message)
                 self.down[site] = self.down.get(site, 0) + message.size
@@ -281,7 +301,8 @@ class Exchange:
         Returns:
             Whether the order was sent again: a reply is still to come.
         """
-        site, sent = order.site, self.post.versions.get(order.site, VERSION)
+        # Several orders may have gone out before the first was refused.
+        site, sent = order.site, self._spoken.get(order.id, VERSION)
         version = self._version_wanted(delivery, sent)
         if version is None or order.id in self._again:
             return False
@@ -372,10 +393,14 @@ class Exchange:
             message = f"round {self.round}: the sum cannot be used: {complaint}"
             raise RunError(message, remedy="A site sent what it should not; look into their logs")
 
-    @cached_property
+    @property
     def _bound(self) -> int:
         """Bytes that the arrays of an update may have."""
-        return self.over * sum(a.nbytes for a in self.sent.tensors.values()) + MAX_STATS
+        return self.over * self._sent_bytes // self._together + MAX_STATS
+
+    @cached_property
+    def _sent_bytes(self) -> int:
+        return sum(array.nbytes for array in self.sent.tensors.values())
 
     @cached_property
     def _sent_shapes(self) -> Shapes:

@@ -142,7 +142,7 @@ class Site:
         update = work.answer()
         patients = patients_used(order, work.content, desk.data)
         reply = self._seal(order, desk, update, patients, start)
-        if order.purpose != "query":
+        if order.purpose != "query" and work.learned:
             self.folder.propose_memory(order, work.memory)
         if work.personal_model:
             self.folder.keep_model(order, work.personal_model)

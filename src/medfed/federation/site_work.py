@@ -25,7 +25,12 @@ NEEDED = {
 
 
 class Work:
-    """One order's work: the aggregator asks for it at most once, whatever its phases."""
+    """One order's work: the aggregator asks for it at most once, whatever its phases.
+
+    Attributes:
+        memory: What the site remembers of the round.
+        learned: Whether that is more than what is kept of it already.
+    """
 
     def __init__(
         self, order: Order, desk: Desk, received: Update, memory: Mapping[str, Any]
@@ -34,6 +39,7 @@ class Work:
         self.desk = desk
         self.received = received
         self.memory: dict[str, Any] = dict(memory)
+        self.learned = order.memory < order.round
         self.content = content_of(order)
         self.aggregator: Answering = desk.aggregator
         self.personal_model: Tensors = {}
@@ -44,7 +50,8 @@ class Work:
         todo: Callable[[], Update] = work[self.order.purpose]
         mine = group("aggregator", self.memory)
         update, kept = self.aggregator.answer(self.order.phase, self.received, todo, mine)
-        self._remember("aggregator", kept)
+        if kept is not mine:
+            self._remember("aggregator", kept)
         return update
 
     def _query(self) -> Update:
@@ -62,7 +69,7 @@ class Work:
         if desk.trained is None or desk.trained.asked != asked:
             desk.trained = None  # not two of them at a time
             desk.trained = Trained(asked, self._trained(), self.memory)
-        self.memory = dict(desk.trained.memory)
+        self.memory, self.learned = dict(desk.trained.memory), True
         return desk.trained.update
 
     def _trained(self) -> Update:
@@ -131,7 +138,7 @@ class Work:
 
     def _remember(self, whose: str, memory: Tensors) -> None:
         kept = {k: v for k, v in self.memory.items() if not k.startswith(f"{whose}/")}
-        self.memory = {**kept, **grouped(whose, memory)}
+        self.memory, self.learned = {**kept, **grouped(whose, memory)}, True
 
 
 def content_of(order: Order) -> Mapping[str, Any]:

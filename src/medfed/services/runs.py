@@ -12,6 +12,7 @@ from medfed.core.data import Noticed
 from medfed.core.errors import RunError
 from medfed.core.events import Notice, RunFinished, RunStarted
 from medfed.core.files import REFUSED_WRITES
+from medfed.core.open_files import allow_many
 from medfed.core.registry import make
 from medfed.core.rehearsal import noised_facts
 from medfed.core.study import Study
@@ -57,6 +58,7 @@ def start(
     Raises:
         MedfedError: With what is wrong and what to do; what was done so far is kept.
     """
+    allow_many()  # each reply that lies in the spool is open until it is summed
     folder = RunFolder(options.out)
     check_engine(options)
     _check_folder(folder, study, options)

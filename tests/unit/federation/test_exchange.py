@@ -6,10 +6,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from medfed.core.errors import QuorumError
 from medfed.core.update import Update
+from medfed.federation import exchange as module
 from medfed.federation.channel import Delivery
 from medfed.federation.exchange import Exchange, Post
 from medfed.federation.spool import encode_update
-from medfed.federation.wire import Reply, open_order, seal, sha256
+from medfed.federation.wire import OLDEST, Reply, open_order, seal, sha256
 
 SITES = ("a", "b", "c")
 PHASES = ("x-1", "x-2", "x-3")
@@ -45,7 +46,7 @@ class Channel:
         self.queue = [one for one in self.queue if one[1] != order]
 
 
-def answer(order, what):
+def answer(order, what, version=None):
     refused = "" if what == "answered" else what
     payload = b"" if refused else encode_update(update_of(order.site, order.phase))
     reply = Reply(
@@ -58,6 +59,7 @@ def answer(order, what):
         payload_sha256=sha256(payload),
         payload_bytes=len(payload),
         seconds=0.25,
+        version=version or order.version,
     )
     return seal(reply, KEYS[order.site], payload)
 
@@ -147,3 +149,62 @@ def test_what_had_arrived_before_a_kill_is_not_asked_for_again(asking):
     assert len(ask(exchange)) == 9
     assert channel.asked == [(phase, site) for phase in PHASES for site in "bc"]
     assert [event.site for event in of(events, "ReplyCounted")] == ["a", "b", "c"]
+
+
+def test_sites_of_an_earlier_version_are_asked_again_for_each(asking):
+    """All orders are out before the first is refused for its version."""
+
+    class Older(Channel):
+        def replies(self, timeout):
+            while self.queue:
+                site, number, sealed = self.queue.pop(0)
+                order = open_order(sealed, KEY.public_key())
+                what = "wire-version" if order.version > OLDEST else "answered"
+                yield Delivery(site, number, answer(order, what, OLDEST), 0.5)
+
+    exchange, _ = asking(Older())
+    assert len(ask(exchange)) == 9
+    assert exchange.post.versions == dict.fromkeys(SITES, OLDEST)
+    assert not exchange.missing
+
+
+def test_the_model_is_encoded_once_and_not_at_all_where_each_has_its_own(asking, monkeypatch):
+    encoded = []
+    plain = module.encode_update
+    monkeypatch.setattr(module, "encode_update", lambda u: encoded.append(u) or plain(u))
+    exchange, _ = asking(Channel())
+    ask(exchange)
+    assert encoded == [exchange.sent]
+    own = update_of("a", "1")
+    exchange.ask("y-1", dict.fromkeys(SITES, own), "y-2", "y-3")
+    assert encoded == [exchange.sent, own]
+
+
+def test_what_is_odd_about_a_site_is_told_once(asking, monkeypatch):
+    odd = lambda stats: {"b": "it goes not together"} if "b" in stats else {}  # noqa: E731
+    monkeypatch.setattr(module, "odd_ones", odd)
+    exchange, events = asking(Channel())
+    assert [site for site, _ in ask(exchange)] == ["a"] * 3 + ["c"] * 3
+    assert [event.site for event in of(events, "SiteMissing")] == ["b"]
+
+
+def test_phases_share_the_bytes_that_an_answer_may_have(asking, monkeypatch):
+    monkeypatch.setattr(module, "MAX_STATS", 0)
+    monkeypatch.setattr(module, "MAX_HEADER", 0)
+    exchange, _ = asking(Channel())
+    exchange.over = 40
+    assert len(ask(exchange)) == 9
+    exchange, _ = asking(Channel())
+    exchange.over, exchange.round = 20, 2
+    with pytest.raises(QuorumError):
+        ask(exchange)
+
+
+def test_some_parts_of_a_site_may_have_arrived_before_a_kill(asking):
+    exchange, _ = asking(Channel({("x-3", site): "late" for site in SITES}))
+    with pytest.raises(QuorumError):
+        ask(exchange)
+    channel = Channel()
+    exchange, _ = asking(channel)
+    assert len(ask(exchange)) == 9
+    assert channel.asked == [("x-3", site) for site in SITES]

@@ -77,11 +77,14 @@ class EncryptingSite(SeatedSite):
         sealed = received.tensors.get(f"{GROUP}/context")
         if sealed is None or sealed.dtype != np.uint8:
             raise Refused("malformed-order", "the order lacks the encryption context")
+        count = self.scheme.count(agreed(talk).layout)
+        if talk.phase.of > count:
+            raise Refused("malformed-order", "the order asks for more parts than there are")
         if not talk.parts:
             self._write(talk, sealed, table_of(received))
         if digest_of(sealed) != talk.dealt:
             raise Refused("unsafe-sum", "parts of one update are wanted for several contexts")
-        which = talk.phase.share(self.scheme.count(agreed(talk).layout))
+        which = talk.phase.share(count)
         ciphertexts = self.scheme.encrypt(talk.context, talk.written, which)
         arrays = packed(ciphertexts, which.stop - which.start)
         if len(talk.parts) == talk.phase.of - 1:
@@ -94,10 +97,8 @@ class EncryptingSite(SeatedSite):
         if self.seat.site != dealer_of(roster):
             blob = _unsealed(self._content(talk, roster, table), sealed.tobytes(), roster)
             talk.context = self.scheme.opened(blob, secret=True)
-        talk.dealt, talk.written = (
-            digest_of(sealed),
-            self.scheme.written(talk.update, roster.layout),
-        )
+        talk.dealt = digest_of(sealed)
+        talk.written = self.scheme.written(talk.update, roster.layout)
         talk.update = Update()  # it is needed no more
 
     def _content(self, talk: Talk, roster: Roster, table: Mapping[str, Any]) -> bytes:

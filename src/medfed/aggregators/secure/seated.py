@@ -22,7 +22,8 @@ KEYS = "keys"
 MORE = 1 << 22
 """Elements that other sites' statistics may add to a site's own layout."""
 DRAWER = "secure sum"
-NOTHING, NOWHERE = Layout(()), Phase("", "")
+NOTHING = Layout(())
+NOWHERE = Phase("", "")
 
 
 @dataclass
@@ -66,6 +67,11 @@ class Talk:
     written: Any = None
     dealt: str = ""
 
+    def takes(self, asked: Phase) -> bool:
+        """Whether a phase may be answered now."""
+        fits = not self.parts or asked.of == self.phase.of
+        return asked.step == self.next and fits and asked.number not in self.parts
+
 
 @dataclass(frozen=True)
 class SeatedSite(ABC):
@@ -95,7 +101,11 @@ class SeatedSite(ABC):
         if asked.step == KEYS:
             return self._keys(asked.name, work), mine
         talk = self._talk(asked)
-        reply = self.steps[asked.step](talk, received)
+        try:
+            reply = self.steps[asked.step](talk, received)
+        except BaseException:
+            talk.update, talk.written, talk.context = Update(), None, None  # it is over
+            raise
         self._go_on(talk)
         return reply, mine
 
@@ -119,8 +129,7 @@ class SeatedSite(ABC):
         if talk is None or talk.name != asked.name:
             remedy = "The coordinator begins the round again, under fresh keys"
             raise Refused("lost-conversation", remedy=remedy)
-        answered = asked.number in talk.parts or (talk.parts and asked.of != talk.phase.of)
-        if asked.step != talk.next or answered:
+        if not talk.takes(asked):
             message_ = f"the step {asked.step!r} was answered already, or comes too soon"
             raise Refused("unsafe-sum", message_)
         # Before the answer is made: should it fail, that was the conversation's end. It must not be

@@ -9,6 +9,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -254,7 +255,8 @@ class FlowerChannel:
     def _fetched(self, claimed: Claimed, waiting: _Waiting) -> Arrived:
         # What is claimed the SuperLink takes no more of: who was cut off in it cannot complete it.
         def given_up() -> bool:
-            self._look_around()
+            with suppress(*AWAY, OSError, ValueError):  # it is looked at again where that is told
+                self._look_around()
             return self._has_begun_anew(waiting)
 
         try:
@@ -268,6 +270,9 @@ class FlowerChannel:
 
     def _done(self, waiting: _Waiting, sealed: Sealed | None) -> Delivery:
         del self._waiting[waiting.order]
+        for one in self._waiting.values():  # whoever answers one order is not silent
+            if one.site == waiting.site:
+                one.sent = time.monotonic()
         return Delivery(waiting.site, waiting.order, sealed, time.monotonic() - waiting.asked)
 
     def _counts(self, waiting: _Waiting, arrived: Arrived) -> bool:

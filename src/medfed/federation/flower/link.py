@@ -19,7 +19,7 @@ from medfed.core.errors import WireError
 from medfed.core.vault import OPEN, Vault
 from medfed.federation.flower.fleet import Fetched, Fleet, NotEnrolled, RunOver
 from medfed.federation.flower.inbox import Inbox, Kept
-from medfed.federation.flower.outgoing import Outgoing, Reply
+from medfed.federation.flower.outgoing import ENDING, Outgoing, Reply
 from medfed.federation.wire import Sealed
 
 log = logging.getLogger(__name__)
@@ -28,8 +28,9 @@ Answer = Callable[[Sealed], Reply]
 """Answers an order."""
 
 HEARTBEAT = 10.0
-BRISK, IDLE = 0.1, 2.0
-"""Seconds between looks for an order: in a run, and when nothing has come for long."""
+BRISK, BESIDE, IDLE = 0.1, 0.5, 2.0
+"""Seconds between looks for an order: in a run, beside a reply that is being sent, and when nothing
+has come for long."""
 BRISK_FOR = 15.0
 RETRY_FIRST, RETRY_MOST = 1.0, 30.0
 
@@ -56,16 +57,18 @@ class Link:
         self._fleet = fleet
         self._answer = answer
         self._inbox = Inbox(inbox, vault)
-        self._outgoing = Outgoing(fleet, say)
+        self._wake = threading.Event()
+        self._outgoing = Outgoing(fleet, say, self._wake.set)
         self._say = say
         self._stop = threading.Event()
-        self._online = False
-        self._was_online = False
-        self._reply: Reply | None = None
+        self._connected = False
+        self._anew = True
+        self._answered: tuple[bytes, Reply] | None = None
 
     def stop(self) -> None:
         """End `run` after what is in hand."""
         self._stop.set()
+        self._wake.set()
 
     def run(self) -> None:
         """Serve until stopped; waits out every cut."""
@@ -76,13 +79,13 @@ class Link:
                 worked = self._step()
             except (httpx.TransportError, ObjectPullError, ObjectPushError) as error:
                 failures += 1
-                self._online = False  # to begin anew: what was on the way may be lost
+                self._anew = True  # what was on the way may be lost
                 if failures == 1:
                     self._say(f"the coordinator cannot be reached ({_words(error)}); trying on")
                 self._wait(min(RETRY_FIRST * 2 ** (failures - 1), RETRY_MOST))
                 continue
             except NotEnrolled as error:
-                self._online = False
+                self._anew = True
                 self._say(str(error))
                 self._wait(RETRY_MOST)
                 continue
@@ -92,7 +95,7 @@ class Link:
             if worked:
                 idle_since = time.monotonic()
             else:
-                self._wait(_pace(time.monotonic() - idle_since))
+                self._wait(self._pace(time.monotonic() - idle_since))
         with suppress(httpx.TransportError, ObjectPushError, NotEnrolled):  # it is sent next time
             self._outgoing.settle()
 
@@ -102,24 +105,30 @@ class Link:
             self._fleet.leave()
         except (httpx.TransportError, NotEnrolled):
             log.info("the coordinator was not told that the site went offline")
-        self._outgoing.abandon()
+        self._outgoing.wait(ENDING)
 
     def _step(self) -> bool:
         """One look for an order, and its answer; whether anything happened."""
-        if not self._online:
-            self._fleet.connect()
-            self._online = True
-            if not self._was_online:
-                self._say("connected to the coordinator")
-            self._was_online = True
+        if self._anew:
+            self._begin_anew()
         arrived = self._outgoing.look()
         kept = self._kept() or self._fetched()
         if kept is None:
             return arrived
-        self._reply = self._reply or self._answer(kept.order.sealed)
-        self._outgoing.send(kept, self._reply)
-        self._reply = None
+        if self._answered is None or self._answered[0] != kept.order.envelope:
+            self._answered = kept.order.envelope, self._answer(kept.order.sealed)
+        self._outgoing.send(kept, self._answered[1])
+        self._answered = None
         return True
+
+    def _begin_anew(self) -> None:
+        # The coordinator gives up what it gets of a reply when its site begins anew.
+        self._outgoing.wait()
+        self._fleet.connect()
+        self._anew = False
+        if not self._connected:
+            self._say("connected to the coordinator")
+        self._connected = True
 
     def _kept(self) -> Kept | None:
         """The order that was in hand when the site was stopped or cut off."""
@@ -146,18 +155,22 @@ class Link:
 
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT):
-            if self._online:
+            if self._connected:
                 try:
                     self._fleet.heartbeat()
                 except (httpx.TransportError, NotEnrolled, RuntimeError):
                     continue  # the other thread meets it too, and says so
 
     def _wait(self, seconds: float) -> None:
-        self._stop.wait(seconds)
+        """Wait for the next look; a reply that has arrived ends it."""
+        self._wake.wait(seconds)
+        if not self._stop.is_set():
+            self._wake.clear()
 
-
-def _pace(idle: float) -> float:
-    return BRISK if idle < BRISK_FOR else min(IDLE, BRISK * idle / BRISK_FOR)
+    def _pace(self, idle: float) -> float:
+        if self._outgoing.file is not None:
+            return BESIDE
+        return BRISK if idle < BRISK_FOR else min(IDLE, BRISK * idle / BRISK_FOR)
 
 
 def _words(error: Exception) -> str:

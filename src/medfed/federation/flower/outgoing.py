@@ -9,9 +9,10 @@ from medfed.federation.flower.inbox import Kept
 from medfed.federation.wire import Sealed
 
 ENDING = 2.0
-"""Seconds in which a thread has ended whose requests have nowhere to go."""
+"""Seconds that a thread is given to end, once the line to the coordinator is closed."""
 Reply = tuple[Sealed | None, float]
 """A reply (None when none can be given), and the seconds it took."""
+NOTHING: Reply = (None, 0.0)
 
 
 class Outgoing:
@@ -20,18 +21,22 @@ class Outgoing:
     Args:
         fleet: The site at the SuperLink.
         say: Told in a sentence what happens.
+        ended: Called when a reply has arrived, or was cut off.
 
     Attributes:
         file: Where the order lies that is answered; None while nothing is on its way.
     """
 
-    def __init__(self, fleet: Fleet, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, fleet: Fleet, say: Callable[[str], None], ended: Callable[[], None] = lambda: None
+    ) -> None:
         self._fleet = fleet
         self._say = say
+        self._ended = ended
         self._thread: threading.Thread | None = None
         self._failed: BaseException | None = None
         self._envelope = b""
-        self._reply: Reply = (None, 0.0)
+        self._reply: Reply = NOTHING
         self.file: Path | None = None
 
     def send(self, kept: Kept, reply: Reply) -> None:
@@ -72,12 +77,12 @@ class Outgoing:
         if failed is not None:
             raise failed
         self.file.unlink(missing_ok=True)
-        self.file = None
+        self.file, self._envelope, self._reply = None, b"", NOTHING  # it may be large
 
-    def abandon(self) -> None:
-        """Have the thread end before the process does; the line to the coordinator is closed."""
+    def wait(self, seconds: float | None = None) -> None:
+        """Wait until nothing is on its way any more, whatever came of it."""
         if self._thread is not None:
-            self._thread.join(ENDING)
+            self._thread.join(seconds)
 
     def _begin(self) -> threading.Thread:
         self._failed = None
@@ -93,6 +98,7 @@ class Outgoing:
             self._say("nobody waits for this reply any more")
         except BaseException as error:  # noqa: BLE001  # raised by whoever waits
             self._failed = error
+        self._ended()
 
 
 def _told(reply: Sealed | None, seconds: float) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from medfed.aggregators.encrypted.site import CONTEXT
+from medfed.aggregators.secure.phases import Phase
 from medfed.aggregators.secure.seated import KEYS
 from medfed.aggregators.secure.site import SHARES
 from medfed.core.errors import MedfedError, Refused, SiteError
@@ -238,4 +239,5 @@ def _answers(receipt: Mapping[str, Any]) -> bool:
 
 def _question(number: int, receipt: Mapping[str, Any]) -> str | int:
     """What tells questions apart, which all have round 0: each reply, or each conversation."""
-    return str(receipt["phase"]).partition("-")[2] or number
+    asked = Phase.read(str(receipt["phase"]))
+    return asked.name if asked else number

@@ -157,11 +157,19 @@ def test_no_other_step_has_parts():
 
 
 @needs_ckks
+def test_no_more_parts_are_given_than_there_are_ciphertexts():
+    parts = Parts(6)
+    with pytest.raises(Refused, match="more parts than there are"):
+        parts.ask(parts.phases[0])
+
+
+@needs_ckks
 def test_a_part_that_failed_ends_the_conversation():
     parts = Parts()
     parts.ask(parts.phases[0])
     with pytest.raises(Refused):
         parts.ask(parts.phases[1], message({}))
+    assert parts.talk().written is parts.talk().context is None, "it is let go of"
     with pytest.raises(Refused, match="comes too soon"):
         parts.ask(parts.phases[1])
 

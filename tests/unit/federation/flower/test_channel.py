@@ -163,6 +163,30 @@ def test_what_befalls_a_site_is_said_once_however_many_orders_it_has(channel, wo
     assert len(anew) == 1
 
 
+def test_who_answers_part_after_part_is_not_silent(channel, world, monkeypatch):
+    monkeypatch.setattr(module, "SILENCE", 0.2)
+    world.arrives = [Arrived(REPLY), *[None] * 20]
+    for number in ("1", "2"):
+        channel.send({"a": (number, ORDER)})
+    for waiting in channel._waiting.values():
+        waiting.sent -= 0.1
+    replies = channel.replies(0.15)
+    assert next(replies).order == "1"
+    assert list(replies) == []
+    assert "a has been silent for long; its order is sent again" not in world.said
+
+
+def test_a_registry_that_cannot_be_asked_gives_up_no_reply(channel, world, monkeypatch):
+    def waits(given_up):
+        monkeypatch.setattr(channel, "_seen", lambda: (_ for _ in ()).throw(ValueError("a page")))
+        assert not given_up()
+        monkeypatch.undo()
+
+    world.arrives, world.fetches = [Arrived(REPLY)], [waits]
+    channel.send({"a": ("1", ORDER)})
+    assert next(channel.replies(5.0)).reply == REPLY
+
+
 def test_a_large_reply_in_parts_is_told_of_once(world, tmp_path):
     world.large, coming = True, []
     at = SimpleNamespace(address="localhost:1")

@@ -1,6 +1,8 @@
 """A site's line: an order is written down before it is confirmed, and answered whatever is cut."""
 
+import gc
 import threading
+import weakref
 
 import httpx
 import pytest
@@ -240,6 +242,76 @@ def test_a_reply_on_its_way_is_waited_for_at_the_end(tmp_path):
     line.run()
     assert fleet.replies == [(b"envelope", REPLY)]
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("trouble", [httpx.ReadTimeout("busy"), NotEnrolled("away")])
+def test_a_site_begins_not_anew_while_its_reply_is_on_its_way(tmp_path, trouble):
+    """The coordinator would take what comes of the reply for cut off."""
+    fleet = Slow(fetch=[Envelope(), trouble])
+    connects = []
+
+    def connect():
+        connects.append(bool(fleet.replies))
+
+    fleet.connect = connect
+    threading.Timer(0.3, fleet.arrives.set).start()
+    served(fleet, tmp_path / "order", enough=lambda fleet: len(connects) == 2)
+    assert connects == [False, True]
+
+
+def test_a_reply_goes_to_its_own_order_whatever_becomes_of_others(tmp_path):
+    """The second order's file is damaged while the first one's reply is cut off."""
+    envelopes, answers = iter([b"one", b"two", b"three"]), iter([b"1", b"2", b"3"])
+
+    class Named(Envelope):
+        def to_bytes(self):
+            return next(envelopes)
+
+    fleet = Slow(fetch=[Named(), Named(), Named()], reply=[httpx.ConnectError("cut")])
+
+    def answer(sealed):
+        reply = next(answers)
+        if reply == b"2":
+            (tmp_path / "order-2").write_bytes(b"\x01")
+            fleet.arrives.set()
+        return Sealed(reply, b"s", b""), 0.0
+
+    served(fleet, tmp_path / "order", answer, lambda fleet: len(fleet.replies) == 2)
+    sent = [(envelope, sealed.header) for envelope, sealed in fleet.replies]
+    assert sent == [(b"one", b"1"), (b"three", b"3")]
+
+
+def test_what_was_sent_does_not_stay_in_memory(tmp_path):
+    class Kept(Sealed):
+        pass
+
+    fleet, known = Fleet(fetch=[Envelope()]), []
+
+    def answer(sealed):
+        reply = Kept(b"reply", b"s", b"update")
+        known.append(weakref.ref(reply))
+        return reply, 0.0
+
+    fleet.reply = lambda envelope, sealed, seconds: fleet.replies.append(envelope)
+    line = Link(fleet, answer, tmp_path / "order", print)
+    fetch = fleet.fetch
+    fleet.fetch = lambda: line.stop() if fleet.replies else fetch()
+    line.run()
+    gc.collect()
+    assert known[0]() is None
+
+
+def test_who_leaves_gives_a_reply_on_its_way_a_moment(tmp_path, monkeypatch):
+    class Power(BaseException):
+        pass
+
+    fleet = Slow(fetch=[Envelope(), Power()])
+    line = Link(fleet, lambda sealed: (REPLY, 0.0), tmp_path / "order", print)
+    with pytest.raises(Power):
+        line.run()
+    threading.Timer(0.2, fleet.arrives.set).start()
+    line.leave()
+    assert fleet.replies == [(b"envelope", REPLY)]
 
 
 def test_leaving_needs_nobody_at_the_other_end(tmp_path):
