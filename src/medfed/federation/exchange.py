@@ -169,12 +169,11 @@ class Exchange:
 
     def _whole(self, sites: Sequence[str], phases: Sequence[Asked]) -> list[str]:
         """The sites of which all is there and goes together with the others'."""
-        whole = [site for site in sites if all(site in asked.arrived for asked in phases)]
         for asked in phases:
-            left = [site for site in whole if site not in self.missing]
+            left = [site for site in sites if site not in self.missing]
             asked.arrived = {site: asked.arrived[site] for site in left}
             self.drop_odd(asked.arrived)
-        return [site for site in whole if site not in self.missing]
+        return [site for site in sites if site not in self.missing]
 
     def _begun(self, orders: Orders) -> Asked:
         return Asked(orders, self.spooled(orders))
