@@ -69,7 +69,11 @@ def test_the_median_is_numpys_times_the_total_weight(federation):
     means, weights = federation
     total = gather(CoordinateMedian(), updates_of(means, weights)).total
     assert total.weights["model"] == weights.sum()
-    np.testing.assert_allclose(total.mean("model")["x"], np.median(means, axis=0), rtol=1e-5)
+    # Of two in the middle that almost cancel, the rounding of each is left.
+    count = len(weights)
+    middle = np.abs(np.sort(means, axis=0)[[(count - 1) // 2, count // 2]]).max(axis=0)
+    error = np.abs(total.mean("model")["x"] - np.median(means, axis=0))
+    assert np.all(error <= 2.0**-21 * middle)
 
 
 @given(federations(), st.sampled_from([0.1, 0.2, 0.25, 0.34, 0.49]))
