@@ -138,7 +138,7 @@ def site(address: str, ca: str, home: str, size: str) -> None:
     from medfed.federation.local import WorkerChannel
 
     place = Path(home)
-    worker = WorkerChannel({"site": place / size}, open_site, 1)  # type: ignore[arg-type]
+    worker = WorkerChannel({"site": place / size}, open_site, 1)  # type: ignore[arg-type]  # no Site
 
     def answer(order: Sealed) -> tuple[Sealed | None, float]:
         worker.send({"site": ("order", order)})

@@ -181,7 +181,7 @@ def test_the_model_is_encoded_once_and_not_at_all_where_each_has_its_own(asking,
 
 
 def test_what_is_odd_about_a_site_is_told_once(asking, monkeypatch):
-    odd = lambda stats: {"b": "it goes not together"} if "b" in stats else {}  # noqa: E731
+    odd = lambda stats: {"b": "it goes not together"} if "b" in stats else {}  # noqa: E731  # at once
     monkeypatch.setattr(module, "odd_ones", odd)
     exchange, events = asking(Channel())
     assert [site for site, _ in ask(exchange)] == ["a"] * 3 + ["c"] * 3

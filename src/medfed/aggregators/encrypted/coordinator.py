@@ -86,14 +86,14 @@ class EncryptedConversation(Conversation):
             site: message({"sealed": boxes.get(site, "")}, {"context": sealed})
             for site in roster.sites
         }
-        count = self._scheme.count(roster.layout)
+        digest, count = digest_of(sealed), self._scheme.count(roster.layout)
         parts: dict[str, list[Spooled]] = {}
         for part in self.step(ENCRYPT, orders, -(-count // self._scheme.part)):
             if part.site in roster.adverts:
                 parts.setdefault(part.site, []).append(part)
         for site in list(parts):
             try:
-                check_parts(parts[site], digest_of(sealed), count)
+                check_parts(parts[site], digest, count)
             except WireError as error:
                 self.left_out[site] = error.message
                 del parts[site]

@@ -18,7 +18,7 @@ SAID = {
     "keys": "a public key, and the names and shapes of what it will add to the sum",
     "context": "the encryption key, sealed for the other sites (one site a round makes it)",
     "encrypt": "its part of an encrypted sum: ciphertexts, which the coordinator cannot read",
-    "open": "the end of an encrypted sum: two sites a round send it decrypted, the others nothing",
+    "open": "the end of an encrypted sum (decrypted by two sites a round, nothing from the others)",
 }
 
 

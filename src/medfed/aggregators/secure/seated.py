@@ -103,8 +103,8 @@ class SeatedSite(ABC):
         talk = self._talk(asked)
         try:
             reply = self.steps[asked.step](talk, received)
-        except BaseException:
-            talk.update, talk.written, talk.context = Update(), None, None  # it is over
+        except BaseException:  # whatever it was: the conversation is over, and held in vain
+            talk.update, talk.written, talk.context = Update(), None, None
             raise
         self._go_on(talk)
         return reply, mine

@@ -212,7 +212,7 @@ def test_both_orders_in_hand_are_answered_after_a_restart_the_older_first(tmp_pa
     with pytest.raises(Power):
         served(fleet, tmp_path / "order", answer)
     after, asked = Fleet(), []
-    again = lambda sealed: asked.append(bytes(sealed.payload)) or (REPLY, 0.0)  # noqa: E731
+    again = lambda sealed: asked.append(bytes(sealed.payload)) or (REPLY, 0.0)  # noqa: E731  # at once
     served(after, tmp_path / "order", again, lambda fleet: len(fleet.replies) == 2)
     assert asked == [b"first", b"second"]
     assert not list(tmp_path.iterdir())
